@@ -1,0 +1,92 @@
+"""Pixels in, pixels out: letterbox, face crops and grey, exactly as the models were trained.
+
+Every picture is (H, W, 3) uint8, RGB, 0..255, rows from the top, unless a function says otherwise. Boxes are
+(x1, y1, x2, y2) in pixels, x to the right, y down, and may reach beyond the picture.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Picture = npt.NDArray[np.uint8]
+Boxes = npt.NDArray[np.float32]
+
+#: Grey that fills what lies outside a picture; zero for the ImageNet weights' normalisation.
+PADDING = 127
+
+
+class Letterbox(NamedTuple):
+    """Where a picture lies inside the model's input: input = picture * scale + (left, top)."""
+
+    scale: float
+    left: int
+    top: int
+
+    def to_picture(self, boxes: Boxes) -> Boxes:
+        """Boxes (N, 4) in input pixels to picture pixels."""
+        shift = np.array([self.left, self.top, self.left, self.top], np.float32)
+        return ((boxes - shift) / np.float32(self.scale)).astype(np.float32)
+
+    def to_input(self, boxes: Boxes) -> Boxes:
+        """Boxes (N, 4) in picture pixels to input pixels."""
+        shift = np.array([self.left, self.top, self.left, self.top], np.float32)
+        return (boxes * np.float32(self.scale) + shift).astype(np.float32)
+
+
+def resize(picture: Picture, width: int, height: int) -> Picture:
+    """Resize without aliasing: area average when shrinking, bilinear when growing."""
+    if picture.shape[1] == width and picture.shape[0] == height:
+        return picture
+    shrinking = width * height < picture.shape[1] * picture.shape[0]
+    how = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+    return cv2.resize(picture, (width, height), interpolation=how)  # type: ignore[return-value]
+
+
+def letterbox(picture: Picture, width: int, height: int, out: Picture | None = None) -> tuple[Picture, Letterbox]:
+    """Fit a picture into `width` x `height`, aspect kept, centred, `PADDING` around it.
+
+    `out`, (height, width, 3) uint8, is written to where given; otherwise a new array is made.
+    """
+    h, w = picture.shape[:2]
+    scale = min(width / w, height / h)
+    inner_w, inner_h = max(1, round(w * scale)), max(1, round(h * scale))
+    left, top = (width - inner_w) // 2, (height - inner_h) // 2
+    if out is None:
+        out = np.empty((height, width, 3), np.uint8)
+    if inner_w != width or inner_h != height:
+        out[:] = PADDING
+    out[top : top + inner_h, left : left + inner_w] = resize(picture, inner_w, inner_h)
+    return out, Letterbox(scale, left, top)
+
+
+def crop_square(picture: Picture, box: tuple[float, float, float, float], size: int, margin: float) -> Picture:
+    """The square of `margin` times the longer side of `box`, around its centre, as (size, size, 3).
+
+    What lies outside the picture repeats the nearest edge pixel. A box without a pixel in the picture gives the edge.
+    """
+    x1, y1, x2, y2 = box
+    side = max(2, round(max(x2 - x1, y2 - y1) * margin))
+    left, top = round((x1 + x2) / 2 - side / 2), round((y1 + y2) / 2 - side / 2)
+    h, w = picture.shape[:2]
+    # Clamped so that at least one pixel is inside; then only the visible part is resized.
+    left, top = min(max(left, 1 - side), w - 1), min(max(top, 1 - side), h - 1)
+    right, bottom = left + side, top + side
+    inside = picture[max(top, 0) : min(bottom, h), max(left, 0) : min(right, w)]
+    pads = (max(-top, 0), max(bottom - h, 0), max(-left, 0), max(right - w, 0))
+    if any(pads):
+        if side > 4 * size:
+            # An enormous box: shrink what is visible first, so that padding never allocates more than a small picture.
+            factor = size / side
+            inside = resize(inside, max(1, round(inside.shape[1] * factor)), max(1, round(inside.shape[0] * factor)))
+            pads = tuple(round(p * factor) for p in pads)  # type: ignore[assignment]
+        inside = cv2.copyMakeBorder(inside, *pads, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+    return resize(inside, size, size)
+
+
+def grey(picture: Picture) -> Picture:
+    """(H, W, 3) RGB to (H, W, 1) luma (ITU-R BT.601)."""
+    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[:, :, np.newaxis]  # type: ignore[return-value]
