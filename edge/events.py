@@ -1,0 +1,646 @@
+"""The event log: JSON lines that survive a power cut, a full disk and a restart; and the reading of them.
+
+Writing. `EventLog.write` puts an event into a short queue and returns; a thread appends what is there to the file and
+syncs it to the disk. While the disk refuses, the queue fills, the oldest events are dropped and counted, and the
+thread tries again and again.
+
+Reading. `read` and `follow` know about rotated files, damaged lines, and a last line that is still being written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import itertools
+import json
+import math
+import mmap
+import os
+import re
+import stat
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from .errors import InputMissing, OutputError, UsageError
+from .records import Event
+
+Line = dict[str, Any]
+
+MOST_PENDING = 1000
+MOST_AT_ONCE = 100  # lines to a write: no more than this is encoded in vain while the disk is full
+RETRY_S = 2.0
+CLOSE_S = 10.0
+
+# A full disk stops the log, not the door, when the door starts too; else what hinders opening is a mistake to mend.
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class EventLog:
+    """Appends events to `path`, one JSON object a line.
+
+    A line has `seq` (integer, strictly rising, across restarts too, in the order of the calls of `write`), `time`
+    (UTC of that call by `clock`, a function like time.time), `t` (seconds on the source's clock), `event` (the kind),
+    and the event's data. It is on the disk within a second of `write`.
+
+    A file that would grow beyond `rotate_bytes` is renamed to `path`.1, the one before to .2, and so on; `keep` of
+    them are kept.
+
+    A torn last line, as a power cut leaves it, is cut off when the log is opened, and a `log_repaired` event says so.
+
+    While the disk is full or failing, `problem` says so and up to 1000 events wait in memory; beyond that the oldest
+    are lost, and a `log_lost` event with their `count` stands in their place once the disk is back.
+
+    Raises OutputError if `path` cannot be a log: its folder is missing or not writable, it is a folder or another kind
+    of file, its disk is read-only, or another process is writing to it.
+    """
+
+    def __init__(self, path: Path, rotate_bytes: int, keep: int, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._rotate_bytes = rotate_bytes
+        self._keep = keep
+        self._clock = clock
+        # The file belongs to the writer thread as soon as that runs. Up to `_size` it is whole and synced.
+        self._file: int | None = None
+        self._size = 0
+        # What both threads use, guarded by `_wake`: the events not yet written, those lost but not yet told of, the
+        # last of them, and those lost altogether.
+        self._wake = threading.Condition()
+        self._pending: deque[Line] = deque()
+        self._untold = 0
+        self._last_lost: Line = {}
+        self._lost = 0
+        self._t = 0.0
+        self._closing = False
+        self._problem: str | None = None
+        try:
+            self._seq = _last_seq(path)
+            self._open()
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise _opening_error(path, error) from error
+            self._problem = _reason(path, error)
+        self._writer = threading.Thread(target=self._run, name="events", daemon=True)
+        self._writer.start()
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps events from the disk, in one line for people; None while all is well."""
+        problem, lost = self._problem, self._lost
+        return f"{problem}; {lost} events lost" if problem and lost else problem
+
+    @property
+    def lost(self) -> int:
+        """How many events have been lost since the log was opened."""
+        return self._lost
+
+    def write(self, event: Event) -> None:
+        """Log `event`; returns at once, whatever the disk does.
+
+        Raises ValueError once the log is closed.
+        """
+        with self._wake:
+            if self._closing:
+                raise ValueError(f"{self.path}: the event log is closed")
+            self._add(event)
+
+    def close(self) -> None:
+        """Write and sync what is waiting, then close the file; may be called again and again, and never raises.
+
+        With the disk in trouble it tries once more; what then cannot be written is lost, and `problem` says so.
+        """
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._writer.join(CLOSE_S)
+        if self._writer.is_alive():  # in a system call that does not come back, and the file with it
+            self._problem = f"{self.path}: the disk does not answer"
+            return
+        with self._wake:
+            self._drop_oldest(keep=0)
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def __enter__(self) -> EventLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _add(self, event: Event) -> None:
+        with self._wake:
+            self._seq += 1
+            self._t = event.t
+            line = {"seq": self._seq, "time": _utc(self._clock()), "t": round(float(event.t), 3), "event": event.kind}
+            self._pending.append({**line, **event.data, **line})  # ours first, and ours whatever the data says
+            self._drop_oldest()
+            self._wake.notify()
+
+    def _drop_oldest(self, keep: int = MOST_PENDING) -> None:
+        while len(self._pending) > keep:
+            line = self._pending.popleft()
+            told = line["event"] == "log_lost"  # stands for events that have been counted already
+            self._untold += line["count"] if told else 1
+            self._lost += 0 if told else 1
+            # Not always the newest so far: those that could not be written come back after newer ones were dropped.
+            self._last_lost = max(self._last_lost, line, key=_seq)
+
+    def _run(self) -> None:
+        """The writer thread."""
+        failed = False
+        while True:
+            with self._wake:
+                if failed and not self._closing:
+                    self._wake.wait(RETRY_S)
+                self._wake.wait_for(lambda: self._pending or self._closing or self._problem)
+                last_time = self._closing
+                lines = self._take()
+            failed = not self._append(lines)
+            with self._wake:
+                self._pending.extendleft(reversed(lines))
+                self._drop_oldest()
+                if last_time and (failed or not self._pending):
+                    return
+
+    def _take(self) -> deque[Line]:
+        """All that waits, headed by a log_lost event in the place (seq, time, t) of the last one lost."""
+        lines, self._pending = self._pending, deque()
+        if self._untold:
+            place = {key: self._last_lost[key] for key in ("seq", "time", "t")}
+            lines.appendleft({**place, "event": "log_lost", "count": self._untold})
+            self._untold = 0
+        return lines
+
+    def _append(self, lines: deque[Line]) -> bool:
+        """Move `lines` to the disk, and say whether that worked; what did not get there stays in `lines`."""
+        try:
+            if self._file is None or not _same_file(self._file, self.path):
+                self._open()
+            while lines:
+                self._append_some(lines)
+        except (OSError, OutputError) as error:
+            self._problem = _reason(self.path, error)
+            return False
+        self._problem = None
+        return True
+
+    def _append_some(self, lines: deque[Line]) -> None:
+        """Write and sync some lines, as many as this file has room for; rotate it if that is none."""
+        room = self._rotate_bytes - self._size
+        block = bytearray()
+        count = 0
+        for line in itertools.islice(lines, MOST_AT_ONCE):
+            encoded = _encode(line)
+            if len(block) + len(encoded) > room and (block or self._size):
+                break
+            block += encoded
+            count += 1
+        if not count:
+            self._rotate()
+            return
+        assert self._file is not None
+        self._cut()  # in case it failed the last time
+        try:
+            rest = memoryview(block)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+            os.fsync(self._file)
+        except OSError:
+            # Half a line, or lines of which nobody knows whether they reached the disk: away with them for now.
+            with contextlib.suppress(OSError):
+                self._cut()
+            raise
+        self._size += len(block)
+        for _ in range(count):
+            lines.popleft()
+
+    def _cut(self) -> None:
+        assert self._file is not None
+        if os.fstat(self._file).st_size > self._size:
+            os.ftruncate(self._file, self._size)
+            os.fsync(self._file)
+
+    def _rotate(self) -> None:
+        for number, path in _numbered(self.path):
+            if number >= self._keep:
+                path.unlink()
+            else:
+                path.rename(_rotated(self.path, number + 1))
+        self.path.rename(_rotated(self.path, 1))
+        self._open()
+
+    def _open(self) -> None:
+        """Open the file, for us alone, and make it end with a whole line."""
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise OutputError(f"{self.path}: is not a regular file", "name another file after --events")
+            _lock(file, self.path)
+            size = os.fstat(file).st_size
+            whole = _whole(file, self.path)
+            if whole < size:
+                os.ftruncate(file, whole)
+                os.fsync(file)
+            _sync_folder(self.path)
+        except BaseException:
+            os.close(file)
+            raise
+        if self._file is not None:
+            os.close(self._file)
+        self._file, self._size = file, whole
+        if whole < size:
+            self._add(Event("log_repaired", self._t, {"bytes": size - whole}))
+
+
+def _opening_error(path: Path, error: OSError) -> OutputError:
+    folder, named = path.parent, error.filename or path
+    if path.is_dir():
+        return OutputError(f"{path}: is a folder", f"name a file: --events {path / 'doorlight-events.jsonl'}")
+    if not folder.is_dir():
+        return OutputError(f"{path}: there is no folder {folder}", f"mkdir -p {folder}")
+    return OutputError(
+        f"{named}: cannot be written: {error.strerror}", f"see who may write there: ls -ld {folder} {named}"
+    )
+
+
+def _reason(path: Path, error: OSError | OutputError) -> str:
+    return f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+
+
+def _lock(file: int, path: Path) -> None:
+    """Two doors in one file would tear each other's lines apart and repeat each other's numbers."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OutputError(
+            f"{path}: another doorlight is writing to it", f"stop it (fuser -v {path}), or name another file"
+        ) from None
+    except OSError:
+        pass  # a file system without locks
+
+
+def _whole(file: int, path: Path) -> int:
+    """Length in bytes of an open log without its last line, if that is torn.
+
+    Raises OutputError for a file that never was an event log: cutting that would destroy somebody's work.
+    """
+    size = os.fstat(file).st_size
+    if size == 0:
+        return 0
+    with mmap.mmap(file, size, access=mmap.ACCESS_READ) as data:
+        # A power cut may leave zeros where data should be; our lines are objects.
+        if data[:1] not in (b"{", b"\0"):
+            raise OutputError(f"{path}: holds something else than events", "name another file after --events")
+        start = data.rfind(b"\n", 0, size - 1) + 1
+        return size if data[size - 1 :] == b"\n" and _parse(data[start:]) is not None else start
+
+
+def _last_seq(path: Path) -> int:
+    """The number of the newest event in the log at `path`; 0 without one."""
+    for candidate in (path, *(rotated for _, rotated in reversed(_numbered(path)))):  # the newest first
+        try:
+            size = candidate.stat().st_size
+            if size == 0:
+                continue
+            with candidate.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as data:
+                end = size
+                while end > 0:
+                    start = data.rfind(b"\n", 0, end - 1) + 1
+                    line = _parse(data[start:end]) if data[end - 1 : end] == b"\n" else None
+                    if line is not None and (seq := _seq(line)):
+                        return seq
+                    end = start
+        except FileNotFoundError:
+            continue
+    return 0
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a new name as durable as what the file holds."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _same_file(file: int, path: Path) -> bool:
+    """False if somebody has moved the open file away, or deleted it."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file), path.stat())
+    return False
+
+
+def _rotated(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")
+
+
+def _numbered(path: Path) -> list[tuple[int, Path]]:
+    """The rotated files with their numbers, the oldest (highest number) first."""
+    pattern = re.compile(re.escape(path.name) + r"\.([1-9]\d*)")
+    found = []
+    with contextlib.suppress(OSError):
+        for name in os.listdir(path.parent):
+            if match := pattern.fullmatch(name):
+                found.append((int(match[1]), path.with_name(name)))
+    return sorted(found, reverse=True)
+
+
+def _utc(wall_s: float) -> str:
+    return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _encode(line: Line) -> bytes:
+    # Lone surrogates, as they come from file names that are not UTF-8, have no place in UTF-8: they become "?".
+    text = json.dumps(_json_value(line), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "replace") + b"\n"
+
+
+def _json_value(value: object) -> object:
+    """`value` in what JSON has: it knows no NaN and no infinity, and whatever else comes must not stop the log."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(item) for item in value]
+    return str(value)
+
+
+def _parse(line: bytes) -> Line | None:
+    """A line of the log, None if it is damaged."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _seq(line: Line) -> int:
+    seq = line.get("seq")
+    return seq if isinstance(seq, int) else 0
+
+
+class Reading(Iterator[Line]):
+    """Goes through the lines of a log; `damaged` counts those left out so far, `last_seq` is the last one's number."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+        self.damaged = 0
+        self.last_seq = 0
+
+    def __next__(self) -> Line:
+        for raw in self._lines:
+            line = _parse(raw)
+            if line is not None:
+                self.last_seq = _seq(line)
+                return line
+            self.damaged += 1
+        raise StopIteration
+
+
+def read(path: Path) -> Reading:
+    """All events of the log at `path`: the rotated files, oldest first, then the current one.
+
+    Raises InputMissing if there is none, or it cannot be read.
+    """
+    if not _snapshot(path):
+        raise InputMissing(f"{path}: there is no event log", "'doorlight run' writes one; name it if it is elsewhere")
+    return Reading(_raw_lines(path))
+
+
+def _raw_lines(path: Path) -> Iterator[bytes]:
+    with contextlib.ExitStack() as opened:
+        file = _next_file(path, None)
+        while file is not None:
+            opened.enter_context(file)
+            # Asked before reading: a file with a successor has all its lines.
+            successor = _next_file(path, file)
+            yield from file
+            file.close()
+            file = successor
+
+
+def follow(path: Path, poll_s: float, stop: Callable[[], bool], after: int | None = None) -> Iterator[Line]:
+    """Events as they come, looked for every `poll_s` seconds until `stop()` is true; the log need not be there yet.
+
+    Without `after`, it begins with the next event to come; with it, with the oldest one whose `seq` is higher (0: all
+    there are). Damaged lines are left out; a last line without its end is waited for; rotation leaves nothing out.
+
+    Raises InputMissing if a file of the log cannot be read.
+    """
+    file: BinaryIO | None = None
+    position = 0  # where the next line begins
+    if after is None:
+        while (successor := _next_file(path, file)) is not None:
+            if file is not None:
+                file.close()
+            file = successor
+        if file is not None:
+            position = file.read().rfind(b"\n") + 1  # a line that is half there is still to come
+    try:
+        while True:
+            # Asked before looking, so that what was written before the stop is still handed out.
+            stopping = stop()
+            while True:
+                # Likewise: a file with a successor has all its lines.
+                successor = _next_file(path, file)
+                if file is not None:
+                    # The door may have cut a torn line off.
+                    position = min(position, os.fstat(file.fileno()).st_size)
+                    file.seek(position)
+                    data = file.read()
+                    end = data.rfind(b"\n") + 1
+                    position += end
+                    for raw in data[:end].split(b"\n"):
+                        line = _parse(raw)
+                        if line is not None and (after is None or _seq(line) > after):
+                            yield line
+                if successor is None:
+                    break
+                if file is not None:
+                    file.close()
+                file, position = successor, 0
+            if stopping:
+                return
+            time.sleep(poll_s)
+    finally:
+        if file is not None:
+            file.close()
+
+
+def _next_file(path: Path, file: BinaryIO | None) -> BinaryIO | None:
+    """The file of the log that comes after `file`, opened; after None comes the oldest one. None if there is none.
+
+    Files are known by inode, as the door may rename them at any time: even between two looks at the folder.
+    """
+    try:
+        if file is not None and _same_file(file.fileno(), path):
+            return None
+        ours = _inode(os.fstat(file.fileno())) if file is not None else None
+        while True:
+            files = _snapshot(path)
+            if files != _snapshot(path):
+                continue
+            inodes = [inode for inode, _ in files]
+            # A file that is not there any more was the oldest: that is the end at which the door deletes.
+            following = inodes.index(ours) + 1 if ours in inodes else 0
+            if following == len(files):
+                return None
+            inode, name = files[following]
+            with contextlib.suppress(FileNotFoundError):
+                successor = name.open("rb")
+                if _inode(os.fstat(successor.fileno())) == inode:
+                    return successor
+                successor.close()
+    except OSError as error:
+        name = Path(error.filename or path)
+        raise InputMissing(f"{name}: cannot be read: {error.strerror}", f"see who may: ls -ld {name}") from error
+
+
+def _snapshot(path: Path) -> list[tuple[tuple[int, int], Path]]:
+    """Inode and name of each file of the log, the oldest first."""
+    found = []
+    for name in (*(rotated for _, rotated in _numbered(path)), path):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found.append((_inode(name.stat()), name))
+    return found
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def parse_since(text: str) -> float:
+    """Seconds in "90s", "30m", "1h" or "2d".
+
+    Raises UsageError for anything else.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", text, re.ASCII)
+    if match is None:
+        raise UsageError(f"'{text}' is not a span of time", "write a number and s, m, h or d: 90s, 30m, 1h, 2d")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+def when(line: Line) -> datetime | None:
+    """The moment of a line, in UTC; None if it has none that can be read."""
+    try:
+        moment = datetime.fromisoformat(line["time"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else None
+
+
+_SIGNALS = {
+    "IDLE": "nobody to judge",
+    "PASS": "everyone wears a mask",
+    "STOP": "someone wears no mask",
+    "ALARM": "someone without a mask looks agitated",
+    "FAULT": "the door is blind",
+}
+_WORDS = {
+    "started": "the door has started",
+    "stopped": "the door has stopped",
+    "masked": "person {person} wears a mask",
+    "unmasked": "person {person} wears no mask",
+    "agitated": "person {person} looks agitated",
+    "calm": "person {person} is calm again",
+    "cleared": "person {person} has gone, after {dwell_s} s",
+    "camera_lost": "the camera is lost",
+    "camera_back": "the camera is back",
+    "fault": "the door cannot see",
+    "source_damaged": "the source could not be read whole",
+    "log_lost": "{count} events are missing here: the log could not be written",
+    "log_repaired": "{bytes} bytes of a torn line were cut off the log",
+}
+
+
+def describe(line: Line) -> str:
+    """One event in plain words: local time, the new signal, what happened, and in brackets what else is known.
+
+        10:00:03         person 3 wears no mask (evidence -1.83)
+        10:00:03  STOP   someone wears no mask (faces 1)
+
+    A kind of event that is not known here is shown as it is.
+    """
+    moment = when(line)
+    return f"{moment.astimezone().strftime('%H:%M:%S') if moment else '--:--:--'}  {words(line)}"
+
+
+def words(line: Line) -> str:
+    """The same without the time."""
+    kind = str(line.get("event", "?"))
+    data = {key: value for key, value in line.items() if key not in ("seq", "time", "t", "event")}
+    label = ""
+    if kind == "signal":
+        label = str(data.pop("signal", "?"))
+        text = _SIGNALS.get(label, "")
+    elif kind in _WORDS:
+        used = set(re.findall(r"{(\w+)}", _WORDS[kind]))
+        text = _WORDS[kind].format(**{key: _short(data.pop(key, "?")) for key in used})
+    else:
+        return _printable(f"{kind} {json.dumps(data, ensure_ascii=False)}")
+    rest = ", ".join(f"{key} {_short(value)}" for key, value in data.items())
+    return _printable(f"{label:5}  {text}{f' ({rest})' if rest else ''}".rstrip())
+
+
+def _short(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _printable(text: str) -> str:
+    """Without what could move a terminal's cursor."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What some lines tell: how many of each kind, how often each signal was shown, from when to when (UTC)."""
+
+    lines: int
+    events: dict[str, int]
+    signals: dict[str, int]
+    first: datetime | None
+    last: datetime | None
+
+
+def summarise(lines: Iterable[Line]) -> Summary:
+    """Count lines; the counts are in the order of their first appearance."""
+    count = 0
+    events: Counter[str] = Counter()
+    signals: Counter[str] = Counter()
+    first = last = None
+    for line in lines:
+        count += 1
+        events[str(line.get("event", "?"))] += 1
+        if line.get("event") == "signal":
+            signals[str(line.get("signal", "?"))] += 1
+        last = when(line) or last
+        first = first or last
+    return Summary(count, dict(events), dict(signals), first, last)
+
+
+def select(lines: Iterable[Line], since: float | None, kinds: Collection[str]) -> Iterator[Line]:
+    """Lines not older than `since` (seconds since the epoch) whose event or signal is one of `kinds` (lower case).
+
+    None and an empty collection leave nothing out. A line without a readable time counts as new.
+    """
+    for line in lines:
+        moment = when(line)
+        if since is not None and moment is not None and moment.timestamp() < since:
+            continue
+        names = {str(line.get("event", "")).lower(), str(line.get("signal", "")).lower()}
+        if not kinds or names & set(kinds):
+            yield line
