@@ -1,0 +1,698 @@
+"""Where frames come from: Raspberry Pi camera, V4L2 device, network stream, video file, picture or folder of pictures.
+
+A file is played whole, every frame, on its own clock (number / fps), so that the same file gives the same frames every
+time. A camera is live: the newest frame wins and older ones are dropped; one that fails is reopened with back-off.
+
+How a live source stays responsive: a connection is one daemon thread with one `Device` of its own, which it alone
+opens, reads and closes. A camera driver may hang in any of these calls, and a hung call can be neither interrupted nor
+closed from elsewhere (releasing an OpenCV capture under a thread that reads it crashes). So `LiveSource.read` waits for
+news with a limit; a thread that is overdue is written off, left to close its own device should it ever wake, and the
+next connection gets a new thread with a new device. While the written-off one still holds the hardware, the new one
+finds it busy and tries again later; at most `MOST_STUCK` such threads are tolerated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import math
+import os
+import re
+import socket
+import threading
+import time
+import urllib.parse
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+import numpy as np
+
+from .config import CameraSettings
+from .errors import CameraError, InputMissing
+from .images import Picture
+from .records import Frame
+
+#: Cameras take a second or two to start, streams longer: opening and the first picture together get at least this long.
+FIRST_S = 10.0
+#: A device's own time limits come first; a call this much later counts as hung.
+GRACE_S = 1.0
+#: How long close() waits for the capture thread.
+CLOSE_S = 2.0
+#: With so many threads hanging in a device, no further one is started until one of them wakes.
+MOST_STUCK = 3
+#: USB 2 carries about this much of raw pictures (two bytes a pixel) without trouble; beyond it ask for JPEG.
+RAW_BYTES_PER_S = 16e6
+
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+PICTURES_HINT = f"pictures are {', '.join(sorted(PICTURES))}"
+SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "udp"})
+KINDS = '"picamera", a device (/dev/video0), an address (rtsp://…), a video file, a picture or a folder of pictures'
+
+
+class CameraLost(CameraError):
+    """A live source has no new picture; reading on is right, it is being reopened.
+
+    `t` is when it was noticed, in seconds on the source's clock, which runs on without pictures.
+    """
+
+    def __init__(self, message: str, hint: str = "", t: float = 0.0) -> None:
+        super().__init__(message, hint)
+        self.t = t
+
+
+class Source(ABC):
+    """Frames, one after the other; a context manager that opens and closes.
+
+    `name` is fit for messages and events: no password of an address is in it. `live` says whether old frames are
+    dropped (a camera) or every frame is played (a file). `length` is the number of frames announced and `fps` the rate
+    of a file, both None where unknown; valid once open.
+    """
+
+    name: str
+    live: bool
+    length: int | None = None
+    fps: float | None = None
+
+    @property
+    def damage(self) -> str | None:
+        """What was wrong with a file that was played all the same; None if nothing."""
+        return None
+
+    @abstractmethod
+    def open(self) -> None:
+        """Start, from the beginning. Raises InputMissing for files and CameraError for cameras."""
+
+    @abstractmethod
+    def read(self) -> Frame | None:
+        """The next frame; None when a file has ended. A camera raises CameraLost when there is none in time."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of file or device. May be called twice, and never hangs for long."""
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_source(settings: CameraSettings, source: str | None = None) -> Source:
+    """The source that `source` (or else settings.source) describes, not yet opened.
+
+    `rotate` and `mirror` of the settings are for cameras only; files are played as they are.
+    Raises InputMissing for an address of a kind that is not known.
+    """
+    source = source or settings.source
+    if source == "picamera":
+        return LiveSource(source, partial(PiCamera, settings), settings)
+    if re.match(r"/dev/(video\d+$|v4l/)", source):
+        return LiveSource(source, partial(V4l2, source, settings), settings)
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", source)
+    if scheme and scheme[1].lower() in SCHEMES:
+        return LiveSource(without_password(source), partial(Stream, source, settings), settings)
+    if scheme:
+        raise InputMissing(f"{without_password(source)}: not a kind of address that is known", f"give {KINDS}")
+    path = Path(source).expanduser()
+    if os.path.isdir(path) or path.suffix.lower() in PICTURES:
+        return PictureFiles(path, settings)
+    return VideoFile(path, settings)
+
+
+def without_password(address: str) -> str:
+    """An address without what must not be logged: "rtsp://me:secret@door/1?key=5" to "rtsp://me:***@door/1?…"."""
+    scheme, _, rest = address.partition("://")
+    # The last "@" anywhere, not urlsplit: a password may hold a "/" that nobody escaped. Better hide too much.
+    who, at, where = rest.rpartition("@")
+    user, colon, _ = who.partition(":")
+    where = re.sub(r"\?.*", "?…", where, flags=re.DOTALL)
+    # Some cameras want it in the path: rtsp://door/user=me&password=secret&channel=1
+    where = re.sub(r"(?i)((?:pass\w*|pwd|token|key|secret)=)[^&/]*", r"\1***", where)
+    return f"{scheme}://{user}{colon and ':***'}{at}{where}"
+
+
+# ---- Files -----------------------------------------------------------------------------------------------------------
+
+
+class VideoFile(Source):
+    """A video file, every frame of it, at the rate it names (settings.fps where that is absurd).
+
+    One that was cut off plays as far as it goes and ends normally; `truncated` then says how much is missing.
+    """
+
+    live = False
+
+    def __init__(self, path: Path, settings: CameraSettings) -> None:
+        self.name = str(path)
+        self.truncated: str | None = None
+        self._path = path
+        self._usual_fps = settings.fps
+        self._rate = settings.fps
+        self._capture: cv2.VideoCapture | None = None
+        self._first: Picture | None = None
+        self._number = 0
+
+    def open(self) -> None:
+        self.close()
+        self._check()
+        capture = _capture(os.path.abspath(self._path), cv2.CAP_FFMPEG)
+        self._first = _rgb(capture)
+        if self._first is None:
+            capture.release()
+            raise InputMissing(
+                f"{self._path}: is neither a video nor a picture that can be read",
+                "a recording that broke off before its index was written (common with .mp4) cannot be played",
+            )
+        fps, frames = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self._rate = self.fps = fps if math.isfinite(fps) and 0 < fps <= 1000 else self._usual_fps
+        self.length = int(frames) if math.isfinite(frames) and frames > 0 else None
+        self._capture, self._number, self.truncated = capture, 0, None
+
+    @property
+    def damage(self) -> str | None:
+        return self.truncated
+
+    def _check(self) -> None:
+        """Say what is wrong with the file where OpenCV would only say "no"."""
+        path = self._path
+        if not os.path.exists(path):
+            hint = f"for a camera write /dev/video{path}" if self.name.isdigit() else f"give {KINDS}"
+            raise InputMissing(f"{path}: no such file or folder", hint)
+        if not os.path.isfile(path):
+            raise InputMissing(f"{path}: is neither a file nor a folder", f"give {KINDS}")
+        try:
+            with path.open("rb") as file:
+                start = file.read(1024)
+        except OSError as error:
+            raise InputMissing(f"{path}: cannot be read: {error.strerror}", "check its permissions") from None
+        # FFmpeg draws a text file as if it were a film, and follows a play list into the network. Y4M begins as text.
+        if not any(byte < 9 for byte in start) and not start.startswith(b"YUV4MPEG2 "):
+            what = "is text" if start else "is empty"
+            raise InputMissing(f"{path}: {what}, neither a video nor a picture", f"give {KINDS}")
+
+    def read(self) -> Frame | None:
+        if self._capture is None:
+            return None
+        picture = _rgb(self._capture) if self._first is None else self._first
+        self._first = None
+        if picture is None:
+            # For some containers the length is only an estimate from the duration: two frames fewer mean nothing.
+            if self.length is not None and self._number < self.length - 2:
+                self.truncated = f"{self.name}: {self._number} of {self.length} announced frames could be decoded"
+            self.close()
+            return None
+        frame = Frame(self._number, self._number / self._rate, picture)
+        self._number += 1
+        return frame
+
+    def close(self) -> None:
+        if self._capture is not None:
+            self._capture.release()
+        self._capture = self._first = None
+
+
+class PictureFiles(Source):
+    """A picture, or the pictures of a folder in natural order (2.jpg before 10.jpg), played at settings.fps.
+
+    `current` is the file of the frame last handed out. A picture of a folder that cannot be read is left out and noted
+    in `skipped` as (file name, why); frames are numbered without gaps.
+    """
+
+    live = False
+
+    def __init__(self, path: Path, settings: CameraSettings) -> None:
+        self.name = str(path)
+        self.fps: float = settings.fps
+        self.skipped: list[tuple[str, str]] = []
+        self.current: Path | None = None
+        self._path = path
+        self._pictures: Iterator[tuple[Path, Picture]] = iter(())
+        self._first: tuple[Path, Picture] | None = None
+        self._number = 0
+
+    def open(self) -> None:
+        self.close()
+        paths = self._list()
+        self.length, self._number, self.current, self.skipped = len(paths), 0, None, []
+        self._pictures = self._decode(paths)
+        # Decoded ahead, so that a folder without any picture that can be read is known now.
+        self._first = next(self._pictures, None)
+        if self._first is None:
+            name, why = self.skipped[0]
+            if self._path.is_dir():
+                why = f"none of its {len(paths)} pictures can be read ({name}: {why})"
+            raise InputMissing(f"{self._path}: {why}", PICTURES_HINT)
+
+    @property
+    def damage(self) -> str | None:
+        if not self.skipped:
+            return None
+        name, why = self.skipped[0]
+        return f"{self.name}: {len(self.skipped)} of {self.length} pictures left out ({name}: {why})"
+
+    def _list(self) -> list[Path]:
+        if not os.path.isdir(self._path):
+            if os.path.exists(self._path):
+                return [self._path]
+            raise InputMissing(f"{self._path}: no such file or folder", f"give {KINDS}")
+        try:
+            inside = [p for p in self._path.iterdir() if p.suffix.lower() in PICTURES and p.name[0] != "."]
+            paths = sorted((p for p in inside if p.is_file()), key=_natural)
+        except OSError as error:
+            raise InputMissing(f"{self._path}: cannot be read: {error.strerror}", "check its permissions") from None
+        if not paths:
+            raise InputMissing(f"{self._path}: no picture in this folder", PICTURES_HINT)
+        return paths
+
+    def _decode(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Picture]]:
+        for path in paths:
+            picture, why = None, "is not a picture that can be decoded"
+            try:
+                if data := path.read_bytes():
+                    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+                else:
+                    why = "is empty"
+            except OSError as error:
+                why = f"cannot be read: {error.strerror}"
+            except cv2.error as error:  # OpenCV refuses enormous pictures this way
+                why = f"cannot be decoded: {error}"
+            if picture is None:
+                self.skipped.append((path.name, why))
+            else:
+                yield path, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)  # type: ignore[misc]
+
+    def read(self) -> Frame | None:
+        item, self._first = self._first or next(self._pictures, None), None
+        if item is None:
+            return None
+        self.current, picture = item
+        frame = Frame(self._number, self._number / self.fps, picture)
+        self._number += 1
+        return frame
+
+    def close(self) -> None:
+        self._pictures, self._first = iter(()), None
+
+
+def _natural(path: Path) -> tuple[list[Any], str]:
+    """Sort key: text without case and numbers by value, by turns; the name itself settles ties."""
+    parts = re.split(r"([0-9]+)", path.name)
+    return [int(part) if k % 2 else part.casefold() for k, part in enumerate(parts)], path.name
+
+
+# ---- Cameras ---------------------------------------------------------------------------------------------------------
+
+
+class Device(ABC):
+    """One connection to a camera: used by one thread, for one open and one close.
+
+    What it raises other than CameraError is taken for a failure of the camera, too.
+    """
+
+    def prepare(self) -> None:  # noqa: B027  (most have nothing to do)
+        """Raise CameraError for what waiting for the camera cannot mend, such as missing software."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect. Raises CameraError, also for a device that is not there."""
+
+    @abstractmethod
+    def read(self) -> Picture:
+        """Wait for the next picture, (H, W, 3) uint8 RGB. Raises CameraError if none comes."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Disconnect; also called after a failed open."""
+
+
+class _Connection:
+    """A capture thread and when it is `due`, in monotonic seconds: silent until then, it counts as hung."""
+
+    def __init__(self, run: Callable[[_Connection], None], name: str, limit_s: float) -> None:
+        self.due = time.monotonic() + limit_s + GRACE_S
+        self.thread = threading.Thread(target=run, args=(self,), name=name, daemon=True)
+
+
+class LiveSource(Source):
+    """The newest frame of a camera, turned and mirrored as the settings say; see the top of this module.
+
+    `t` counts from the first open(), `number` every captured frame; both go on when the camera is reopened. read() is
+    also what notices a hung camera and starts the next connection, so it is to be called as long as frames matter.
+    """
+
+    live = True
+
+    def __init__(self, name: str, make: Callable[[], Device], settings: CameraSettings) -> None:
+        """`make` gives a new Device for every connection, and must not touch the hardware."""
+        self.name = name
+        self._make = make
+        self._settings = settings
+        self._first_s = _first_s(settings)
+        self._news = threading.Condition()  # guards everything below; notified of a frame, a failure and close()
+        self._began: float | None = None
+        self._closed = True
+        self._newest: Frame | None = None
+        self._count = 0
+        self._connection: _Connection | None = None
+        self._stuck: list[threading.Thread] = []
+        self._trouble: CameraError | None = None
+        self._pause_s = settings.reopen_s
+        self._retry_at = 0.0
+
+    def open(self) -> None:
+        """Connect and wait for the first picture; with settings.wait return at once and leave the waiting to read().
+
+        Raises CameraError if the camera is not there, cannot be opened, or gives no picture in time.
+        """
+        self.close()
+        self._make().prepare()
+        with self._news:
+            if self._began is None:
+                self._began = time.monotonic()
+            self._closed, self._trouble, self._pause_s = False, None, self._settings.reopen_s
+            connection = self._connect()
+            if self._settings.wait:
+                return
+            self._news.wait_for(lambda: self._newest or self._connection is not connection, self._first_s)
+            if self._newest:
+                return
+            trouble = self._trouble
+        self.close()
+        raise trouble or CameraError(
+            f"{self.name}: opened, but gives no picture within {self._first_s:g} s",
+            "check cable and power of the camera, and that no other program uses it",
+        )
+
+    def read(self) -> Frame:
+        """The newest frame, if newer than the last one handed out; waits for it up to settings.timeout_s.
+
+        Raises CameraLost if none comes in time, and goes on reopening the camera the next time it is called.
+        """
+        with self._news:
+            deadline = time.monotonic() + self._settings.timeout_s
+            while self._newest is None:
+                now = time.monotonic()
+                if self._closed or now >= deadline:
+                    raise self._lost(now)
+                wake = min(deadline, self._tend(now))
+                self._news.wait(max(0.0, wake - now))
+            frame, self._newest = self._newest, None
+            return frame
+
+    def close(self) -> None:
+        with self._news:
+            self._closed, self._newest = True, None
+            connection, self._connection = self._connection, None
+            self._news.notify_all()
+        if connection:
+            connection.thread.join(CLOSE_S)
+            with self._news:
+                self._stuck.append(connection.thread)  # those that have ended are sorted out by _tend()
+
+    def _lost(self, now: float) -> CameraLost:
+        t = now - self._began if self._began is not None else 0.0
+        if self._closed:
+            return CameraLost(f"{self.name}: is closed", t=t)
+        lost = f"no new picture for {self._settings.timeout_s:g} s"
+        if self._trouble:
+            return CameraLost(f"{self._trouble}; {lost}", self._trouble.hint, t)
+        return CameraLost(f"{self.name}: {lost}", "check cable and power of the camera", t)
+
+    def _tend(self, now: float) -> float:
+        """Write off a hung connection, start the next when it is time; gives the time to look again."""
+        if self._connection and now >= self._connection.due:
+            self._stuck.append(self._connection.thread)
+            self._failed(CameraError(f"{self.name}: the camera hangs", "unplug it and plug it in again, or restart"))
+        self._stuck = [thread for thread in self._stuck if thread.is_alive()]
+        if self._connection is None and now >= self._retry_at:
+            if len(self._stuck) >= MOST_STUCK:
+                return now + self._settings.reopen_most_s
+            self._connect()
+        return self._connection.due if self._connection else self._retry_at
+
+    def _connect(self) -> _Connection:
+        # Opening may take as long as it likes within first_s, and the first picture timeout_s after that.
+        limit_s = self._first_s + self._settings.timeout_s
+        connection = self._connection = _Connection(self._run, f"camera {self.name}", limit_s)
+        connection.thread.start()
+        return connection
+
+    def _failed(self, trouble: CameraError) -> None:
+        self._connection, self._trouble = None, trouble
+        self._retry_at = time.monotonic() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, self._settings.reopen_most_s)
+
+    def _run(self, connection: _Connection) -> None:
+        """The thread of one connection. Once written off it touches nothing but its own device."""
+        device = self._make()
+        trouble: CameraError | None = None
+        try:
+            device.open()
+            while self._publish(connection, _turned(device.read(), self._settings)):
+                pass
+        except CameraError as error:
+            trouble = error
+        except Exception as error:
+            trouble = CameraError(f"{self.name}: {type(error).__name__}: {error}")
+        finally:
+            # Closed before the failure is told, so that the next connection never meets this one at the device.
+            with contextlib.suppress(Exception):
+                device.close()
+        with self._news:
+            if self._connection is connection and trouble:
+                self._failed(trouble)
+                self._news.notify_all()
+
+    def _publish(self, connection: _Connection, picture: Picture) -> bool:
+        """Make this the newest frame; False if the connection was written off or the source closed meanwhile."""
+        now = time.monotonic()
+        with self._news:
+            if self._connection is not connection or self._began is None:
+                return False
+            self._newest = Frame(self._count, now - self._began, picture)
+            self._count += 1
+            self._trouble, self._pause_s = None, self._settings.reopen_s
+            connection.due = now + self._settings.timeout_s + GRACE_S
+            self._news.notify_all()
+            return True
+
+
+def _first_s(settings: CameraSettings) -> float:
+    return max(settings.timeout_s, FIRST_S)
+
+
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+def _turned(picture: Picture, settings: CameraSettings) -> Picture:
+    """Turned clockwise, then mirrored left to right; contiguous."""
+    if settings.rotate:
+        picture = cv2.rotate(picture, _TURNS[settings.rotate])  # type: ignore[assignment]
+    if settings.mirror:
+        picture = cv2.flip(picture, 1)  # type: ignore[assignment]
+    return np.ascontiguousarray(picture)
+
+
+class V4l2(Device):
+    """A USB or other camera of the Linux kernel, by its /dev/video… or /dev/v4l/by-id/… name."""
+
+    def __init__(self, path: str, settings: CameraSettings) -> None:
+        self._path = path
+        self._settings = settings
+        self._capture: cv2.VideoCapture | None = None
+
+    def open(self) -> None:
+        if not os.path.exists(self._path):
+            there = ", ".join(map(str, sorted(Path("/dev").glob("video*"), key=_natural)))
+            hint = f"there are: {there}" if there else "there is no /dev/video* at all: is it plugged in?"
+            raise CameraError(f"{self._path}: no such camera", hint)
+        capture = self._capture = _capture(self._path, cv2.CAP_V4L2)
+        if not capture.isOpened():
+            raise self._why("cannot be opened as a camera")
+        settings = self._settings
+        # The format first: changing it afterwards may reset size and rate.
+        if 2 * settings.width * settings.height * settings.fps > RAW_BYTES_PER_S:
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
+        capture.set(cv2.CAP_PROP_FPS, settings.fps)
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a queue in the driver would only make frames old
+
+    def read(self) -> Picture:
+        assert self._capture is not None
+        picture = _rgb(self._capture)
+        if picture is None:
+            raise self._why("gives no picture")
+        return picture
+
+    def _why(self, otherwise: str) -> CameraError:
+        """OpenCV only says "no": find out what stands in the way."""
+        if not os.path.exists(self._path):
+            return CameraError(f"{self._path}: the camera has gone", "check cable and power of the camera")
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_NONBLOCK))
+        except PermissionError:
+            return CameraError(f"{self._path}: no permission", "sudo usermod -aG video $USER, and log in again")
+        except OSError as error:
+            otherwise = f"cannot be opened: {error.strerror}"
+        users = dict(holders(self._path))
+        if users.pop(os.getpid(), None) and not (self._capture and self._capture.isOpened()):
+            return CameraError(f"{self._path}: an earlier capture that hangs still holds it", "restart if that lasts")
+        if users:
+            names = ", ".join(f"{name} (process {pid})" for pid, name in users.items())
+            return CameraError(f"{self._path}: is in use by another program: {names}", "stop that program")
+        # Only root can see what other users' programs hold, so that nobody found proves nothing.
+        return CameraError(
+            f"{self._path}: {otherwise}",
+            "it may be in use by another program, or one of the extra devices that cameras bring along: "
+            "v4l2-ctl --list-devices shows them",
+        )
+
+    def close(self) -> None:
+        if self._capture is not None:
+            self._capture.release()
+
+
+def holders(path: str) -> list[tuple[int, str]]:
+    """Who has a file or device open: (process id, command), as far as /proc lets us see."""
+    path, found = os.path.realpath(path), []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or is not ours to look at
+            if any(os.readlink(fd) == path for fd in (entry / "fd").iterdir()):
+                found.append((int(entry.name), (entry / "comm").read_text().strip()))
+    return sorted(found)
+
+
+class Stream(Device):
+    """A camera in the network, by its rtsp://, http:// or udp:// address, through OpenCV's FFmpeg."""
+
+    def __init__(self, address: str, settings: CameraSettings) -> None:
+        self._address = address
+        self._name = without_password(address)
+        self._settings = settings
+        self._capture: cv2.VideoCapture | None = None
+
+    def open(self) -> None:
+        limits = [
+            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(1000 * _first_s(self._settings))),
+            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(1000 * self._settings.timeout_s)),
+        ]
+        self._capture = _capture(self._address, cv2.CAP_FFMPEG, limits)
+        if not self._capture.isOpened():
+            raise CameraError(f"{self._name}: {self._why()}", "check address, user, password and network of the camera")
+
+    def _why(self) -> str:
+        """FFmpeg keeps the reason to itself: see whether there is anybody at that address at all."""
+        try:
+            parts = urllib.parse.urlsplit(self._address)
+            port = parts.port or {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}.get(parts.scheme.lower())
+            if parts.hostname and port and parts.scheme.lower() != "udp":
+                socket.create_connection((parts.hostname, port), timeout=2).close()
+        except ValueError:
+            return "is not an address that makes sense"
+        except OSError as error:
+            return f"cannot be reached: {error.strerror or error}"
+        return "cannot be opened as a stream"
+
+    def read(self) -> Picture:
+        assert self._capture is not None
+        picture = _rgb(self._capture)
+        if picture is None:
+            raise CameraError(f"{self._name}: the stream has stopped", "check power and network of the camera")
+        return picture
+
+    def close(self) -> None:
+        if self._capture is not None:
+            self._capture.release()
+
+
+class PiCamera(Device):
+    """The Raspberry Pi's own camera, through Picamera2."""
+
+    #: Picamera2 names formats after libcamera, whose order is that of a little-endian word: "BGR888" arrays are RGB.
+    FORMAT = "BGR888"
+
+    def __init__(self, settings: CameraSettings) -> None:
+        self._settings = settings
+        self._camera: Any = None
+        self._limit_s = _first_s(settings)
+
+    def prepare(self) -> None:
+        """Import Picamera2, which takes seconds on a small Pi and is no fault of the camera."""
+        try:
+            importlib.import_module("picamera2")
+        except ImportError as error:
+            raise CameraError(
+                f"picamera: Picamera2 cannot be imported: {error}",
+                "sudo apt install python3-picamera2, and make the venv with --system-site-packages",
+            ) from None
+        except Exception as error:  # Bookworm's is built for NumPy 1 and raises ValueError when it meets NumPy 2
+            raise CameraError(
+                f"picamera: Picamera2 does not work here: {type(error).__name__}: {error}",
+                "if it is about numpy: pip install 'numpy<2' in this venv",
+            ) from None
+
+    def open(self) -> None:
+        api = importlib.import_module("picamera2").Picamera2
+        if not api.global_camera_info():
+            raise CameraError("picamera: no camera found", "check its ribbon cable with: rpicam-hello --list-cameras")
+        try:
+            camera = self._camera = api()
+        except (RuntimeError, IndexError, OSError) as error:
+            raise CameraError(
+                f"picamera: cannot be opened: {error}", "stop other programs that use the camera (rpicam-*, motion, …)"
+            ) from error
+        frame_us = round(1e6 / self._settings.fps)
+        controls = {"FrameDurationLimits": (frame_us, frame_us)}
+        if "FrameDurationLimits" not in camera.camera_controls:
+            controls = {}
+        main = {"format": self.FORMAT, "size": (self._settings.width, self._settings.height)}
+        camera.configure(camera.create_video_configuration(main=main, controls=controls))
+        # libcamera may "adjust" what it was asked for.
+        given = camera.camera_configuration()["main"]["format"]
+        if given != self.FORMAT:
+            raise CameraError(f"picamera: gives {given}, not {self.FORMAT}", "a USB camera is opened as /dev/video0")
+        camera.start()
+
+    def read(self) -> Picture:
+        try:
+            picture: Picture = self._camera.capture_array("main", wait=False).get_result(timeout=self._limit_s)
+        except TimeoutError:
+            raise CameraError(
+                f"picamera: no picture within {self._limit_s:g} s", "check the ribbon cable of the camera"
+            ) from None
+        self._limit_s = self._settings.timeout_s
+        return picture
+
+    def close(self) -> None:
+        # Not stop() first: it queues behind a capture that never comes, for ever. close() ends that queue, then stops.
+        if self._camera is not None:
+            self._camera.close()
+
+
+# ---- OpenCV ----------------------------------------------------------------------------------------------------------
+
+
+def _capture(source: str, backend: int, parameters: Sequence[int] = ()) -> cv2.VideoCapture:
+    """An OpenCV capture, opened or not, without the chatter of OpenCV and FFmpeg: our own errors say it better."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; read when FFmpeg is first used
+    cv2.setLogLevel(2)  # errors
+    capture = cv2.VideoCapture()
+    capture.open(source, backend, parameters)
+    return capture
+
+
+def _rgb(capture: cv2.VideoCapture) -> Picture | None:
+    """The next frame, (H, W, 3) uint8 RGB; None if there is none."""
+    ok, picture = capture.read()
+    if not ok or picture is None:
+        return None
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
