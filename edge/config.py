@@ -176,7 +176,8 @@ def _explained(error: msgspec.ValidationError, name: str, settings: dict[str, An
             field_type = _allowed(section, key.partition(".")[2].partition("[")[0])
             if field_type and what.startswith("Invalid enum value"):
                 what = f"Expected {field_type}"
-    return ConfigError(f"{name}: '{key}' is {found!r}: {what.replace('`', '')}", "default.toml explains every key")
+    what = what.replace("`", "").replace("-0.0", "0.0")  # msgspec writes "< 0.0" as "< -0.0"
+    return ConfigError(f"{name}: '{key}' is {found!r}: {what}", "default.toml explains every key")
 
 
 def _allowed(section: str, key: str) -> str:

@@ -1,0 +1,9 @@
+"""What every test runs under."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no failure: hypothesis's time limits are off, as no test here is about time.
+settings.register_profile("doorlight", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("doorlight")
