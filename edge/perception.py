@@ -1,0 +1,145 @@
+"""The cascade: where are faces, does each wear a mask, and how does an unmasked one look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from . import boxes, images
+from .config import Config
+from .errors import ModelError
+from .interpreter import Model
+from .manifest import Manifest
+from .records import Box, Detection, Face
+
+Picture = npt.NDArray[np.uint8]
+
+
+def log_odds(probability: float) -> float:
+    """logit(p), finite: an 8-bit probability says no more than 1/512 to 511/512."""
+    p = min(max(probability, 1 / 512), 511 / 512)
+    return math.log(p / (1 - p))
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+class FaceDetector:
+    """Every face in a picture, masked or not.
+
+    `overlap` is the IoU beyond which two boxes are one face; a `threshold` of 0 takes the manifest's.
+    """
+
+    def __init__(self, model: Model, threshold: float = 0.0, overlap: float = 0.45, most: int = 10) -> None:
+        self.model = model
+        self.threshold = threshold or model.row.threshold
+        self._overlap, self._most = overlap, most
+        _, self._height, self._width, _ = model.row.input.shape
+        if not model.row.strides:
+            raise ModelError(f"{model.path}: manifest.toml names no strides for the face detector")
+        self._cells = boxes.cells(self._width, self._height, model.row.strides)
+        self._scores = model.row.outputs["scores"]
+        if len(self._cells) != self._scores.shape[1]:
+            raise ModelError(f"{model.path}: has {self._scores.shape[1]} cells, its strides make {len(self._cells)}")
+        self._canvas = np.empty((self._height, self._width, 3), np.uint8)
+
+    def detect(self, picture: Picture, threshold: float | None = None) -> list[Detection]:
+        """Faces in `picture`, (H, W, 3) uint8 RGB of any size, best first; boxes in its pixels."""
+        pixels, fit = images.letterbox(picture, self._width, self._height, self._canvas)
+        self.model.invoke(pixels)
+        raw = self.model.raw("scores")[:, 0]
+        least = (self.threshold if threshold is None else threshold) / self._scores.scale + self._scores.zero_point
+        # Most cells hold no face: only those that do are dequantised and decoded.
+        chosen = np.flatnonzero(raw >= math.ceil(least - 1e-6))
+        if not len(chosen):
+            return []
+        scores = self.model.real("scores", raw[chosen])
+        found = boxes.decode(self.model.real("distances", self.model.raw("distances")[chosen]), self._cells[chosen])
+        kept = boxes.nms(found, scores, self._overlap)
+        if len(kept) > self._most:
+            # In a crowd those nearest to the door count, not a sharp face far behind them.
+            heights = found[kept, 3] - found[kept, 1]
+            kept = kept[np.sort(np.argsort(-heights, kind="stable")[: self._most])]
+        return [
+            Detection(Box(*(float(v) for v in box)), float(score))
+            for box, score in zip(fit.to_picture(found[kept]), scores[kept], strict=True)
+        ]
+
+
+class MaskClassifier:
+    """How likely a face wears a mask over mouth and nose."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.threshold = model.row.threshold
+        self._size = model.row.input.shape[1]
+        if "mask" not in model.row.labels:
+            raise ModelError(f"{model.path}: manifest.toml has no label 'mask' for the mask classifier")
+        self._mask = model.row.labels.index("mask")
+
+    def probability(self, picture: Picture, box: Box) -> float:
+        """Calibrated P(mask) 0..1 of the face at `box` of `picture`, (H, W, 3) uint8 RGB."""
+        return self.probability_of_crop(images.crop_square(picture, box, self._size, self.model.row.margin))
+
+    def probability_of_crop(self, crop: Picture) -> float:
+        """The same for a picture that is nothing but a face, of any size."""
+        self.model.invoke(images.resize(crop, self._size, self._size))
+        p = float(self.model.real("probabilities")[self._mask])
+        return _sigmoid(self.model.row.slope * log_odds(p) + self.model.row.offset)
+
+
+class ExpressionClassifier:
+    """What an unmasked face looks like: probabilities over `labels`."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.labels = model.row.labels
+        self._size = model.row.input.shape[1]
+
+    def probabilities(self, picture: Picture, box: Box) -> tuple[float, ...]:
+        """Calibrated probabilities, in the order of `labels`, of the face at `box` of `picture` (H, W, 3) uint8 RGB."""
+        return self.probabilities_of_crop(images.crop_square(picture, box, self._size, self.model.row.margin))
+
+    def probabilities_of_crop(self, crop: Picture) -> tuple[float, ...]:
+        """The same for a picture that is nothing but a face, of any size."""
+        self.model.invoke(images.grey(images.resize(crop, self._size, self._size)))
+        p = np.maximum(self.model.real("probabilities"), 1 / 512)
+        p = p**self.model.row.slope
+        return tuple(float(v) for v in p / p.sum())
+
+    def agitation(self, probabilities: Sequence[float], agitated: Sequence[str]) -> float:
+        """The summed probability of the expressions named in `agitated`."""
+        return sum(p for p, label in zip(probabilities, self.labels, strict=True) if label in agitated)
+
+
+class Perception:
+    """The three stages, loaded and ready. Without expression in the settings, that model is never opened."""
+
+    def __init__(self, config: Config, manifest: Manifest, runtime: str | None = None) -> None:
+        threads = config.models.threads
+        self.detector = FaceDetector(
+            Model(manifest, "face_detector", threads, runtime),
+            config.detector.threshold,
+            config.detector.overlap,
+            config.detector.most_faces,
+        )
+        self.mask = MaskClassifier(Model(manifest, "mask_classifier", threads, runtime))
+        self.expression: ExpressionClassifier | None = None
+        if config.expression.enabled:
+            self.expression = ExpressionClassifier(Model(manifest, "expression_classifier", threads, runtime))
+        self.runtime = self.mask.model.runtime
+
+    def look(self, picture: Picture, found: Detection) -> Face:
+        """Look closely at one face of `picture`: mask, and expression only where there is no mask.
+
+        A mask hides what an expression is read from; the classifier would guess.
+        """
+        masked = self.mask.probability(picture, found.box)
+        expression = None
+        if self.expression is not None and masked < self.mask.threshold:
+            expression = self.expression.probabilities(picture, found.box)
+        return Face(found.box, found.score, masked, expression)

@@ -1,0 +1,182 @@
+"""Training the expression classifier: FER2013's labels and ten people's second look at them, and wild faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edge import images
+
+from .dataset import EXPRESSIONS, Dataset, Picture, Record, require
+from .nets import ExpressionClassifier, normalise
+
+SIZE = 48
+#: Side of a crop in units of the face box's longer side: FER2013 cuts from the brow's edge to the chin.
+MARGIN = 1.0
+#: Weight of the ten votes against the original label in the target.
+VOTES = 0.5
+WILD_SHARE = 0.08
+
+
+def target(record: Record) -> np.ndarray | None:
+    """Seven probabilities (float32): label and votes mixed. None where people say that there is no face."""
+    assert record.expression is not None
+    label = np.zeros(7, np.float32)
+    label[EXPRESSIONS.index(record.expression)] = 1
+    if record.votes is None:
+        return label
+    votes = np.array(record.votes, np.float32)
+    if votes[9] * 2 > votes.sum():
+        return None
+    seven = votes[:7]
+    if seven.sum() < 3:
+        return label
+    mixed: np.ndarray = (1 - VOTES) * label + VOTES * seven / seven.sum()
+    return mixed
+
+
+class Faces48:
+    """All 48x48 grey training faces in memory, augmented as they are drawn."""
+
+    def __init__(self, data: Dataset, records: Sequence[Record]) -> None:
+        self.faces, self.targets = load(data, [r for r in records if r.crop])
+        wild, self.wild_targets = load(data, [r for r in records if not r.crop], 72)
+        # Rarer expressions are drawn more often, though not as often as to be equal.
+        counts = np.bincount(
+            [EXPRESSIONS.index(r.expression) for r in records if not r.crop and r.expression], minlength=7
+        )
+        weights = self.wild_targets @ (1 / np.sqrt(np.maximum(counts, 1))) if len(wild) else np.zeros(0)
+        self.wild, self.wild_weights = wild, weights / max(weights.sum(), 1e-9)
+        require(list(range(len(self.faces) + len(wild))), "train", "face with an expression")
+
+    def draw(self, seed: Sequence[int]) -> tuple[Picture, np.ndarray]:
+        """One face (48, 48) uint8 and its target (7,) float32."""
+        rng = np.random.default_rng(seed)
+        if len(self.wild) and (not len(self.faces) or rng.random() < WILD_SHARE):
+            k = int(rng.choice(len(self.wild), p=self.wild_weights))
+            face, wanted = self.wild[k], self.wild_targets[k]
+            side = 48.0
+        else:
+            k = int(rng.integers(len(self.faces)))
+            face, wanted = self.faces[k], self.targets[k]
+            side = 48.0
+        # Shift, turn and scale in one warp; the wild faces come with surroundings.
+        n = face.shape[0]
+        scale = SIZE / (side * np.exp(rng.normal(0, 0.06)))
+        turn = cv2.getRotationMatrix2D((n / 2, n / 2), rng.normal(0, 7), scale)
+        turn[:, 2] += SIZE / 2 - n / 2 + rng.uniform(-3.5, 3.5, 2)
+        if rng.random() < 0.5:
+            turn[0] = -turn[0]
+            turn[0, 2] += SIZE
+        out = cv2.warpAffine(face, turn, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        gain, offset = np.exp(rng.normal(0, 0.2)), rng.normal(0, 18)
+        x = (out.astype(np.float32) - 127) * gain + 127 + offset
+        if rng.random() < 0.15:
+            x += rng.normal(0, rng.uniform(2, 10), x.shape)
+        if rng.random() < 0.15:
+            small = int(rng.integers(20, 40))
+            x = cv2.resize(cv2.resize(x, (small, small), interpolation=cv2.INTER_AREA), (SIZE, SIZE))
+        if rng.random() < 0.3:
+            h, w = rng.integers(5, 16, 2)
+            top, left = int(rng.integers(0, SIZE - h)), int(rng.integers(0, SIZE - w))
+            x[top : top + h, left : left + w] = rng.uniform(0, 255)
+        return np.clip(x, 0, 255).astype(np.uint8), wanted
+
+
+def load(data: Dataset, records: Sequence[Record], side: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
+    """Grey faces (n, side, side) uint8 and targets (n, 7); a wild face is cut around its most prominent trusted box."""
+    faces, targets = [], []
+    for r in records:
+        if r.expression is None:
+            continue
+        wanted = target(r)
+        if wanted is None:
+            continue
+        picture = data.picture(r)
+        if r.crop:
+            picture = images.resize(picture, side, side)
+        else:
+            boxes = sorted((f for f in r.faces or () if f.trusted and f.label != "ignore"), key=lambda f: -f.height)
+            if not boxes:
+                continue
+            picture = images.crop_square(picture, boxes[0].box, side, MARGIN * side / SIZE)
+        faces.append(images.grey(picture)[:, :, 0])
+        targets.append(wanted)
+    if not faces:
+        return np.zeros((0, side, side), np.uint8), np.zeros((0, 7), np.float32)
+    return np.stack(faces), np.stack(targets)
+
+
+class ExpressionTask:
+    """What the training loop needs to know about the expression classifier."""
+
+    name = "expression_classifier"
+    metric = "val mean"
+
+    def __init__(self, data: Dataset, splits: dict[str, list[Record]]) -> None:
+        wanted = {s: [r for r in rs if r.expression is not None] for s, rs in splits.items()}
+        require(wanted["val"], "val", "face with an expression")
+        self.faces = Faces48(data, wanted["train"])
+        self.val: list[tuple[Picture, Record]] = []
+        for r in wanted["val"]:
+            found, _ = load(data, [r])
+            if len(found):
+                self.val.append((found[0], r))
+
+    def build(self) -> ExpressionClassifier:
+        return ExpressionClassifier()
+
+    def calibration(self, n: int, seed: int) -> Tensor:
+        return torch.stack([torch.from_numpy(self.faces.draw((seed, 10**6, k))[0]) for k in range(n)])[:, None]
+
+    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
+        drawn = [self.faces.draw((seed, step, k)) for k in range(size)]
+        rng = np.random.default_rng((seed, step))
+        mix = float(rng.beta(0.3, 0.3)) if rng.random() < 0.5 else 1.0
+        return {
+            "pictures": torch.from_numpy(np.stack([p for p, _ in drawn]))[:, None],
+            "targets": torch.from_numpy(np.stack([t for _, t in drawn])),
+            "mix": torch.tensor(max(mix, 1 - mix)),
+        }
+
+    def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
+        """Cross entropy against soft targets, with mixup (Zhang et al. 2018) on half the batches."""
+        device = next(net.parameters()).device
+        x, y, mix = normalise(batch["pictures"].to(device)), batch["targets"].to(device), batch["mix"].to(device)
+        x, y = mix * x + (1 - mix) * x.flip(0), mix * y + (1 - mix) * y.flip(0)
+        with torch.autocast(device.type, torch.bfloat16):
+            logits = net(x.contiguous(memory_format=torch.channels_last))
+        return F.cross_entropy(logits.float(), y, label_smoothing=0.03)
+
+    def validate(self, net: torch.nn.Module) -> dict[str, float]:
+        """Accuracy by the original labels, by the votes' majority, and on wild faces."""
+        device = next(net.parameters()).device
+        guesses = []
+        for start in range(0, len(self.val), 512):
+            x = torch.from_numpy(np.stack([p for p, _ in self.val[start : start + 512]]))[:, None].to(device)
+            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+                guesses.append(net(normalise(x)).float().argmax(1).cpu().numpy())
+        guess = np.concatenate(guesses)
+        label = np.array([EXPRESSIONS.index(r.expression or "") for _, r in self.val])
+        crop = np.array([r.crop for _, r in self.val])
+        votes = np.array([r.votes or [0] * 10 for _, r in self.val])
+        clear = votes[:, :7].max(1) * 2 > np.maximum(votes.sum(1), 1)
+
+        def share(right: np.ndarray) -> float:
+            return float(right.mean()) if len(right) else float("nan")
+
+        figures = {
+            "val labels": share((guess == label)[crop]),
+            "val votes": share((guess == votes[:, :7].argmax(1))[clear]),
+            "val wild": share((guess == label)[~crop]),
+        }
+        known = {k: v for k, v in figures.items() if v == v}
+        return {
+            "val mean": float(np.mean([v for k, v in known.items() if k != "val wild"] or list(known.values()))),
+            **known,
+        }

@@ -1,0 +1,194 @@
+"""Training the mask classifier: crops as the door cuts them, and what people wear, hold and hide behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edge import images
+
+from . import augment, draw
+from .dataset import Dataset, Picture, Record, require
+from .nets import MaskClassifier, normalise
+
+SIZE = 160
+#: Side of a crop in units of the face box's longer side.
+MARGIN = 1.25
+LABELS = ("no_mask", "mask")
+MIXTURE = {
+    "ilc": 0.29,
+    "maks": 0.17,
+    "chand": 0.14,
+    "k12": 0.10,
+    "rwmfd": 0.08,
+    "mux": 0.08,
+    "fer2013": 0.06,
+    "prajna": 0.05,
+    "bikes": 0.03,
+}
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One face: where it is and whether it counts as masked (worn wrongly does not)."""
+
+    record: Record
+    box: Box
+    masked: bool
+    worn_wrongly: bool = False
+
+
+def examples(records: Sequence[Record]) -> list[Example]:
+    """Every face that somebody trustworthy labelled; the picture's label overrules a teacher's."""
+    out = []
+    for r in records:
+        if r.crop and r.label is not None:
+            # The picture is the face: the box that the margin grows back to the whole picture.
+            cut_x, cut_y = r.width * (1 - 1 / MARGIN) / 2, r.height * (1 - 1 / MARGIN) / 2
+            out.append(Example(r, (cut_x, cut_y, r.width - cut_x, r.height - cut_y), r.label == "mask"))
+            continue
+        faces = [f for f in r.faces or () if f.label != "ignore" and f.trusted]
+        if r.label is not None:
+            faces = sorted(faces, key=lambda f: -f.height)[:1]
+        for f in faces:
+            if f.height < 12 or (f.by == "teacher" and r.label is None and f.score < 0.9):
+                continue
+            label = r.label or f.label
+            out.append(Example(r, f.box, label == "mask", label == "incorrect"))
+    return out
+
+
+class Crops:
+    """Draws training crops; half of them masked, whatever the sources hold."""
+
+    def __init__(self, data: Dataset, found: Sequence[Example]) -> None:
+        self.data = data
+        self.pools: dict[tuple[str, bool], list[Example]] = {}
+        for e in found:
+            self.pools.setdefault((e.record.source, e.masked), []).append(e)
+            if e.worn_wrongly:
+                # Rare and important: a mask under the nose is no mask.
+                self.pools[e.record.source, False] += [e, e]
+        for masked in (False, True):
+            require(
+                [e for (_, m), pool in self.pools.items() if m == masked for e in pool],
+                "train",
+                f"face with masked={masked}",
+            )
+
+    def draw(self, seed: Sequence[int]) -> tuple[Picture, bool]:
+        """One crop (160, 160, 3) uint8 RGB and whether it counts as masked."""
+        rng = np.random.default_rng(seed)
+        masked = bool(rng.random() < 0.42)
+        names = [s for s, m in self.pools if m == masked]
+        weights = np.array([MIXTURE.get(s, 0.05) for s in names])
+        pool = self.pools[names[rng.choice(len(names), p=weights / weights.sum())], masked]
+        example = pool[rng.integers(len(pool))]
+        picture = self.data.picture(example.record, cache=example.record.source != "fer2013")
+        # A generous region around the face, at most 280 pixels: everything below works on that alone.
+        x1, y1, x2, y2 = example.box
+        longer = max(x2 - x1, y2 - y1)
+        size = int(np.clip(longer * 1.9, 32, 280))
+        region = images.crop_square(picture, example.box, size, 1.9)
+        scale = size / (longer * 1.9)
+        half_w, half_h = (x2 - x1) * scale / 2, (y2 - y1) * scale / 2
+        box = (size / 2 - half_w, size / 2 - half_h, size / 2 + half_w, size / 2 + half_h)
+        if not masked and not example.worn_wrongly:
+            kind = rng.random()
+            if kind < 0.20:
+                region, masked = draw.draw_mask(region, box, rng), True
+            elif kind < 0.30:
+                region = draw.draw_chin_mask(region, box, rng)
+            elif kind < 0.45:
+                region = draw.draw_occluder(region, box, rng)
+        if rng.random() < 0.6:
+            turn = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 8), 1)
+            region = cv2.warpAffine(region, turn, (size, size), borderMode=cv2.BORDER_REPLICATE)
+        if rng.random() < 0.5:
+            region = np.ascontiguousarray(region[:, ::-1])
+        # Boxes of a detector are never quite where a human would draw them.
+        dx, dy = rng.normal(0, 0.05, 2) * 2 * half_h
+        grow_w, grow_h = np.exp(rng.normal(0, 0.08, 2))
+        jittered = (
+            size / 2 + dx - half_w * grow_w,
+            size / 2 + dy - half_h * grow_h,
+            size / 2 + dx + half_w * grow_w,
+            size / 2 + dy + half_h * grow_h,
+        )
+        crop = images.crop_square(region, jittered, SIZE, MARGIN)
+        if rng.random() < 0.35:
+            crop = augment.coarse(crop, rng)
+        return augment.lens_and_light(crop, rng), masked
+
+
+class MaskTask:
+    """What the training loop needs to know about the mask classifier."""
+
+    name = "mask_classifier"
+    metric = "val mean"
+
+    def __init__(self, data: Dataset, splits: dict[str, list[Record]]) -> None:
+        self.data = data
+        self.crops = Crops(data, examples(splits["train"]))
+        rng = np.random.default_rng(0)
+        self.val: dict[str, list[Example]] = {}
+        for e in examples(splits["val"]):
+            self.val.setdefault(e.record.source, []).append(e)
+        require([e for pool in self.val.values() for e in pool], "val", "labelled face")
+        for source, pool in self.val.items():
+            if len(pool) > 300:
+                self.val[source] = [pool[k] for k in rng.permutation(len(pool))[:300]]
+
+    def build(self) -> MaskClassifier:
+        return MaskClassifier()
+
+    def calibration(self, n: int, seed: int) -> Tensor:
+        return torch.stack([torch.from_numpy(self.crops.draw((seed, 10**6, k))[0]) for k in range(n)]).permute(
+            0, 3, 1, 2
+        )
+
+    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
+        drawn = [self.crops.draw((seed, step, k)) for k in range(size)]
+        pictures = torch.stack([torch.from_numpy(np.ascontiguousarray(p)) for p, _ in drawn]).permute(0, 3, 1, 2)
+        return {"pictures": pictures, "masked": torch.tensor([m for _, m in drawn], dtype=torch.long)}
+
+    def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
+        device = next(net.parameters()).device
+        with torch.autocast(device.type, torch.bfloat16):
+            logits = net(normalise(batch["pictures"].to(device)).contiguous(memory_format=torch.channels_last))
+        return F.cross_entropy(logits.float(), batch["masked"].to(device), label_smoothing=0.05)
+
+    def probabilities(self, net: torch.nn.Module, found: Sequence[Example]) -> np.ndarray:
+        """P(mask) of every example, on its true box."""
+        device = next(net.parameters()).device
+        out = []
+        for start in range(0, len(found), 64):
+            crops = [
+                images.crop_square(self.data.picture(e.record), e.box, SIZE, MARGIN) for e in found[start : start + 64]
+            ]
+            x = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).to(device)
+            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+                out.append(
+                    net(normalise(x).contiguous(memory_format=torch.channels_last))
+                    .float()
+                    .softmax(1)[:, 1]
+                    .cpu()
+                    .numpy()
+                )
+        return np.concatenate(out)
+
+    def validate(self, net: torch.nn.Module) -> dict[str, float]:
+        """Share of right decisions on true boxes, by source, and their mean."""
+        figures = {}
+        for source, found in sorted(self.val.items()):
+            truth = np.array([e.masked for e in found])
+            figures[f"val {source}"] = float(((self.probabilities(net, found) >= 0.5) == truth).mean())
+        return {"val mean": float(np.mean(list(figures.values()))), **figures}

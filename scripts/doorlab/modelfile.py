@@ -1,0 +1,73 @@
+"""What a .tflite file is made of, and whether the Edge TPU's compiler would take it. Needs no TensorFlow."""
+
+from __future__ import annotations
+
+import tflite
+
+#: Ops and highest op versions that Coral's own published models use: what the Edge TPU compiler will take.
+EDGE_TPU_OPS = {
+    "ADD": 2, "AVERAGE_POOL_2D": 1, "CONCATENATION": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "DEQUANTIZE": 2,
+    "FULLY_CONNECTED": 4, "LOGISTIC": 2, "MAX_POOL_2D": 2, "MEAN": 2, "MUL": 2, "PAD": 2, "QUANTIZE": 1, "RELU6": 1,
+    "RESHAPE": 1, "RESIZE_BILINEAR": 3, "RESIZE_NEAREST_NEIGHBOR": 1, "SOFTMAX": 2, "SPLIT": 3, "SUB": 2,
+}  # fmt: skip
+
+_OP_NAMES = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
+_TYPE_NAMES = {v: k for k, v in vars(tflite.TensorType).items() if isinstance(v, int)}
+
+
+class ModelFileError(Exception):
+    """A model that is not full-integer, static, and within the Edge TPU's table; the message names every violation."""
+
+
+def ops(content: bytes) -> dict[str, int]:
+    """Names of the ops used, with the highest version of each."""
+    model = tflite.Model.GetRootAsModel(content, 0)
+    found: dict[str, int] = {}
+    for k in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(k)
+        name = _OP_NAMES[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        found[name] = max(found.get(name, 0), code.Version())
+    return dict(sorted(found.items()))
+
+
+def check(content: bytes) -> dict[str, int]:
+    """The ops of a model that is as it must be; raises ModelFileError where it is not.
+
+    One uint8 input, uint8 outputs, no floating-point tensor, static shapes, every op and op version in EDGE_TPU_OPS,
+    dense layers quantised per tensor (which the op version does not show: the scales are counted).
+    """
+    model = tflite.Model.GetRootAsModel(content, 0)
+    graph = model.Subgraphs(0)
+    used = ops(content)
+    wrong = [
+        f"op {op} version {version} is not in the Edge TPU's table ({EDGE_TPU_OPS.get(op, 'no such op')})"
+        for op, version in used.items()
+        if version > EDGE_TPU_OPS.get(op, 0)
+    ]
+    for k in range(graph.TensorsLength()):
+        tensor = graph.Tensors(k)
+        kind = _TYPE_NAMES[tensor.Type()]
+        name = tensor.Name().decode()
+        if kind not in ("UINT8", "INT8", "INT32"):
+            wrong.append(f"tensor '{name}' is {kind}")
+        signature = tensor.ShapeSignatureAsNumpy() if tensor.ShapeSignatureLength() else []
+        if any(int(v) < 0 for v in signature):
+            wrong.append(f"tensor '{name}' has no static shape")
+    for what, count, at in (
+        ("input", graph.InputsLength(), graph.Inputs),
+        ("output", graph.OutputsLength(), graph.Outputs),
+    ):
+        kinds = [_TYPE_NAMES[graph.Tensors(at(k)).Type()] for k in range(count)]
+        if set(kinds) != {"UINT8"} or (what == "input" and count != 1):
+            wrong.append(f"{what}s are {', '.join(kinds)}; expected UINT8{' (one)' if what == 'input' else ''}")
+    for k in range(graph.OperatorsLength()):
+        operator = graph.Operators(k)
+        code = model.OperatorCodes(operator.OpcodeIndex())
+        if _OP_NAMES[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())] == "FULLY_CONNECTED":
+            weights = graph.Tensors(operator.Inputs(1))
+            scales = weights.Quantization().ScaleLength()
+            if scales != 1:
+                wrong.append(f"dense weights '{weights.Name().decode()}' have {scales} scales, expected one per tensor")
+    if wrong:
+        raise ModelFileError("; ".join(wrong))
+    return used

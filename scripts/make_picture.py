@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""Make the README's picture: three moments of the bundled clip, with everything drawn in that the door sees."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import cv2
+import numpy as np
+
+from edge import config, manifest
+from edge.annotate import draw
+from edge.camera import open_source
+from edge.door import Loop
+from edge.perception import Perception
+
+DEMO = Path(__file__).resolve().parent / "demo_data"
+MOMENTS_S = (3.4, 10.8, 18.4)
+
+
+def main() -> int:
+    settings = config.load()
+    perception = Perception(settings, manifest.load())
+    loop = Loop(settings, perception)
+    chosen = []
+    with open_source(settings.camera, str(DEMO / "door.mp4")) as source:
+        while (frame := source.read()) is not None:
+            decision = loop.step(frame)
+            if len(chosen) < len(MOMENTS_S) and frame.t >= MOMENTS_S[len(chosen)]:
+                chosen.append(draw(frame.picture, decision, perception))
+    row = cv2.resize(np.hstack(chosen), None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
+    out = DEMO / "seen.jpg"
+    cv2.imwrite(str(out), cv2.cvtColor(row, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    print(out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

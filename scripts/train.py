@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Train one of the three models; killed at any moment, the same command goes on where it stopped."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
+
+from doorlab.dataset import DataError, Dataset
+from doorlab.loop import Plan, TrainingError, device, train
+
+PLANS = {
+    "detector": Plan(steps=2600, batch=32, rate=1.2e-3, backbone_rate=0.4),
+    "mask": Plan(steps=2200, batch=32, rate=5e-4, backbone_rate=0.6, validate_every=500),
+    "expression": Plan(steps=6600, batch=128, rate=2.5e-3, weight_decay=0.05, validate_every=440, ema=0.999),
+}
+
+
+def keep_memory() -> None:
+    """Start again with a C library that keeps freed memory: a third faster, as no page is faulted in twice."""
+    if "MALLOC_MMAP_MAX_" not in os.environ:
+        settings = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "268435456"}
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **settings})
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("model", choices=PLANS)
+    parser.add_argument("--data", type=Path, required=True, help="folder with index.jsonl and images.zip")
+    parser.add_argument("--sources", help="train on these only, separated by commas (default: all)")
+    parser.add_argument("--without", help="leave these sources out, separated by commas")
+    parser.add_argument("--pretrained", type=Path, help="ImageNet MobileNetV2 .tflite to start from (detector, mask)")
+    parser.add_argument("--out", type=Path, help="checkpoints and curves (default: runs/MODEL)")
+    parser.add_argument("--steps", type=int, help="default: by model")
+    parser.add_argument("--batch", type=int, help="default: by model")
+    parser.add_argument("--rate", type=float, help="peak learning rate (default: by model)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--validate-every", type=int, help="steps (default: by model)")
+    parser.add_argument("--patience", type=int, help="stop after so many validations without a better one")
+    parser.add_argument("--threads", type=int, help="of PyTorch (default: all cores)")
+    parser.add_argument("--workers", type=int, default=1, help="threads that draw batches ahead")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    args = parser.parse_args()
+
+    keep_memory()
+    import torch
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    given = {
+        "steps": args.steps,
+        "batch": args.batch,
+        "rate": args.rate,
+        "validate_every": args.validate_every,
+        "patience": args.patience,
+    }
+    plan = replace(PLANS[args.model], seed=args.seed, **{k: v for k, v in given.items() if v is not None})
+    out = args.out or Path("runs") / args.model
+    try:
+        data = Dataset(args.data)
+        # Split first, then choose: the same picture must never change sides with the sources chosen.
+        chosen = set(args.sources.split(",")) if args.sources else {r.source for r in data.records}
+        chosen -= set(args.without.split(",")) if args.without else set()
+        splits = {name: [r for r in records if r.source in chosen] for name, records in data.splits().items()}
+        print(
+            f"{args.model}: {', '.join(f'{k} {len(v)}' for k, v in splits.items())} pictures; on {device()}",
+            file=sys.stderr,
+        )
+        if args.model == "detector":
+            from doorlab.detector import DetectorTask as Task
+        elif args.model == "mask":
+            from doorlab.mask import MaskTask as Task
+        else:
+            from doorlab.expression import ExpressionTask as Task
+        best = train(Task(data, splits), plan, out, args.pretrained, args.workers, args.quiet)
+    except (DataError, TrainingError) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 65
+    except KeyboardInterrupt:
+        print(f"train.py: stopped; the same command goes on from {out / 'last.pt'}", file=sys.stderr)
+        return 130
+    print(best)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

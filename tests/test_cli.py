@@ -1,0 +1,171 @@
+"""The command line as a user meets it: the bundled clip from end to end, help, exit codes, one clear line an error."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edge import __version__, manifest
+from edge.cli import main
+
+CLIP = Path(__file__).resolve().parent.parent / "scripts" / "demo_data" / "door.mp4"
+
+
+def doorlight(*args: object, **kw: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edge", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **kw)  # type: ignore[call-overload, no-any-return]
+
+
+def played(folder: Path, name: str) -> list[dict[str, object]]:
+    log = folder / name
+    done = doorlight("run", "--simulate", "--source", CLIP, "--events", log)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_the_bundled_clip(tmp_path: Path) -> None:
+    lines = played(tmp_path, "a.jsonl")
+    signals = [(line["signal"], float(line["t"])) for line in lines if line["event"] == "signal"]  # type: ignore[arg-type]
+    assert [name for name, _ in signals] == ["PASS", "IDLE", "STOP", "IDLE", "STOP", "ALARM", "IDLE"]
+    # When each person is there: scripts/demo_data/README.md. The two runtimes differ by a frame or two.
+    for (name, t), (low, high) in zip(
+        signals,
+        [(0.6, 2.6), (5.3, 7.3), (7.8, 9.8), (12.5, 14.5), (15.0, 17.0), (15.5, 18.7), (19.7, 20.6)],
+        strict=True,
+    ):
+        assert low <= t <= high, f"{name} at {t}"
+    kinds = [line["event"] for line in lines if line["event"] != "signal"]
+    assert kinds == [
+        "started", "masked", "cleared", "unmasked", "cleared", "unmasked", "agitated", "cleared", "stopped",
+    ]  # fmt: skip
+    seqs = [line["seq"] for line in lines]
+    assert seqs == sorted(set(seqs))  # type: ignore[type-var]
+
+    def without_clock(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+        return [{k: v for k, v in row.items() if k not in ("time", "source")} for row in rows]
+
+    assert without_clock(played(tmp_path, "b.jsonl")) == without_clock(lines), "the same file, the same events"
+
+
+def test_seq_goes_on_after_a_restart(tmp_path: Path) -> None:
+    first, both = played(tmp_path, "a.jsonl"), played(tmp_path, "a.jsonl")
+    seqs = [int(line["seq"]) for line in both]  # type: ignore[call-overload]
+    assert len(both) == 2 * len(first)
+    assert all(b > a for a, b in itertools.pairwise(seqs))
+
+
+def test_events_reads_what_run_wrote(tmp_path: Path) -> None:
+    played(tmp_path, "a.jsonl")
+    done = doorlight("events", tmp_path / "a.jsonl")
+    assert done.returncode == 0
+    assert "wears no mask" in done.stdout
+    assert "signals: PASS 1, IDLE 3, STOP 2, ALARM 1" in done.stdout
+    done = doorlight("events", tmp_path / "a.jsonl", "--kind", "alarm", "--since", "1h")
+    assert [line.split()[1] for line in done.stdout.splitlines()[:1]] == ["ALARM"]
+    assert "1 events" in done.stdout
+    assert doorlight("events", tmp_path / "a.jsonl", "--since", "soon").returncode == 2
+    assert doorlight("events", tmp_path / "none.jsonl").returncode == 66
+
+
+def test_sigterm_ends_a_run_tidily(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    still = CLIP.with_name("still.jpg")
+    for k in range(600):
+        os.link(still, folder / f"{k:04}.jpg") if still.stat().st_dev == folder.stat().st_dev else shutil.copy(
+            still, folder / f"{k:04}.jpg"
+        )
+    log = tmp_path / "events.jsonl"
+    command = [sys.executable, "-m", "edge", "run", "--simulate", "--source", str(folder), "--events", str(log)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (log.exists() and "started" in log.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert json.loads(log.read_text().splitlines()[-1])["event"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["run", "--source", "none.mp4"], 66, "none.mp4"),
+        (["run", "--source", "/dev/video97"], 69, "/dev/video97"),
+        (["run", "--source", str(CLIP), "--models", "nowhere"], 69, "nowhere/manifest.toml"),
+        (["run", "--source", str(CLIP), "--events", "nowhere/events.jsonl"], 74, "nowhere"),
+        (["run", "--config", "none.toml"], 78, "none.toml"),
+        (["annotate", "none.jpg", "out.jpg"], 66, "none.jpg"),
+        (["annotate", str(CLIP), "out.jpg"], 2, "out.jpg"),
+        (["annotate", str(CLIP), "nowhere/out.mp4"], 74, "nowhere"),
+        (["check-config", "none.toml"], 78, "none.toml"),
+    ],
+)
+def test_errors_are_one_clear_line(
+    args: list[str],
+    code: int,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(args) == code
+    said = capfd.readouterr().err.splitlines()
+    assert 1 <= len(said) <= 2
+    assert said[0].startswith("doorlight: ")
+    assert says in said[0]
+    assert "Traceback" not in said[0]
+
+
+def test_a_damaged_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(manifest.shipped(), tmp_path / "models")
+    path = tmp_path / "models" / "mask_classifier.tflite"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert main(["run", "--source", str(CLIP), "--models", str(tmp_path / "models"), "--simulate"]) == 69
+    assert "mask_classifier.tflite: is damaged" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback() -> None:
+    done = doorlight("run", "--debug", "--source", "none.mp4")
+    assert "Traceback" in done.stderr
+    assert "InputMissing" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "annotate", "events", "check-config"])
+def test_help_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    assert len(capsys.readouterr().out.splitlines()) > 8
+
+
+def test_version_and_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert __version__ in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        main(["dance"])
+    assert stopped.value.code == 2
+
+
+def test_events_into_a_closed_pipe(tmp_path: Path) -> None:
+    log = tmp_path / "e.jsonl"
+    log.write_text(
+        "".join(f'{{"seq": {k}, "time": "2026-11-20T10:00:03.120Z", "event": "calm"}}\n' for k in range(5000))
+    )
+    command = f"{sys.executable} -m edge events {log} | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""

@@ -1,0 +1,286 @@
+"""The runtimes, on the shipped models: what is refused, and that both see the same."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tflite
+
+from edge import images, interpreter, manifest
+from edge.errors import ModelError, Unavailable
+from edge.interpreter import Model
+from edge.manifest import Manifest, Row
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from doorlab import modelfile  # noqa: E402
+
+SHIPPED = manifest.load()
+NAMES = sorted(SHIPPED)
+
+
+def installed() -> list[str]:
+    found = []
+    for name in interpreter.RUNTIMES:
+        try:
+            found.append(interpreter.runtime(name)[0])
+        except Unavailable:
+            continue
+    return found
+
+
+RUNTIMES = installed()
+each_model = pytest.mark.parametrize("name", NAMES)
+each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
+
+
+def declared(name: str, **changes: Any) -> Manifest:
+    """The shipped manifest, saying something else of the model `name`."""
+    return Manifest(SHIPPED.folder, {name: msgspec.structs.replace(SHIPPED[name], **changes)})
+
+
+def input_as(row: Row, **changes: Any) -> manifest.Tensor:
+    return msgspec.structs.replace(row.input, **changes)
+
+
+def refused(of: Manifest, name: str, runtime: str | None = None) -> str:
+    """The message with which a model is refused; it names the file."""
+    with pytest.raises(ModelError) as caught:
+        Model(of, name, runtime_name=runtime)
+    assert str(caught.value).startswith(f"{of.folder / of[name].file}: ")
+    return str(caught.value)
+
+
+def pictures(row: Row) -> dict[str, npt.NDArray[np.uint8]]:
+    """Inputs (height, width, channels) for a model: the demo's picture as it is, mirrored, dim, and from close by."""
+    _, height, width, channels = row.input.shape
+    photo = cv2.cvtColor(cv2.imread(str(ROOT / "scripts/demo_data/still.jpg")), cv2.COLOR_BGR2RGB)
+    rows, columns = photo.shape[0] // 4, photo.shape[1] // 4
+    views = {
+        "photo": photo,
+        "mirrored": photo[:, ::-1],
+        "dim": photo // 2,
+        "close": photo[rows:-rows, columns:-columns],
+    }
+    found = {key: images.letterbox(np.ascontiguousarray(view), width, height)[0] for key, view in views.items()}
+    return {key: images.grey(picture) if channels == 1 else picture for key, picture in found.items()}
+
+
+class TestRuntime:
+    def test_the_first_that_is_installed(self) -> None:
+        assert interpreter.runtime()[0] == RUNTIMES[0]
+
+    @pytest.mark.skipif(len(RUNTIMES) < 2, reason="only one runtime is installed")
+    def test_the_next_where_the_first_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, f"{RUNTIMES[0]}.interpreter", None)
+        assert interpreter.runtime()[0] == RUNTIMES[1]
+
+    @each_runtime
+    def test_by_name(self, runtime: str) -> None:
+        name, module = interpreter.runtime(runtime)
+        assert name == runtime
+        assert module.Interpreter
+
+    def test_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for runtime in interpreter.RUNTIMES:
+            monkeypatch.setitem(sys.modules, f"{runtime}.interpreter", None)
+        with pytest.raises(Unavailable) as caught:
+            Model(SHIPPED, NAMES[0])
+        assert not isinstance(caught.value, ModelError), "the model is not to blame"
+        assert all(runtime in str(caught.value) for runtime in interpreter.RUNTIMES)
+        assert "pip install ai-edge-litert" in caught.value.hint
+
+    def test_unknown_name(self) -> None:
+        with pytest.raises(Unavailable, match="no_such_runtime"):
+            interpreter.runtime("no_such_runtime")
+
+
+CONTENT = SHIPPED.read(NAMES[0])
+DAMAGED = {"empty": b"", "text": b"not a model at all", "zeros": bytes(4096), "header only": CONTENT[:8] + bytes(4096)}
+#: LiteRT checks the whole file. tflite-runtime does not, and dies of these: only the sha256 keeps them away from it.
+CUT_OFF = {"end missing": CONTENT[:-1000], "half": CONTENT[: len(CONTENT) // 2], "beginning only": CONTENT[:1000]}
+
+
+def file_of(content: bytes, folder: Path) -> Manifest:
+    """A manifest whose first model is `content`, with the sha256 of just that."""
+    (folder / "model.tflite").write_bytes(content)
+    row = msgspec.structs.replace(SHIPPED[NAMES[0]], file="model.tflite", sha256=hashlib.sha256(content).hexdigest())
+    return Manifest(folder, {NAMES[0]: row})
+
+
+class TestDamagedFile:
+    @pytest.mark.parametrize(
+        ("runtime", "content"),
+        [
+            pytest.param(runtime, content, id=f"{runtime}-{what}")
+            for runtime in RUNTIMES
+            for what, content in (DAMAGED | CUT_OFF if runtime == "ai_edge_litert" else DAMAGED).items()
+        ],
+    )
+    def test_refused_without_noise(
+        self, tmp_path: Path, runtime: str, content: bytes, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """Even where the sha256 is right: one line of why, and nothing of the runtime's own on stderr."""
+        found = refused(file_of(content, tmp_path), NAMES[0], runtime)
+        assert f"is not a model that {runtime} can load" in found
+        assert "\n" not in found
+        assert capfd.readouterr().err == ""
+
+    @each_runtime
+    @pytest.mark.parametrize("content", CUT_OFF.values(), ids=CUT_OFF.keys())
+    def test_cut_off_never_reaches_a_runtime(self, tmp_path: Path, runtime: str, content: bytes) -> None:
+        row = SHIPPED[NAMES[0]]
+        (tmp_path / row.file).write_bytes(content)
+        assert "sha256" in refused(Manifest(tmp_path, {NAMES[0]: row}), NAMES[0], runtime)
+
+    @each_runtime
+    def test_stderr_works_afterwards(self, tmp_path: Path, runtime: str, capfd: pytest.CaptureFixture[str]) -> None:
+        of = file_of(DAMAGED["text"], tmp_path)
+        refused(of, NAMES[0], runtime)
+        before = len(os.listdir("/proc/self/fd"))
+        refused(of, NAMES[0], runtime)
+        Model(SHIPPED, NAMES[0], runtime_name=runtime)
+        os.write(2, b"still here\n")
+        assert capfd.readouterr().err == "still here\n"
+        assert len(os.listdir("/proc/self/fd")) == before, "a file descriptor leaked"
+
+
+@each_model
+class TestOtherThanDeclared:
+    """The right file, the wrong row: what the model has and what the manifest says stand side by side."""
+
+    def test_input_shape(self, name: str) -> None:
+        _, height, width, channels = SHIPPED[name].input.shape
+        found = refused(
+            declared(name, input=input_as(SHIPPED[name], shape=(1, height + 8, width, channels))),
+            name,
+        )
+        assert f"input is uint8[1, {height}, {width}, {channels}]" in found
+        assert f"the manifest says uint8[1, {height + 8}, {width}, {channels}]" in found
+
+    def test_input_type(self, name: str) -> None:
+        found = refused(declared(name, input=input_as(SHIPPED[name], dtype="int8")), name)
+        assert "input is uint8[" in found
+        assert "the manifest says int8[" in found
+
+    def test_input_scale(self, name: str) -> None:
+        scale = SHIPPED[name].input.scale
+        found = refused(declared(name, input=input_as(SHIPPED[name], scale=scale * 1.001)), name)
+        assert f"scale {scale:.6g}," in found
+        assert f"{scale * 1.001:.6g}," in found
+
+    def test_input_zero_point(self, name: str) -> None:
+        found = refused(declared(name, input=input_as(SHIPPED[name], zero_point=3)), name)
+        assert f"zero point {SHIPPED[name].input.zero_point};" in found
+        assert found.endswith(", 3")
+
+    def test_output_shape(self, name: str) -> None:
+        outputs = dict(SHIPPED[name].outputs)
+        key, tensor = outputs.popitem()
+        other = msgspec.structs.replace(tensor, shape=(*tensor.shape[:-1], 77))
+        found = refused(declared(name, outputs={**outputs, key: other}), name)
+        assert f"no output '{key}' of shape {list(other.shape)}" in found
+        assert str(list(tensor.shape)) in found
+
+    @pytest.mark.parametrize("change", [{"dtype": "int8"}, {"scale": 0.5}, {"zero_point": -1}])
+    def test_output_quantisation(self, name: str, change: dict[str, Any]) -> None:
+        outputs = dict(SHIPPED[name].outputs)
+        key, tensor = outputs.popitem()
+        found = refused(
+            declared(name, outputs={**outputs, key: msgspec.structs.replace(tensor, **change)}),
+            name,
+        )
+        assert f"output '{key}' is uint8" in found
+        assert "the manifest says" in found
+
+
+@each_model
+class TestShippedModels:
+    @each_runtime
+    def test_runs(self, name: str, runtime: str) -> None:
+        """Twice the same input is twice the same output, whatever came in between; a result is a copy."""
+        row = SHIPPED[name]
+        model = Model(SHIPPED, name, runtime_name=runtime)
+        assert model.runtime == runtime
+        seen = pictures(row)
+        model.invoke(seen["photo"])
+        first = {key: model.raw(key) for key in row.outputs}
+        kept = {key: value.copy() for key, value in first.items()}
+        model.invoke(seen["dim"])
+        assert any((model.raw(key) != first[key]).any() for key in row.outputs), "it looks at its input"
+        model.invoke(seen["photo"])
+        for key, tensor in row.outputs.items():
+            assert first[key].shape == tensor.shape[1:]
+            assert first[key].dtype == tensor.dtype
+            np.testing.assert_array_equal(first[key], kept[key])
+            np.testing.assert_array_equal(model.raw(key), kept[key])
+
+    def test_real_values(self, name: str) -> None:
+        """real = (stored - zero point) * scale; also of a part."""
+        row = SHIPPED[name]
+        model = Model(SHIPPED, name)
+        model.invoke(pictures(row)["photo"])
+        for key, tensor in row.outputs.items():
+            stored = model.raw(key)
+            expected = (stored.astype(float) - tensor.zero_point) * tensor.scale
+            assert model.real(key).dtype == np.float32
+            np.testing.assert_allclose(model.real(key), expected, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(model.real(key, stored[:1]), expected[:1], rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.skipif(len(RUNTIMES) < 2, reason="only one runtime is installed")
+    @pytest.mark.parametrize("picture", ["photo", "mirrored", "dim", "close"])
+    def test_both_runtimes_agree(self, name: str, picture: str) -> None:
+        """Not bit-exact (their kernels round differently), but close: in steps of 1/256 of an output's range.
+
+        On pictures of something; on a black one, a net is free to make of a rounding what it likes.
+        """
+        row = SHIPPED[name]
+        pixels = pictures(row)[picture]
+        models = [Model(SHIPPED, name, runtime_name=runtime) for runtime in RUNTIMES]
+        for model in models:
+            model.invoke(pixels)
+        for key in row.outputs:
+            one, other = (model.raw(key).astype(int) for model in models)
+            apart = np.abs(one - other)
+            assert np.percentile(apart, 99) <= 24, key
+            assert apart.mean() <= 4, key
+
+    def test_the_edge_tpu_compiler_would_take_it(self, name: str) -> None:
+        assert modelfile.check(SHIPPED.read(name))
+
+    def test_an_op_too_many(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        used = modelfile.check(SHIPPED.read(name))
+        monkeypatch.delitem(modelfile.EDGE_TPU_OPS, "CONV_2D")
+        with pytest.raises(modelfile.ModelFileError, match=f"op CONV_2D version {used['CONV_2D']}"):
+            modelfile.check(SHIPPED.read(name))
+
+    def test_an_op_too_new(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        used = modelfile.check(SHIPPED.read(name))
+        monkeypatch.setitem(modelfile.EDGE_TPU_OPS, "CONV_2D", used["CONV_2D"] - 1)
+        with pytest.raises(modelfile.ModelFileError, match=f"op CONV_2D version {used['CONV_2D']}"):
+            modelfile.check(SHIPPED.read(name))
+
+    def test_a_float_tensor(self, name: str, tmp_path: Path) -> None:
+        """The file's own type of its input turned to float32: caught by the check, and by the door."""
+        content = bytearray(SHIPPED.read(name))
+        graph = tflite.Model.GetRootAsModel(content, 0).Subgraphs(0)
+        table = graph.Tensors(graph.Inputs(0))._tab
+        content[table.Pos + table.Offset(6)] = tflite.TensorType.FLOAT32
+        with pytest.raises(modelfile.ModelFileError, match="is FLOAT32") as caught:
+            modelfile.check(bytes(content))
+        assert "inputs are FLOAT32; expected UINT8" in str(caught.value)
+
+        row = msgspec.structs.replace(SHIPPED[name], sha256=hashlib.sha256(content).hexdigest())
+        (tmp_path / row.file).write_bytes(content)
+        for runtime in RUNTIMES:
+            refused(Manifest(tmp_path, {name: row}), name, runtime)
