@@ -683,4 +683,4 @@ def test_detector_is_judged_on_more_than_the_door_looks_at(monkeypatch: pytest.M
     shipped = config.load()
     for task in ("detector", "mask"):
         evaluate.open_stages(task, shipped, {}, None)  # type: ignore[arg-type]
-    assert asked == [100, shipped.detector.most_faces]
+    assert asked == [10_000, shipped.detector.most_faces]

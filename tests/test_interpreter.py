@@ -253,7 +253,10 @@ class TestShippedModels:
             one, other = (model.raw(key).astype(int) for model in models)
             apart = np.abs(one - other)
             assert np.percentile(apart, 99) <= 24, key
-            assert apart.mean() <= 4, key
+            if apart.size > 100:
+                assert apart.mean() <= 4, key
+            else:
+                assert one.argmax() == other.argmax(), "a few numbers far apart are a different answer"
 
     def test_the_edge_tpu_compiler_would_take_it(self, name: str) -> None:
         assert modelfile.check(SHIPPED.read(name))
