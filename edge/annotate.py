@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,13 +41,16 @@ def annotate(config: Config, perception: Perception, src: str, out: Path) -> Non
     Raises InputMissing for what cannot be read, OutputError for what cannot be written, UsageError where `out` does
     not fit `src`. A progress bar goes to stderr. An output appears under its name only when it is whole.
     """
-    source = Path(src).expanduser()
-    if not source.is_dir():
+    source = Path(os.path.expanduser(src))
+    if not os.path.isdir(source):
         _one(config, perception, source, out)
         return
-    if out.exists() and not out.is_dir():
+    if os.path.exists(out) and not os.path.isdir(out):
         raise UsageError(f"{out}: is a file, but {src} is a folder", "give a folder to write to")
-    names = sorted(p for p in source.iterdir() if p.suffix.lower() in (*PICTURES, *VIDEOS) and p.name[0] != ".")
+    try:
+        names = sorted(p for p in source.iterdir() if p.suffix.lower() in (*PICTURES, *VIDEOS) and p.name[0] != ".")
+    except OSError as error:
+        raise InputMissing(f"{source}: cannot be read: {error.strerror}", "check its permissions") from None
     if not names:
         raise InputMissing(f"{source}: no picture or video in this folder")
     try:
@@ -75,10 +79,10 @@ def _one(config: Config, perception: Perception, source: Path, out: Path, quiet:
     if out.suffix.lower() not in wanted:
         kind = "picture" if picture else "video"
         raise UsageError(f"{out}: should be a {kind} like {source}", f"end its name with one of {' '.join(wanted)}")
-    if out.exists() and out.resolve() == source.resolve():
+    if os.path.exists(out) and out.resolve() == source.resolve():
         raise UsageError(f"{out}: would overwrite the original", "give another name to write to")
     temporary = out.with_name(f".{out.stem}.part{out.suffix}")
-    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
+    if not os.path.isdir(out.parent) or not os.access(out.parent, os.W_OK | os.X_OK):
         raise OutputError(f"{out}: its folder is not there or not writable", "choose a folder that you may write to")
     try:
         if picture:
@@ -98,12 +102,13 @@ def _still(config: Config, perception: Perception, source: Path, out: Path) -> N
     assert frame is not None
     drawn = draw(frame.picture, still(config, perception, frame.picture), perception)
     if not cv2.imwrite(str(out), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)):
-        raise OutputError(f"{out}: cannot be written", "is the disk full?")
+        raise OSError(errno.EIO, "OpenCV cannot write it")
 
 
 def _video(config: Config, perception: Perception, source: Path, out: Path, quiet: bool) -> None:
     loop = Loop(config, perception)
     writer: cv2.VideoWriter | None = None
+    written = 0
     with VideoFile(source, config.camera) as file, _progress(None if quiet else file.length, source.name) as advance:
         try:
             while (frame := file.read()) is not None:
@@ -121,12 +126,25 @@ def _video(config: Config, perception: Perception, source: Path, out: Path, quie
                             f"{out}: this kind of video cannot be written here", "try a name ending in .mp4 or .avi"
                         )
                 writer.write(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+                written += 1
                 advance()
         finally:
             if writer is not None:
                 writer.release()
+    if _frames(out) < written:
+        raise OSError(errno.EIO, "not every frame arrived")
     if file.truncated:
         print(f"note: {file.truncated}")
+
+
+def _frames(video: Path) -> int:
+    """How many frames a video really has: OpenCV's writer keeps to itself what the disk refused."""
+    capture = cv2.VideoCapture(str(video), cv2.CAP_FFMPEG)
+    found = 0
+    while capture.grab():
+        found += 1
+    capture.release()
+    return found
 
 
 @contextlib.contextmanager

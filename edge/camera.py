@@ -121,7 +121,7 @@ def open_source(settings: CameraSettings, source: str | None = None) -> Source:
         return LiveSource(without_password(source), partial(Stream, source, settings), settings)
     if scheme:
         raise InputMissing(f"{without_password(source)}: not a kind of address that is known", f"give {KINDS}")
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if os.path.isdir(path) or path.suffix.lower() in PICTURES:
         return PictureFiles(path, settings)
     return VideoFile(path, settings)
@@ -473,8 +473,8 @@ class LiveSource(Source):
 
     def _publish(self, connection: _Connection, picture: Picture) -> bool:
         """Make this the newest frame; False if the connection was written off or the source closed meanwhile."""
-        now = time.monotonic()
         with self._news:
+            now = time.monotonic()  # under the lock: never before a moment that read() has already called blind
             if self._connection is not connection or self._began is None:
                 return False
             self._newest = Frame(self._count, now - self._began, picture)
@@ -684,7 +684,10 @@ class PiCamera(Device):
 def _capture(source: str, backend: int, parameters: Sequence[int] = ()) -> cv2.VideoCapture:
     """An OpenCV capture, opened or not, without the chatter of OpenCV and FFmpeg: our own errors say it better."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; read when FFmpeg is first used
-    cv2.setLogLevel(2)  # errors
+    logging: Any = cv2
+    if not hasattr(logging, "setLogLevel"):  # newer than 4.11
+        logging = logging.utils.logging
+    logging.setLogLevel(2)  # errors
     capture = cv2.VideoCapture()
     capture.open(source, backend, parameters)
     return capture

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .errors import DoorlightError
+from .errors import DoorlightError, OutputError
 
 if TYPE_CHECKING:
     from .config import Config
-    from .events import Summary
+    from .events import Line, Summary
     from .records import Event
 
 
@@ -150,9 +152,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # `doorlight events | head`: whoever read has had enough. Keep Python from complaining again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # `doorlight events | head`: whoever read has had enough.
+        _silence()
         return 0
+    except OSError as error:
+        # Output into a file on a full disk, or to a terminal that has gone.
+        if args.debug or error.errno not in (errno.ENOSPC, errno.EIO):
+            raise
+        _silence()
+        print(f"doorlight: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return OutputError.exit_code
+
+
+def _silence() -> None:
+    """Keep Python from complaining once more at exit about output that nobody takes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _settings(args: argparse.Namespace) -> Config:
@@ -173,24 +187,32 @@ def _run(args: argparse.Namespace) -> int:
     perception = Perception(config, manifest.load(args.models or _folder(config.models.directory)))
     path = args.events or Path(config.events.file or "doorlight-events.jsonl")
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+
+    def out(line: str) -> None:
+        # A pipe whose reader has gone, or a full disk behind it, is no reason for the door to stop.
+        with contextlib.suppress(OSError):
+            print(line, flush=True)
 
     def tell(event: Event) -> None:
-        print(f"{event.t:8.2f} s  {words({'event': event.kind, **event.data})}", flush=True)
+        out(f"{event.t:8.2f} s  {words({'event': event.kind, **event.data})}")
 
     def say(line: str) -> None:
-        print(f"{'':12}{line}", flush=True)
+        out(f"{'':12}{line}")
 
+    # The log last: a source that is not there leaves no empty file behind.
     with (
-        EventLog(path, config.events.rotate_bytes, config.events.keep) as log,
         Lights(config.lights, args.simulate, say) as lights,
         source,
+        EventLog(path, config.events.rotate_bytes, config.events.keep) as log,
     ):
+        # Only now: until here nothing is lit, and opening a camera can take long enough to be worth interrupting.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, lambda *_: stop.set())
         summary = door.run(config, perception, source, lights, log, stop, _started_at(), tell)
     rate = summary.frames / max(summary.seconds, 1e-3)
     first = "none" if summary.first_decision_s is None else f"{summary.first_decision_s:.2f} s after start"
-    print(
+    out(
         f"{summary.frames} frames in {summary.seconds:.1f} s ({rate:.0f} frames/s), first decided {first}; events in {path}"
     )
     return 0
@@ -216,17 +238,24 @@ def _events(args: argparse.Namespace) -> int:
     since = time.time() - events.parse_since(args.since) if args.since else None
     kinds = {k.lower() for k in args.kind or ()}
     reading = events.read(args.file)
-    shown = []
-    try:
-        for line in events.select(reading, since, kinds):
-            print(events.describe(line))
-            shown.append(line)
-        print(_summary(events.summarise(shown), reading.damaged))
+
+    def lines() -> Iterator[Line]:
+        yield from events.select(reading, since, kinds)
         if args.follow:
-            for line in events.select(events.follow(args.file, 0.2, lambda: False, reading.last_seq), None, kinds):
-                print(events.describe(line), flush=True)
-    except KeyboardInterrupt:
-        pass
+            yield from events.select(events.follow(args.file, 0.2, lambda: False, reading.last_seq), None, kinds)
+
+    def shown() -> Iterator[Line]:
+        with contextlib.suppress(KeyboardInterrupt):  # the way out of --follow
+            day = None
+            for line in lines():
+                moment = events.when(line)
+                if moment is not None and (today := moment.astimezone().date()) != day:
+                    day = today
+                    print(f"{day:%A, %Y-%m-%d}", flush=args.follow)
+                print(events.describe(line), flush=args.follow)
+                yield line
+
+    print(_summary(events.summarise(shown()), reading.damaged))
     return 0
 
 

@@ -31,7 +31,7 @@ class CameraSettings(Section, frozen=True):
     fps: Annotated[float, Meta(gt=0, le=120)]
     rotate: Literal[0, 90, 180, 270]
     mirror: bool
-    timeout_s: Annotated[float, Meta(ge=0.2, le=60)]
+    timeout_s: Annotated[float, Meta(ge=0.2, le=10)]
     reopen_s: Annotated[float, Meta(gt=0, le=60)]
     reopen_most_s: Annotated[float, Meta(gt=0, le=600)]
     wait: bool

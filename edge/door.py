@@ -170,7 +170,7 @@ def run(
             tell(event)
 
     record(Event("started", 0.0, {"source": source.name, "runtime": perception.runtime, "simulated": lights.simulated}))
-    reason = "error"
+    reason, ready = "error", False
     try:
         for frame, decision in play(Loop(config, perception), source):
             lights.show(decision.signal)
@@ -178,11 +178,14 @@ def run(
                 record(event)
             last_t = decision.t
             now = time.monotonic()
+            if not ready:
+                # At the first decision, be it FAULT: a door that waits for its camera must not be killed for not starting.
+                notifier.ready()
+                ready = True
             if frame is not None:
                 summary.frames += 1
                 if summary.first_decision_s is None:
                     summary.first_decision_s = now - started_at
-                    notifier.ready()
             health.set("camera", None if frame is not None else "no picture")
             health.set("event log", log.problem)
             notifier.watchdog()
@@ -199,6 +202,9 @@ def run(
             reason = "end of source"
             if source.damage is not None:
                 record(Event("source_damaged", last_t, {"reason": source.damage}))
+    except Exception as error:
+        record(Event("fault", last_t, {"reason": f"{type(error).__name__}: {error}"}))
+        raise
     finally:
         lights.show(Signal.IDLE)
         notifier.stopping()

@@ -264,9 +264,9 @@ class EventLog:
 
 def _opening_error(path: Path, error: OSError) -> OutputError:
     folder, named = path.parent, error.filename or path
-    if path.is_dir():
+    if os.path.isdir(path):
         return OutputError(f"{path}: is a folder", f"name a file: --events {path / 'doorlight-events.jsonl'}")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return OutputError(f"{path}: there is no folder {folder}", f"mkdir -p {folder}")
     return OutputError(
         f"{named}: cannot be written: {error.strerror}", f"see who may write there: ls -ld {folder} {named}"
@@ -394,7 +394,7 @@ def _seq(line: Line) -> int:
 
 
 class Reading(Iterator[Line]):
-    """Goes through the lines of a log; `damaged` counts those left out so far, `last_seq` is the last one's number."""
+    """Goes through the lines of a log; `damaged` counts those left out so far, `last_seq` is the highest number."""
 
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines = lines
@@ -405,7 +405,7 @@ class Reading(Iterator[Line]):
         for raw in self._lines:
             line = _parse(raw)
             if line is not None:
-                self.last_seq = _seq(line)
+                self.last_seq = max(self.last_seq, _seq(line))
                 return line
             self.damaged += 1
         raise StopIteration
@@ -416,7 +416,11 @@ def read(path: Path) -> Reading:
 
     Raises InputMissing if there is none, or it cannot be read.
     """
-    if not _snapshot(path):
+    try:
+        found = _snapshot(path)
+    except OSError as error:
+        raise _reading_error(path, error) from error
+    if not found:
         raise InputMissing(f"{path}: there is no event log", "'doorlight run' writes one; name it if it is elsewhere")
     return Reading(_raw_lines(path))
 
@@ -506,8 +510,12 @@ def _next_file(path: Path, file: BinaryIO | None) -> BinaryIO | None:
                     return successor
                 successor.close()
     except OSError as error:
-        name = Path(error.filename or path)
-        raise InputMissing(f"{name}: cannot be read: {error.strerror}", f"see who may: ls -ld {name}") from error
+        raise _reading_error(path, error) from error
+
+
+def _reading_error(path: Path, error: OSError) -> InputMissing:
+    name = Path(error.filename or path)
+    return InputMissing(f"{name}: cannot be read: {error.strerror}", f"see who may: ls -ld {name}")
 
 
 def _snapshot(path: Path) -> list[tuple[tuple[int, int], Path]]:
@@ -560,7 +568,7 @@ _WORDS = {
     "cleared": "person {person} has gone, after {dwell_s} s",
     "camera_lost": "the camera is lost",
     "camera_back": "the camera is back",
-    "fault": "the door cannot see",
+    "fault": "the door has failed",
     "source_damaged": "the source could not be read whole",
     "log_lost": "{count} events are missing here: the log could not be written",
     "log_repaired": "{bytes} bytes of a torn line were cut off the log",

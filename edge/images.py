@@ -76,14 +76,15 @@ def crop_square(picture: Picture, box: tuple[float, float, float, float], size: 
     left, top = min(max(left, 1 - side), w - 1), min(max(top, 1 - side), h - 1)
     right, bottom = left + side, top + side
     inside = picture[max(top, 0) : min(bottom, h), max(left, 0) : min(right, w)]
-    pads = (max(-top, 0), max(bottom - h, 0), max(-left, 0), max(right - w, 0))
-    if any(pads):
+    above, below, before, after = max(-top, 0), max(bottom - h, 0), max(-left, 0), max(right - w, 0)
+    if above or below or before or after:
         if side > 4 * size:
             # An enormous box: shrink what is visible first, so that padding never allocates more than a small picture.
             factor = size / side
             inside = resize(inside, max(1, round(inside.shape[1] * factor)), max(1, round(inside.shape[0] * factor)))
-            pads = tuple(round(p * factor) for p in pads)  # type: ignore[assignment]
-        inside = cv2.copyMakeBorder(inside, *pads, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+            above, below, before, after = (round(p * factor) for p in (above, below, before, after))
+        bordered = cv2.copyMakeBorder(inside, above, below, before, after, cv2.BORDER_REPLICATE)
+        inside = np.asarray(bordered, np.uint8)
     return resize(inside, size, size)
 
 

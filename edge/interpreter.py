@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,7 +43,8 @@ def runtime(name: str | None = None) -> tuple[str, Any]:
 def _native_messages() -> Iterator[list[str]]:
     """Catch what native code writes to file descriptor 2, so that it can be part of an error instead of noise."""
     caught: list[str] = []
-    with tempfile.TemporaryFile() as file:
+    # In memory: a full disk must not keep the door from starting.
+    with open(os.memfd_create("messages"), "w+b") as file:
         saved = os.dup(2)
         os.dup2(file.fileno(), 2)
         try:

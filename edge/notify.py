@@ -12,15 +12,10 @@ from collections.abc import Mapping
 
 
 class Notifier:
-    """The way to systemd, read from the environment once; no method ever raises or blocks.
-
-    `watchdog_s` is the time in seconds after which systemd takes a silent program for dead, None without a watchdog
-    for this process: call `watchdog` at least twice as often.
-    """
+    """The way to systemd, read from the environment once; no method ever raises or blocks."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
-        self.watchdog_s = _watchdog_s(environ)
 
     def ready(self) -> None:
         """The door works: start what waits for it."""
@@ -52,13 +47,3 @@ def _address(name: str) -> bytes | None:
     if name.startswith("@"):  # Linux' abstract names begin with a zero byte
         return b"\0" + os.fsencode(name[1:])
     return os.fsencode(name) if name.startswith("/") else None
-
-
-def _watchdog_s(environ: Mapping[str, str]) -> float | None:
-    try:
-        pid = int(environ.get("WATCHDOG_PID", os.getpid()))
-        limit_us = int(environ.get("WATCHDOG_USEC", 0))
-    except ValueError:
-        return None
-    # Inherited through another process, the request is not for us.
-    return limit_us / 1e6 if limit_us > 0 and pid == os.getpid() else None

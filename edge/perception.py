@@ -28,6 +28,19 @@ def _sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
+def _needs(model: Model, *outputs: str) -> None:
+    for name in outputs:
+        if name not in model.row.outputs:
+            raise ModelError(f"{model.path}: manifest.toml names no output '{name}'", "is --models the right folder?")
+
+
+def _needs_labels(model: Model) -> None:
+    _needs(model, "probabilities")
+    values = model.row.outputs["probabilities"].shape[-1]
+    if values != len(model.row.labels):
+        raise ModelError(f"{model.path}: gives {values} probabilities for {len(model.row.labels)} labels")
+
+
 class FaceDetector:
     """Every face in a picture, masked or not.
 
@@ -39,6 +52,7 @@ class FaceDetector:
         self.threshold = threshold or model.row.threshold
         self._overlap, self._most = overlap, most
         _, self._height, self._width, _ = model.row.input.shape
+        _needs(model, "scores", "distances")
         if not model.row.strides:
             raise ModelError(f"{model.path}: manifest.toml names no strides for the face detector")
         self._cells = boxes.cells(self._width, self._height, model.row.strides)
@@ -77,6 +91,7 @@ class MaskClassifier:
         self.model = model
         self.threshold = model.row.threshold
         self._size = model.row.input.shape[1]
+        _needs_labels(model)
         if "mask" not in model.row.labels:
             raise ModelError(f"{model.path}: manifest.toml has no label 'mask' for the mask classifier")
         self._mask = model.row.labels.index("mask")
@@ -97,6 +112,7 @@ class ExpressionClassifier:
 
     def __init__(self, model: Model) -> None:
         self.model = model
+        _needs_labels(model)
         self.labels = model.row.labels
         self._size = model.row.input.shape[1]
 

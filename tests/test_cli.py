@@ -71,7 +71,9 @@ def test_events_reads_what_run_wrote(tmp_path: Path) -> None:
     assert "wears no mask" in done.stdout
     assert "signals: PASS 1, IDLE 3, STOP 2, ALARM 1" in done.stdout
     done = doorlight("events", tmp_path / "a.jsonl", "--kind", "alarm", "--since", "1h")
-    assert [line.split()[1] for line in done.stdout.splitlines()[:1]] == ["ALARM"]
+    day, alarm = done.stdout.splitlines()[:2]
+    assert len(day.split()) == 2, "a heading says which day it was"
+    assert alarm.split()[1] == "ALARM"
     assert "1 events" in done.stdout
     assert doorlight("events", tmp_path / "a.jsonl", "--since", "soon").returncode == 2
     assert doorlight("events", tmp_path / "none.jsonl").returncode == 66
@@ -109,6 +111,8 @@ def test_sigterm_ends_a_run_tidily(tmp_path: Path) -> None:
         (["annotate", str(CLIP), "out.jpg"], 2, "out.jpg"),
         (["annotate", str(CLIP), "nowhere/out.mp4"], 74, "nowhere"),
         (["check-config", "none.toml"], 78, "none.toml"),
+        (["run", "--source", "~nobody-of-this-name/a.mp4"], 66, "a.mp4"),
+        (["events", "."], 66, "directory"),
     ],
 )
 def test_errors_are_one_clear_line(
@@ -169,3 +173,45 @@ def test_events_into_a_closed_pipe(tmp_path: Path) -> None:
     command = f"{sys.executable} -m edge events {log} | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
     assert done.stderr == ""
+
+
+def test_a_source_that_is_not_there_leaves_no_log(tmp_path: Path) -> None:
+    assert main(["run", "--simulate", "--source", "none.mp4", "--events", str(tmp_path / "e.jsonl")]) == 66
+    assert not list(tmp_path.iterdir())
+
+
+def test_nobody_reads_what_run_says(tmp_path: Path) -> None:
+    log = tmp_path / "e.jsonl"
+    command = f"{sys.executable} -m edge run --simulate --source {CLIP} --events {log} | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stderr == ""
+    last = json.loads(log.read_text().splitlines()[-1])
+    assert (last["event"], last["reason"]) == ("stopped", "end of source"), "the door goes on"
+
+
+def test_output_onto_a_full_disk() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "edge", "check-config"],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 74
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_following_ends_with_a_summary(tmp_path: Path) -> None:
+    log = tmp_path / "e.jsonl"
+    line = '{"seq": %d, "time": "2026-11-20T10:00:03.120Z", "event": "calm", "person": 1}\n'
+    log.write_text(line % 1)
+    command = [sys.executable, "-m", "edge", "events", str(log), "--follow"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert "2026-11-20" in process.stdout.readline(), "what is there comes at once, through a pipe too"
+    assert "calm" in process.stdout.readline()
+    with log.open("a") as file:
+        file.write(line % 2)
+    assert "calm" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    said, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "2 events" in said

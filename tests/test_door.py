@@ -140,7 +140,8 @@ def test_the_lights_are_off_after_a_crash_too(whole: Door) -> None:
     with pytest.raises(ZeroDivisionError):
         whole.run(Script([*[frame_at(11.0)] * 15, ZeroDivisionError]))
     assert not whole.lit()
-    last = whole.lines()[-1]
+    fault, last = whole.lines()[-2:]
+    assert (fault["event"], fault["reason"]) == ("fault", "ZeroDivisionError: broken")
     assert (last["event"], last["reason"]) == ("stopped", "error")
 
 

@@ -73,23 +73,3 @@ def test_a_full_queue_neither_blocks_nor_raises(systemd: tuple[socket.socket, st
     for _ in range(2000):  # Linux queues a dozen or some hundred datagrams; a blocking send would hang here
         notifier.watchdog()
     assert listener.recv(4096) == b"WATCHDOG=1"
-
-
-ME = str(os.getpid())
-
-
-@pytest.mark.parametrize(
-    ("environ", "expected"),
-    [
-        ({}, None),
-        ({"WATCHDOG_USEC": "10000000"}, 10.0),
-        ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": ME}, 1.5),
-        ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": "1"}, None),
-        ({"WATCHDOG_USEC": "0", "WATCHDOG_PID": ME}, None),
-        ({"WATCHDOG_USEC": "-5"}, None),
-        ({"WATCHDOG_USEC": "soon"}, None),
-        ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": "me"}, None),
-    ],
-)
-def test_watchdog_time(environ: dict[str, str], expected: float | None) -> None:
-    assert Notifier(environ).watchdog_s == expected

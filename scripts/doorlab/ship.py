@@ -100,7 +100,8 @@ def ship(kind: str, data_dir: Path, run: Path, models: Path, samples: int) -> di
     _say(f"{name}: {len(content):,} bytes; ops {', '.join(f'{k} v{v}' for k, v in used.items())}")
 
     models.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=models) as staging_name:
+    # Beside the models, not among them: a wheel built meanwhile would carry what is half made.
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=models.resolve().parent) as staging_name:
         staging = Path(staging_name)
         rows = dict(manifest.load(models)) if (models / manifest.FILE).is_file() else {}
         for row in rows.values():
@@ -291,13 +292,14 @@ def _mask(folder: Path, task: Any, net: torch.nn.Module) -> Chosen:
     examples = [e for pool in task.val.values() for e in pool]
     crops = [images.crop_square(task.data.picture(e.record), e.box, mask_task.SIZE, mask_task.MARGIN) for e in examples]
     truth = np.array([e.masked for e in examples])
-    sources = np.array([e.record.source for e in examples])
     names = _runtimes()
     p = _probabilities(folder, "mask_classifier", crops, names[0])[:, 1]
     in_float = task.probabilities(net, examples)
     odds = np.array([log_odds(float(v)) for v in p])[:, None]
-    # Every source and both answers count alike, so that no data set's habits set the threshold.
-    weights = np.array([1 / ((sources == s) & (truth == m)).sum() for s, m in zip(sources, truth, strict=True)])
+    # Every source counts alike in each answer, masks worn wrongly as an answer of their own, so that no data set's habits
+    # set the threshold; a handful of pictures counts as a handful.
+    strata = [f"{e.record.source} {e.masked} {e.worn_wrongly}" for e in examples]
+    weights = np.array([1 / max(strata.count(s), 40) for s in strata])
     fit = LogisticRegression(C=1.0).fit(odds, truth, sample_weight=weights * len(weights) / weights.sum())
     slope, offset = float(fit.coef_[0, 0]), float(fit.intercept_[0])
     if slope < 0.05:
@@ -308,6 +310,7 @@ def _mask(folder: Path, task: Any, net: torch.nn.Module) -> Chosen:
         "val_float_accuracy": round(float(((in_float >= 0.5) == truth).mean()), 4),
         "val_int8_accuracy": round(float(((p >= 0.5) == truth).mean()), 4),
         "val_calibrated_accuracy": round(float((decided == truth).mean()), 4),
+        "val_worn_wrongly_refused": round(float((~decided)[[e.worn_wrongly for e in examples]].mean()), 4),
     }
     if len(names) > 1:
         subset = np.random.default_rng(0).permutation(len(crops))[:200]
