@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from .door import Decision, Loop, still
 from .errors import InputMissing, OutputError, UsageError
 from .perception import Perception
 from .policy import Verdict
-from .records import Signal
+from .records import Face, Signal
 
 Picture = npt.NDArray[np.uint8]
 
@@ -107,12 +108,16 @@ def _still(config: Config, perception: Perception, source: Path, out: Path) -> N
 
 def _video(config: Config, perception: Perception, source: Path, out: Path, quiet: bool) -> None:
     loop = Loop(config, perception)
+    looks: dict[int, Face] = {}
     writer: cv2.VideoWriter | None = None
     written = 0
     with VideoFile(source, config.camera) as file, _progress(None if quiet else file.length, source.name) as advance:
         try:
             while (frame := file.read()) is not None:
-                drawn = draw(frame.picture, loop.step(frame), perception)
+                decision = loop.step(frame)
+                # A settled face is not looked at in every frame: show its last look until the next.
+                looks.update(decision.faces)
+                drawn = draw(frame.picture, replace(decision, faces=looks), perception)
                 if writer is None:
                     size = (drawn.shape[1], drawn.shape[0])
                     codec = (
@@ -201,7 +206,8 @@ def _lights(out: Picture, signal: Signal, unit: float) -> None:
     """The box at the door, in the upper left corner: green lamp, red lamp, the signal's name."""
     margin, radius = round(10 * unit), round(13 * unit)
     scale, thick = 0.65 * unit, max(1, round(1.6 * unit))
-    text = cv2.getTextSize(signal.value, _FONT, scale, thick)[0]
+    name = "ALARM + buzzer" if signal is Signal.ALARM else signal.value
+    text = cv2.getTextSize(name, _FONT, scale, thick)[0]
     width, height = 5 * radius + 4 * margin + text[0], 2 * radius + 2 * margin
     panel = out[margin : margin + height, margin : margin + width]
     panel[:] = panel // 4 + 15
@@ -211,4 +217,4 @@ def _lights(out: Picture, signal: Signal, unit: float) -> None:
         cv2.circle(out, at, radius, colour, -1, cv2.LINE_AA)
         cv2.circle(out, at, radius, (220, 220, 220), max(1, round(unit)), cv2.LINE_AA)
     words = (2 * margin + round(5.2 * radius), y + text[1] // 2)
-    cv2.putText(out, signal.value, words, _FONT, scale, (255, 255, 255), thick, cv2.LINE_AA)
+    cv2.putText(out, name, words, _FONT, scale, (255, 255, 255), thick, cv2.LINE_AA)

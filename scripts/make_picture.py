@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -16,6 +17,7 @@ from edge.annotate import draw
 from edge.camera import open_source
 from edge.door import Loop
 from edge.perception import Perception
+from edge.records import Face
 
 DEMO = Path(__file__).resolve().parent / "demo_data"
 MOMENTS_S = (3.4, 10.8, 18.4)
@@ -26,11 +28,13 @@ def main() -> int:
     perception = Perception(settings, manifest.load())
     loop = Loop(settings, perception)
     chosen = []
+    looks: dict[int, Face] = {}
     with open_source(settings.camera, str(DEMO / "door.mp4")) as source:
         while (frame := source.read()) is not None:
             decision = loop.step(frame)
+            looks.update(decision.faces)
             if len(chosen) < len(MOMENTS_S) and frame.t >= MOMENTS_S[len(chosen)]:
-                chosen.append(draw(frame.picture, decision, perception))
+                chosen.append(draw(frame.picture, replace(decision, faces=looks), perception))
     row = cv2.resize(np.hstack(chosen), None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
     out = DEMO / "seen.jpg"
     cv2.imwrite(str(out), cv2.cvtColor(row, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
