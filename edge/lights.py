@@ -180,7 +180,9 @@ def _import_lgpio() -> None:
     here = os.open(".", os.O_PATH)  # a folder that may not even be readable
     before = os.environ.get("LG_WD")
     try:
-        with tempfile.TemporaryDirectory(prefix="doorlight-") as folder:
+        # In memory where possible: a full disk must not keep the lights dark.
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
+        with tempfile.TemporaryDirectory(prefix="doorlight-", dir=memory) as folder:
             os.environ["LG_WD"] = folder
             try:
                 importlib.import_module("lgpio")

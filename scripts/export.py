@@ -33,10 +33,11 @@ def main() -> int:
     from doorlab.dataset import DataError
     from doorlab.modelfile import ModelFileError
     from doorlab.ship import ship
+    from edge.errors import DoorlightError
 
     try:
         report = ship(args.model, args.data, args.run or Path("runs") / args.model, args.models, args.samples)
-    except (DataError, ExportError, ModelFileError, OSError) as error:
+    except (DataError, ExportError, ModelFileError, DoorlightError, OSError) as error:
         print(f"export.py: {error}", file=sys.stderr)
         return 65
     print(json.dumps(report))

@@ -17,7 +17,7 @@ from doorlab.loop import Plan, TrainingError, device, train
 PLANS = {
     "detector": Plan(steps=2600, batch=32, rate=1.2e-3, backbone_rate=0.4),
     "mask": Plan(steps=2200, batch=32, rate=5e-4, backbone_rate=0.6, validate_every=500),
-    "expression": Plan(steps=9000, batch=128, rate=2.5e-3, weight_decay=0.05, validate_every=440, ema=0.999),
+    "expression": Plan(steps=5200, batch=128, rate=2.5e-3, weight_decay=0.05, validate_every=440, ema=0.999),
 }
 
 

@@ -131,6 +131,7 @@ def ship(kind: str, data_dir: Path, run: Path, models: Path, samples: int) -> di
             report["test"] = test
             _write_manifest(staging, rows)
         (staging / f"{name}.md").write_text(cards.card(name, rows[name], used, splits), encoding="utf-8")
+        manifest.load(staging)  # what cannot be read again is not shipped
         # Model before manifest: killed in between, the old manifest refuses the new file by its hash instead of
         # trusting it; exporting again mends that.
         for file in (f"{name}.png", f"{name}.md", f"{name}.tflite", manifest.FILE):
@@ -310,8 +311,10 @@ def _mask(folder: Path, task: Any, net: torch.nn.Module) -> Chosen:
         "val_float_accuracy": round(float(((in_float >= 0.5) == truth).mean()), 4),
         "val_int8_accuracy": round(float(((p >= 0.5) == truth).mean()), 4),
         "val_calibrated_accuracy": round(float((decided == truth).mean()), 4),
-        "val_worn_wrongly_refused": round(float((~decided)[[e.worn_wrongly for e in examples]].mean()), 4),
     }
+    wrongly = np.array([e.worn_wrongly for e in examples])
+    if wrongly.any():
+        metrics["val_worn_wrongly_refused"] = round(float((~decided)[wrongly].mean()), 4)
     if len(names) > 1:
         subset = np.random.default_rng(0).permutation(len(crops))[:200]
         other = _probabilities(folder, "mask_classifier", [crops[k] for k in subset], names[1])[:, 1]
@@ -341,11 +344,10 @@ def _expression(folder: Path, task: Any, net: torch.nn.Module) -> Chosen:
 
     slope = float(slopes[int(np.argmin([surprise(s) for s in slopes]))])
     metrics = {
-        "val_float_accuracy": round(float((in_float.argmax(1) == label)[crop].mean()), 4),
-        "val_int8_accuracy": round(float((p.argmax(1) == label)[crop].mean()), 4),
+        f"{name}_accuracy": round(float((answers.argmax(1) == label)[chosen].mean()), 4)
+        for name, answers, chosen in (("val_float", in_float, crop), ("val_int8", p, crop), ("val_wild", p, ~crop))
+        if chosen.any()
     }
-    if (~crop).any():
-        metrics["val_wild_accuracy"] = round(float((p.argmax(1) == label)[~crop].mean()), 4)
     if len(names) > 1:
         subset = np.random.default_rng(0).permutation(len(pictures))[:400]
         other = _probabilities(folder, "expression_classifier", [pictures[k][:, :, None] for k in subset], names[1])
