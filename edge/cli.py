@@ -239,21 +239,25 @@ def _events(args: argparse.Namespace) -> int:
     kinds = {k.lower() for k in args.kind or ()}
     reading = events.read(args.file)
 
+    stop = threading.Event()
+    if args.follow:
+        # Ctrl-C is the way out, and must not fall between a line and its counting.
+        signal.signal(signal.SIGINT, lambda *_: stop.set())
+
     def lines() -> Iterator[Line]:
         yield from events.select(reading, since, kinds)
         if args.follow:
-            yield from events.select(events.follow(args.file, 0.2, lambda: False, reading.last_seq), None, kinds)
+            yield from events.select(events.follow(args.file, 0.2, stop.is_set, reading.last_seq), None, kinds)
 
     def shown() -> Iterator[Line]:
-        with contextlib.suppress(KeyboardInterrupt):  # the way out of --follow
-            day = None
-            for line in lines():
-                moment = events.when(line)
-                if moment is not None and (today := moment.astimezone().date()) != day:
-                    day = today
-                    print(f"{day:%A, %Y-%m-%d}", flush=args.follow)
-                print(events.describe(line), flush=args.follow)
-                yield line
+        day = None
+        for line in lines():
+            moment = events.when(line)
+            if moment is not None and (today := moment.astimezone().date()) != day:
+                day = today
+                print(f"{day:%A, %Y-%m-%d}", flush=args.follow)
+            print(events.describe(line), flush=args.follow)
+            yield line
 
     print(_summary(events.summarise(shown()), reading.damaged))
     return 0
@@ -261,7 +265,7 @@ def _events(args: argparse.Namespace) -> int:
 
 def _summary(found: Summary, damaged: int) -> str:
     """The lines below the events: how many of what, from when to when."""
-    lines = [f"{found.lines} events"]
+    lines = [f"{found.lines} event{'' if found.lines == 1 else 's'}"]
     if found.first is not None and found.last is not None:
         lines[0] += f", {found.first.astimezone():%Y-%m-%d %H:%M:%S} to {found.last.astimezone():%Y-%m-%d %H:%M:%S}"
     if found.signals:

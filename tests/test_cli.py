@@ -73,7 +73,7 @@ def test_events_reads_what_run_wrote(tmp_path: Path) -> None:
     day, alarm = done.stdout.splitlines()[:2]
     assert len(day.split()) == 2, "a heading says which day it was"
     assert alarm.split()[1] == "ALARM"
-    assert "1 events" in done.stdout
+    assert "1 event," in done.stdout
     assert doorlight("events", tmp_path / "a.jsonl", "--since", "soon").returncode == 2
     assert doorlight("events", tmp_path / "none.jsonl").returncode == 66
 
