@@ -177,7 +177,10 @@ def _explained(error: msgspec.ValidationError, name: str, settings: dict[str, An
             if field_type and what.startswith("Invalid enum value"):
                 what = f"Expected {field_type}"
     what = what.replace("`", "").replace("-0.0", "0.0")  # msgspec writes "< 0.0" as "< -0.0"
-    return ConfigError(f"{name}: '{key}' is {found!r}: {what}", "default.toml explains every key")
+    return ConfigError(
+        f"{name}: '{key}' is {found!r}: {what}",
+        "doorlight check-config, without a file, prints every key and what is allowed",
+    )
 
 
 def _allowed(section: str, key: str) -> str:
