@@ -55,6 +55,7 @@ class ExpressionSettings(Section, frozen=True):
 
 
 class TrackerSettings(Section, frozen=True):
+    new_score: Share
     overlap: Annotated[float, Meta(gt=0, lt=1)]
     gone_s: Annotated[float, Meta(gt=0, le=10)]
     memory_s: Annotated[float, Meta(gt=0, le=60)]

@@ -54,7 +54,7 @@ class Loop:
         known = {track.person: track for track in self._tracker.tracks}
         faces: dict[int, Face] = {}
         for detection, person in zip(found, owners, strict=True):
-            if not self._tracker.near(person) or not self._due(known[person], frame.t):
+            if not person or not self._tracker.near(person) or not self._due(known[person], frame.t):
                 continue
             face = faces[person] = self._perception.look(frame.picture, detection)
             self._tracker.saw_mask(person, log_odds(face.masked), frame.t)

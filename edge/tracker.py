@@ -30,7 +30,11 @@ class Tracker:
         return tuple(self._tracks.values())
 
     def update(self, found: Sequence[Detection], t: float, frame_height: int) -> list[int]:
-        """Take the detections of the frame at `t`; returns the person of each. People gone too long are forgotten."""
+        """Take the detections of the frame at `t`; returns the person of each, 0 for nobody.
+
+        An unsure detection goes on with somebody known but begins nobody new (two thresholds, as in ByteTrack, Zhang et
+        al. 2022). People gone too long are forgotten.
+        """
         gone_s = self._settings.gone_s
         self._tracks = {k: v for k, v in self._tracks.items() if t - v.seen <= gone_s}
         people = list(self._tracks)
@@ -53,7 +57,7 @@ class Tracker:
             if owners[k]:
                 old = self._tracks[owners[k]]
                 self._tracks[owners[k]] = replace(old, box=detection.box, height=height, seen=t)
-            else:
+            elif detection.score >= self._settings.new_score:
                 self._last += 1
                 owners[k] = self._last
                 self._tracks[self._last] = Track(self._last, detection.box, height, t, t)

@@ -122,6 +122,15 @@ class TestWhoIsWho:
         walked = [seen(tracker, k / 10, face(10 * k)) for k in range(1, 12)]
         assert walked == [[1]] * 11
 
+    def test_an_unsure_face_begins_nobody_but_goes_on_with_somebody(self) -> None:
+        tracker = Tracker(SETTINGS)
+        unsure = Detection(face(10).box, SETTINGS.new_score - 0.01)
+        assert seen(tracker, 0.0, unsure) == [0]
+        assert tracker.tracks == ()
+        assert seen(tracker, 0.1, face(10)) == [1]
+        assert seen(tracker, 0.2, unsure) == [1]
+        assert tracker.tracks[0].seen == 0.2
+
 
 class TestEvidence:
     def test_the_first_look_counts_as_it_is(self) -> None:
