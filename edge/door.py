@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -128,9 +128,7 @@ def still(config: Config, perception: Perception, picture: npt.NDArray[np.uint8]
     for k in range(round(seconds * 10) + 1):
         decision = loop.step(Frame(k, k / 10, picture))
         looks.update(decision.faces)
-    return Decision(
-        decision.t, decision.signal, decision.tracks, looks, decision.verdicts, decision.agitated, decision.events
-    )
+    return replace(decision, faces=looks)
 
 
 @dataclass

@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,6 @@ class Record:
     split: str | None = None
     votes: tuple[int, ...] | None = None
     faces: tuple[Face, ...] | None = None
-    extra: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def human(self) -> bool:
@@ -133,7 +132,6 @@ def _record(row: Any, where: str) -> Record:
                 )
             )
         faces = tuple(found)
-    known = {f for f in Record.__dataclass_fields__ if f != "extra"}
     return Record(
         file=row["file"],
         source=row["source"],
@@ -147,7 +145,6 @@ def _record(row: Any, where: str) -> Record:
         split=row.get("split"),
         votes=tuple(votes) if votes is not None else None,
         faces=faces,
-        extra={k: v for k, v in row.items() if k not in known},
     )
 
 

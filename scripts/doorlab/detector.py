@@ -15,7 +15,7 @@ from edge import boxes, images
 
 from . import augment
 from .dataset import Dataset, Picture, Record, require
-from .nets import STRIDES, FaceDetector, normalise
+from .nets import STRIDES, FaceDetector, normalise, stack
 
 WIDTH, HEIGHT = 256, 192
 # Face size, in input pixels (root of the box's area), that each level answers for; they overlap on purpose.
@@ -27,16 +27,6 @@ SMALLEST = 10.0
 MAX_FACES = 48
 
 Placed = tuple[list[tuple[float, float, float, float]], list[tuple[float, float, float, float]]]
-
-
-def cell_centres() -> tuple[Tensor, Tensor]:
-    """Centres (N, 2) in input pixels and strides (N,) of all cells, in the order of the outputs."""
-    centres, strides = [], []
-    for s in STRIDES:
-        y, x = torch.meshgrid(torch.arange(HEIGHT // s), torch.arange(WIDTH // s), indexing="ij")
-        centres.append(torch.stack([x, y], -1).reshape(-1, 2) * s + s / 2)
-        strides.append(torch.full((y.numel(),), float(s)))
-    return torch.cat(centres), torch.cat(strides)
 
 
 class Scenes:
@@ -203,24 +193,23 @@ class DetectorTask:
         self.data = data
         self.val = [r for r in splits["val"] if r.human]
         require(self.val, "val", "picture with human boxes")
-        self.centres, self.strides = cell_centres()
+        self.grid = boxes.cells(WIDTH, HEIGHT, STRIDES)
+        self.centres, self.strides = torch.from_numpy(self.grid[:, :2]), torch.from_numpy(self.grid[:, 2])
 
     def build(self) -> FaceDetector:
         return FaceDetector()
 
     def calibration(self, n: int, seed: int) -> Tensor:
-        return torch.stack([torch.from_numpy(self.scenes.draw((seed, 10**6, k))[0]) for k in range(n)]).permute(
-            0, 3, 1, 2
-        )
+        return stack([self.scenes.draw((seed, 10**6, k))[0] for k in range(n)])
 
     def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
         pictures, faces, ignored = [], torch.zeros(size, MAX_FACES, 4), torch.zeros(size, MAX_FACES, 4)
         for k in range(size):
             picture, f, i = self.scenes.draw((seed, step, k))
-            pictures.append(torch.from_numpy(np.ascontiguousarray(picture)))
+            pictures.append(picture)
             faces[k, : len(f)] = torch.from_numpy(f)
             ignored[k, : len(i)] = torch.from_numpy(i)
-        return {"pictures": torch.stack(pictures).permute(0, 3, 1, 2), "faces": faces, "ignored": ignored}
+        return {"pictures": stack(pictures), "faces": faces, "ignored": ignored}
 
     def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
         device = next(net.parameters()).device
@@ -238,18 +227,17 @@ class DetectorTask:
         from .metrics import average_precision, match_detections
 
         device = next(net.parameters()).device
-        grid = boxes.cells(WIDTH, HEIGHT, STRIDES)
         results: dict[float, list[Any]] = {0.35: [], 0.5: []}
         for start in range(0, len(self.val), 32):
             records = self.val[start : start + 32]
             boxed = [images.letterbox(self.data.picture(r), WIDTH, HEIGHT) for r in records]
-            x = torch.stack([torch.from_numpy(b) for b, _ in boxed]).permute(0, 3, 1, 2)
+            x = stack([b for b, _ in boxed])
             with torch.no_grad():
                 distances, scores = net(normalise(x.to(device)))
             d, s = distances.float().cpu().numpy(), scores.float().sigmoid().cpu().numpy()
             for k, record in enumerate(records):
                 above = np.flatnonzero(s[k, :, 0] >= 0.05)
-                candidates, confidence = boxes.decode(d[k][above], grid[above]), s[k, above, 0]
+                candidates, confidence = boxes.decode(d[k][above], self.grid[above]), s[k, above, 0]
                 keep = boxes.nms(candidates, confidence, 0.45)
                 found = boxed[k][1].to_picture(candidates[keep])
                 for iou in results:

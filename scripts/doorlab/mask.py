@@ -15,7 +15,7 @@ from edge import images
 
 from . import augment, draw
 from .dataset import Dataset, Picture, Record, require
-from .nets import MaskClassifier, normalise
+from .nets import MaskClassifier, normalise, stack
 
 SIZE = 160
 #: Side of a crop in units of the face box's longer side.
@@ -151,14 +151,14 @@ class MaskTask:
         return MaskClassifier()
 
     def calibration(self, n: int, seed: int) -> Tensor:
-        return torch.stack([torch.from_numpy(self.crops.draw((seed, 10**6, k))[0]) for k in range(n)]).permute(
-            0, 3, 1, 2
-        )
+        return stack([self.crops.draw((seed, 10**6, k))[0] for k in range(n)])
 
     def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
         drawn = [self.crops.draw((seed, step, k)) for k in range(size)]
-        pictures = torch.stack([torch.from_numpy(np.ascontiguousarray(p)) for p, _ in drawn]).permute(0, 3, 1, 2)
-        return {"pictures": pictures, "masked": torch.tensor([m for _, m in drawn], dtype=torch.long)}
+        return {
+            "pictures": stack([p for p, _ in drawn]),
+            "masked": torch.tensor([m for _, m in drawn], dtype=torch.long),
+        }
 
     def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
         device = next(net.parameters()).device
@@ -174,7 +174,7 @@ class MaskTask:
             crops = [
                 images.crop_square(self.data.picture(e.record), e.box, SIZE, MARGIN) for e in found[start : start + 64]
             ]
-            x = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).to(device)
+            x = stack(crops).to(device)
             with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
                 out.append(
                     net(normalise(x).contiguous(memory_format=torch.channels_last))

@@ -30,6 +30,11 @@ MOBILENET_V2 = (
 )
 
 
+def stack(pictures: Sequence[np.ndarray]) -> Tensor:
+    """Pictures (H, W, C) uint8, all of one size, as (B, C, H, W)."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+
+
 def normalise(pictures: Tensor) -> Tensor:
     """uint8 pixels 0..255 to the -1..1 of the ImageNet weights: (x - 127) / 127.5."""
     return (pictures.float() - 127.0) / 127.5

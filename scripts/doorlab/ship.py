@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
@@ -114,7 +115,6 @@ def ship(kind: str, data_dir: Path, run: Path, models: Path, samples: int) -> di
         chosen = {"detector": _detector, "mask": _mask, "expression": _expression}[kind](staging, task, net)
         metrics: dict[str, Any] = {"bytes": len(content), **chosen.metrics}
         report = {"float_val": {k: round(v, 4) for k, v in figures.items()}, **metrics}
-        import msgspec
 
         rows[name] = msgspec.structs.replace(
             row,
@@ -381,7 +381,6 @@ def _toml(value: Any) -> str:
 
 
 def _write_manifest(folder: Path, rows: dict[str, manifest.Row]) -> None:
-    import msgspec
 
     lines = [
         "# What is in this folder; written by scripts/export.py together with the models and their cards.",
