@@ -14,7 +14,6 @@ finds it busy and tries again later; at most `MOST_STUCK` such threads are toler
 from __future__ import annotations
 
 import contextlib
-import importlib
 import math
 import os
 import re
@@ -33,12 +32,13 @@ import cv2
 import numpy as np
 
 from .config import CameraSettings
+from .device import Device, Shot, first_s
 from .errors import CameraError, InputMissing
-from .images import Picture
+from .holders import holders
+from .images import Picture, turned
+from .picamera import PiCamera
 from .records import Frame
 
-#: Cameras take a second or two to start, streams longer: opening and the first picture together get at least this long.
-FIRST_S = 10.0
 #: A device's own time limits come first; a call this much later counts as hung.
 GRACE_S = 1.0
 #: How long close() waits for the capture thread.
@@ -311,28 +311,6 @@ def _natural(path: Path) -> tuple[list[Any], str]:
 # ---- Cameras ---------------------------------------------------------------------------------------------------------
 
 
-class Device(ABC):
-    """One connection to a camera: used by one thread, for one open and one close.
-
-    What it raises other than CameraError is taken for a failure of the camera, too.
-    """
-
-    def prepare(self) -> None:  # noqa: B027  (most have nothing to do)
-        """Raise CameraError for what waiting for the camera cannot mend, such as missing software."""
-
-    @abstractmethod
-    def open(self) -> None:
-        """Connect. Raises CameraError, also for a device that is not there."""
-
-    @abstractmethod
-    def read(self) -> Picture:
-        """Wait for the next picture, (H, W, 3) uint8 RGB. Raises CameraError if none comes."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Disconnect; also called after a failed open."""
-
-
 class _Connection:
     """A capture thread and when it is `due`, in monotonic seconds: silent until then, it counts as hung."""
 
@@ -342,7 +320,7 @@ class _Connection:
 
 
 class LiveSource(Source):
-    """The newest frame of a camera, turned and mirrored as the settings say; see the top of this module.
+    """The newest frame of a camera; see the top of this module.
 
     `t` counts from the first open(), `number` every captured frame; both go on when the camera is reopened. read() is
     also what notices a hung camera and starts the next connection, so it is to be called as long as frames matter.
@@ -355,7 +333,7 @@ class LiveSource(Source):
         self.name = name
         self._make = make
         self._settings = settings
-        self._first_s = _first_s(settings)
+        self._first_s = first_s(settings)
         self._news = threading.Condition()  # guards everything below; notified of a frame, a failure and close()
         self._began: float | None = None
         self._closed = True
@@ -456,7 +434,7 @@ class LiveSource(Source):
         trouble: CameraError | None = None
         try:
             device.open()
-            while self._publish(connection, _turned(device.read(), self._settings)):
+            while self._publish(connection, device.read()):
                 pass
         except CameraError as error:
             trouble = error
@@ -471,34 +449,18 @@ class LiveSource(Source):
                 self._failed(trouble)
                 self._news.notify_all()
 
-    def _publish(self, connection: _Connection, picture: Picture) -> bool:
+    def _publish(self, connection: _Connection, shot: Shot) -> bool:
         """Make this the newest frame; False if the connection was written off or the source closed meanwhile."""
         with self._news:
             now = time.monotonic()  # under the lock: never before a moment that read() has already called blind
             if self._connection is not connection or self._began is None:
                 return False
-            self._newest = Frame(self._count, now - self._began, picture)
+            self._newest = Frame(self._count, now - self._began, shot.picture, shot.small)
             self._count += 1
             self._trouble, self._pause_s = None, self._settings.reopen_s
             connection.due = now + self._settings.timeout_s + GRACE_S
             self._news.notify_all()
             return True
-
-
-def _first_s(settings: CameraSettings) -> float:
-    return max(settings.timeout_s, FIRST_S)
-
-
-_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-
-
-def _turned(picture: Picture, settings: CameraSettings) -> Picture:
-    """Turned clockwise, then mirrored left to right; contiguous."""
-    if settings.rotate:
-        picture = cv2.rotate(picture, _TURNS[settings.rotate])  # type: ignore[assignment]
-    if settings.mirror:
-        picture = cv2.flip(picture, 1)  # type: ignore[assignment]
-    return np.ascontiguousarray(picture)
 
 
 class V4l2(Device):
@@ -526,12 +488,12 @@ class V4l2(Device):
         capture.set(cv2.CAP_PROP_FPS, settings.fps)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a queue in the driver would only make frames old
 
-    def read(self) -> Picture:
+    def read(self) -> Shot:
         assert self._capture is not None
         picture = _rgb(self._capture)
         if picture is None:
             raise self._why("gives no picture")
-        return picture
+        return Shot(turned(picture, self._settings.rotate, self._settings.mirror))
 
     def _why(self, otherwise: str) -> CameraError:
         """OpenCV only says "no": find out what stands in the way."""
@@ -561,16 +523,6 @@ class V4l2(Device):
             self._capture.release()
 
 
-def holders(path: str) -> list[tuple[int, str]]:
-    """Who has a file or device open: (process id, command), as far as /proc lets us see."""
-    path, found = os.path.realpath(path), []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended, or is not ours to look at
-            if any(os.readlink(fd) == path for fd in (entry / "fd").iterdir()):
-                found.append((int(entry.name), (entry / "comm").read_text().strip()))
-    return sorted(found)
-
-
 class Stream(Device):
     """A camera in the network, by its rtsp://, http:// or udp:// address, through OpenCV's FFmpeg."""
 
@@ -582,7 +534,7 @@ class Stream(Device):
 
     def open(self) -> None:
         limits = [
-            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(1000 * _first_s(self._settings))),
+            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(1000 * first_s(self._settings))),
             *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(1000 * self._settings.timeout_s)),
         ]
         self._capture = _capture(self._address, cv2.CAP_FFMPEG, limits)
@@ -602,80 +554,16 @@ class Stream(Device):
             return f"cannot be reached: {error.strerror or error}"
         return "cannot be opened as a stream"
 
-    def read(self) -> Picture:
+    def read(self) -> Shot:
         assert self._capture is not None
         picture = _rgb(self._capture)
         if picture is None:
             raise CameraError(f"{self._name}: the stream has stopped", "check power and network of the camera")
-        return picture
+        return Shot(turned(picture, self._settings.rotate, self._settings.mirror))
 
     def close(self) -> None:
         if self._capture is not None:
             self._capture.release()
-
-
-class PiCamera(Device):
-    """The Raspberry Pi's own camera, through Picamera2."""
-
-    #: Picamera2 names formats after libcamera, whose order is that of a little-endian word: "BGR888" arrays are RGB.
-    FORMAT = "BGR888"
-
-    def __init__(self, settings: CameraSettings) -> None:
-        self._settings = settings
-        self._camera: Any = None
-        self._limit_s = _first_s(settings)
-
-    def prepare(self) -> None:
-        """Import Picamera2, which takes seconds on a small Pi and is no fault of the camera."""
-        try:
-            importlib.import_module("picamera2")
-        except ImportError as error:
-            raise CameraError(
-                f"picamera: Picamera2 cannot be imported: {error}",
-                "sudo apt install python3-picamera2, and make the venv with --system-site-packages",
-            ) from None
-        except Exception as error:  # Bookworm's is built for NumPy 1 and raises ValueError when it meets NumPy 2
-            raise CameraError(
-                f"picamera: Picamera2 does not work here: {type(error).__name__}: {error}",
-                "if it is about numpy: pip install 'numpy<2' in this venv",
-            ) from None
-
-    def open(self) -> None:
-        api = importlib.import_module("picamera2").Picamera2
-        if not api.global_camera_info():
-            raise CameraError("picamera: no camera found", "check its ribbon cable with: rpicam-hello --list-cameras")
-        try:
-            camera = self._camera = api()
-        except (RuntimeError, IndexError, OSError) as error:
-            raise CameraError(
-                f"picamera: cannot be opened: {error}", "stop other programs that use the camera (rpicam-*, motion, …)"
-            ) from error
-        frame_us = round(1e6 / self._settings.fps)
-        controls = {"FrameDurationLimits": (frame_us, frame_us)}
-        if "FrameDurationLimits" not in camera.camera_controls:
-            controls = {}
-        main = {"format": self.FORMAT, "size": (self._settings.width, self._settings.height)}
-        camera.configure(camera.create_video_configuration(main=main, controls=controls))
-        # libcamera may "adjust" what it was asked for.
-        given = camera.camera_configuration()["main"]["format"]
-        if given != self.FORMAT:
-            raise CameraError(f"picamera: gives {given}, not {self.FORMAT}", "a USB camera is opened as /dev/video0")
-        camera.start()
-
-    def read(self) -> Picture:
-        try:
-            picture: Picture = self._camera.capture_array("main", wait=False).get_result(timeout=self._limit_s)
-        except TimeoutError:
-            raise CameraError(
-                f"picamera: no picture within {self._limit_s:g} s", "check the ribbon cable of the camera"
-            ) from None
-        self._limit_s = self._settings.timeout_s
-        return picture
-
-    def close(self) -> None:
-        # Not stop() first: it queues behind a capture that never comes, for ever. close() ends that queue, then stops.
-        if self._camera is not None:
-            self._camera.close()
 
 
 # ---- OpenCV ----------------------------------------------------------------------------------------------------------

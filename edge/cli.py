@@ -1,11 +1,13 @@
-"""The command `doorlight`: run, annotate, events, check-config."""
+"""The command `doorlight`: run, doctor, annotate, events, lights, check-config."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import errno
+import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -15,12 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .errors import DoorlightError, OutputError
+from .errors import DoorlightError, OutputError, Unavailable
 
 if TYPE_CHECKING:
+    from .checks import Finding
     from .config import Config
     from .events import Line, Summary
     from .records import Event
+
+HERE_LOG = Path("doorlight-events.jsonl")
+#: A door that cannot start blinks for so long before it ends, which the service makes it do again and again.
+REFUSED_S = 5.0
+SERVICE_LOG = Path("/var/lib/doorlight/events.jsonl")  # as in systemd/doorlight.service
 
 
 def _started_at() -> float:
@@ -39,7 +47,9 @@ examples:
   doorlight run --source clip.mp4 --simulate     play a video; lights as lines on the console
   doorlight annotate clip.mp4 seen.mp4           draw into a video what the door sees
   doorlight events --since 1h --follow           what happened in the last hour, and what happens now
+  doorlight lights --test                        try out lamps and buzzer, one after the other
   doorlight check-config door.toml               is this file right?
+  doorlight doctor                               is this machine right, and what mends it?
 
 exit codes: 0 fine, 2 wrong usage, 66 no such input, 69 hardware or model unavailable,
 74 output cannot be written, 78 wrong configuration; 130 interrupted where nothing was finished
@@ -66,11 +76,34 @@ A single picture is decided as if everyone on it stood before the door for two s
 EVENTS = """\
 Show an event log as readable lines, with a summary at the end. Rotated files (.1, .2, …) are read too.
 
-  doorlight events                               ./doorlight-events.jsonl
-  doorlight events /var/lib/doorlight/events.jsonl --since 1h
+  doorlight events --since 1h                    ./doorlight-events.jsonl where there is one, else the service's log
+  doorlight events /mnt/old-card/events.jsonl    any other
   doorlight events --kind alarm                  only signals that turned to ALARM
   doorlight events --kind camera_lost --kind camera_back
   doorlight events --follow                      go on showing new ones until Ctrl-C
+"""
+
+LIGHTS = """\
+Try out the wiring, or switch everything off.
+
+  doorlight lights --test                        each lamp, the buzzer and each signal in turn, and what one should see
+  doorlight lights --test --seconds 10           more slowly
+  doorlight lights --off                         all off at once, as after a crash; nothing happens without GPIO pins
+
+A running door holds the pins: sudo systemctl stop doorlight
+"""
+
+DOCTOR = """\
+Look at everything the door depends on: Python, libraries, models, camera (it takes a picture and keeps none), Coral,
+pins, permissions, event log, temperature and power, journal, clock, service. A line each: how it is ("ok", "note": the
+door works, "bad"), what was found, and after an arrow what mends it. Exit code 0 where nothing is bad, 69 otherwise.
+
+Where the service is installed, options left out are those that it runs with (unless --config names another file).
+While it runs it has camera and pins to itself, and what it says of them is shown; otherwise the lamps go off.
+
+  sudo doorlight doctor                          on a box with the service: sees all that the service sees
+  doorlight doctor --source /dev/video0          would this camera do?
+  doorlight doctor --json | jq .verdict          for programs
 """
 
 CHECK = """\
@@ -105,15 +138,18 @@ def parser() -> argparse.ArgumentParser:
             "--models", type=Path, metavar="DIR", help="folder with manifest.toml (default: the shipped models)"
         )
 
+    def door(made: argparse.ArgumentParser) -> None:
+        common(made)
+        made.add_argument(
+            "--source", metavar="SRC", help="picamera, /dev/video0, rtsp://…, a video, a folder (default: config)"
+        )
+        made.add_argument("--simulate", action="store_true", help="no pins: show the lights on the console")
+        made.add_argument(
+            "--events", type=Path, metavar="FILE", help="event log (default: config, else ./doorlight-events.jsonl)"
+        )
+
     run = command("run", "keep the door", RUN)
-    common(run)
-    run.add_argument(
-        "--source", metavar="SRC", help="picamera, /dev/video0, rtsp://…, a video, a folder (default: config)"
-    )
-    run.add_argument("--simulate", action="store_true", help="no pins: show the lights on the console")
-    run.add_argument(
-        "--events", type=Path, metavar="FILE", help="event log (default: config, else ./doorlight-events.jsonl)"
-    )
+    door(run)
     run.set_defaults(do=_run)
 
     annotate = command("annotate", "draw what the door sees into pictures and videos", ANNOTATE)
@@ -123,11 +159,25 @@ def parser() -> argparse.ArgumentParser:
     annotate.set_defaults(do=_annotate)
 
     events = command("events", "show an event log", EVENTS)
-    events.add_argument("file", metavar="FILE", nargs="?", type=Path, default=Path("doorlight-events.jsonl"))
+    events.add_argument("file", metavar="FILE", nargs="?", type=Path)
     events.add_argument("--follow", action="store_true", help="go on showing new events until Ctrl-C")
     events.add_argument("--since", metavar="AGO", help="only the last 90s, 30m, 1h, 2d")
     events.add_argument("--kind", action="append", metavar="KIND", help="only this event or signal (may be repeated)")
     events.set_defaults(do=_events)
+
+    lights = command("lights", "try out the wiring, or switch everything off", LIGHTS)
+    lights.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML) over the defaults")
+    what = lights.add_mutually_exclusive_group(required=True)
+    what.add_argument("--test", action="store_true", help="walk through everything that lamps and buzzer can do")
+    what.add_argument("--off", action="store_true", help="switch everything off, at once")
+    lights.add_argument("--simulate", action="store_true", help="no pins: show the lights on the console")
+    lights.add_argument("--seconds", type=_seconds, default=4.0, metavar="S", help="how long each step is shown (4)")
+    lights.set_defaults(do=_lights)
+
+    doctor = command("doctor", "check this machine: what is wrong, and what mends it", DOCTOR)
+    door(doctor)
+    doctor.add_argument("--json", action="store_true", help="one JSON object, with all checks and a verdict")
+    doctor.set_defaults(do=_doctor)
 
     check = command("check-config", "check a configuration file, or print the default one", CHECK)
     check.add_argument("file", metavar="FILE", nargs="?", type=Path)
@@ -169,6 +219,14 @@ def _silence() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _seconds(text: str) -> float:
+    """An argument of more than no and at most 600 seconds."""
+    with contextlib.suppress(ValueError):
+        if 0 < (seconds := float(text)) <= 600:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0 and up to 600")
+
+
 def _settings(args: argparse.Namespace) -> Config:
     from . import config
 
@@ -178,14 +236,14 @@ def _settings(args: argparse.Namespace) -> Config:
 def _run(args: argparse.Namespace) -> int:
     config = _settings(args)
     from . import door, manifest
+    from .accelerator import Accelerator
     from .camera import open_source
     from .events import EventLog, words
     from .lights import Lights
-    from .perception import Perception
+    from .perception import Perception, models
+    from .records import Signal
 
-    source = open_source(config.camera, args.source)
-    perception = Perception(config, manifest.load(args.models or _folder(config.models.directory)))
-    path = args.events or Path(config.events.file or "doorlight-events.jsonl")
+    path = args.events or Path(config.events.file or HERE_LOG)
     stop = threading.Event()
 
     def out(line: str) -> None:
@@ -199,23 +257,39 @@ def _run(args: argparse.Namespace) -> int:
     def say(line: str) -> None:
         out(f"{'':12}{line}")
 
-    # The log last: a source that is not there leaves no empty file behind.
-    with (
-        Lights(config.lights, args.simulate, say) as lights,
-        source,
-        EventLog(path, config.events.rotate_bytes, config.events.keep) as log,
-    ):
-        # Only now: until here nothing is lit, and opening a camera can take long enough to be worth interrupting.
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-                signal.signal(number, lambda *_: stop.set())
-        summary = door.run(config, perception, source, lights, log, stop, _started_at(), tell)
+    def keep(lights: Lights) -> door.Summary:
+        source = open_source(config.camera, args.source)
+        found = manifest.load(args.models or _folder(config.models.directory))
+        with Accelerator(config.models.accelerator, found, models(config)) as accelerator:
+            perception = Perception(config, found, accelerator=accelerator)
+            # The log last: a source that is not there leaves no empty file behind.
+            with source, EventLog(path, config.events.rotate_bytes, config.events.keep) as log:
+                # Only now: until here nothing runs, and opening a camera can take long enough to be worth interrupting.
+                _stop_on_signals(stop)
+                return door.run(config, perception, source, lights, log, stop, _started_at(), tell)
+
+    with Lights(config.lights, args.simulate, say) as lights:
+        try:
+            summary = keep(lights)
+        except DoorlightError:
+            if not lights.simulated:
+                # Whoever stands at the door does not read the journal. The service starts anew after this.
+                lights.show(Signal.FAULT)
+                _stop_on_signals(stop)
+                stop.wait(REFUSED_S)
+            raise
     rate = summary.frames / max(summary.seconds, 1e-3)
     first = "none" if summary.first_decision_s is None else f"{summary.first_decision_s:.2f} s after start"
     out(
         f"{summary.frames} frames in {summary.seconds:.1f} s ({rate:.0f} frames/s), first decided {first}; events in {path}"
     )
     return 0
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda *_: stop.set())
 
 
 def _folder(directory: str) -> Path | None:
@@ -237,7 +311,8 @@ def _events(args: argparse.Namespace) -> int:
 
     since = time.time() - events.parse_since(args.since) if args.since else None
     kinds = {k.lower() for k in args.kind or ()}
-    reading = events.read(args.file)
+    path: Path = args.file or _usual_log()
+    reading = events.read(path)
 
     stop = threading.Event()
     if args.follow:
@@ -247,7 +322,7 @@ def _events(args: argparse.Namespace) -> int:
     def lines() -> Iterator[Line]:
         yield from events.select(reading, since, kinds)
         if args.follow:
-            yield from events.select(events.follow(args.file, 0.2, stop.is_set, reading.last_seq), None, kinds)
+            yield from events.select(events.follow(path, 0.2, stop.is_set, reading.last_seq), None, kinds)
 
     def shown() -> Iterator[Line]:
         day = None
@@ -263,6 +338,11 @@ def _events(args: argparse.Namespace) -> int:
     return 0
 
 
+def _usual_log() -> Path:
+    """The log that is meant where none is named: of a run in this folder, else of the service."""
+    return SERVICE_LOG if os.path.exists(SERVICE_LOG) and not HERE_LOG.exists() else HERE_LOG
+
+
 def _summary(found: Summary, damaged: int) -> str:
     """The lines below the events: how many of what, from when to when."""
     lines = [f"{found.lines} event{'' if found.lines == 1 else 's'}"]
@@ -276,6 +356,52 @@ def _summary(found: Summary, damaged: int) -> str:
     if damaged:
         lines.append(f"{damaged} damaged lines were left out")
     return "\n" + "\n".join(lines)
+
+
+def _lights(args: argparse.Namespace) -> int:
+    settings = _settings(args).lights
+    if args.off:
+        # Runs after crashes (ExecStopPost=), so it needs neither gpiozero nor lgpio, and is quick.
+        from . import gpio
+
+        lamp, buzzer = settings.active_low, settings.buzzer_active_low
+        print(gpio.switch_off({settings.green: lamp, settings.red: lamp, settings.buzzer: buzzer}))
+        return 0
+    from . import wiring
+    from .lights import Lights
+
+    stop = threading.Event()
+    with Lights(settings, args.simulate, lambda line: print(f"{'':8}{line}", flush=True)) as lights:
+        _stop_on_signals(stop)
+        finished = wiring.walk(lights, settings, args.seconds, stop, lambda line: print(line, flush=True))
+    return 0 if finished else 130
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from . import doctor
+    from .machine import Machine
+
+    given = {name: str(getattr(args, name) or "") for name in ("config", "models", "source", "events")}
+    terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    colour = terminal and not os.environ.get("NO_COLOR")
+
+    def begin(name: str) -> None:
+        if terminal and not args.json:
+            print(f"\r\x1b[K  …     {name}", end="", flush=True)
+
+    found: list[tuple[str, Finding]] = []
+    for name, finding in doctor.examine(Machine(**given, simulate=args.simulate), begin):
+        found.append((name, finding))
+        if not args.json:
+            width = shutil.get_terminal_size((100, 24)).columns
+            print("\r\x1b[K" * terminal + doctor.described(name, finding, width, colour), flush=True)
+    verdicts = [finding.verdict for _, finding in found]
+    if args.json:
+        checks = [{"name": name, **finding._asdict()} for name, finding in found]
+        print(json.dumps({"verdict": doctor.worst(verdicts), "checks": checks}, indent=2, ensure_ascii=False))
+    else:
+        print(f"\n  {verdicts.count('bad')} bad, {verdicts.count('note')} to note, {verdicts.count('ok')} ok")
+    return Unavailable.exit_code if "bad" in verdicts else 0
 
 
 def _check_config(args: argparse.Namespace) -> int:

@@ -11,12 +11,15 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from .clock import parse_hours
 from .errors import ConfigError
 
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=3600)]
 Pin = Annotated[int, Meta(ge=0, le=27)]
+Pattern = Annotated[tuple[Annotated[float, Meta(ge=0.01, le=10)], ...], Meta(min_length=2, max_length=20)]
+AcceleratorMode = Literal["auto", "cpu", "edgetpu"]
 Expression = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
 
@@ -35,10 +38,16 @@ class CameraSettings(Section, frozen=True):
     reopen_s: Annotated[float, Meta(gt=0, le=60)]
     reopen_most_s: Annotated[float, Meta(gt=0, le=600)]
     wait: bool
+    small_width: Annotated[int, Meta(ge=0, le=4096)]
+    longest_exposure_s: Annotated[float, Meta(ge=0.001, le=1)]
+    metering: Literal["centre", "spot", "matrix"]
+    exposure_stops: Annotated[float, Meta(ge=-8, le=8)]
+    grey: bool
 
 
 class ModelSettings(Section, frozen=True):
     directory: str
+    accelerator: AcceleratorMode
     threads: Annotated[int, Meta(ge=1, le=16)]
 
 
@@ -87,10 +96,11 @@ class LightSettings(Section, frozen=True):
     buzzer: Pin
     active_low: bool
     buzzer_active_low: bool
-    alarm_on_s: Annotated[float, Meta(gt=0, le=10)]
-    alarm_off_s: Annotated[float, Meta(gt=0, le=10)]
-    fault_on_s: Annotated[float, Meta(gt=0, le=10)]
-    fault_off_s: Annotated[float, Meta(gt=0, le=10)]
+    brightness: Annotated[float, Meta(ge=0.01, le=1)]
+    buzzer_tone_hz: Annotated[float, Meta(ge=0, le=5000)]
+    alarm_s: Pattern
+    fault_s: Pattern
+    quiet: str
 
 
 class EventSettings(Section, frozen=True):
@@ -187,6 +197,8 @@ def _explained(error: msgspec.ValidationError, name: str, settings: dict[str, An
 def _allowed(section: str, key: str) -> str:
     choices = {
         ("camera", "rotate"): "0, 90, 180 or 270",
+        ("models", "accelerator"): ", ".join(get_args(AcceleratorMode)),
+        ("camera", "metering"): "centre, spot or matrix",
         ("expression", "agitated"): "one of " + ", ".join(get_args(Expression)),
     }
     return choices.get((section, key), "")
@@ -203,6 +215,25 @@ def _contradictions(config: Config, name: str) -> None:
                 "give each light and the buzzer a pin of its own",
             )
         pins[pin] = key
+    if 0 < lights.buzzer_tone_hz < 100:
+        raise ConfigError(
+            f"{name}: 'lights.buzzer_tone_hz' is {lights.buzzer_tone_hz:g}: no buzzer sounds that low",
+            "0 for an active buzzer, which makes its own tone; 100 to 5000 for a passive one",
+        )
+    for key, pattern in (("alarm_s", lights.alarm_s), ("fault_s", lights.fault_s)):
+        if len(pattern) % 2:
+            raise ConfigError(
+                f"{name}: 'lights.{key}' has {len(pattern)} entries: on and off take turns, so they come in pairs",
+                "end it with the seconds off before it begins again",
+            )
+    if lights.quiet:
+        try:
+            parse_hours(lights.quiet)
+        except ValueError as error:
+            raise ConfigError(
+                f"{name}: 'lights.quiet' is {lights.quiet!r}: {error}",
+                'write "22:00-07:00" for ten in the evening to seven in the morning; "" for no quiet hours',
+            ) from None
     ordered = (
         ("policy.calm_below", policy.calm_below, "policy.agitated_from", policy.agitated_from),
         ("policy.masked_from", policy.masked_from, "policy.to_masked", policy.to_masked),

@@ -568,6 +568,8 @@ _WORDS = {
     "cleared": "person {person} has gone, after {dwell_s} s",
     "camera_lost": "the camera is lost",
     "camera_back": "the camera is back",
+    "accelerator_lost": "the Edge TPU is not in use, the CPU does the work",
+    "accelerator_back": "the Edge TPU does the work",
     "fault": "the door has failed",
     "source_damaged": "the source could not be read whole",
     "log_lost": "{count} events are missing here: the log could not be written",

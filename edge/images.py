@@ -1,4 +1,4 @@
-"""Pixels in, pixels out: letterbox, face crops and grey, exactly as the models were trained.
+"""Pixels in, pixels out: letterbox, face crops and grey, exactly as the models were trained; what cameras give, as RGB.
 
 Every picture is (H, W, 3) uint8, RGB, 0..255, rows from the top, unless a function says otherwise. Boxes are
 (x1, y1, x2, y2) in pixels, x to the right, y down, and may reach beyond the picture.
@@ -91,3 +91,24 @@ def crop_square(picture: Picture, box: tuple[float, float, float, float], size: 
 def grey(picture: Picture) -> Picture:
     """(H, W, 3) RGB to (H, W, 1) luma (ITU-R BT.601)."""
     return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[:, :, np.newaxis]  # type: ignore[return-value]
+
+
+def from_yuv420(planes: Picture, width: int) -> Picture:
+    """Planes Y, U, V one after the other (I420), BT.601 limited range (Y 16..235), to RGB (H, `width`, 3), contiguous.
+
+    `planes` is (H + H / 2, stride) uint8, with rows of Y padded from `width` to an even stride.
+    """
+    # Cut to width last: a row of the array holds one row of Y, but two rows of U or V, each with its own padding.
+    return np.ascontiguousarray(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)[:, :width], np.uint8)
+
+
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+def turned(picture: Picture, rotate: int, mirror: bool) -> Picture:
+    """Turned clockwise by `rotate` (0, 90, 180 or 270 degrees), then mirrored left to right if asked; contiguous."""
+    if rotate:
+        picture = cv2.rotate(picture, _TURNS[rotate])  # type: ignore[assignment]
+    if mirror:
+        picture = cv2.flip(picture, 1)  # type: ignore[assignment]
+    return np.ascontiguousarray(picture)

@@ -1,7 +1,8 @@
 """The only door to TFLite: a model, checked against its manifest row, ready to be fed and invoked.
 
-LiteRT (`ai_edge_litert`) is taken where it is installed, `tflite_runtime` otherwise: the same API, but LiteRT hands
-8-bit models to XNNPACK and is many times faster at them.
+On the CPU, LiteRT (`ai_edge_litert`) is taken where it is installed, `tflite_runtime` otherwise: the same API, but LiteRT
+hands 8-bit models to XNNPACK and is many times faster at them. For the Edge TPU it is the other way round, see
+EDGETPU_RUNTIMES; accelerator.py is what uses those, in a process of its own.
 """
 
 from __future__ import annotations
@@ -10,15 +11,20 @@ import contextlib
 import importlib
 import os
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import ModelError, Unavailable
-from .manifest import Manifest, Tensor
+from .manifest import Manifest, Row, Tensor
 
 RUNTIMES = ("ai_edge_litert", "tflite_runtime")
+#: What may drive an Edge TPU, in the order of trying. A libedgetpu works with the TFLite it was built for and those near
+#: it, and segfaults with others: which one fits can only be tried. pycoral brings Google's own pairing where there is one.
+EDGETPU_RUNTIMES = ("tflite_runtime", "ai_edge_litert", "pycoral")
+EDGETPU_LIBRARY = "libedgetpu.so.1"
 
 Raw = npt.NDArray[np.uint8] | npt.NDArray[np.int8]
 
@@ -39,6 +45,27 @@ def runtime(name: str | None = None) -> tuple[str, Any]:
     )
 
 
+def edgetpu_interpreter(name: str, content: bytes | None) -> Any:
+    """An interpreter for a model compiled for the Edge TPU; with `content` None only the delegate, which opens the device.
+
+    `name` is one of EDGETPU_RUNTIMES. Raises Unavailable where that is not installed and ValueError where there is no
+    device, or one that cannot be opened. May also hang, or end the process.
+    """
+    if name == "pycoral":
+        try:
+            # The pycoral of PyPI is another project (a coral reef atlas), and has no such module.
+            pycoral = importlib.import_module("pycoral.utils.edgetpu")
+        except ImportError as error:
+            raise Unavailable(f"Google's pycoral cannot be imported ({error})") from None
+        return pycoral.load_edgetpu_delegate() if content is None else pycoral.make_interpreter(content)
+    _, module = runtime(name)
+    delegate = module.load_delegate(EDGETPU_LIBRARY)
+    if content is None:
+        return delegate
+    # One delegate a model, as pycoral does it; inside libedgetpu they share the one open device.
+    return module.Interpreter(model_content=content, experimental_delegates=[delegate])
+
+
 @contextlib.contextmanager
 def _native_messages() -> Iterator[list[str]]:
     """Catch what native code writes to file descriptor 2, so that it can be part of an error instead of noise."""
@@ -57,44 +84,28 @@ def _native_messages() -> Iterator[list[str]]:
             caught += [line for line in text.splitlines() if line.startswith("ERROR")]
 
 
-class Model:
-    """One loaded model. Not thread-safe: one thread feeds and invokes it.
+class Network:
+    """An interpreter whose tensors are those that a manifest row describes. Not thread-safe.
 
-    Raises ModelError where the file is missing, damaged, or has other tensors than the manifest says.
+    Raises ModelError, naming `path`, where they are not.
     """
 
-    def __init__(self, manifest: Manifest, name: str, threads: int = 1, runtime_name: str | None = None) -> None:
-        self.row = manifest[name]
-        self.path = manifest.folder / self.row.file
-        content = manifest.read(name)
-        self.runtime, module = runtime(runtime_name)
-        with _native_messages() as messages:
-            try:
-                # LiteRT keeps no copy of the content: hold it for as long as the interpreter lives.
-                self._content = content
-                self._interpreter = module.Interpreter(model_content=content, num_threads=threads)
-                self._interpreter.allocate_tensors()
-            except (ValueError, RuntimeError) as error:
-                failure: Exception | None = error
-            else:
-                failure = None
-        if failure is not None:
-            why = "; ".join([str(failure).splitlines()[0], *messages])
-            raise ModelError(
-                f"{self.path}: is not a model that {self.runtime} can load: {why}", "install Doorlight again"
-            )
-        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+    def __init__(self, path: Path, row: Row, interpreter: Any) -> None:
+        """`interpreter` has its tensors allocated."""
+        self._path = path
+        self._interpreter = interpreter
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         if len(inputs) != 1:
-            raise ModelError(f"{self.path}: has {len(inputs)} inputs, expected 1")
-        self._check("input", inputs[0], self.row.input)
+            raise ModelError(f"{path}: has {len(inputs)} inputs, expected 1")
+        self._check("input", inputs[0], row.input)
         self._input = inputs[0]["index"]
         # The converter orders outputs as it likes: tell them apart by shape, which the manifest keeps distinct.
         self._outputs: dict[str, int] = {}
-        for key, tensor in self.row.outputs.items():
+        for key, tensor in row.outputs.items():
             fits = [o for o in outputs if tuple(int(v) for v in o["shape"]) == tensor.shape]
             if len(fits) != 1:
                 shapes = ", ".join(str([int(v) for v in o["shape"]]) for o in outputs)
-                raise ModelError(f"{self.path}: no output '{key}' of shape {list(tensor.shape)}; there are {shapes}")
+                raise ModelError(f"{path}: no output '{key}' of shape {list(tensor.shape)}; there are {shapes}")
             self._check(f"output '{key}'", fits[0], tensor)
             self._outputs[key] = fits[0]["index"]
 
@@ -104,13 +115,13 @@ class Model:
         agreed = shape == expected.shape and dtype == expected.dtype
         if not agreed or zero_point != expected.zero_point or not np.isclose(scale, expected.scale, rtol=1e-4):
             raise ModelError(
-                f"{self.path}: {what} is {dtype}{list(shape)} with scale {scale:.6g}, zero point {zero_point}; "
+                f"{self._path}: {what} is {dtype}{list(shape)} with scale {scale:.6g}, zero point {zero_point}; "
                 f"the manifest says {expected.dtype}{list(expected.shape)}, {expected.scale:.6g}, {expected.zero_point}",
                 "model and manifest.toml do not belong together: install Doorlight again",
             )
 
     def invoke(self, pixels: npt.NDArray[np.uint8]) -> None:
-        """Run on `pixels`, (height, width, channels) uint8 as the manifest's input says."""
+        """Run on `pixels`, (height, width, channels) uint8. Raises RuntimeError where a delegate fails."""
         self._interpreter.set_tensor(self._input, pixels[np.newaxis])
         self._interpreter.invoke()
 
@@ -118,6 +129,65 @@ class Model:
         """The stored values of an output after `invoke`, without the batch axis; a copy."""
         value: Raw = self._interpreter.get_tensor(self._outputs[output])[0]
         return value
+
+
+class Elsewhere(Protocol):
+    """Where models may run instead of in this process; see accelerator.Accelerator."""
+
+    def run(self, name: str, pixels: npt.NDArray[np.uint8]) -> dict[str, Raw] | None:
+        """The raw outputs of model `name` for `pixels`; None: cannot now, run it here. Never raises, never hangs."""
+
+
+class Model:
+    """One loaded model. Not thread-safe: one thread feeds and invokes it.
+
+    With `elsewhere`, each call goes there first; what it does not answer runs here, on the CPU, where the model stays
+    loaded: whatever happens elsewhere, no frame is lost.
+
+    Raises ModelError where the file is missing, damaged, or has other tensors than the manifest says.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        name: str,
+        threads: int = 1,
+        runtime_name: str | None = None,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
+        self.name = name
+        self.row = manifest[name]
+        self.path = manifest.folder / self.row.file
+        self._elsewhere = elsewhere
+        self._answer: dict[str, Raw] | None = None
+        content = manifest.read(name)
+        self.runtime, module = runtime(runtime_name)
+        with _native_messages() as messages:
+            try:
+                # LiteRT keeps no copy of the content: hold it for as long as the interpreter lives.
+                self._content = content
+                interpreter = module.Interpreter(model_content=content, num_threads=threads)
+                interpreter.allocate_tensors()
+            except (ValueError, RuntimeError) as error:
+                failure: Exception | None = error
+            else:
+                failure = None
+        if failure is not None:
+            why = "; ".join([str(failure).splitlines()[0], *messages])
+            raise ModelError(
+                f"{self.path}: is not a model that {self.runtime} can load: {why}", "install Doorlight again"
+            )
+        self._here = Network(self.path, self.row, interpreter)
+
+    def invoke(self, pixels: npt.NDArray[np.uint8]) -> None:
+        """Run on `pixels`, (height, width, channels) uint8 as the manifest's input says."""
+        self._answer = None if self._elsewhere is None else self._elsewhere.run(self.name, pixels)
+        if self._answer is None:
+            self._here.invoke(pixels)
+
+    def raw(self, output: str) -> Raw:
+        """The stored values of an output after `invoke`, without the batch axis; a copy."""
+        return self._here.raw(output) if self._answer is None else self._answer[output]
 
     def real(self, output: str, raw: Raw | None = None) -> npt.NDArray[np.float32]:
         """Dequantised values of an output (or of part of its `raw` values), float32."""

@@ -6,17 +6,18 @@ import atexit
 import contextlib
 import glob
 import importlib
+import itertools
 import os
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
+from . import clock, gpio
 from .config import LightSettings
 from .errors import LightsError
 from .records import Signal
-
-GPIO_CHIPS = "/dev/gpiochip*"
 
 LOOKS = {
     Signal.IDLE: "○ green  ○ red",
@@ -25,6 +26,11 @@ LOOKS = {
     Signal.ALARM: "○ green  ● red  ♪ buzzer",
     Signal.FAULT: "○ green  ◐ red blinking",
 }
+ALONE = {"green": LOOKS[Signal.PASS], "red": LOOKS[Signal.STOP], "buzzer": "○ green  ○ red  ♪ buzzer"}
+QUIET = "○ green  ● red  (buzzer silent: quiet hours)"
+
+#: A dimmed lamp is switched so often a second: too quick to be seen, slow enough for a small Pi.
+DIM_HZ = 100
 
 
 class Lights:
@@ -33,13 +39,13 @@ class Lights:
     With `simulate`, or where there is no Raspberry Pi with a GPIO chip, the pins are gpiozero's mock pins, and `say`
     is called with one line for each change. `factory` (a gpiozero pin factory) takes the place of both, for tests.
 
-    Raises LightsError, naming the pin, where a pin or the chip is there but cannot be used.
+    Raises LightsError, naming the pin and who holds it, where a pin or the chip is there but cannot be used.
 
     However the program ends, the lights go off: `close` does it, leaving the `with` block does it, and the interpreter
     does it on its way out (end of the program, unhandled exception, SIGINT; SIGTERM once the program handles it).
     What no program can handle is SIGKILL or a crash of the interpreter: Raspberry Pi OS leaves the pins of a dead
     process as they were (unless config.txt has dtparam=strict_gpiod), so a light may stay lit until the next start.
-    The service therefore has to switch them off in ExecStopPost=, which systemd runs after any death.
+    The service therefore has `doorlight lights --off` in ExecStopPost=, which systemd runs after any death.
     """
 
     def __init__(
@@ -54,34 +60,37 @@ class Lights:
         self._say: Callable[[str], None] | None = None
         self._shown: Signal | None = None
         # Not at the top: what needs no lights (`doorlight events`) need not spend the time.
-        from gpiozero import LED, Buzzer
-        from gpiozero.pins.mock import MockFactory
+        from gpiozero.pins.mock import MockFactory, MockPWMPin
 
+        chip = None
         with contextlib.ExitStack() as opened:
             if factory is None:
                 reason = "simulated" if simulate else _no_gpio()
-                factory = MockFactory() if reason else _lgpio_factory()
                 if reason:
+                    factory = MockFactory(pin_class=MockPWMPin)
                     self._say = say
                     if say and not simulate:
                         say(f"the lights are simulated: {reason}")
+                else:
+                    chip = gpio.header_chip()
+                    factory = _lgpio_factory(chip)
             self._simulated = isinstance(factory, MockFactory)
             opened.callback(factory.close)
 
-            def device(kind: Any, key: str, active_low: bool) -> Any:
+            def output(key: str, active_low: bool, hz: float = 0, duty: float = 1) -> _Output:
                 pin = getattr(settings, key)
                 try:
-                    made = kind(pin, active_high=not active_low, pin_factory=factory)
+                    made = _Output(factory, pin, active_low, hz, duty)
                 except Exception as error:  # lgpio.error and gpiozero's own have no common base
-                    raise _pin_error(pin, key, error) from error
+                    raise _pin_error(chip, pin, key, error) from error
                 opened.callback(made.close)
-                # ExitStack goes backwards: off first, so that the pin is let go of at its resting level.
-                opened.callback(made.off)
                 return made
 
-            self._green = device(LED, "green", settings.active_low)
-            self._red = device(LED, "red", settings.active_low)
-            self._buzzer = device(Buzzer, "buzzer", settings.buzzer_active_low)
+            dim = (DIM_HZ, settings.brightness) if settings.brightness < 1 else ()
+            tone = (settings.buzzer_tone_hz, 0.5) if settings.buzzer_tone_hz else ()
+            self._green = output("green", settings.active_low, *dim)
+            self._red = output("red", settings.active_low, *dim)
+            self._buzzer = output("buzzer", settings.buzzer_active_low, *tone)
             self._opened = opened.pop_all()
         # Registered after gpiozero's own exit handler, hence called before it.
         atexit.register(self.close)
@@ -92,10 +101,13 @@ class Lights:
         return self._simulated
 
     def show(self, signal: Signal) -> None:
-        """Show `signal`; showing it again changes nothing, so that a blinking light keeps its rhythm."""
+        """Show `signal`; showing it again changes nothing, so that a blinking light keeps its rhythm.
+
+        Whether the buzzer is silent, as in quiet hours, is settled when an alarm begins.
+        """
         if signal is self._shown:
             return
-        settings = self._settings
+        look = LOOKS[signal]
         # Off comes before on: at no moment are green and red lit together.
         if signal is not Signal.ALARM:
             self._buzzer.off()
@@ -109,12 +121,25 @@ class Lights:
             self._red.on()
         elif signal is Signal.ALARM:
             self._red.on()
-            self._buzzer.beep(settings.alarm_on_s, settings.alarm_off_s)
+            if quiet_now(self._settings):
+                self._buzzer.off()
+                look = QUIET
+            else:
+                self._buzzer.play(self._settings.alarm_s)
         elif signal is Signal.FAULT:
-            self._red.blink(settings.fault_on_s, settings.fault_off_s)
+            self._red.play(self._settings.fault_s)
         self._shown = signal
         if self._say:
-            self._say(LOOKS[signal])
+            self._say(look)
+
+    def alone(self, key: str) -> None:
+        """Only "green", "red" or "buzzer", on all the time and at any hour, to try out the wiring."""
+        for output in (self._buzzer, self._green, self._red):
+            output.off()
+        {"green": self._green, "red": self._red, "buzzer": self._buzzer}[key].on()
+        self._shown = None
+        if self._say:
+            self._say(ALONE[key])
 
     def close(self) -> None:
         """Everything off, pins let go; may be called again and again."""
@@ -133,13 +158,83 @@ class Lights:
         self.close()
 
 
+def quiet_now(settings: LightSettings) -> bool:
+    """Whether the buzzer has to be silent at this hour."""
+    if not settings.quiet or not clock.within(clock.parse_hours(settings.quiet), clock.minute_of_day()):
+        return False
+    # An alarm at the wrong hour is a nuisance, a silent one is none at all.
+    return clock.is_set()
+
+
+class _Output:
+    """One pin: off, on, or taking turns. With `hz`, "on" is a square wave that is on for `duty` (0..1) of the time:
+    a dimmed lamp, or the tone of a passive buzzer.
+
+    Not gpiozero's PWMLED and TonalBuzzer, which are not off when told to be: lgpio changes a running wave at the end of
+    its cycle only, and a stopped one leaves the pin at the level that it happened to have, every other time high.
+    (Besides, a blinking PWMLED forgets how bright it was.)
+    """
+
+    def __init__(self, factory: Any, pin: int, active_low: bool, hz: float, duty: float) -> None:
+        from gpiozero import OutputDevice
+
+        self._device = OutputDevice(pin, active_high=not active_low, pin_factory=factory)
+        self._hz = hz
+        self._high = 1 - duty if active_low else duty  # for this share of the time
+        self._stop = threading.Event()
+        self._player: threading.Thread | None = None
+
+    def on(self) -> None:
+        self._stop_playing()
+        self._write(True)
+
+    def off(self) -> None:
+        self._stop_playing()
+        self._write(False)
+
+    def play(self, pattern_s: Sequence[float]) -> None:
+        """On, off, on, off, for so many seconds each, again and again until told something else."""
+        self._stop_playing()
+
+        def turns() -> None:
+            for on, seconds in itertools.cycle(zip(itertools.cycle((True, False)), pattern_s, strict=False)):
+                self._write(on)
+                if self._stop.wait(seconds):
+                    return
+
+        self._player = threading.Thread(target=turns, daemon=True)
+        self._player.start()
+
+    def close(self) -> None:
+        """Off first, so that the pin is let go of at its resting level."""
+        self.off()
+        self._device.close()
+
+    def _stop_playing(self) -> None:
+        if self._player is not None:
+            self._stop.set()
+            self._player.join()
+            self._player = None
+            self._stop.clear()
+
+    def _write(self, on: bool) -> None:
+        pin = self._device.pin
+        if on and self._hz:
+            pin.frequency = self._hz
+            pin.state = self._high
+        else:
+            if pin.frequency is not None:
+                pin.frequency = None  # stops the wave, at whatever level
+            self._device.value = on
+
+
 def _no_gpio() -> str:
     """Why this machine can have no lights, or "" where it should have some."""
     from gpiozero import PinUnknownPi
     from gpiozero.pins import local
 
-    if not glob.glob(GPIO_CHIPS):
-        return f"no GPIO chip here ({GPIO_CHIPS})"
+    if not glob.glob(gpio.CHIPS):
+        return f"no GPIO chip here ({gpio.CHIPS})"
     try:
         local.get_pi_revision()
     except PinUnknownPi:  # many a PC has a gpiochip, too, but none with lights on it
@@ -147,11 +242,12 @@ def _no_gpio() -> str:
     return ""
 
 
-def _lgpio_factory() -> Any:
+def _lgpio_factory(chip: str | None) -> Any:
     """gpiozero's pins over lgpio, the one library that drives the pins of every Pi.
 
-    Left alone, gpiozero would try RPi.GPIO, pigpio and its own experimental driver after lgpio, with a warning for
-    each, and the last one's error would hide the cause.
+    Left alone, gpiozero would guess the number of the chip from the model of the Pi, which on a Pi 5 is wrong for some
+    kernels; and after lgpio it would try RPi.GPIO, pigpio and its own experimental driver, with a warning for each,
+    and the last one's error would hide the cause.
     """
     try:
         _import_lgpio()
@@ -162,12 +258,9 @@ def _lgpio_factory() -> Any:
             "sudo apt install python3-lgpio, and make the venv with --system-site-packages",
         ) from error
     try:
-        return LGPIOFactory()
+        return LGPIOFactory(chip=None if chip is None else gpio.chip_number(chip))
     except Exception as error:
-        raise LightsError(
-            f"the GPIO chip ({', '.join(sorted(glob.glob(GPIO_CHIPS)))}) cannot be opened: {error}",
-            "sudo usermod -aG gpio $USER, then log in again; or use --simulate",
-        ) from error
+        raise gpio.not_opened(chip or ", ".join(sorted(glob.glob(gpio.CHIPS))), error) from error
 
 
 def _import_lgpio() -> None:
@@ -196,8 +289,9 @@ def _import_lgpio() -> None:
         os.close(here)
 
 
-def _pin_error(pin: int, key: str, error: Exception) -> LightsError:
+def _pin_error(chip: str | None, pin: int, key: str, error: Exception) -> LightsError:
+    who = gpio.holder(chip, pin) if chip else ""
     return LightsError(
-        f"GPIO{pin} ('lights.{key}') cannot be used: {error}",
-        f"see who holds it: gpioinfo | grep -w GPIO{pin}; sudo fuser -v {GPIO_CHIPS}; is another doorlight running?",
+        f"GPIO{pin} ('lights.{key}') cannot be used: {error}" + (f"; it is held by {who}" if who else ""),
+        gpio.busy_hint(chip, pin),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,11 +28,19 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zero_point: int
 
 
+class Twin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The same model compiled for the Edge TPU: same input, outputs and quantisation, another file."""
+
+    file: str
+    sha256: Sha256
+
+
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One model. `input` is (1, height, width, channels) of plain pixels 0..255, RGB or grey by `colour`.
 
     `threshold` decides (a face, a mask); `slope` and `offset` calibrate a probability p on the log-odds scale:
     logit(p') = slope * logit(p) + offset. `margin` is the side of a crop in units of the face box's longer side.
+    `edgetpu` is None where nobody has compiled the model for the Edge TPU (scripts/compile_edgetpu.sh does).
     """
 
     file: str
@@ -50,7 +58,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     margin: Annotated[float, Meta(gt=0)] = 1.0
     slope: Annotated[float, Meta(gt=0)] = 1.0
     offset: float = 0.0
-    edgetpu: str = ""
+    edgetpu: Twin | None = None
 
 
 class Manifest(Mapping[str, Row]):
@@ -75,19 +83,31 @@ class Manifest(Mapping[str, Row]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def read(self, name: str) -> bytes:
-        """The model file's bytes, checked against the manifest. Raises ModelError if missing or not that file."""
+    def without_twin(self, names: Iterable[str]) -> list[str]:
+        """Those of `names` that have no Edge TPU twin."""
+        return [name for name in names if self[name].edgetpu is None]
+
+    def read(self, name: str, edgetpu: bool = False) -> bytes:
+        """The bytes of a model file (or of its Edge TPU twin), checked against the manifest.
+
+        Raises ModelError if there is none, or it is missing or not that file.
+        """
         row = self[name]
-        path = self.folder / row.file
+        described = row.edgetpu if edgetpu else row
+        if described is None:
+            raise ModelError(
+                f"{self.folder / FILE}: '{name}' has no Edge TPU twin", "scripts/compile_edgetpu.sh makes one"
+            )
+        path = self.folder / described.file
         try:
             data = path.read_bytes()
         except OSError as error:
             raise ModelError(f"{path}: cannot be read: {error.strerror}", "install Doorlight again") from None
         found = hashlib.sha256(data).hexdigest()
-        if found != row.sha256:
+        if found != described.sha256:
             raise ModelError(
                 f"{path}: is damaged or not the model that {FILE} describes "
-                f"(sha256 {found[:12]}…, expected {row.sha256[:12]}…)",
+                f"(sha256 {found[:12]}…, expected {described.sha256[:12]}…)",
                 "copy the file again, or install Doorlight again",
             )
         return data
@@ -124,6 +144,8 @@ def load(folder: Path | None = None) -> Manifest:
         wanted = 3 if row.colour == "RGB" else 1
         if len(row.input.shape) != 4 or row.input.shape[0] != 1 or row.input.shape[3] != wanted:
             raise ModelError(f"{path}: '{name}.input.shape' must be [1, height, width, {wanted}] for {row.colour}")
-        if Path(row.file).name != row.file:
-            raise ModelError(f"{path}: '{name}.file' must be a file name without a folder, found {row.file!r}")
+        files = {"file": row.file} | ({"edgetpu.file": row.edgetpu.file} if row.edgetpu else {})
+        for key, file in files.items():
+            if Path(file).name != file:
+                raise ModelError(f"{path}: '{name}.{key}' must be a file name without a folder, found {file!r}")
     return Manifest(folder, rows)

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from . import boxes, images
+from .accelerator import Accelerator
 from .config import Config
 from .errors import ModelError
 from .interpreter import Model
 from .manifest import Manifest
-from .records import Box, Detection, Face
+from .records import Box, Detection, Face, Frame
 
 Picture = npt.NDArray[np.uint8]
 
@@ -132,22 +133,56 @@ class ExpressionClassifier:
         return sum(p for p, label in zip(probabilities, self.labels, strict=True) if label in agitated)
 
 
-class Perception:
-    """The three stages, loaded and ready. Without expression in the settings, that model is never opened."""
+def models(config: Config) -> tuple[str, ...]:
+    """The names of the models that these settings need."""
+    return ("face_detector", "mask_classifier", *(("expression_classifier",) if config.expression.enabled else ()))
 
-    def __init__(self, config: Config, manifest: Manifest, runtime: str | None = None) -> None:
-        threads = config.models.threads
+
+class Perception:
+    """The three stages, loaded and ready. Without expression in the settings, that model is never opened.
+
+    With an `accelerator` the models run there while it serves, and here, on the CPU, otherwise.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        manifest: Manifest,
+        runtime: str | None = None,
+        accelerator: Accelerator | None = None,
+    ) -> None:
+        def load(name: str) -> Model:
+            return Model(manifest, name, config.models.threads, runtime, accelerator)
+
+        self.accelerator = accelerator
         self.detector = FaceDetector(
-            Model(manifest, "face_detector", threads, runtime),
+            load("face_detector"),
             config.detector.threshold,
             config.detector.overlap,
             config.detector.most_faces,
         )
-        self.mask = MaskClassifier(Model(manifest, "mask_classifier", threads, runtime))
+        self.mask = MaskClassifier(load("mask_classifier"))
         self.expression: ExpressionClassifier | None = None
         if config.expression.enabled:
-            self.expression = ExpressionClassifier(Model(manifest, "expression_classifier", threads, runtime))
+            self.expression = ExpressionClassifier(load("expression_classifier"))
         self.runtime = self.mask.model.runtime
+
+    @property
+    def runs_on(self) -> str:
+        """What the models run on now, with the runtime: "Edge TPU (tflite_runtime)", "CPU (ai_edge_litert)"."""
+        serving = self.accelerator.serving if self.accelerator is not None else None
+        return f"Edge TPU ({serving})" if serving else f"CPU ({self.runtime})"
+
+    def find(self, frame: Frame) -> list[Detection]:
+        """Faces in a frame, best first, boxes in pixels of its `picture`; sought in the small one where there is one."""
+        if frame.small is None:
+            return self.detector.detect(frame.picture)
+        # Each way by itself: a small picture has whole pixels, and so not quite the same aspect.
+        x, y = frame.picture.shape[1] / frame.small.shape[1], frame.picture.shape[0] / frame.small.shape[0]
+        return [
+            Detection(Box(box.x1 * x, box.y1 * y, box.x2 * x, box.y2 * y), score)
+            for box, score in self.detector.detect(frame.small)
+        ]
 
     def look(self, picture: Picture, found: Detection) -> Face:
         """Look closely at one face of `picture`: mask, and expression only where there is no mask.

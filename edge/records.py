@@ -31,7 +31,8 @@ class Box(NamedTuple):
 class Frame:
     """One picture of a source.
 
-    `picture` is (H, W, 3) uint8, RGB. `t` is in seconds since the source began, on the source's own clock: frame
+    `picture` is (H, W, 3) uint8, RGB. `small`, where a camera makes one, shows the same scene at the same moment in
+    fewer pixels, to find faces in; what is found is told in pixels of `picture`. `t` is in seconds since the source began, on the source's own clock: frame
     number divided by the rate for a file, monotonic time for a camera. `number` counts from 0 and has gaps where a
     live source dropped frames.
     """
@@ -39,6 +40,7 @@ class Frame:
     number: int
     t: float
     picture: npt.NDArray[np.uint8]
+    small: npt.NDArray[np.uint8] | None = None
 
 
 class Detection(NamedTuple):

@@ -10,9 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-import types
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge import camera
-from edge.camera import CameraLost, Device, LiveSource, PictureFiles, Source, VideoFile, open_source
+from edge import camera, device
+from edge.camera import CameraLost, LiveSource, PictureFiles, Source, VideoFile, open_source
 from edge.config import CameraSettings, load
+from edge.device import Device, Shot
 from edge.errors import CameraError, InputMissing
 from edge.images import Picture
 from edge.records import Frame
@@ -386,7 +385,7 @@ class FakeDevice(Device):
             self.stage.at_once += 1
             self.stage.most_at_once = max(self.stage.most_at_once, self.stage.at_once)
 
-    def read(self) -> Picture:
+    def read(self) -> Shot:
         self.stage.published = self.stage.given
         end = time.monotonic() + 0.05
         while not self.stage.frames.acquire(timeout=0.002):
@@ -401,7 +400,7 @@ class FakeDevice(Device):
                 raise CameraError("fake: gives no picture")
         with self.stage.lock:
             self.stage.given += 1
-            return flat((self.stage.given % 256, 0, 0), 4, 6)
+            return Shot(flat((self.stage.given % 256, 0, 0), 4, 6))
 
     def close(self) -> None:
         self._enter("close")
@@ -421,7 +420,7 @@ def stage() -> Iterator[Stage]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera, "FIRST_S", 0.2)
+    monkeypatch.setattr(device, "FIRST_S", 0.2)
     monkeypatch.setattr(camera, "GRACE_S", 0.05)
     monkeypatch.setattr(camera, "CLOSE_S", 0.1)
 
@@ -605,31 +604,15 @@ def test_close_wakes_a_reader(stage: Stage) -> None:
     assert [str(error) for error in errors] == ["fake: is closed"]
 
 
-@pytest.mark.parametrize(
-    ("rotate", "mirror", "shape", "corner"),
-    [
-        (0, False, (4, 6), (0, 0)),
-        (90, False, (6, 4), (0, 3)),
-        (180, False, (4, 6), (3, 5)),
-        (270, False, (6, 4), (5, 0)),
-        (0, True, (4, 6), (0, 5)),
-        (90, True, (6, 4), (0, 0)),
-    ],
-)
-def test_camera_picture_is_turned_clockwise_then_mirrored(
-    rotate: int, mirror: bool, shape: tuple[int, int], corner: tuple[int, int]
-) -> None:
-    class Marked(FakeDevice):
-        def read(self) -> Picture:
-            picture = np.zeros((4, 6, 3), np.uint8)
-            picture[0, 0] = 255
-            return picture
+def test_small_picture_comes_along() -> None:
+    class Two(FakeDevice):
+        def read(self) -> Shot:
+            return Shot(flat(RED, 4, 6), flat(RED, 2, 3))
 
-    with LiveSource("fake", lambda: Marked(Stage()), settings_with(rotate=rotate, mirror=mirror)) as source:
-        picture = source.read().picture
-    assert picture.shape == (*shape, 3)
-    assert picture.flags.c_contiguous
-    assert [tuple(where) for where in np.argwhere(picture[:, :, 0])] == [corner]
+    with LiveSource("fake", lambda: Two(Stage()), settings_with()) as source:
+        frame = source.read()
+    assert frame.small is not None
+    assert (frame.picture.shape, frame.small.shape) == ((4, 6, 3), (2, 3, 3))
 
 
 # ---- V4L2 ------------------------------------------------------------------------------------------------------------
@@ -653,10 +636,10 @@ def test_device_in_use_names_the_program(tmp_path: Path) -> None:
         try:
             assert other.stdout
             other.stdout.readline()
-            device = camera.V4l2(str(link), settings_with())
+            connection = camera.V4l2(str(link), settings_with())
             with pytest.raises(CameraError, match=rf"in use by another program: .+ \(process {other.pid}\)"):
-                device.open()
-            device.close()
+                connection.open()
+            connection.close()
         finally:
             other.kill()
 
@@ -713,22 +696,37 @@ def test_v4l2_asks_for_what_the_settings_say_and_gives_rgb(
     FakeCapture.made = []
     path = tmp_path / "video0"
     path.touch()
-    device = camera.V4l2(str(path), settings_with(width=width, height=height, fps=15))
-    device.open()
+    connection = camera.V4l2(str(path), settings_with(width=width, height=height, fps=15))
+    connection.open()
     (capture,) = FakeCapture.made
     assert capture.opened_with == (str(path), cv2.CAP_V4L2)
     asked = dict(capture.asked)
     assert (asked[cv2.CAP_PROP_FRAME_WIDTH], asked[cv2.CAP_PROP_FRAME_HEIGHT]) == (width, height)
     assert (asked[cv2.CAP_PROP_FPS], asked[cv2.CAP_PROP_BUFFERSIZE]) == (15, 1)
     assert (capture.asked[0] == (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))) == jpeg
-    assert is_red(device.read())
-    device.read()
+    assert is_red(connection.read().picture)
+    connection.read()
     with pytest.raises(CameraError, match="gives no picture"):
-        device.read()
+        connection.read()
     path.unlink()
     with pytest.raises(CameraError, match="the camera has gone"):
-        device.read()
-    device.close()
+        connection.read()
+    connection.close()
+
+
+def test_v4l2_turns_and_mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
+    FakeCapture.made = []
+    path = tmp_path / "video0"
+    path.touch()
+    marked = flat((0, 0, 0))
+    marked[0, 0] = 255
+    monkeypatch.setattr(FakeCapture, "read", lambda self: (True, marked))
+    connection = camera.V4l2(str(path), settings_with(rotate=90, mirror=True))
+    connection.open()
+    picture = connection.read().picture
+    assert picture.shape == (64, 48, 3)
+    assert [tuple(where) for where in np.argwhere(picture[:, :, 0])] == [(0, 0)]
 
 
 # ---- Network ---------------------------------------------------------------------------------------------------------
@@ -763,11 +761,11 @@ def test_stream_is_played_lost_and_found_again() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         address = f"http://me:secret@127.0.0.1:{server.server_port}/video"
-        source = open_source(settings_with(timeout_s=0.5), address)
+        source = open_source(settings_with(timeout_s=0.5, rotate=270), address)
         with source:
             frame = source.read()
             assert frame is not None
-            assert frame.picture.shape == (120, 160, 3)
+            assert frame.picture.shape == (160, 120, 3)
             assert is_red(frame.picture)
             Broadcast.on.clear()
             while not (lost := read_error(source)):
@@ -818,142 +816,3 @@ def test_address_that_makes_no_sense(address: str) -> None:
     with pytest.raises(CameraError, match="is not an address that makes sense") as caught:
         open_source(settings_with(), address).open()
     assert "secret" not in str(caught.value)
-
-
-# ---- Picamera2 -------------------------------------------------------------------------------------------------------
-
-
-class FakePicamera2:
-    """The part of Picamera2 in use, with its traps: format names are reversed, and stop() queues behind a capture."""
-
-    cameras: list[dict[str, object]]
-    refuse = ""
-    gives = ""
-    hang = threading.Event()
-    made: list[FakePicamera2]
-
-    @staticmethod
-    def global_camera_info() -> list[dict[str, object]]:
-        return FakePicamera2.cameras
-
-    def __init__(self) -> None:
-        if FakePicamera2.refuse:
-            raise RuntimeError(FakePicamera2.refuse)
-        self.camera_controls = {"FrameDurationLimits": (100, 1_000_000, None)}
-        self.config: dict[str, Any] = {}
-        self.pending: list[Job] = []
-        self.state = "open"
-        FakePicamera2.made.append(self)
-
-    def create_video_configuration(self, main: dict[str, object], controls: dict[str, object]) -> dict[str, object]:
-        return {"main": {"format": "XBGR8888", "size": (1280, 720)} | main, "controls": controls}
-
-    def configure(self, config: dict[str, Any]) -> None:
-        self.config = config
-        if FakePicamera2.gives:
-            self.config["main"]["format"] = FakePicamera2.gives
-
-    def camera_configuration(self) -> dict[str, Any]:
-        return self.config
-
-    def start(self) -> None:
-        self.state = "started"
-
-    def capture_array(self, name: str = "main", wait: bool | None = None) -> Job:
-        assert wait is False, "waiting inside has no limit"
-        assert self.state == "started"
-        job = Job()
-        if FakePicamera2.hang.is_set():
-            self.pending.append(job)
-        else:
-            width, height = self.config[name]["size"]
-            colour = {"BGR888": RED, "RGB888": RED[::-1]}[self.config[name]["format"]]
-            job.future.set_result(flat(colour, height, width))
-        return job
-
-    def stop(self) -> None:
-        for job in self.pending:
-            job.get_result()
-        self.state = "open"
-
-    def close(self) -> None:
-        self.state = "closed"
-
-
-class Job:
-    def __init__(self) -> None:
-        self.future: Future[Picture] = Future()
-
-    def get_result(self, timeout: float | None = None) -> Picture:
-        return self.future.result(timeout)
-
-
-@pytest.fixture
-def picamera2(monkeypatch: pytest.MonkeyPatch) -> type[FakePicamera2]:
-    module = types.ModuleType("picamera2")
-    module.Picamera2 = FakePicamera2  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "picamera2", module)
-    monkeypatch.setattr(FakePicamera2, "cameras", [{"Model": "imx708", "Num": 0}], raising=False)
-    monkeypatch.setattr(FakePicamera2, "made", [], raising=False)
-    monkeypatch.setattr(FakePicamera2, "hang", threading.Event())
-    return FakePicamera2
-
-
-def test_picamera_gives_rgb_of_the_size_and_rate_asked(picamera2: type[FakePicamera2]) -> None:
-    with open_source(settings_with(width=640, height=480, fps=20), "picamera") as source:
-        frame = source.read()
-        assert frame is not None
-        assert frame.picture.shape == (480, 640, 3)
-        assert is_red(frame.picture)
-    (made,) = picamera2.made
-    assert made.config["controls"] == {"FrameDurationLimits": (50_000, 50_000)}
-    assert made.state == "closed"
-
-
-@pytest.mark.usefixtures("quick")
-def test_picamera_that_stops_giving_pictures_is_closed_and_reopened(picamera2: type[FakePicamera2]) -> None:
-    with open_source(settings_with(), "picamera") as source:
-        source.read()
-        picamera2.hang.set()
-        until(lambda: "picamera: no picture within" in str(read_error(source)))
-        picamera2.hang.clear()
-        read_until_back(source)
-        assert len(picamera2.made) >= 2
-        assert [made.state for made in picamera2.made[:-1]] == ["closed"] * (len(picamera2.made) - 1)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message", "hint"),
-    [
-        ({"cameras": []}, "picamera: no camera found", "rpicam-hello"),
-        ({"refuse": "Failed to acquire camera"}, "picamera: cannot be opened: Failed to acquire", "other programs"),
-        ({"gives": "YUYV"}, "picamera: gives YUYV, not BGR888", "/dev/video0"),
-    ],
-)
-def test_picamera_that_cannot_be_opened(
-    picamera2: type[FakePicamera2], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str, hint: str
-) -> None:
-    for name, value in changes.items():
-        monkeypatch.setattr(picamera2, name, value)
-    with pytest.raises(CameraError, match=message) as caught:
-        open_source(settings_with(), "picamera").open()
-    assert hint in caught.value.hint
-    assert all(made.state == "closed" for made in picamera2.made)
-
-
-@pytest.mark.parametrize("wait", [False, True])
-def test_picamera2_missing_is_told_even_when_waiting_for_a_camera(monkeypatch: pytest.MonkeyPatch, wait: bool) -> None:
-    monkeypatch.setitem(sys.modules, "picamera2", None)  # import fails, installed or not
-    with pytest.raises(CameraError, match="Picamera2 cannot be imported") as caught:
-        open_source(settings_with(wait=wait), "picamera").open()
-    assert "python3-picamera2" in caught.value.hint
-    assert "--system-site-packages" in caught.value.hint
-
-
-def test_picamera2_built_for_another_numpy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "picamera2.py").write_text("raise ValueError('numpy.dtype size changed')")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
-    with pytest.raises(CameraError, match=r"numpy\.dtype size changed") as caught:
-        open_source(settings_with(), "picamera").open()
-    assert "numpy<2" in caught.value.hint

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edge import __version__, manifest
+from edge import __version__, gpio, manifest
 from edge.cli import main
 
 CLIP = Path(__file__).resolve().parent.parent / "scripts" / "demo_data" / "door.mp4"
@@ -108,6 +108,8 @@ def test_sigterm_ends_a_run_tidily(tmp_path: Path) -> None:
         (["annotate", str(CLIP), "out.jpg"], 2, "out.jpg"),
         (["annotate", str(CLIP), "nowhere/out.mp4"], 74, "nowhere"),
         (["check-config", "none.toml"], 78, "none.toml"),
+        (["lights", "--test", "--config", "none.toml"], 78, "none.toml"),
+        (["lights", "--off", "--config", "none.toml"], 78, "none.toml"),
         (["run", "--source", "~nobody-of-this-name/a.mp4"], 66, "a.mp4"),
         (["events", "."], 66, "directory"),
     ],
@@ -145,7 +147,7 @@ def test_debug_shows_the_traceback() -> None:
     assert "InputMissing" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "annotate", "events", "check-config"])
+@pytest.mark.parametrize("command", ["run", "annotate", "events", "check-config", "doctor"])
 def test_help_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
@@ -212,3 +214,98 @@ def test_following_ends_with_a_summary(tmp_path: Path) -> None:
     said, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "2 events" in said
+
+
+def test_a_doctor_for_people() -> None:
+    """What it finds differs from machine to machine: here that each line is of its form, and the code what they say."""
+    done = doorlight("doctor", "--simulate", "--source", CLIP.with_name("still.jpg"))
+    assert done.stderr == ""
+    assert "1 face in view" in " ".join(done.stdout.split())
+    assert "\x1b" not in done.stdout, "neither colours nor progress where nobody looks"
+    *found, _, summary = done.stdout.splitlines()
+    heads = [line.split()[0] for line in found if line[2] != " "]
+    assert set(heads) <= {"ok", "note", "bad"}
+    assert summary.strip() == f"{heads.count('bad')} bad, {heads.count('note')} to note, {heads.count('ok')} ok"
+    assert done.returncode == (69 if "bad" in heads else 0)
+
+
+def test_a_doctor_told_of_a_wrong_file_examines_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "door.toml").write_text("[lights]\ngreen = 99\n")
+    arguments = ("--json", "--simulate", "--source", CLIP, "--config", tmp_path / "door.toml")
+    done = doorlight("doctor", *arguments)
+    told = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert (done.returncode, told["configuration"]["verdict"], told["camera"]["verdict"]) == (69, "bad", "ok")
+    assert "'lights.green' is 99" in told["configuration"]["found"]
+
+
+def test_the_lights_are_walked_through() -> None:
+    done = doorlight("lights", "--test", "--simulate", "--seconds", "0.01")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line[0] for line in done.stdout.splitlines() if " of 9  " in line] == list("123456789")
+    assert done.stdout.splitlines()[-3].strip() == "○ green  ○ red"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_walk_through_the_lights_can_be_left(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "edge", "lights", "--test", "--simulate", "--seconds", "600"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert any("if not:" in line for line in process.stdout)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+
+
+def test_lights_off_where_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a crash, by ExecStopPost=: a machine without pins is no failure."""
+    monkeypatch.setattr(gpio, "CHIPS", str(tmp_path / "gpiochip*"))
+    assert main(["lights", "--off"]) == 0
+    said = capsys.readouterr()
+    assert "nothing to switch off" in said.out
+    assert (len(said.out.splitlines()), said.err) == (1, "")
+
+
+def test_lights_off_puts_each_pin_to_its_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(gpio, "switch_off", asked.append)
+    config = tmp_path / "door.toml"
+    config.write_text("[lights]\nred = 5\nactive_low = true")
+    assert main(["lights", "--off", "--config", str(config)]) == 0
+    assert asked == [{17: True, 5: True, 24: False}]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["--test", "--off"],
+        ["--test", "--seconds", "0"],
+        ["--test", "--seconds", "nan"],
+        ["--test", "--seconds", "x"],
+    ],
+)
+def test_lights_wants_to_know_what(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["lights", *args])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err
+
+
+def test_events_finds_the_usual_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    service = tmp_path / "var" / "events.jsonl"
+    monkeypatch.setattr("edge.cli.SERVICE_LOG", service)
+    assert main(["events"]) == 66
+    assert "doorlight-events.jsonl" in capsys.readouterr().err, "neither is there: the one here is named"
+    service.parent.mkdir()
+    line = '{"seq": 1, "time": "2026-11-20T10:00:03.120Z", "event": "calm", "person": %d}\n'
+    service.write_text(line % 1)
+    assert main(["events"]) == 0
+    assert "person 1" in capsys.readouterr().out
+    (tmp_path / "doorlight-events.jsonl").write_text(line % 2)
+    assert main(["events"]) == 0
+    assert "person 2" in capsys.readouterr().out, "a run in this folder comes first"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,11 @@ from gpiozero.pins.mock import MockFactory
 from test_perception import frame_at
 
 from edge import config, door, manifest
+from edge.accelerator import Accelerator
 from edge.camera import CameraLost, Source
 from edge.events import EventLog
 from edge.lights import Lights
-from edge.perception import Perception
+from edge.perception import Perception, models
 from edge.records import Event, Frame, Signal
 
 CONFIG = config.load()
@@ -150,3 +153,83 @@ def test_stop_ends_a_live_door(whole: Door) -> None:
     summary = whole.run(Script([frame_at(6.8)] * 50))
     assert summary.frames == 1
     assert whole.lines()[-1]["reason"] == "signal"
+
+
+class Spare(Accelerator):
+    """An Edge TPU that comes and goes when told; it answers nothing, so that the CPU does all the work."""
+
+    settled = 0
+
+    def __init__(self) -> None:
+        super().__init__("cpu", manifest.load(), models(CONFIG))
+
+    def settle(self) -> None:
+        self.settled += 1
+
+    def comes(self) -> None:
+        self.serving, self.problem = "tflite_runtime", None
+        self._news.append(("accelerator_back", {"device": "USB 1-1.2", "runtime": "tflite_runtime"}))
+
+    def goes(self) -> None:
+        self._lost("mask_classifier hangs")
+
+
+class Timed(Script):
+    """A scripted camera that does something of its own at a step."""
+
+    def __init__(self, steps: list[np.ndarray | type[Exception] | None], at: dict[int, Callable[[], None]]) -> None:
+        super().__init__(steps)
+        self.at = at
+
+    def read(self) -> Frame | None:
+        frame = super().read()
+        if frame is not None and frame.number in self.at:
+            self.at[frame.number]()
+        return frame
+
+
+def test_an_edge_tpu_that_comes_and_goes_is_in_the_log(tmp_path: Path) -> None:
+    spare = Spare()
+    whole = Door(tmp_path, Perception(CONFIG, manifest.load(), accelerator=spare))
+    whole.run(Timed([frame_at(6.8)] * 10, {2: spare.comes, 5: spare.goes, 6: spare.goes, 8: spare.comes}))
+    lines = [line for line in whole.lines() if str(line["event"]).startswith("accelerator")]
+    assert [(line["t"], line["event"]) for line in lines] == [
+        (0.2, "accelerator_back"),
+        (0.5, "accelerator_lost"),
+        (0.8, "accelerator_back"),
+    ]
+    assert lines[0]["device"] == "USB 1-1.2"
+    assert lines[1]["reason"] == "mask_classifier hangs"
+    assert spare.settled == 0, "a camera waits for nothing"
+
+
+def test_a_file_begins_when_it_is_known_what_runs_where(tmp_path: Path) -> None:
+    spare = Spare()
+    source = Script([frame_at(6.8)])
+    source.live = False
+    Door(tmp_path, Perception(CONFIG, manifest.load(), accelerator=spare)).run(source)
+    assert spare.settled == 1
+
+
+@pytest.mark.parametrize(
+    ("happens", "status"),
+    [
+        (lambda spare: None, "CPU (ai_edge_litert), all well"),
+        (Spare.comes, "Edge TPU (tflite_runtime), all well"),
+        (Spare.goes, "CPU (ai_edge_litert), Edge TPU: mask_classifier hangs"),
+    ],
+)
+def test_the_status_says_what_runs_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Spare], None], status: str
+) -> None:
+    spare = Spare()
+    perception = Perception(CONFIG, manifest.load(), accelerator=spare)
+    happens(spare)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        Door(tmp_path, perception).run(Script([frame_at(6.8)]))
+        messages = [systemd.recv(4096).decode() for _ in range(3)]
+    (told,) = [message for message in messages if message.startswith("STATUS=")]
+    assert told.endswith(status.replace("ai_edge_litert", perception.runtime))

@@ -856,7 +856,11 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ({"event": "camera_lost", "reason": "unplugged"}, "       the camera is lost (reason unplugged)"),
         ({"event": "log_lost", "count": 7}, "       7 events are missing here: the log could not be written"),
         ({"event": "log_repaired", "bytes": 33}, "       33 bytes of a torn line were cut off the log"),
-        ({"event": "accelerator_lost", "device": "usb:0"}, 'accelerator_lost {"device": "usb:0"}'),
+        (
+            {"event": "accelerator_lost", "reason": "gone"},
+            "       the Edge TPU is not in use, the CPU does the work (reason gone)",
+        ),
+        ({"event": "yet_unknown", "device": "usb:0"}, 'yet_unknown {"device": "usb:0"}'),
         ({"event": "started", "source": "a\x1b[2Jb\nc"}, "       the door has started (source a�[2Jb�c)"),
         ({}, "? {}"),
     ],

@@ -200,3 +200,60 @@ def test_grey_is_luma() -> None:
     found = images.grey(picture)
     assert (found.shape, found.dtype) == ((1, 4, 1), np.uint8)
     assert found[0, :, 0].tolist() == [76, 150, 29, 10]
+
+
+class TestTurned:
+    @pytest.mark.parametrize(
+        ("rotate", "mirror", "shape", "corner"),
+        [
+            (0, False, (4, 6), (0, 0)),
+            (90, False, (6, 4), (0, 3)),
+            (180, False, (4, 6), (3, 5)),
+            (270, False, (6, 4), (5, 0)),
+            (0, True, (4, 6), (0, 5)),
+            (90, True, (6, 4), (0, 0)),
+        ],
+    )
+    def test_clockwise_then_mirrored(
+        self, rotate: int, mirror: bool, shape: tuple[int, int], corner: tuple[int, int]
+    ) -> None:
+        picture = np.zeros((4, 6, 3), np.uint8)
+        picture[0, 0] = 255
+        found = images.turned(picture, rotate, mirror)
+        assert found.shape == (*shape, 3)
+        assert found.flags.c_contiguous
+        assert [tuple(where) for where in np.argwhere(found[:, :, 0])] == [corner]
+
+
+class TestYuv420:
+    @pytest.mark.parametrize(
+        ("yuv", "rgb"),
+        [
+            ((16, 128, 128), (0, 0, 0)),
+            ((235, 128, 128), (255, 255, 255)),
+            ((82, 90, 240), (255, 0, 0)),
+            ((145, 54, 34), (0, 255, 0)),
+            ((41, 240, 110), (0, 0, 255)),
+        ],
+    )
+    def test_the_colours_of_bt_601(self, yuv: tuple[int, int, int], rgb: tuple[int, int, int]) -> None:
+        planes = np.concatenate([np.full(n, value, np.uint8) for n, value in zip((48, 12, 12), yuv, strict=True)])
+        found = images.from_yuv420(planes.reshape(9, 8), 8)
+        assert (found.shape, found.dtype) == ((6, 8, 3), np.uint8)
+        assert np.abs(found.astype(int) - rgb).max() <= 2
+
+    @pytest.mark.parametrize(("width", "height", "stride"), [(10, 6, 64), (64, 6, 64), (100, 74, 128), (6, 4, 6)])
+    def test_padding_is_cut_off_and_every_plane_keeps_its_place(self, width: int, height: int, stride: int) -> None:
+        """Left half red, right half blue, and padding that would show as green."""
+        half = width // 2
+        luma, u, v = (np.empty((height // k, stride // k), np.uint8) for k in (1, 2, 2))
+        for plane, (left, right, beyond) in ((luma, (82, 41, 145)), (u, (90, 240, 54)), (v, (240, 110, 34))):
+            step = 1 if plane is luma else 2
+            plane[:], plane[:, : width // step], plane[:, : half // step] = beyond, right, left
+        planes = np.concatenate([plane.ravel() for plane in (luma, u, v)]).reshape(height * 3 // 2, stride)
+        found = images.from_yuv420(planes, width)
+        assert found.shape == (height, width, 3)
+        assert found.flags.c_contiguous
+        edge = half // 2 * 2  # a pair of pixels shares its colour
+        assert np.abs(found[:, :edge].astype(int) - (255, 0, 0)).max() <= 2
+        assert np.abs(found[:, edge + 2 * (half % 2) :].astype(int) - (0, 0, 255)).max() <= 2

@@ -204,6 +204,18 @@ class TestOtherThanDeclared:
         assert "the manifest says" in found
 
 
+class Elsewhere:
+    """An Edge TPU that answers the same whatever it is asked."""
+
+    def __init__(self, answer: dict[str, npt.NDArray[np.uint8]]) -> None:
+        self.answer: dict[str, npt.NDArray[np.uint8]] | None = answer
+        self.asked: list[tuple[str, npt.NDArray[np.uint8]]] = []
+
+    def run(self, name: str, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.uint8]] | None:
+        self.asked.append((name, pixels))
+        return self.answer
+
+
 @each_model
 class TestShippedModels:
     @each_runtime
@@ -258,6 +270,25 @@ class TestShippedModels:
             else:
                 assert one.argmax() == other.argmax(), "a few numbers far apart are a different answer"
 
+    def test_elsewhere_comes_first(self, name: str) -> None:
+        """What is answered elsewhere is taken, what is not runs here; asked with the model's name and pixels."""
+        row = SHIPPED[name]
+        pixels = pictures(row)["photo"]
+        here = Model(SHIPPED, name)
+        here.invoke(pixels)
+        elsewhere = Elsewhere({key: np.full(tensor.shape[1:], 7, np.uint8) for key, tensor in row.outputs.items()})
+        model = Model(SHIPPED, name, elsewhere=elsewhere)
+        model.invoke(pixels)
+        for key, tensor in row.outputs.items():
+            assert (model.raw(key) == 7).all()
+            assert model.real(key).max() == np.float32((7 - tensor.zero_point) * tensor.scale)
+        elsewhere.answer = None
+        model.invoke(pixels)
+        for key in row.outputs:
+            np.testing.assert_array_equal(model.raw(key), here.raw(key))
+        assert [asked for asked, _ in elsewhere.asked] == [name, name]
+        assert all(given is pixels for _, given in elsewhere.asked)
+
     def test_the_edge_tpu_compiler_would_take_it(self, name: str) -> None:
         assert modelfile.check(SHIPPED.read(name))
 
@@ -272,6 +303,28 @@ class TestShippedModels:
         monkeypatch.setitem(modelfile.EDGE_TPU_OPS, "CONV_2D", used["CONV_2D"] - 1)
         with pytest.raises(modelfile.ModelFileError, match=f"op CONV_2D version {used['CONV_2D']}"):
             modelfile.check(SHIPPED.read(name))
+
+    def test_a_uint8_tensor_inside(self, name: str) -> None:
+        """Of the older kind of quantisation: only at both ends, where the pixels and the results are."""
+        content = bytearray(SHIPPED.read(name))
+        graph = tflite.Model.GetRootAsModel(content, 0).Subgraphs(0)
+        table = graph.Tensors(graph.Operators(0).Outputs(0))._tab
+        content[table.Pos + table.Offset(6)] = tflite.TensorType.UINT8
+        with pytest.raises(modelfile.ModelFileError, match="is UINT8"):
+            modelfile.check(bytes(content))
+
+    def test_a_shape_that_is_not_static(self, name: str) -> None:
+        """A height of -1 in the input's shape signature, the field (number 7) that says what may change."""
+        content = bytearray(SHIPPED.read(name))
+        graph = tflite.Model.GetRootAsModel(content, 0).Subgraphs(0)
+        table = graph.Tensors(graph.Inputs(0))._tab
+        vtable = table.Pos - int.from_bytes(content[table.Pos : table.Pos + 4], "little", signed=True)
+        assert int.from_bytes(content[vtable : vtable + 2], "little") >= 20, "there is room for it"
+        content[vtable + 18 : vtable + 20] = content[vtable + 4 : vtable + 6]  # the signature is the shape
+        height = table.Vector(table.Offset(4)) + 4
+        content[height : height + 4] = (-1).to_bytes(4, "little", signed=True)
+        with pytest.raises(modelfile.ModelFileError, match="has no static shape"):
+            modelfile.check(bytes(content))
 
     def test_a_float_tensor(self, name: str, tmp_path: Path) -> None:
         """The file's own type of its input turned to float32: caught by the check, and by the door."""

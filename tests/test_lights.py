@@ -15,18 +15,18 @@ from typing import ClassVar
 import gpiozero.pins.local
 import msgspec
 import pytest
-from gpiozero.pins.mock import MockFactory, MockPin
+from gpiozero.pins.mock import MockFactory, MockPin, MockPWMPin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge import config, lights
+from edge import clock, config, gpio
 from edge.config import LightSettings
 from edge.errors import LightsError
 from edge.lights import Lights
 from edge.records import Signal
 
 DEFAULT = config.load().lights
-QUICK = msgspec.structs.replace(DEFAULT, alarm_on_s=0.01, alarm_off_s=0.01, fault_on_s=0.01, fault_off_s=0.01)
+QUICK = msgspec.structs.replace(DEFAULT, alarm_s=(0.01, 0.01), fault_s=(0.01, 0.01))
 
 
 class RecordingPin(MockPin):  # type: ignore[misc]
@@ -41,19 +41,23 @@ class RecordingPin(MockPin):  # type: ignore[misc]
         return changed
 
 
+def resting(of: LightSettings, key: str) -> bool:
+    """The level of a pin at which nothing is lit."""
+    return of.buzzer_active_low if key == "buzzer" else of.active_low
+
+
 class Box:
     """Lights on recording pins, and their levels as somebody in front of them sees them: lit or not."""
 
-    def __init__(self, of: LightSettings = DEFAULT) -> None:
+    def __init__(self, of: LightSettings = DEFAULT, pin_class: type[MockPin] = RecordingPin) -> None:
         self.settings = of
-        self.factory = MockFactory(pin_class=RecordingPin)
+        self.factory = MockFactory(pin_class=pin_class)
         self.pins = {key: self.factory.pin(getattr(of, key)) for key in ("green", "red", "buzzer")}
         self.lights = Lights(of, factory=self.factory)
         RecordingPin.changes.clear()
 
     def active(self, key: str) -> bool:
-        low = self.settings.buzzer_active_low if key == "buzzer" else self.settings.active_low
-        return bool(self.pins[key].state) != low
+        return self.pins[key].state != resting(self.settings, key)
 
     @property
     def lit(self) -> set[str]:
@@ -62,11 +66,7 @@ class Box:
     def changes(self) -> list[tuple[str, bool]]:
         """Each change since the lights were made, in order: which, and whether it went on."""
         key_of = {getattr(self.settings, key): key for key in self.pins}
-        low = {"green": self.settings.active_low, "red": self.settings.active_low}
-        return [
-            (key_of[n], value != low.get(key_of[n], self.settings.buzzer_active_low))
-            for n, value in RecordingPin.changes
-        ]
+        return [(key_of[n], value != resting(self.settings, key_of[n])) for n, value in RecordingPin.changes]
 
 
 @pytest.fixture(params=[False, True], ids=["active-high", "active-low"])
@@ -121,7 +121,7 @@ def test_fault_blinks_red_and_nothing_else(box: Box) -> None:
 
 
 def test_showing_the_same_again_does_not_restart_the_blink() -> None:
-    box = Box(msgspec.structs.replace(QUICK, fault_on_s=600.0))
+    box = Box(msgspec.structs.replace(QUICK, fault_s=(10.0, 10.0)))
     box.lights.show(Signal.FAULT)
     assert until(lambda: box.lit == {"red"})
     for _ in range(20):
@@ -184,6 +184,157 @@ def test_an_exception_in_the_with_block_leaves_all_off(box: Box) -> None:
     with pytest.raises(RuntimeError, match="fell off"):
         fail()
     assert box.lit == set()
+
+
+class WavePin(RecordingPin, MockPWMPin):  # type: ignore[misc]
+    """A pin that makes waves as lgpio's do, and not as gpiozero's mock pins do.
+
+    The state of a running wave is that of its worst moment, so "lit". A new duty, be it none, takes effect at the end
+    of the cycle, which here is never soon enough; a wave that is stopped leaves the pin high.
+    """
+
+    def _set_state(self, value: float) -> None:
+        if self._frequency is None:
+            self._change_state(bool(value))
+
+    def _set_frequency(self, value: float | None) -> None:
+        assert value is None or self._function == "output"
+        if value is None and self._frequency is not None:
+            self._change_state(True)
+        elif value is not None:
+            assert 0.1 <= value <= 10_000, "lgpio makes no others"
+            self._change_state(not self._state_at_rest)
+        self._frequency = value
+
+    def output_with_state(self, state: bool) -> None:
+        super().output_with_state(state)
+        self._state_at_rest = bool(state)
+
+
+DIM = {"brightness": 0.3, "buzzer_tone_hz": 2500}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from([*Signal, "green", "red", "buzzer"]), max_size=12), st.booleans(), st.booleans())
+def test_dimmed_and_at_a_tone_they_are_off_when_told_to_be(
+    shown: list[Signal | str], active_low: bool, buzzer_low: bool
+) -> None:
+    of = msgspec.structs.replace(QUICK, active_low=active_low, buzzer_active_low=buzzer_low, **DIM)
+    box = Box(of, WavePin)
+    with box.lights:
+        for one in shown:
+            if isinstance(one, Signal):
+                box.lights.show(one)
+            else:
+                box.lights.alone(one)
+            if one in (Signal.IDLE, Signal.PASS, Signal.STOP, "green", "red", "buzzer"):
+                expected = {Signal.IDLE: set(), Signal.PASS: {"green"}, Signal.STOP: {"red"}}.get(one, {one})
+                assert box.lit == expected
+            elif one is Signal.ALARM:
+                assert "green" not in box.lit
+    assert box.lit == set()
+    lit = {"green": False, "red": False}
+    for key, value in box.changes():
+        if key in lit:
+            lit[key] = value
+        assert not all(lit.values()), box.changes()
+    assert all(pin.frequency is None for pin in box.pins.values())
+
+
+@pytest.mark.parametrize(("active_low", "high"), [(False, 0.3), (True, 0.7)])
+def test_the_duty_of_a_dimmed_lamp(active_low: bool, high: float) -> None:
+    factory = MockFactory(pin_class=MockPWMPin)
+    of = msgspec.structs.replace(QUICK, active_low=active_low, **DIM)
+    with Lights(of, factory=factory) as shown:
+        shown.show(Signal.PASS)
+        assert (factory.pin(of.green).frequency, factory.pin(of.green).state) == (100, pytest.approx(high))
+        assert factory.pin(of.red).frequency is None
+        shown.alone("buzzer")
+        assert (factory.pin(of.buzzer).frequency, factory.pin(of.buzzer).state) == (2500, 0.5)
+        shown.show(Signal.FAULT)
+        assert until(lambda: factory.pin(of.red).state == pytest.approx(high)), "blinks as dim as it shines"
+
+
+def test_at_full_brightness_there_are_no_waves() -> None:
+    """RecordingPin refuses them, as every plain MockPin does."""
+    box = Box()
+    with pytest.raises(gpiozero.PinPWMUnsupported):
+        box.pins["red"].frequency = 100
+    for signal in Signal:
+        box.lights.show(signal)
+    box.lights.close()
+
+
+def test_an_alarm_keeps_its_pattern() -> None:
+    """Short on, long off, long on, short off: which follows which can be told by the times between."""
+    box = Box(msgspec.structs.replace(QUICK, alarm_s=(0.01, 0.2, 0.2, 0.01)))
+    box.pins["buzzer"].clear_states()
+    box.lights.show(Signal.ALARM)
+    assert until(lambda: len(box.pins["buzzer"].states) > 8)
+    box.lights.close()
+    # The time in each state stands with the one that follows it.
+    lasted = [state.timestamp for state in box.pins["buzzer"].states][2:9]
+    assert [state.state for state in box.pins["buzzer"].states][1:4] == [True, False, True]
+    assert all(lasted[k] >= 0.19 for k in (1, 2, 5, 6)), lasted
+
+
+@pytest.fixture
+def night(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is 23:30, and the clock is right."""
+    monkeypatch.setattr(clock, "minute_of_day", lambda: 23 * 60 + 30)
+    monkeypatch.setattr(clock, "is_set", lambda: True)
+
+
+@pytest.mark.usefixtures("night")
+class TestQuietHours:
+    OF = msgspec.structs.replace(QUICK, quiet="22:00-07:00")
+
+    def test_an_alarm_is_red_and_silent(self) -> None:
+        box = Box(self.OF)
+        box.lights.show(Signal.ALARM)
+        time.sleep(0.05)
+        assert box.lit == {"red"}
+        assert "buzzer" not in dict(box.changes())
+        box.lights.close()
+
+    def test_a_buzzer_that_was_on_is_silenced(self) -> None:
+        box = Box(self.OF)
+        box.lights.alone("buzzer")
+        assert box.lit == {"buzzer"}
+        box.lights.show(Signal.ALARM)
+        assert box.lit == {"red"}
+        box.lights.close()
+
+    def test_it_sounds_by_day(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(clock, "minute_of_day", lambda: 12 * 60)
+        box = Box(self.OF)
+        box.lights.show(Signal.ALARM)
+        assert until(lambda: ("buzzer", True) in box.changes())
+        box.lights.close()
+
+    def test_it_sounds_while_the_clock_cannot_be_believed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(clock, "is_set", lambda: False)
+        box = Box(self.OF)
+        box.lights.show(Signal.ALARM)
+        assert until(lambda: ("buzzer", True) in box.changes())
+        box.lights.close()
+
+    def test_simulation_says_why(self) -> None:
+        said: list[str] = []
+        with Lights(self.OF, simulate=True, say=said.append) as shown:
+            shown.show(Signal.ALARM)
+        assert "silent: quiet hours" in said[0]
+
+
+@pytest.mark.parametrize("key", ["green", "red", "buzzer"])
+@pytest.mark.parametrize("before", list(Signal))
+def test_one_alone(box: Box, key: str, before: Signal) -> None:
+    box.lights.show(before)
+    box.lights.alone(key)
+    assert box.lit == {key}
+    box.lights.show(before)
+    if before in (Signal.IDLE, Signal.PASS, Signal.STOP):
+        assert box.lit == {Signal.IDLE: set(), Signal.PASS: {"green"}, Signal.STOP: {"red"}}[before]
 
 
 ENDS = {
@@ -249,7 +400,7 @@ def test_two_simulations_do_not_share_pins() -> None:
 
 
 def test_no_gpio_chip_means_simulation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(lights, "GPIO_CHIPS", str(tmp_path / "gpiochip*"))
+    monkeypatch.setattr(gpio, "CHIPS", str(tmp_path / "gpiochip*"))
     said: list[str] = []
     with Lights(DEFAULT, say=said.append) as shown:
         assert shown.simulated
@@ -260,7 +411,7 @@ def test_no_gpio_chip_means_simulation(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_a_chip_in_a_pc_means_simulation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "gpiochip0").touch()
-    monkeypatch.setattr(lights, "GPIO_CHIPS", str(tmp_path / "gpiochip*"))
+    monkeypatch.setattr(gpio, "CHIPS", str(tmp_path / "gpiochip*"))
 
     def unknown() -> int:
         raise gpiozero.PinUnknownPi("no revision")
@@ -297,7 +448,9 @@ LGPIO = """
     os.mkfifo(".lgd-nfy0")
     pipe = os.open(".lgd-nfy0", os.O_RDWR)
     outputs, levels, busy = set(), {}, set()
+    opened = []
     def gpiochip_open(chip):
+        opened.append(chip)
         if "no chip" in busy:
             raise error("can not open gpiochip")
         return chip
@@ -331,16 +484,16 @@ def on_a_pi(tmp_path: Path, code: str, lgpio: str | None = LGPIO, **environ: str
         import os, sys
         import gpiozero.pins.local
         gpiozero.pins.local.get_pi_revision = lambda: 0xa02082
-        from edge import config, lights
+        from edge import config, gpio, lights
         from edge.errors import LightsError
         from edge.records import Signal
-        lights.GPIO_CHIPS = {str(tmp_path / "gpiochip*")!r}
+        gpio.CHIPS = {str(tmp_path / "gpiochip*")!r}
         settings = config.load().lights
         sys.path.insert(0, {str(tmp_path / "modules")!r})
         os.chdir({str(tmp_path / "here")!r})
     """
     code = textwrap.dedent(start) + textwrap.dedent(code)
-    root = str(Path(lights.__file__).parent.parent)
+    root = str(Path(gpio.__file__).parent.parent)
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": root, **environ},
@@ -404,6 +557,23 @@ def test_what_is_wrong_on_a_pi_is_said(tmp_path: Path, lgpio: str | None, before
     assert message in said
     assert hint in hinted
     assert printed[-1] == str(tmp_path / "here")
+
+
+def test_a_held_pin_is_named_with_its_holder(tmp_path: Path) -> None:
+    """On a Pi 5 whose header is chip 15, which gpiozero would not have guessed."""
+    code = CATCH.format(before="lights._import_lgpio(); lgpio = sys.modules['lgpio']; lgpio.busy.add(27)")
+    printed = on_a_pi(tmp_path, f"""
+        gpio.header_chip = lambda: "/dev/gpiochip15"
+        gpio.line = lambda chip, pin: gpio.Line((chip, pin) == ("/dev/gpiochip15", 27), "lg")
+        gpio.holders = lambda *_: [(os.getpid(), "python"), (812, "doorlight")]
+{textwrap.indent(textwrap.dedent(code), " " * 8)}
+        print(lgpio.opened)
+    """)  # fmt: skip
+    message, _, hint = next(line for line in printed if "|" in line).partition(" | ")
+    assert "GPIO27 ('lights.red')" in message
+    assert message.endswith('it is held by "lg" (doorlight, process 812)')
+    assert "systemctl stop doorlight" in hint
+    assert printed[-1] == "[15]"
 
 
 def test_gpiozero_is_not_imported_with_the_module() -> None:

@@ -42,6 +42,16 @@ WRONG = {
     ),
     "row is a value": ("[mask_classifier]", "face_detector = 3\n[mask_classifier]", ["'face_detector'", "object"]),
     "folder in file": ('"mask.tflite"', '"../mask.tflite"', ["mask_classifier.file", "'../mask.tflite'"]),
+    "folder in the twin's file": (
+        "margin = ",
+        f'edgetpu = {{ file = "../twin.tflite", sha256 = "{"0" * 64}" }}\nmargin = ',
+        ["mask_classifier.edgetpu.file", "'../twin.tflite'"],
+    ),
+    "twin without its hash": (
+        "margin = ",
+        'edgetpu = { file = "twin.tflite" }\nmargin = ',
+        ["mask_classifier.edgetpu", "sha256"],
+    ),
     "other folder": ('"mask.tflite"', '"/etc/passwd"', ["mask_classifier.file", "'/etc/passwd'"]),
     "no batch": ("[1, 96, 64, 3]", "[96, 64, 3]", ["mask_classifier.input.shape", "[1, height, width, 3]"]),
     "batch of two": ("[1, 96, 64, 3]", "[2, 96, 64, 3]", ["mask_classifier.input.shape", "[1, height, width, 3]"]),
@@ -124,6 +134,24 @@ class TestRead:
         assert hashlib.sha256(content).hexdigest()[:12] in str(caught.value)
         assert hashlib.sha256(CONTENT).hexdigest()[:12] in str(caught.value)
 
+    def test_twin(self, folder: Path) -> None:
+        """The same model, compiled for the Edge TPU: of its own file and hash, and there or not."""
+        assert manifest.load(folder).without_twin(["mask_classifier"]) == ["mask_classifier"]
+        with pytest.raises(ModelError, match="'mask_classifier' has no Edge TPU twin"):
+            manifest.load(folder).read("mask_classifier", edgetpu=True)
+        row = f'edgetpu = {{ file = "twin.tflite", sha256 = "{hashlib.sha256(b"twin").hexdigest()}" }}\nmargin = '
+        (folder / "manifest.toml").write_text(TEXT.replace("margin = ", row), encoding="utf-8")
+        found = manifest.load(folder)
+        assert found.without_twin(["mask_classifier"]) == []
+        with pytest.raises(ModelError, match=r"twin\.tflite: cannot be read"):
+            found.read("mask_classifier", edgetpu=True)
+        (folder / "twin.tflite").write_bytes(b"twin")
+        assert found.read("mask_classifier", edgetpu=True) == b"twin"
+        assert found.read("mask_classifier") == CONTENT
+        (folder / "twin.tflite").write_bytes(CONTENT)
+        with pytest.raises(ModelError, match=r"twin\.tflite: is damaged"):
+            found.read("mask_classifier", edgetpu=True)
+
     @pytest.mark.parametrize("name", ["none.tflite", "..", "."])
     def test_no_file(self, folder: Path, name: str) -> None:
         (folder / "manifest.toml").write_text(TEXT.replace('"mask.tflite"', f'"{name}"'), encoding="utf-8")
@@ -137,7 +165,7 @@ class TestShipped:
         shipped = manifest.load()
         assert shipped
         assert set(shipped) <= set(manifest.NAMES)
-        files = {row.file for row in shipped.values()} | {row.edgetpu for row in shipped.values() if row.edgetpu}
+        files = {row.file for row in shipped.values()} | {row.edgetpu.file for row in shipped.values() if row.edgetpu}
         assert {path.name for path in shipped.folder.glob("*.tflite")} == files
         assert {f"{name}.md" for name in shipped} <= {path.name for path in shipped.folder.glob("*.md")}
 

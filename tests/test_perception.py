@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge import config, manifest
-from edge.perception import Perception, log_odds
-from edge.records import Box, Detection
+from edge import boxes, config, manifest
+from edge.perception import Perception, log_odds, models
+from edge.records import Box, Detection, Frame
 
 CLIP = Path(__file__).resolve().parent.parent / "scripts" / "demo_data" / "door.mp4"
 
@@ -44,8 +44,25 @@ def test_the_person_of_the_clip(perception: Perception, second: float, masked: b
         assert sum(face.expression) == pytest.approx(1.0, abs=1e-5)
 
 
+def test_runs_on_the_cpu_without_an_accelerator(perception: Perception) -> None:
+    assert perception.runs_on == f"CPU ({perception.runtime})"
+
+
 def test_an_empty_corridor_has_no_face(perception: Perception) -> None:
     assert perception.detector.detect(frame_at(6.8)) == []
+
+
+@pytest.mark.parametrize("second", [4.0, 11.0, 18.5])
+@pytest.mark.parametrize("size", [(256, 192), (320, 200), (200, 240)])
+def test_faces_sought_in_the_small_picture_are_told_in_the_large_one(
+    perception: Perception, second: float, size: tuple[int, int]
+) -> None:
+    picture = frame_at(second)
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # of another shape, too: each way by itself
+    (plain,) = perception.find(Frame(0, 0.0, picture))
+    (found,) = perception.find(Frame(0, 0.0, picture, small))
+    assert boxes.iou(np.array([plain.box], np.float32), np.array([found.box], np.float32))[0, 0] > 0.7
+    assert perception.detector.detect(picture) == [plain]
 
 
 def test_several_faces_at_once_and_independent_of_the_picture_size(perception: Perception) -> None:
@@ -95,6 +112,8 @@ def test_expression_turned_off_is_not_even_loaded(tmp_path: Path) -> None:
     file.write_text("[expression]\nenabled = false\n")
     perception = Perception(config.load(file), manifest.load())
     assert perception.expression is None
+    assert models(config.load(file)) == ("face_detector", "mask_classifier")
+    assert models(config.load()) == manifest.NAMES
     picture = frame_at(11.0)
     assert perception.look(picture, perception.detector.detect(picture)[0]).expression is None
 
