@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from doorlab import report
 from doorlab.dataset import EXPRESSIONS, SPLITS, DataError, Dataset, Face, Record, require
-from doorlab.metrics import Matched, average_precision, match_detections, precision_recall
+from doorlab.metrics import Matched, asked_for, average_precision, match_detections, precision_recall
 from doorlab.passages import KINDS, Passage, judge, passage_figures, read_truth
 from doorlab.report import Mistake
 from edge import boxes, config, manifest
@@ -39,6 +39,8 @@ from edge.records import Box, Detection, Signal
 FOUND = 0.35
 #: Faces of at least this share of the picture's height are judged.
 LEAST_HEIGHT = 0.10
+#: (IoU, least height) of the detector's average precisions.
+CUTS = tuple((iou, height) for iou in (FOUND, 0.5) for height in (LEAST_HEIGHT, 0.20))
 #: Curves go down to this score; below it nothing would ever be used.
 LEAST_SCORE = 0.05
 AGITATED = ("angry", "disgust")
@@ -66,9 +68,8 @@ class Result(NamedTuple):
 def evaluate_detector(data: Dataset, records: Sequence[Record], stages: Stages) -> Result:
     """Faces in whole pictures with human boxes, and boxes drawn where there is no face at all."""
     detector = stages.detector
-    cuts = [(iou, height) for iou in (FOUND, 0.5) for height in (LEAST_HEIGHT, 0.20)]
-    matches: dict[tuple[float, float], list[Matched]] = {cut: [] for cut in cuts}
-    empty: list[bool] = []
+    judged: list[tuple[str, dict[tuple[float, float], Matched]]] = []
+    empty: list[tuple[str, bool]] = []
     false: list[tuple[float, Mistake]] = []
     missed: list[tuple[float, Mistake]] = []
     heights: list[float] = []
@@ -79,52 +80,42 @@ def evaluate_detector(data: Dataset, records: Sequence[Record], stages: Stages) 
         picture = data.picture(record)
         if not record.faces:
             found = detector.detect(picture)
-            empty.append(bool(found))
+            empty.append((record.source, bool(found)))
             false += [(d.score, Mistake(record.file, d.box, (record.file, f"no face {d.score:.2f}"))) for d in found]
             continue
         found = detector.detect(picture, min(LEAST_SCORE, detector.threshold))
         at, scores = _arrays(found)
-        for cut in cuts:
-            matches[cut].append(match_detections(record, at, scores, *cut))
-        sure = [d for d in found if d.score >= detector.threshold]
-        owners = pair(record.faces, sure)
-        overlap = boxes.iou(_arrays(sure)[0], np.array([f.box for f in record.faces], np.float32))
-        for face, owner in zip(record.faces, owners, strict=True):
-            height = face.height / record.height
-            if face.label == "ignore" or height < LEAST_HEIGHT:
-                continue
-            heights.append(height)
-            hit.append(owner is not None)
-            if owner is None:
-                line = f"missed {face.label} {height:.0%}"
-                missed.append((height, Mistake(record.file, face.box, (record.file, line))))
-        for k, d in enumerate(sure):
-            if k not in owners and d.box.height >= LEAST_HEIGHT * record.height and not (overlap[k] >= FOUND).any():
-                false.append((d.score, Mistake(record.file, d.box, (record.file, f"false {d.score:.2f}"))))
+        judged.append((record.source, {cut: match_detections(record, at, scores, *cut) for cut in CUTS}))
+        # The sheet shows what the figures count: the same matching, from the shipped score up.
+        main = judged[-1][1][FOUND, LEAST_HEIGHT]
+        sure = main.scores >= detector.threshold
+        for k in np.flatnonzero(asked_for(record, LEAST_HEIGHT)):
+            face = record.faces[k]
+            heights.append(face.height / record.height)
+            hit.append(bool(k in main.face[sure]))
+            if not hit[-1]:
+                line = f"missed {face.label} {heights[-1]:.0%}"
+                missed.append((heights[-1], Mistake(record.file, face.box, (record.file, line))))
+        for d in (found[k] for k in main.found[sure & ~main.right]):
+            false.append((d.score, Mistake(record.file, d.box, (record.file, f"false {d.score:.2f}"))))
 
-    asked = {cut: sum(m.asked for m in ms) for cut, ms in matches.items()}
-    main = matches[FOUND, LEAST_HEIGHT]
-    right = np.concatenate([m.right[m.scores >= detector.threshold] for m in main]) if main else np.zeros(0, bool)
-    n = asked[FOUND, LEAST_HEIGHT]
-    figures = {
-        f"ap{cut[0] * 100:.0f}_h{cut[1] * 100:.0f}": average_precision(matches[cut]) if asked[cut] else None
-        for cut in cuts
-    }
-    figures |= {
-        "recall": float(right.sum()) / n if n else None,
-        "precision": report.share(right),
-        "empty_fp": report.share(empty),
-        "images": len(main),
-        "faces": n,
+    figures = detector_figures([m for _, m in judged], [e for _, e in empty], detector.threshold)
+    figures["per_source"] = {
+        source: detector_figures(
+            [m for s, m in judged if s == source], [e for s, e in empty if s == source], detector.threshold
+        )
+        for source in sorted({s for s, _ in judged + empty})
     }
 
     def draw(out: Path) -> None:
         curves = {}
-        for iou, height in cuts:
-            if asked[iou, height]:
-                precision, recall, _ = precision_recall(matches[iou, height])
+        for iou, height in CUTS:
+            matches = [m[iou, height] for _, m in judged]
+            if any(m.asked for m in matches):
+                precision, recall, _ = precision_recall(matches)
                 curves[f"IoU {iou}, faces of {height:.0%} and more"] = recall, precision
         report.draw_curves(out / "precision_recall.png", curves, "recall", "precision")
+        main = [m[FOUND, LEAST_HEIGHT] for _, m in judged]
         scores = np.concatenate([m.scores for m in main]) if main else np.zeros(0)
         rights = np.concatenate([m.right for m in main]) if main else np.zeros(0, bool)
         groups = {"a face": scores[rights], "not a face": scores[~rights]}
@@ -138,6 +129,28 @@ def evaluate_detector(data: Dataset, records: Sequence[Record], stages: Stages) 
         _sheet(data, records, [_worst_first(false), _worst_first(missed)], out)
 
     return Result(figures, draw)
+
+
+def detector_figures(
+    judged: Sequence[dict[tuple[float, float], Matched]], empty: Sequence[bool], threshold: float
+) -> dict[str, Any]:
+    """The figures of some pictures, matched at every one of CUTS, and of pictures without a face (True: got a box)."""
+    figures: dict[str, Any] = {}
+    for cut in CUTS:
+        matches = [m[cut] for m in judged]
+        name = f"ap{cut[0] * 100:.0f}_h{cut[1] * 100:.0f}"
+        figures[name] = average_precision(matches) if any(m.asked for m in matches) else None
+    main = [m[FOUND, LEAST_HEIGHT] for m in judged]
+    right = np.concatenate([m.right[m.scores >= threshold] for m in main]) if main else np.zeros(0, bool)
+    faces = sum(m.asked for m in main)
+    return figures | {
+        "recall": float(right.sum()) / faces if faces else None,
+        "precision": report.share(right),
+        "empty_fp": report.share(empty),
+        "images": len(main),
+        "faces": faces,
+        "empty_images": len(empty),
+    }
 
 
 # ---------------------------------------------------------------- mask
@@ -514,6 +527,16 @@ def _evaluate(args: argparse.Namespace) -> Result:
     return TASKS[args.task](data, records, stages)
 
 
+def failed(command: str, error: Exception) -> int:
+    """Say on stderr what went wrong; returns the exit code for it."""
+    hint = f" ({error.hint})" if isinstance(error, DoorlightError) and error.hint else ""
+    what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    print(f"{command}: {what}{hint}", file=sys.stderr)
+    if isinstance(error, DataError):
+        return 65
+    return error.exit_code if isinstance(error, DoorlightError) else OutputError.exit_code
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     args = _arguments(argv)
     try:
@@ -529,15 +552,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             result.draw(args.out)
             text = json.dumps(figures, indent=2, allow_nan=False) + "\n"
             (args.out / "metrics.json").write_text(text, encoding="utf-8")
-    except DataError as error:
-        print(f"evaluate.py: {error}", file=sys.stderr)
-        return 65
-    except DoorlightError as error:
-        print(f"evaluate.py: {error}" + (f" ({error.hint})" if error.hint else ""), file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"evaluate.py: {error.filename or args.out}: {error.strerror or error}", file=sys.stderr)
-        return OutputError.exit_code
+    except (DataError, DoorlightError, OSError) as error:
+        return failed("evaluate.py", error)
     print(json.dumps(figures, allow_nan=False))
     return 0
 

@@ -17,7 +17,7 @@ from doorlab.loop import Plan, TrainingError, device, train
 PLANS = {
     "detector": Plan(steps=2600, batch=32, rate=1.2e-3, backbone_rate=0.4),
     "mask": Plan(steps=2200, batch=32, rate=5e-4, backbone_rate=0.6, validate_every=500),
-    "expression": Plan(steps=5200, batch=128, rate=2.5e-3, weight_decay=0.05, validate_every=440, ema=0.999),
+    "expression": Plan(steps=10500, batch=128, rate=2.5e-3, weight_decay=0.05, validate_every=440, ema=0.999),
 }
 
 
@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument("--sources", help="train on these only, separated by commas (default: all)")
     parser.add_argument("--without", help="leave these sources out, separated by commas")
     parser.add_argument("--pretrained", type=Path, help="ImageNet MobileNetV2 .tflite to start from (detector, mask)")
+    parser.add_argument("--weights", type=Path, help="best.pt of an earlier run to start from instead")
     parser.add_argument("--out", type=Path, help="checkpoints and curves (default: runs/MODEL)")
     parser.add_argument("--steps", type=int, help="default: by model")
     parser.add_argument("--batch", type=int, help="default: by model")
@@ -77,7 +78,7 @@ def main() -> int:
             from doorlab.mask import MaskTask as Task
         else:
             from doorlab.expression import ExpressionTask as Task
-        best = train(Task(data, splits), plan, out, args.pretrained, args.workers, args.quiet)
+        best = train(Task(data, splits), plan, out, args.pretrained, args.workers, args.quiet, args.weights)
     except (DataError, TrainingError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 65

@@ -179,6 +179,14 @@ def test_reliability_bins() -> None:
     assert report.reliability([0.0, 0.05, 1.0], [False, True, True]) == [(0.025, 0.5, 2), (1.0, 1.0, 1)]
 
 
+def test_reliability_counts_by_weight() -> None:
+    points = report.reliability([0.95, 0.95, 0.15], [True, False, False], weights=[3, 1, 2])
+    assert points == [(pytest.approx(0.15), 0.0, 2.0), (pytest.approx(0.95), 0.75, 4.0)]
+    assert report.calibration_error(points) == pytest.approx((0.15 * 2 + 0.2 * 4) / 6)
+    assert report.calibration_error([]) == 0.0
+    assert report.reliability([], []) == []
+
+
 def test_plain_holds_no_nan() -> None:
     value = {"a": float("nan"), "b": [np.float32(0.5), np.inf], "c": np.arange(2), "d": None, "e": np.int64(4)}
     assert report.plain(value) == {"a": None, "b": [0.5, None], "c": [0, 1], "d": None, "e": 4}
@@ -238,6 +246,39 @@ def test_detector_empty_pictures_at_the_shipped_threshold(world: World) -> None:
     figures = world.judge("detector")
     assert figures["empty_fp"] == 0.25
     assert (figures["images"], figures["faces"], figures["ap35_h10"], figures["recall"]) == (0, 0, None, None)
+
+
+def test_detector_figures_by_source(world: World) -> None:
+    world.add(scene((A, 0.9, 0)), "ilc", faces=[human(A)])
+    world.add(scene((B, 0.8, 0)), "maks", faces=[human(A), human(B)])
+    world.add(scene((B, 0.8, 0)), "bikes", faces=[])
+    figures = world.judge("detector")
+    own = figures["per_source"]
+    assert list(own) == ["bikes", "ilc", "maks"]
+    assert [own[s]["ap35_h10"] for s in own] == [None, 1.0, 0.5]
+    assert [own[s]["faces"] for s in own] == [0, 1, 2]
+    assert [own[s]["empty_fp"] for s in own] == [1.0, None, None]
+    assert (figures["ap35_h10"], figures["empty_fp"], figures["empty_images"]) == (pytest.approx(2 / 3), 1.0, 1)
+
+
+@needs_matplotlib
+def test_detector_sheet_shows_what_the_figures_count(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = (10, 10, 29, 60), (31, 10, 50, 60)  # both are A, IoU 0.475: one of them is one too many
+    world.add(
+        scene((left, 0.8, 0), (right, 0.7, 0), (B, 0.95, 0), (SMALL, 0.9, 0), ((60, 100, 90, 140), 0.3, 0)),
+        faces=[human(A), human((150, 60, 190, 140))],
+    )
+    world.add(scene((SMALL, 0.6, 0)), faces=[])  # without a face every box is a false one, however small
+    data = Dataset(world.write())
+    result = evaluate.evaluate_detector(data, data.records, STAGES)
+    shown: list[report.Mistake] = []
+    monkeypatch.setattr(evaluate, "_sheet", lambda _d, _r, groups, _o: shown.extend(m for g in groups for m in g))
+    result.draw(tmp_path)
+    assert [m.lines[-1] for m in shown] == ["false 0.95", "false 0.70", "no face 0.60", "missed no_mask 53%"]
+    assert [m.box for m in shown[:2]] == [Box(*B), Box(*right)]
+    assert (result.figures["precision"], result.figures["recall"]) == (pytest.approx(1 / 3), 0.5)
 
 
 def test_pair_uses_each_detection_once_and_the_best_fit_first() -> None:
@@ -436,6 +477,9 @@ class FakePerception:
         x, y, w, h = cv2.boundingRect(bright)
         return [Detection(Box(x, y, x + w, y + h), 0.9)] if w > 4 else []
 
+    def find(self, frame: Any) -> list[Detection]:
+        return self.detect(frame.picture)
+
     def look(self, picture: np.ndarray, found: Detection) -> Any:
         from edge.records import Face as Seen
 
@@ -514,7 +558,7 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 KEYS = {
-    "detector": "ap35_h10 ap35_h20 ap50_h10 ap50_h20 recall precision empty_fp images faces",
+    "detector": ("ap35_h10 ap35_h20 ap50_h10 ap50_h20 recall precision empty_fp images faces empty_images per_source"),
     "mask": "accuracy balanced_accuracy auc n no_face per_source incorrect_refused",
     "expression": "accuracy macro_f1 agitated_auc n no_face confusion votes_accuracy votes_n votes_agitated_auc",
 }
@@ -545,6 +589,21 @@ def test_command_prints_json_last_and_draws(
     assert drawn >= {"precision_recall.png", "scores.png", "reliability.png", "worst.png"}
     for path in out.glob("*.png"):
         assert cv2.imread(str(path)) is not None, path
+
+
+@needs_matplotlib
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_draw_choice_is_small_and_marks_what_was_chosen(tmp_path: Path, calibrated: bool) -> None:
+    rng = np.random.default_rng(0)
+    p = rng.random(2000)
+    so = rng.random(2000) < p
+    steps = np.linspace(0, 1, 201)
+    curves = {f"curve {k}": (steps, np.abs(steps - 0.5) ** k) for k in range(1, 5)}
+    said = report.Said("P(mask)", {"before": (p**2, so), "after": (p, so)}, rng.random(2000)) if calibrated else None
+    report.draw_choice(tmp_path / "choice.png", curves, "threshold", "wrong", ("threshold", 0.5), top=0.3, said=said)
+    drawn = cv2.imread(str(tmp_path / "choice.png"))
+    assert drawn.shape[1] > (900 if calibrated else 500)
+    assert 5_000 < (tmp_path / "choice.png").stat().st_size < 60_000
 
 
 @needs_matplotlib

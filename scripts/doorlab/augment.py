@@ -41,11 +41,11 @@ def backlight(p: Picture, rng: Rng) -> Picture:
 
 
 def colour(p: Picture, rng: Rng) -> Picture:
-    """White balance and saturation."""
-    gains = np.exp(rng.uniform(-0.18, 0.18, 3)).astype(np.float32)
-    x = p.astype(np.float32) * gains
-    mean = x.mean(2, keepdims=True)
-    return _u8(mean + (x - mean) * rng.uniform(0.4, 1.5))
+    """White balance and saturation, as one matrix a pixel."""
+    gains = np.exp(rng.uniform(-0.18, 0.18, 3))
+    saturation = rng.uniform(0.4, 1.5)
+    mix = saturation * np.eye(3) + (1 - saturation) / 3
+    return cv2.transform(p, mix * gains)  # type: ignore[return-value]
 
 
 def greyscale(p: Picture, rng: Rng) -> Picture:
@@ -77,6 +77,19 @@ def blur(p: Picture, rng: Rng, most: float = 0.02) -> Picture:
 def jpeg(p: Picture, rng: Rng) -> Picture:
     _, data = cv2.imencode(".jpg", p, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))])
     return cv2.imdecode(data, cv2.IMREAD_COLOR)  # type: ignore[return-value]
+
+
+def writing(p: Picture, rng: Rng) -> Picture:
+    """Translucent letters across the picture, as agencies print on theirs: they say nothing about what lies below."""
+    h, w = p.shape[:2]
+    text = "".join(chr(c) for c in rng.integers(97, 123, int(rng.integers(5, 13))))
+    size = h / rng.uniform(60, 200)
+    layer = p.copy()
+    place = (int(rng.uniform(-0.3, 0.4) * w), int(rng.uniform(0.3, 0.95) * h))
+    shade = int(rng.choice([30, 200, 255]))
+    cv2.putText(layer, text, place, int(rng.integers(0, 5)), size, (shade,) * 3, max(1, round(size * 2.5)), cv2.LINE_AA)
+    share = rng.uniform(0.25, 0.8)
+    return cv2.addWeighted(layer, share, p, 1 - share, 0)  # type: ignore[return-value]
 
 
 def coarse(p: Picture, rng: Rng, least: int = 20, most: int = 90) -> Picture:

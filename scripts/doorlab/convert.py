@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import fx, nn
 
 from .nets import SameConv2d
@@ -166,11 +164,3 @@ def _slim(content: bytes) -> bytes:
     builder = Sharing()
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
-
-
-def load_best(net: nn.Module, path: Path) -> dict[str, float]:
-    """Weights of a training run's best.pt into `net`; returns the validation figures saved with them."""
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    net.load_state_dict(saved["net"])
-    figures: dict[str, float] = saved["figures"]
-    return figures

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
+from importlib import resources
 from typing import Any
 
 import cv2
@@ -26,6 +28,8 @@ MIXTURE = {"ilc": 0.40, "maks": 0.18, "rwmfd": 0.12, "chand": 0.10, "mux": 0.07,
 SMALLEST = 10.0
 MAX_FACES = 48
 
+#: Part of a picture: left, top, width, height in its pixels.
+Region = tuple[Record, int, int, int, int]
 Placed = tuple[list[tuple[float, float, float, float]], list[tuple[float, float, float, float]]]
 
 
@@ -43,17 +47,19 @@ class Scenes:
         names = [s for s in self.by_source if s in MIXTURE] or list(self.by_source)
         weights = np.array([MIXTURE.get(s, 0.1) for s in names])
         self.names, self.weights = names, weights / weights.sum()
+        self.hard: list[Region] = []
+        self.things = package_pictures()
 
     def draw(self, seed: Sequence[int]) -> tuple[Picture, np.ndarray, np.ndarray]:
         """One scene: picture (192, 256, 3) uint8 RGB, faces (n, 4) and ignored regions (m, 4) float32, input pixels."""
         rng = np.random.default_rng(seed)
         kind = rng.random()
         canvas = np.empty((HEIGHT, WIDTH, 3), np.uint8)
-        if kind < 0.16:
+        if kind < 0.18:
             faces, ignored = self._letterboxed(canvas, rng)
-        elif kind < 0.58:
+        elif kind < 0.54:
             faces, ignored = self._zoomed(canvas, rng, (0, 0, WIDTH, HEIGHT))
-        elif kind < 0.88:
+        elif kind < 0.80:
             faces, ignored = [], []
             cx, cy = int(rng.uniform(0.3, 0.7) * WIDTH), int(rng.uniform(0.3, 0.7) * HEIGHT)
             for part in ((0, 0, cx, cy), (cx, 0, WIDTH, cy), (0, cy, cx, HEIGHT), (cx, cy, WIDTH, HEIGHT)):
@@ -128,7 +134,29 @@ class Scenes:
             canvas[y1:y2, x1:x2] = cv2.resize(small, (x2 - x1, y2 - y1), interpolation=cv2.INTER_CUBIC)
 
     def _empty(self, canvas: Picture, rng: np.random.Generator) -> Placed:
-        """A scene without a face: a region free of any box, or cloth, shapes and gradients."""
+        """A scene without a face: a region free of any box (often one that once fooled the detector), or things drawn."""
+        kind = rng.random()
+        if kind < 0.18:
+            canvas[:] = synthetic_scene(rng)
+            return [], []
+        if self.things and kind > 0.82:
+            picture = self.things[rng.integers(len(self.things))]
+            h, w = picture.shape[:2]
+            ch, cw = int(rng.uniform(0.35, 1) * h), int(rng.uniform(0.35, 1) * w)
+            y, x = int(rng.integers(h - ch + 1)), int(rng.integers(w - cw + 1))
+            images.letterbox(picture[y : y + ch, x : x + cw], WIDTH, HEIGHT, canvas)
+            return [], []
+        region = self.hard[rng.integers(len(self.hard))] if self.hard and kind < 0.55 else self._free(rng)
+        if region is None:
+            canvas[:] = synthetic_scene(rng)
+        else:
+            self._show(canvas, region)
+            if kind > 0.72:
+                draw_things(canvas, rng)
+        return [], []
+
+    def _free(self, rng: np.random.Generator) -> Region | None:
+        """Somewhere in some picture where nobody and no teacher saw a face."""
         for _ in range(6):
             record, picture = self._pick(rng)
             h, w = picture.shape[:2]
@@ -140,10 +168,27 @@ class Scenes:
                 continue
             if any(b[0] < x + cw and b[2] > x and b[1] < y + ch and b[3] > y for b in near):
                 continue
-            canvas[:] = images.resize(picture[int(y) : int(y + ch) + 1, int(x) : int(x + cw) + 1], WIDTH, HEIGHT)
-            return [], []
-        canvas[:] = synthetic_scene(rng)
-        return [], []
+            return record, int(x), int(y), int(cw) + 1, int(ch) + 1
+        return None
+
+    def _show(self, canvas: Picture, region: Region) -> None:
+        record, x, y, w, h = region
+        canvas[:] = images.resize(self.data.picture(record, cache=True)[y : y + h, x : x + w], WIDTH, HEIGHT)
+
+    def mine(self, score: Callable[[Picture], float], tries: int = 3000, share: float = 0.12) -> None:
+        """Keep, out of many face-free regions, those where `score` sees most of a face, to be shown more often.
+
+        Only from pictures whose faces people boxed: elsewhere a surprise may be a face that the teacher missed.
+        """
+        canvas = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+        found: list[tuple[float, int, Region]] = []
+        for k in range(tries):
+            region = self._free(np.random.default_rng((9, k)))
+            if region is not None and region[0].human:
+                self._show(canvas, region)
+                found.append((score(canvas), k, region))
+        found.sort(key=lambda f: (-f[0], f[1]))
+        self.hard = [region for s, _, region in found[: int(tries * share)] if s > 0.05]
 
     def _place(
         self, record: Record, sx: float, sy: float, left: float, top: float, part: tuple[int, int, int, int]
@@ -163,14 +208,37 @@ class Scenes:
         return faces, ignored
 
 
+#: Pictures of animals and things that come with scikit-image and scikit-learn. Every third (cell, clock_motion, flower,
+#: horse, microaneurysms, page, text) is left out, to see how the detector takes what it has never seen.
+PACKAGE_PICTURES = {
+    "skimage.data": "brick.png chelsea.png coffee.png coins.png grass.png gravel.png hubble_deep_field.jpg ihc.png moon.png "
+    "motorcycle_left.png retina.jpg rocket.jpg",
+    "sklearn.datasets.images": "china.jpg",
+}
+
+
+def package_pictures() -> list[Picture]:
+    """PACKAGE_PICTURES, (H, W, 3) uint8 RGB; those that are not installed are left out."""
+    found = []
+    for package, file in ((package, file) for package, files in PACKAGE_PICTURES.items() for file in files.split()):
+        with contextlib.suppress(ImportError, OSError):
+            data = resources.files(package).joinpath(file).read_bytes()
+            decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            if decoded is not None:
+                found.append(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
+    return found
+
+
 def synthetic_scene(rng: np.random.Generator) -> Picture:
-    """Things with no face in them: stripes, dots, blobs, gradients (patterned cloth, walls, lamps)."""
+    """A made-up scene with no face in it: patches of colour, shapes, and round things (patterned cloth, walls, lamps)."""
     canvas = np.empty((HEIGHT, WIDTH, 3), np.uint8)
     noise = rng.integers(0, 256, (int(rng.integers(2, 24)), int(rng.integers(2, 32)), 3), np.uint8)
+    strength, tint = rng.uniform(0.05, 0.8), np.array(_colour(rng))
+    muted = np.clip(tint + (noise.astype(np.float32) - 127) * strength, 0, 255).astype(np.uint8)
     how = cv2.INTER_NEAREST if rng.random() < 0.3 else cv2.INTER_CUBIC
-    canvas[:] = cv2.resize(noise, (WIDTH, HEIGHT), interpolation=how)
-    for _ in range(int(rng.integers(0, 14))):
-        colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+    canvas[:] = cv2.resize(muted, (WIDTH, HEIGHT), interpolation=how)
+    for _ in range(int(rng.integers(0, 9))):
+        colour = _colour(rng)
         centre = (int(rng.integers(WIDTH)), int(rng.integers(HEIGHT)))
         thick = -1 if rng.random() < 0.6 else int(rng.integers(1, 6))
         if rng.random() < 0.6:
@@ -179,7 +247,79 @@ def synthetic_scene(rng: np.random.Generator) -> Picture:
         else:
             end = (int(rng.integers(WIDTH)), int(rng.integers(HEIGHT)))
             cv2.rectangle(canvas, centre, end, colour, thick)
+    draw_things(canvas, rng)
     return canvas
+
+
+def _colour(rng: np.random.Generator) -> tuple[int, int, int]:
+    """A third each: like skin, so that skin alone makes no face; nearly grey; any colour."""
+    kind, light = rng.random(), rng.uniform(30, 240)
+    if kind < 0.33:
+        r, g, b = light, light * rng.uniform(0.62, 0.85), light * rng.uniform(0.45, 0.75)
+    elif kind < 0.67:
+        r, g, b = np.clip(light + rng.normal(0, 14, 3), 0, 255)
+    else:
+        r, g, b = rng.uniform(0, 256, 3)
+    return int(r), int(g), int(b)
+
+
+def draw_things(canvas: Picture, rng: np.random.Generator) -> None:
+    """Round and egg-shaped things that are no faces, drawn into `canvas` (H, W, 3): clocks, plates, wheels, balls, coins.
+
+    They have what a careless detector takes for a face: an outline, shading, and marks inside, only in other places.
+    """
+    h, w = canvas.shape[:2]
+    for _ in range(int(rng.integers(1, 6))):
+        ry = float(np.exp(rng.uniform(np.log(9), np.log(90))))
+        rx = ry * rng.uniform(0.6, 1.3)
+        cx, cy = rng.uniform(0, w), rng.uniform(0, h)
+        centre, axes, turn = (int(cx), int(cy)), (max(2, int(rx)), max(2, int(ry))), float(rng.uniform(-40, 40))
+        colour, other = _colour(rng), _colour(rng)
+        if rng.random() < 0.4:  # of what lies elsewhere in the picture: fur, cloth, leaves
+            layer = np.roll(canvas, (int(rng.integers(h)), int(rng.integers(w))), (0, 1))
+        else:
+            layer = canvas.copy()
+            cv2.ellipse(layer, centre, axes, turn, 0, 360, colour, -1, cv2.LINE_AA)
+        inside = np.zeros((h, w), np.uint8)
+        cv2.ellipse(inside, centre, axes, turn, 0, 360, 255, -1)
+
+        def at(angle: float, reach: float, cx: float = cx, cy: float = cy, rx: float = rx, ry: float = ry) -> Any:
+            return int(cx + np.cos(angle) * reach * rx), int(cy + np.sin(angle) * reach * ry)
+
+        kind, fine = rng.integers(5), max(1, int(ry / rng.uniform(8, 30)))
+        if kind == 0:  # a clock or gauge: ticks and hands
+            ticks = int(rng.choice([4, 8, 12, 24]))
+            for k in range(ticks):
+                cv2.line(
+                    layer, at(k * 2 * np.pi / ticks, 0.75), at(k * 2 * np.pi / ticks, 0.92), other, fine, cv2.LINE_AA
+                )
+            for reach in (0.45, 0.7):
+                cv2.line(layer, centre, at(rng.uniform(0, 2 * np.pi), reach), other, fine, cv2.LINE_AA)
+        elif kind == 1:  # plates, cups from above, tyres: rings
+            for reach in rng.uniform(0.15, 0.95, int(rng.integers(1, 5))):
+                size = (max(1, int(rx * reach)), max(1, int(ry * reach)))
+                filled = -1 if rng.random() < 0.4 else fine
+                cv2.ellipse(layer, centre, size, turn, 0, 360, _colour(rng), filled, cv2.LINE_AA)
+        elif kind == 2:  # wheels, flowers, windows: spokes
+            spokes, start = int(rng.integers(3, 18)), rng.uniform(0, np.pi)
+            for k in range(spokes):
+                cv2.line(layer, centre, at(start + k * 2 * np.pi / spokes, 0.95), other, fine, cv2.LINE_AA)
+        elif kind == 3:  # spots: fruit, fur, coins, bread
+            for _ in range(int(rng.integers(3, 30))):
+                spot = at(rng.uniform(0, 2 * np.pi), np.sqrt(rng.random()))
+                size = (fine + int(rng.integers(0, 3)), fine)
+                cv2.ellipse(layer, spot, size, float(rng.uniform(0, 180)), 0, 360, _colour(rng), -1, cv2.LINE_AA)
+        else:  # writing: labels, signs, balloons
+            text = "".join(chr(c) for c in rng.integers(48, 91, int(rng.integers(2, 8))))
+            cv2.putText(
+                layer, text, at(np.pi, 0.8), int(rng.integers(0, 5)), ry / rng.uniform(25, 60), other, fine, cv2.LINE_AA
+            )
+        # Light from one side, as on anything round.
+        y, x = np.ogrid[0:h, 0:w]
+        tilt = rng.uniform(0, 2 * np.pi)
+        ramp = ((x - cx) / rx * np.cos(tilt) + (y - cy) / ry * np.sin(tilt)) * rng.uniform(0, 70)
+        lit = np.clip(layer + ramp[:, :, None].astype(np.float32), 0, 255).astype(np.uint8)
+        cv2.copyTo(lit, inside, canvas)
 
 
 class DetectorTask:
@@ -198,6 +338,16 @@ class DetectorTask:
 
     def build(self) -> FaceDetector:
         return FaceDetector()
+
+    def mine(self, net: torch.nn.Module) -> None:
+        """Look for what fools an earlier detector (hard negatives, Felzenszwalb et al. 2010)."""
+
+        @torch.no_grad()
+        def score(picture: Picture) -> float:
+            _, scores = net(normalise(stack([picture])))
+            return float(scores.max().sigmoid())
+
+        self.scenes.mine(score)
 
     def calibration(self, n: int, seed: int) -> Tensor:
         return stack([self.scenes.draw((seed, 10**6, k))[0] for k in range(n)])

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import os
+import pickle
 import queue
 import signal
 import threading
@@ -54,6 +55,7 @@ class Task(Protocol):
     def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]: ...
     def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor: ...
     def validate(self, net: torch.nn.Module) -> dict[str, float]: ...
+    def mine(self, net: torch.nn.Module) -> None: ...
 
 
 def device() -> torch.device:
@@ -121,7 +123,15 @@ def _groups(net: torch.nn.Module, plan: Plan, taken: int) -> list[dict[str, Any]
     return [{"params": ps, "factor": f, "weight_decay": d, "lr": 0.0} for (f, d), ps in groups.items()]
 
 
-def train(task: Task, plan: Plan, out: Path, pretrained: Path | None, workers: int = 1, quiet: bool = False) -> Path:
+def train(
+    task: Task,
+    plan: Plan,
+    out: Path,
+    pretrained: Path | None,
+    workers: int = 1,
+    quiet: bool = False,
+    weights: Path | None = None,
+) -> Path:
     """Train, or go on where a run in `out` was killed; returns the path of the best weights.
 
     `out` gets last.pt (everything needed to resume), best.pt (averaged weights of the best validation), history.jsonl
@@ -137,6 +147,10 @@ def train(task: Task, plan: Plan, out: Path, pretrained: Path | None, workers: i
             module.requires_grad_(False)
     taken, step, best, stale = 0, 0, -math.inf, 0
     average = copy.deepcopy(net)
+    if weights is not None:
+        # Before anything is resumed: what the earlier network gets wrong must be found the same way each time.
+        load_best(net, weights)
+        task.mine(net.eval())
     resumed: dict[str, Any] | None = None
     if last.is_file():
         resumed = torch.load(last, map_location="cpu", weights_only=False)
@@ -145,6 +159,8 @@ def train(task: Task, plan: Plan, out: Path, pretrained: Path | None, workers: i
         net.load_state_dict(resumed["net"])
         average.load_state_dict(resumed["average"])
         taken, step, best, stale = resumed["taken"], resumed["step"], resumed["best"], resumed["stale"]
+    elif weights is not None:
+        average.load_state_dict(net.state_dict())
     elif pretrained is not None:
         taken = transplant(net, pretrained, normalise(task.calibration(160, plan.seed)))
         average.load_state_dict(net.state_dict())
@@ -235,6 +251,17 @@ def train(task: Task, plan: Plan, out: Path, pretrained: Path | None, workers: i
     for s, handler in previous.items():
         signal.signal(s, handler)
     return best_path
+
+
+def load_best(net: torch.nn.Module, path: Path) -> dict[str, float]:
+    """Weights of a run's best.pt into `net`; returns the validation figures saved with them. Raises TrainingError."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        net.load_state_dict(saved["net"])
+        figures: dict[str, float] = saved["figures"]
+    except (OSError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError, EOFError) as error:
+        raise TrainingError(f"{path}: not the weights of such a network: {error}") from None
+    return figures
 
 
 def curves(out: Path) -> None:

@@ -10,8 +10,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm import tqdm
 
-from edge import images
+from edge import boxes, images, manifest
+from edge.interpreter import Model
+from edge.perception import FaceDetector
 
 from . import augment, draw
 from .dataset import Dataset, Picture, Record, require
@@ -66,17 +69,38 @@ def examples(records: Sequence[Record]) -> list[Example]:
     return out
 
 
+def as_detected(data: Dataset, found: Sequence[Example]) -> dict[tuple[str, Box], Box]:
+    """Where the shipped detector sees these faces, by file and labelled box, for those it finds (IoU of 0.4 or more)."""
+    detector = FaceDetector(Model(manifest.load(), "face_detector"), most=100)
+    by_picture: dict[str, list[Example]] = {}
+    for e in found:
+        if not e.record.crop:
+            by_picture.setdefault(e.record.file, []).append(e)
+    out: dict[tuple[str, Box], Box] = {}
+    for here in tqdm(by_picture.values(), desc="faces as detected", unit="picture", leave=False, disable=None):
+        seen = [d.box for d in detector.detect(data.picture(here[0].record))]
+        if seen:
+            corners = np.array([(b.x1, b.y1, b.x2, b.y2) for b in seen], np.float32)
+            overlap = boxes.iou(np.array([e.box for e in here], np.float32), corners)
+            for e, row in zip(here, overlap, strict=True):
+                if row.max() >= 0.4:
+                    x1, y1, x2, y2 = (float(v) for v in corners[row.argmax()])
+                    out[e.record.file, e.box] = (x1, y1, x2, y2)
+    return out
+
+
 class Crops:
     """Draws training crops; half of them masked, whatever the sources hold."""
 
     def __init__(self, data: Dataset, found: Sequence[Example]) -> None:
         self.data = data
+        self.detected = as_detected(data, found)
         self.pools: dict[tuple[str, bool], list[Example]] = {}
         for e in found:
             self.pools.setdefault((e.record.source, e.masked), []).append(e)
             if e.worn_wrongly:
                 # Rare and important: a mask under the nose is no mask.
-                self.pools[e.record.source, False] += [e, e]
+                self.pools[e.record.source, False] += [e, e, e]
         for masked in (False, True):
             require(
                 [e for (_, m), pool in self.pools.items() if m == masked for e in pool],
@@ -94,20 +118,23 @@ class Crops:
         example = pool[rng.integers(len(pool))]
         picture = self.data.picture(example.record, cache=example.record.source != "fer2013")
         # A generous region around the face, at most 280 pixels: everything below works on that alone.
-        x1, y1, x2, y2 = example.box
+        found = example.box
+        if rng.random() < 0.6:
+            found = self.detected.get((example.record.file, found), found)
+        x1, y1, x2, y2 = found
         longer = max(x2 - x1, y2 - y1)
         size = int(np.clip(longer * 1.9, 32, 280))
-        region = images.crop_square(picture, example.box, size, 1.9)
+        region = images.crop_square(picture, found, size, 1.9)
         scale = size / (longer * 1.9)
         half_w, half_h = (x2 - x1) * scale / 2, (y2 - y1) * scale / 2
         box = (size / 2 - half_w, size / 2 - half_h, size / 2 + half_w, size / 2 + half_h)
         if not masked and not example.worn_wrongly:
             kind = rng.random()
-            if kind < 0.20:
+            if kind < 0.15:
                 region, masked = draw.draw_mask(region, box, rng), True
-            elif kind < 0.30:
+            elif kind < 0.26:
                 region = draw.draw_chin_mask(region, box, rng)
-            elif kind < 0.45:
+            elif kind < 0.38:
                 region = draw.draw_occluder(region, box, rng)
         if rng.random() < 0.6:
             turn = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 8), 1)
@@ -124,8 +151,10 @@ class Crops:
             size / 2 + dy + half_h * grow_h,
         )
         crop = images.crop_square(region, jittered, SIZE, MARGIN)
-        if rng.random() < 0.35:
+        if rng.random() < 0.3:
             crop = augment.coarse(crop, rng)
+        if rng.random() < 0.06:
+            crop = augment.writing(crop, rng)
         return augment.lens_and_light(crop, rng), masked
 
 
@@ -149,6 +178,9 @@ class MaskTask:
 
     def build(self) -> MaskClassifier:
         return MaskClassifier()
+
+    def mine(self, net: torch.nn.Module) -> None:
+        """Nothing to look for before training."""
 
     def calibration(self, n: int, seed: int) -> Tensor:
         return stack([self.crops.draw((seed, 10**6, k))[0] for k in range(n)])

@@ -17,39 +17,57 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Matched:
-    """Detections of one picture held against its faces: scores, whether each is right, and how many were asked for."""
+    """Detections of one picture held against its faces, best first, without those that count neither way.
+
+    `found` is which detection it was, `face` which of the record's faces it is (-1: none, a false alarm); `asked` is
+    how many faces were asked for.
+    """
 
     scores: npt.NDArray[np.float64]
-    right: npt.NDArray[np.bool_]
+    found: npt.NDArray[np.intp]
+    face: npt.NDArray[np.intp]
     asked: int
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Whether each is a face that was asked for and not found before."""
+        return self.face >= 0
 
 
 def match_detections(record: Record, found: Floats, scores: Floats, iou: float, least_height: float) -> Matched:
     """Greedy matching, best score first; each face once.
 
     Faces smaller than `least_height` (a share of the picture's height) or labelled `ignore` are neither asked for nor
-    counted against: a detection that fits only such a one is left out.
+    counted against: a detection that fits only such a one is left out, and so is one that fits none and is itself
+    smaller than that (as in COCO's figures by size).
     """
     faces = list(record.faces or ())
     truth = np.array([f.box for f in faces], np.float32).reshape(-1, 4)
-    asked = np.array([f.label != "ignore" and f.height >= least_height * record.height for f in faces], bool)
+    asked = asked_for(record, least_height)
     order = np.argsort(-scores, kind="stable")
     overlap = boxes.iou(found[order], truth)
     free = np.ones(len(faces), bool)
-    kept_scores, right = [], []
+    kept: list[tuple[int, int]] = []
     for row, k in zip(overlap, order, strict=True):
         fits = row >= iou
         wanted = np.flatnonzero(fits & asked & free)
         if len(wanted):
-            free[wanted[np.argmax(row[wanted])]] = False
-            kept_scores.append(float(scores[k]))
-            right.append(True)
+            face = int(wanted[np.argmax(row[wanted])])
+            free[face] = False
+            kept.append((int(k), face))
         elif (fits & ~asked).any() or found[k, 3] - found[k, 1] < least_height * record.height:
             continue
         else:
-            kept_scores.append(float(scores[k]))
-            right.append(False)
-    return Matched(np.array(kept_scores), np.array(right, bool), int(asked.sum()))
+            kept.append((int(k), -1))
+    at, face_of = np.array(kept, np.intp).reshape(-1, 2).T
+    return Matched(scores[at].astype(np.float64), at, face_of, int(asked.sum()))
+
+
+def asked_for(record: Record, least_height: float) -> npt.NDArray[np.bool_]:
+    """Which of a record's faces are to be found, (faces,)."""
+    return np.array(
+        [f.label != "ignore" and f.height >= least_height * record.height for f in record.faces or ()], bool
+    )
 
 
 def precision_recall(matches: Sequence[Matched]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

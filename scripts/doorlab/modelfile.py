@@ -33,7 +33,7 @@ def ops(content: bytes) -> dict[str, int]:
 def check(content: bytes) -> dict[str, int]:
     """The ops of a model that is as it must be; raises ModelFileError where it is not.
 
-    One uint8 input, uint8 outputs, no floating-point tensor, static shapes, every op and op version in EDGE_TPU_OPS,
+    One uint8 input, uint8 outputs, int8 (biases int32) in between, static shapes, every op and op version in EDGE_TPU_OPS,
     dense layers quantised per tensor (which the op version does not show: the scales are counted).
     """
     model = tflite.Model.GetRootAsModel(content, 0)
@@ -44,11 +44,13 @@ def check(content: bytes) -> dict[str, int]:
         for op, version in used.items()
         if version > EDGE_TPU_OPS.get(op, 0)
     ]
+    ends = {graph.Inputs(k) for k in range(graph.InputsLength())}
+    ends |= {graph.Outputs(k) for k in range(graph.OutputsLength())}
     for k in range(graph.TensorsLength()):
         tensor = graph.Tensors(k)
         kind = _TYPE_NAMES[tensor.Type()]
         name = tensor.Name().decode()
-        if kind not in ("UINT8", "INT8", "INT32"):
+        if kind not in ("INT8", "INT32") and (kind != "UINT8" or k not in ends):
             wrong.append(f"tensor '{name}' is {kind}")
         signature = tensor.ShapeSignatureAsNumpy() if tensor.ShapeSignatureLength() else []
         if any(int(v) < 0 for v in signature):

@@ -93,15 +93,24 @@ def _cumulated(scores: Scores, positive: Flags) -> tuple[npt.NDArray[Any], ...]:
     return np.bincount(level, minlength=len(levels)).cumsum() - hits, hits, -levels
 
 
-def reliability(scores: Scores, positive: Flags, bins: int = 10) -> list[tuple[float, float, int]]:
-    """Mean score, share of positives and count of each of `bins` equal steps of the score that holds any."""
+def reliability(
+    scores: Scores, positive: Flags, bins: int = 10, weights: Scores | None = None
+) -> list[tuple[float, float, float]]:
+    """Mean score, share of positives and count of each of `bins` equal steps of the score that holds any.
+
+    With `weights`, each counts as much as its weight says.
+    """
     s, p = np.asarray(scores, float), np.asarray(positive, float)
+    w = np.ones(len(s)) if weights is None else np.asarray(weights, float)
     step = np.clip((s * bins).astype(int), 0, bins - 1)
-    return [
-        (float(s[step == b].mean()), float(p[step == b].mean()), int((step == b).sum()))
-        for b in range(bins)
-        if (step == b).any()
-    ]
+    sums = (np.bincount(step, values, bins) for values in (w * s, w * p, w))
+    return [(float(a / n), float(b / n), float(n)) for a, b, n in zip(*sums, strict=True) if n > 0]
+
+
+def calibration_error(points: Sequence[tuple[float, float, float]]) -> float:
+    """The expected calibration error of `reliability`'s points: how far what is said is from what is so, on average."""
+    x, y, n = np.array(points).reshape(-1, 3).T
+    return float((np.abs(x - y) * n).sum() / max(n.sum(), 1e-9))
 
 
 def plain(value: Any) -> Any:
@@ -177,20 +186,26 @@ def contact_sheet(path: Path, tiles: Sequence[Picture]) -> None:
 # ---------------------------------------------------------------- drawings (matplotlib)
 
 
-def _axes(wide: float = 4.4, high: float = 4.0) -> tuple[Any, Any]:
+def _axes(wide: float = 4.4, high: float = 4.0, panels: int = 1) -> tuple[Any, Any]:
+    """A figure and its axes: one, or an array of `panels` beside each other."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    return plt.subplots(figsize=(wide, high))
+    return plt.subplots(1, panels, figsize=(wide, high))
 
 
 def _save(figure: Any, path: Path) -> None:
     from matplotlib import pyplot as plt
+    from PIL import Image
 
+    figure.set_dpi(110)
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    figure.canvas.draw()
+    # Lines on white need few colours: a third of the size that savefig would make of it.
+    picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB").quantize(64)
+    picture.save(path, optimize=True)
     plt.close(figure)
 
 
@@ -213,28 +228,72 @@ def draw_curves(path: Path, curves: Mapping[str, Curve], across: str, up: str, d
     figure, axis = _axes()
     if diagonal:
         axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    for name, (x, y) in curves.items():
-        axis.plot(x, y, label=name, linewidth=1.4)
-    axis.set(xlabel=across, ylabel=up, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    axis.grid(alpha=0.3)
+    _lines(axis, curves, across, up)
+    axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     if curves:
         axis.legend(loc="lower right" if diagonal else "lower left", fontsize=8)
     _save(figure, path)
 
 
+def _lines(axis: Any, curves: Mapping[str, Curve], across: str, up: str) -> None:
+    for name, (x, y) in curves.items():
+        axis.plot(x, y, label=name, linewidth=1.4)
+    axis.set(xlabel=across, ylabel=up)
+    axis.grid(alpha=0.3)
+
+
+def _reliability(axis: Any, said: Mapping[str, tuple[Scores, Flags]], what: str, weights: Scores | None = None) -> None:
+    axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    for name, (scores, positive) in said.items():
+        points = reliability(scores, positive, weights=weights)
+        if points:
+            x, y, n = np.array(points).T
+            (line,) = axis.plot(x, y, linewidth=1, label=f"{name}calibration error {calibration_error(points):.3f}")
+            axis.scatter(x, y, s=12 + 200 * n / n.sum(), color=line.get_color(), alpha=0.8)
+            axis.legend(loc="upper left", fontsize=8)
+    axis.set(xlabel=f"said: {what}", ylabel="was so", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axis.grid(alpha=0.3)
+
+
 def draw_reliability(path: Path, scores: Scores, positive: Flags, what: str) -> None:
     """Stated against actual frequency; a calibrated score lies on the diagonal. Dots grow with their count."""
     figure, axis = _axes()
-    axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    points = reliability(scores, positive)
-    if points:
-        x, y, n = (np.array(column) for column in zip(*points, strict=True))
-        axis.plot(x, y, linewidth=1)
-        axis.scatter(x, y, s=15 + 250 * n / n.sum())
-        gap = float((np.abs(x - y) * n).sum() / n.sum())
-        axis.set_title(f"expected calibration error {gap:.3f}", fontsize=9)
-    axis.set(xlabel=f"said: {what}", ylabel="was so", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    axis.grid(alpha=0.3)
+    _reliability(axis, {"": (scores, positive)}, what)
+    _save(figure, path)
+
+
+class Said(NamedTuple):
+    """What a model said before and after calibration, by name: (scores, whether so); `weights` as in `reliability`."""
+
+    what: str
+    by: Mapping[str, tuple[Scores, Flags]]
+    weights: Scores | None = None
+
+
+def draw_choice(
+    path: Path,
+    curves: Mapping[str, Curve],
+    across: str,
+    up: str,
+    chosen: tuple[str, float],
+    top: float | None = None,
+    said: Said | None = None,
+) -> None:
+    """The curves by which a number in the manifest was chosen, and where on them it lies: (its name, its value).
+
+    `top` cuts the upward axis; `said` puts the reliability that came of the choice beside it.
+    """
+    figure, axes = _axes(4.8 if said is None else 8.8, 3.6, 1 if said is None else 2)
+    axis = axes
+    if said is not None:
+        _reliability(axes[0], {f"{name}: ": pair for name, pair in said.by.items()}, said.what, said.weights)
+        axis = axes[1]
+    _lines(axis, curves, across, up)
+    name, value = chosen
+    axis.axvline(value, color="0.3", linestyle="--", linewidth=1, label=f"{name} {value:.3f}")
+    if top is not None:
+        axis.set_ylim(-0.01 * top, top)
+    axis.legend(fontsize=8)
     _save(figure, path)
 
 

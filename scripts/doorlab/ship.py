@@ -29,10 +29,13 @@ from . import mask as mask_task
 from .dataset import EXPRESSIONS, Dataset, Record
 from .detector import DetectorTask
 from .expression import MARGIN as EXPRESSION_MARGIN
-from .expression import ExpressionTask
+from .expression import VOTES, ExpressionTask
+from .loop import load_best
 from .mask import MaskTask
 from .metrics import average_precision, match_detections, precision_recall
-from .nets import STRIDES, normalise
+from .nets import STRIDES, ExpressionClassifier, normalise
+from .report import Said, draw_choice
+from .rows import write as write_rows
 
 #: Share of validation decisions on which the two runtimes must agree.
 AGREEMENT = 0.97
@@ -80,7 +83,9 @@ def ship(kind: str, data_dir: Path, run: Path, models: Path, samples: int) -> di
     best = run / "best.pt"
     if not best.is_file():
         raise convert.ExportError(f"{best}: no such file; train first: scripts/train.py {kind} --data … --out {run}")
-    figures = convert.load_best(net, best)
+    figures = load_best(net, best)
+    if isinstance(net, ExpressionClassifier):
+        net = net.folded(VOTES)
     _say(f"{name}: {best} with {', '.join(f'{k} {v:.4f}' for k, v in figures.items())}")
 
     pixels = task.calibration(samples, 7)
@@ -110,7 +115,7 @@ def ship(kind: str, data_dir: Path, run: Path, models: Path, samples: int) -> di
         (staging / f"{name}.tflite").write_bytes(content)
         row = _row(kind, name, content, sum(p.numel() for p in net.parameters()))
         rows[name] = row
-        _write_manifest(staging, rows)
+        write_rows(staging, rows)
 
         chosen = {"detector": _detector, "mask": _mask, "expression": _expression}[kind](staging, task, net)
         metrics: dict[str, Any] = {"bytes": len(content), **chosen.metrics}
@@ -124,19 +129,23 @@ def ship(kind: str, data_dir: Path, run: Path, models: Path, samples: int) -> di
             metrics=metrics,
             data=_data_row(splits, kind),
         )
-        _write_manifest(staging, rows)
-        test = _evaluate(kind, data_dir, staging)
-        if test:
-            metrics["test"] = test
-            report["test"] = test
-            _write_manifest(staging, rows)
-        (staging / f"{name}.md").write_text(cards.card(name, rows[name], used, splits), encoding="utf-8")
+        write_rows(staging, rows)
+        held_back = _evaluate(kind, data_dir, staging, splits)
+        metrics |= held_back
+        report |= held_back
+        write_rows(staging, rows)
+        drawn = (staging / f"{name}.png").is_file()
+        (staging / f"{name}.md").write_text(cards.card(name, rows[name], used, drawn), encoding="utf-8")
         manifest.load(staging)  # what cannot be read again is not shipped
         # Model before manifest: killed in between, the old manifest refuses the new file by its hash instead of
         # trusting it; exporting again mends that.
         for file in (f"{name}.png", f"{name}.md", f"{name}.tflite", manifest.FILE):
             if (staging / file).is_file():
                 os.replace(staging / file, models / file)
+        # Compiled from the former model; the new row names none.
+        (models / f"{name}_edgetpu.tflite").unlink(missing_ok=True)
+    if (models / cards.README).is_file():
+        cards.write_comparison(models / cards.README, rows)
     return report
 
 
@@ -256,26 +265,9 @@ def _detector(folder: Path, task: Any, net: torch.nn.Module) -> Chosen:
         metrics["runtimes_same_count"] = round(share, 4)
         if share < 0.9:
             raise convert.ExportError(f"LiteRT and tflite-runtime find the same number of faces on only {share:.1%}")
-    _curve(folder / "face_detector.png", precision, recall, scores, threshold)
+    curves = {"precision": (scores, precision), "recall": (scores, recall), "F1 of both": (scores, f1)}
+    draw_choice(folder / "face_detector.png", curves, "least score of a face", "share", ("threshold", threshold))
     return Chosen(max(threshold, 0.05), 1.0, 0.0, metrics)
-
-
-def _curve(path: Path, precision: Any, recall: Any, scores: Any, threshold: float) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(5, 3.2))
-    axis.plot(scores, precision, label="precision")
-    axis.plot(scores, recall, label="recall")
-    axis.axvline(threshold, color="k", lw=0.8, ls="--", label=f"threshold {threshold:.3f}")
-    axis.set_xlabel("score")
-    axis.legend()
-    axis.grid(alpha=0.3)
-    figure.tight_layout()
-    figure.savefig(path, dpi=90)
-    plt.close(figure)
 
 
 def _probabilities(folder: Path, name: str, crops: Sequence[np.ndarray], runtime_name: str) -> np.ndarray:
@@ -306,7 +298,10 @@ def _mask(folder: Path, task: Any, net: torch.nn.Module) -> Chosen:
     if slope < 0.05:
         _say("mask_classifier: its probabilities say nothing on validation data: left uncalibrated; train for longer")
         slope, offset = 1.0, 0.0
-    decided = slope * odds[:, 0] + offset >= 0
+    calibrated = 1 / (1 + np.exp(-(slope * odds[:, 0] + offset)))
+    # The calibration carries the choice: with it, 0.5 is where the door's own evidence changes sides.
+    threshold = 0.5
+    decided = calibrated >= threshold
     metrics = {
         "val_float_accuracy": round(float(((in_float >= 0.5) == truth).mean()), 4),
         "val_int8_accuracy": round(float(((p >= 0.5) == truth).mean()), 4),
@@ -321,7 +316,19 @@ def _mask(folder: Path, task: Any, net: torch.nn.Module) -> Chosen:
         share = float(((other >= 0.5) == (p[subset] >= 0.5)).mean())
         _agree("mask decisions", share)
         metrics["runtimes_agree"] = round(share, 4)
-    return Chosen(0.5, round(slope, 4), round(offset, 4), metrics)
+    steps = np.linspace(0, 1, 201)
+    called = calibrated >= steps[:, None]
+    groups = {
+        "masks refused": (truth, False),
+        "bare faces let through": (~truth & ~wrongly, True),
+        "masks worn wrongly let through": (wrongly, True),
+    }
+    curves = {n: (steps, (called[:, who] == wrong).mean(1)) for n, (who, wrong) in groups.items() if who.any()}
+    curves["all, each source and answer alike"] = steps, np.average(called != truth, axis=1, weights=weights)
+    said = Said("P(mask)", {"before": (p, truth), "after": (calibrated, truth)}, weights)
+    axes = "threshold on the calibrated P(mask)", "share of wrong answers"
+    draw_choice(folder / "mask_classifier.png", curves, *axes, ("threshold", threshold), top=0.3, said=said)
+    return Chosen(threshold, round(slope, 4), round(offset, 4), metrics)
 
 
 def _expression(folder: Path, task: Any, net: torch.nn.Module) -> Chosen:
@@ -337,12 +344,17 @@ def _expression(folder: Path, task: Any, net: torch.nn.Module) -> Chosen:
     # Temperature (Guo et al. 2017) against the original labels: the slope that makes them least surprising.
     slopes = np.linspace(0.5, 2.0, 61)
 
-    def surprise(slope: float) -> float:
+    def calibrated(slope: float) -> np.ndarray:
         q = np.maximum(p, 1 / 512) ** slope
-        q = q / q.sum(1, keepdims=True)
-        return float(-np.log(q[np.arange(len(q)), label]).mean())
+        return np.asarray(q / q.sum(1, keepdims=True))
 
-    slope = float(slopes[int(np.argmin([surprise(s) for s in slopes]))])
+    surprise = np.array([-np.log(calibrated(s)[np.arange(len(p)), label]).mean() for s in slopes])
+    slope = float(slopes[surprise.argmin()])
+    right = p.argmax(1) == label
+    said = Said("P(answer)", {"before": (p.max(1), right), "after": (calibrated(slope).max(1), right)})
+    axes = "slope (1 / temperature)", "mean surprise at the labels, nats"
+    curves = {"validation": (slopes, surprise)}
+    draw_choice(folder / "expression_classifier.png", curves, *axes, ("slope", slope), said=said)
     metrics = {
         f"{name}_accuracy": round(float((answers.argmax(1) == label)[chosen].mean()), 4)
         for name, answers, chosen in (("val_float", in_float, crop), ("val_int8", p, crop), ("val_wild", p, ~crop))
@@ -357,43 +369,25 @@ def _expression(folder: Path, task: Any, net: torch.nn.Module) -> Chosen:
     return Chosen(0.5, round(slope, 4), 0.0, metrics)
 
 
-def _evaluate(kind: str, data: Path, models: Path) -> dict[str, Any]:
-    """Figures from the test split (expression: PublicTest, which chose the checkpoint too) through the door's own code."""
-    split = "val" if kind == "expression" else "test"
+def _evaluate(kind: str, data: Path, models: Path, splits: dict[str, list[Record]]) -> dict[str, dict[str, Any]]:
+    """Figures from held-back pictures through the door's own code, as `cards.flat` names them.
+
+    Those of the test split; for expressions those are the wild faces, and "test" is PublicTest, which chose too.
+    """
+    judged = {"test": ["--split", "test"]}
+    if kind == "expression":
+        judged = {}
+        if own := sorted({r.source for r in splits["val"] if r.split and r.expression}):
+            judged["test"] = ["--split", "val", "--sources", ",".join(own)]
+        if any(r.expression for r in splits["test"]):
+            judged["wild"] = ["--split", "test"]
     script = Path(__file__).resolve().parent.parent / "evaluate.py"
-    command = [sys.executable, str(script), kind, "--data", str(data), "--models", str(models), "--split", split]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        _say(f"{kind}: not evaluated on the {split} split (evaluate.py ended with {done.returncode})")
-        return {}
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items() if not isinstance(v, dict | list)}
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items() if v is not None) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
-    return json.dumps(value)
-
-
-def _write_manifest(folder: Path, rows: dict[str, manifest.Row]) -> None:
-
-    lines = [
-        "# What is in this folder; written by scripts/export.py together with the models and their cards.",
-        "# A model whose file, shapes, types or quantisation differ from its row is refused.",
-    ]
-    for name in sorted(rows, key=manifest.NAMES.index):
-        lines += ["", f"[{name}]"]
-        fields = msgspec.to_builtins(rows[name])
-        tables = {k: fields.pop(k) for k in ("outputs", "metrics", "data")}
-        lines += [f"{key} = {_toml(value)}" for key, value in fields.items() if value not in ("", [], ())]
-        for table, content in tables.items():
-            lines.append(f"[{name}.{table}]")
-            lines += [f"{key} = {_toml(value)}" for key, value in content.items() if value is not None]
-    path = folder / f"{manifest.FILE}.tmp"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    path.replace(folder / manifest.FILE)
+    found: dict[str, dict[str, Any]] = {}
+    for key, choice in judged.items():
+        command = [sys.executable, str(script), kind, "--data", str(data), "--models", str(models), *choice]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode == 0:
+            found |= cards.flat(json.loads(done.stdout.splitlines()[-1]), key)
+        else:
+            _say(f"{kind}: not evaluated with {' '.join(choice)} (evaluate.py ended with {done.returncode})")
+    return found
