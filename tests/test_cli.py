@@ -248,7 +248,12 @@ def test_the_lights_are_walked_through() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_walk_through_the_lights_can_be_left(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "edge", "lights", "--test", "--simulate", "--seconds", "600"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Under nohup, or in the background of a script, signals are ignored, and children inherit that; doorlight keeps to it.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(number, before)
     assert process.stdout is not None
     assert any("if not:" in line for line in process.stdout)
     process.send_signal(number)
