@@ -418,6 +418,10 @@ def read(path: Path) -> Reading:
     """
     try:
         found = _snapshot(path)
+        if not found:
+            # In the middle of a log's first rotation, for a moment, there is no file of any name that was listed.
+            time.sleep(0.1)
+            found = _snapshot(path)
     except OSError as error:
         raise _reading_error(path, error) from error
     if not found:
