@@ -15,8 +15,8 @@ of the clip (the runtimes' arithmetic differs in the last bits).
 
 Not part of scripts/test: it needs root, a network the first time, 2 GB of disk, for arm64
     apt install mmdebstrap arch-test qemu-user-static
-and time: on two idle cores some half an hour the first time, most of it the ARM system's installation, and some
-ten minutes from then on. Nothing outside DIR is changed, except that qemu is registered as the way to run ARM programs.
+and time: on two idle cores some seven minutes the first time, and some
+five from then on. Nothing outside DIR is changed, except that qemu is registered as the way to run ARM programs.
 
   --cache DIR   where systems and wheels are kept for the next time (default: ~/.cache/doorlight)
 HELP
