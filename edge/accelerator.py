@@ -39,6 +39,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import manifest as manifests
+from . import ourselves
 from .config import AcceleratorMode
 from .errors import DoorlightError, ModelError, Unavailable
 from .interpreter import EDGETPU_LIBRARY, EDGETPU_RUNTIMES, Network, Raw, edgetpu_interpreter
@@ -139,16 +140,14 @@ class _Child:
         try:
             os.ftruncate(memory, max(size, 1))
             self._views = _views(mmap.mmap(memory, max(size, 1)), of, names)
-            # -P and PYTHONPATH: this very Doorlight, not whatever lies in the working directory.
-            path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
             arguments = (str(of.folder.absolute()), runtime, str(theirs.fileno()), str(memory), *names)
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "edge.accelerator", *arguments],
+                ourselves.command("edge.accelerator", *arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 pass_fds=(theirs.fileno(), memory),
-                env=os.environ | {"PYTHONPATH": path},
+                env=ourselves.environment(),
             )
         except OSError as error:
             ours.close()

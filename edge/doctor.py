@@ -17,10 +17,9 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import IO, NamedTuple
 
-from . import checks
+from . import checks, ourselves
 from .checks import Finding, Verdict
 from .errors import DoorlightError
 from .machine import REPAIR, Machine
@@ -76,23 +75,13 @@ def examine(machine: Machine, begin: Callable[[str], None] = lambda name: None) 
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, open(os.memfd_create("words"), "w+b") as words:
             with theirs:
-                # This very Doorlight, not whatever lies in the working directory.
-                path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
                 process = subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-P",
-                        "-m",
-                        "edge.doctor",
-                        str(theirs.fileno()),
-                        json.dumps(asdict(machine)),
-                        *waiting,
-                    ],
+                    ourselves.command("edge.doctor", str(theirs.fileno()), json.dumps(asdict(machine)), *waiting),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=words,
                     pass_fds=(theirs.fileno(),),
-                    env=os.environ | {"PYTHONPATH": path},
+                    env=ourselves.environment(),
                 )
             try:
                 while waiting:
