@@ -19,6 +19,7 @@ from .notify import Notifier
 from .perception import Perception, log_odds
 from .policy import State, Verdict, step
 from .records import Event, Face, Frame, Signal, Track
+from .stages import UNTIMED, Stage
 from .tracker import Tracker
 
 
@@ -49,8 +50,11 @@ class Loop:
 
     def step(self, frame: Frame) -> Decision:
         """Decide about one frame; frames come in the order of their times."""
+        lap = self._perception.stages.lap
         found = self._perception.find(frame)
+        lap("decode")
         owners = self._tracker.update(found, frame.t, frame.picture.shape[0])
+        lap("track")
         known = {track.person: track for track in self._tracker.tracks}
         faces: dict[int, Face] = {}
         for detection, person in zip(found, owners, strict=True):
@@ -61,7 +65,10 @@ class Loop:
             if face.expression is not None and self._perception.expression is not None:
                 heat = self._perception.expression.agitation(face.expression, self._config.expression.agitated)
                 self._tracker.saw_expression(person, heat, frame.t)
-        return self._decide(frame.t, faces, None)
+            lap("evidence")
+        decision = self._decide(frame.t, faces, None)
+        lap("decide")
+        return decision
 
     def blind(self, t: float, reason: str) -> Decision:
         """Decide without a picture: the camera is gone."""
@@ -92,7 +99,9 @@ class Loop:
         )
 
 
-def play(loop: Loop, source: Source) -> Iterator[tuple[Frame | None, Decision]]:
+def play(
+    loop: Loop, source: Source, lap: Callable[[Stage], None] = UNTIMED.lap
+) -> Iterator[tuple[Frame | None, Decision]]:
     """Decide frame by frame until a file ends; a live source never does.
 
     While a live camera is lost, yields (None, decision) about as often as it times out, and tells of camera_lost and
@@ -114,6 +123,7 @@ def play(loop: Loop, source: Source) -> Iterator[tuple[Frame | None, Decision]]:
         if frame is None:
             return
         t = frame.t
+        lap("capture")
         decision = loop.step(frame)
         if lost:
             decision.events.insert(0, Event("camera_back", t, {"source": source.name}))
@@ -175,10 +185,13 @@ def run(
         # nothing: the CPU serves until the Edge TPU is ready.
         accelerator.settle()
     try:
-        for frame, decision in play(Loop(config, perception), source):
+        lap = perception.stages.lap
+        for frame, decision in play(Loop(config, perception), source, lap):
             lights.show(decision.signal)
+            lap("lights")
             for event in decision.events:
                 record(event)
+            lap("log")
             last_t = decision.t
             if accelerator is not None:
                 for kind, data in accelerator.news():

@@ -15,6 +15,7 @@ from .errors import ModelError
 from .interpreter import Model
 from .manifest import Manifest
 from .records import Box, Detection, Face, Frame
+from .stages import UNTIMED, Stages
 
 Picture = npt.NDArray[np.uint8]
 
@@ -48,8 +49,16 @@ class FaceDetector:
     `overlap` is the IoU beyond which two boxes are one face; a `threshold` of 0 takes the manifest's.
     """
 
-    def __init__(self, model: Model, threshold: float = 0.0, overlap: float = 0.45, most: int = 10) -> None:
+    def __init__(
+        self,
+        model: Model,
+        threshold: float = 0.0,
+        overlap: float = 0.45,
+        most: int = 10,
+        stages: Stages = UNTIMED,
+    ) -> None:
         self.model = model
+        self._stages = stages
         self.threshold = threshold or model.row.threshold
         self._overlap, self._most = overlap, most
         _, self._height, self._width, _ = model.row.input.shape
@@ -65,7 +74,9 @@ class FaceDetector:
     def detect(self, picture: Picture, threshold: float | None = None) -> list[Detection]:
         """Faces in `picture`, (H, W, 3) uint8 RGB of any size, best first; boxes in its pixels."""
         pixels, fit = images.letterbox(picture, self._width, self._height, self._canvas)
+        self._stages.lap("resize")
         self.model.invoke(pixels)
+        self._stages.lap("detect")
         raw = self.model.raw("scores")[:, 0]
         least = (self.threshold if threshold is None else threshold) / self._scores.scale + self._scores.zero_point
         # Most cells hold no face: only those that do are dequantised and decoded.
@@ -88,8 +99,9 @@ class FaceDetector:
 class MaskClassifier:
     """How likely a face wears a mask over mouth and nose."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, stages: Stages = UNTIMED) -> None:
         self.model = model
+        self._stages = stages
         self.threshold = model.row.threshold
         self._size = model.row.input.shape[1]
         _needs_labels(model)
@@ -103,7 +115,10 @@ class MaskClassifier:
 
     def probability_of_crop(self, crop: Picture) -> float:
         """The same for a picture that is nothing but a face, of any size."""
-        self.model.invoke(images.resize(crop, self._size, self._size))
+        pixels = images.resize(crop, self._size, self._size)
+        self._stages.lap("crop")
+        self.model.invoke(pixels)
+        self._stages.lap("mask")
         p = float(self.model.real("probabilities")[self._mask])
         return _sigmoid(self.model.row.slope * log_odds(p) + self.model.row.offset)
 
@@ -111,8 +126,9 @@ class MaskClassifier:
 class ExpressionClassifier:
     """What an unmasked face looks like: probabilities over `labels`."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, stages: Stages = UNTIMED) -> None:
         self.model = model
+        self._stages = stages
         _needs_labels(model)
         self.labels = model.row.labels
         self._size = model.row.input.shape[1]
@@ -123,7 +139,10 @@ class ExpressionClassifier:
 
     def probabilities_of_crop(self, crop: Picture) -> tuple[float, ...]:
         """The same for a picture that is nothing but a face, of any size."""
-        self.model.invoke(images.grey(images.resize(crop, self._size, self._size)))
+        pixels = images.grey(images.resize(crop, self._size, self._size))
+        self._stages.lap("crop")
+        self.model.invoke(pixels)
+        self._stages.lap("expression")
         p = np.maximum(self.model.real("probabilities"), 1 / 512)
         p = p**self.model.row.slope
         return tuple(float(v) for v in p / p.sum())
@@ -141,7 +160,8 @@ def models(config: Config) -> tuple[str, ...]:
 class Perception:
     """The three stages, loaded and ready. Without expression in the settings, that model is never opened.
 
-    With an `accelerator` the models run there while it serves, and here, on the CPU, otherwise.
+    With an `accelerator` the models run there while it serves, and here, on the CPU, otherwise. `stages` is told where the
+    time goes, here and in whatever works with this perception.
     """
 
     def __init__(
@@ -150,21 +170,24 @@ class Perception:
         manifest: Manifest,
         runtime: str | None = None,
         accelerator: Accelerator | None = None,
+        stages: Stages = UNTIMED,
     ) -> None:
         def load(name: str) -> Model:
             return Model(manifest, name, config.models.threads, runtime, accelerator)
 
         self.accelerator = accelerator
+        self.stages = stages
         self.detector = FaceDetector(
             load("face_detector"),
             config.detector.threshold,
             config.detector.overlap,
             config.detector.most_faces,
+            stages,
         )
-        self.mask = MaskClassifier(load("mask_classifier"))
+        self.mask = MaskClassifier(load("mask_classifier"), stages)
         self.expression: ExpressionClassifier | None = None
         if config.expression.enabled:
-            self.expression = ExpressionClassifier(load("expression_classifier"))
+            self.expression = ExpressionClassifier(load("expression_classifier"), stages)
         self.runtime = self.mask.model.runtime
 
     @property

@@ -15,7 +15,7 @@ PACKAGE = Path(edge.__file__).parent
 
 #: Lowest layer first. A module imports from lower rows only: never sideways, never up.
 LAYERS = (
-    ("__init__", "errors", "records", "clock", "holders", "ourselves"),
+    ("__init__", "errors", "records", "clock", "holders", "ourselves", "stages"),
     ("config", "manifest", "images", "boxes", "health", "gpio"),
     ("tracker", "policy", "device"),  # made of the settings, boxes and pictures of the row below them
     ("picamera",),
