@@ -35,7 +35,11 @@ def main() -> int:
     parser.add_argument("--sources", help="train on these only, separated by commas (default: all)")
     parser.add_argument("--without", help="leave these sources out, separated by commas")
     parser.add_argument("--pretrained", type=Path, help="ImageNet MobileNetV2 .tflite to start from (detector, mask)")
-    parser.add_argument("--weights", type=Path, help="best.pt of an earlier run to start from instead")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        help="start from an earlier network instead: best.pt of a run, or an exported model, models_tflite/NAME.tflite",
+    )
     parser.add_argument("--out", type=Path, help="checkpoints and curves (default: runs/MODEL)")
     parser.add_argument("--steps", type=int, help="default: by model")
     parser.add_argument("--batch", type=int, help="default: by model")

@@ -17,6 +17,7 @@ import pytest
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default")]
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+SHIPPED = SCRIPTS.parent / "models_tflite"
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
@@ -132,6 +133,111 @@ def test_a_killed_run_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
     steps = [json.loads(line)["step"] for line in history.read_text().splitlines()]
     assert steps == sorted(steps), "a resumed run must not begin again"
     assert steps[len(before)] > 5
+
+
+@pytest.mark.parametrize("name", ["face_detector", "mask_classifier", "expression_classifier"])
+def test_an_exported_model_becomes_the_network_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only its shape: the same answers, with batch norms that have statistics to train with."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import torch
+
+    from doorlab import nets
+    from edge import manifest
+    from edge.interpreter import Model
+
+    model = Model(manifest.load(SHIPPED), name)
+    _, h, w, c = model.row.input.shape
+    rng = np.random.default_rng(3)
+    coarse = [rng.integers(0, 256, (4, 5, c), np.uint8) for _ in range(16)]
+    pictures = [cv2.resize(p, (w, h), interpolation=cv2.INTER_CUBIC).reshape(h, w, c) for p in coarse]
+    x = nets.normalise(nets.stack(pictures))
+    net = {
+        "face_detector": nets.FaceDetector,
+        "mask_classifier": nets.MaskClassifier,
+        "expression_classifier": nets.ExpressionClassifier,
+    }[name]()
+    nets.restore(net, SHIPPED / model.row.file, x)
+    if isinstance(net, nets.ExpressionClassifier):
+        net = net.folded(0.25)
+    with torch.no_grad():
+        out = net.eval()(x)
+    if name == "face_detector":
+        ours, key = out[1].sigmoid(), "scores"
+    else:
+        ours, key = out.softmax(1), "probabilities"
+    theirs = []
+    for picture in pictures:
+        model.invoke(picture)
+        theirs.append(model.real(key))
+    # Rounding to 8 bits moves an answer by a few hundredths, another order of layers by halves.
+    difference = np.abs(ours.numpy().reshape(16, -1) - np.stack(theirs).reshape(16, -1))
+    assert np.quantile(difference, 0.99) < 0.1
+    assert difference.mean() < 0.02
+    spread = [m.running_var for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert all((v != 1).all() for v in spread), "calibrated, not left as they come"
+
+
+@pytest.mark.parametrize("model", ["mask", "expression"])
+def test_training_goes_on_from_an_exported_model(model: str, data: Path, tmp_path: Path) -> None:
+    """Judged before the first step, so that what comes out is never worse than what went in."""
+    plan = ("--data", data, "--out", tmp_path, "--steps", 3, "--batch", 4, "--validate-every", 3, "--quiet")
+    command = ("train.py", model, *plan, "--weights", SHIPPED / f"{model}_classifier.tflite")
+    _script(*command)
+    history = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in history] == [0, 3]
+    assert history[0]["loss"] is None
+    assert history[1]["loss"] > 0
+    assert (tmp_path / "best.pt").is_file()
+    _script(*command)
+    again = (tmp_path / "history.jsonl").read_text().splitlines()
+    assert len(again) == 2, "a finished run is not started again from what it started from"
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [("mask_classifier.tflite", "layers with weights instead of 9"), ("manifest.toml", "not the weights")],
+)
+def test_weights_of_something_else_are_named(given: str, why: str, data: Path, tmp_path: Path) -> None:
+    plan = ("--data", data, "--out", tmp_path, "--steps", 3, "--batch", 4, "--quiet")
+    done = _script("train.py", "expression", *plan, "--weights", SHIPPED / given, check=False)
+    assert done.returncode == 65
+    assert given in done.stderr
+    assert why in done.stderr
+
+
+def test_a_file_that_only_bears_the_name_of_a_model_is_named(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.tflite").write_bytes(b"TFL3" * 99)
+    plan = ("--data", data, "--out", tmp_path / "run", "--steps", 3, "--batch", 4, "--quiet")
+    done = _script("train.py", "expression", *plan, "--weights", tmp_path / "broken.tflite", check=False)
+    assert done.returncode == 65
+    assert "broken.tflite: not a model of such a network" in done.stderr
+
+
+def test_leaving_one_source_out(data: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (data / "index.jsonl").read_text().splitlines()]
+    for row in rows[:30]:
+        row["source"] = "street"
+    (tmp_path / "index.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    for folder in ("scenes", "fer"):
+        os.symlink(data / folder, tmp_path / folder)
+    plan = ("--data", tmp_path, "--out", tmp_path / "runs", "--steps", 2, "--batch", 4, "--quiet")
+    done = _script("leave_one_out.py", *plan, "--sources", "street")
+    figures = json.loads(done.stdout.splitlines()[-1])["street"]
+    assert figures["n"] > 0
+    assert figures["cost"] == pytest.approx(figures["with"] - figures["without"], abs=2e-4)
+    chosen_by = [json.loads((tmp_path / "runs" / run / "history.jsonl").read_text()) for run in ("all", "street")]
+    assert "val street" in chosen_by[0]
+    assert "val street" not in chosen_by[1], "what is left out must not choose the checkpoint either"
+
+
+def test_a_source_that_cannot_be_left_out_is_named(data: Path, tmp_path: Path) -> None:
+    plan = ("--data", data, "--out", tmp_path, "--steps", 2, "--batch", 4, "--quiet")
+    done = _script("leave_one_out.py", *plan, "--sources", "scenes", check=False)
+    assert done.returncode == 65
+    assert "holds no face with masked=True" in done.stderr
+    done = _script("leave_one_out.py", *plan, "--sources", "fer", check=False)
+    assert done.returncode == 65
+    assert "--sources: no faces both to train on and to judge by in fer" in done.stderr
 
 
 def test_a_loss_that_is_no_number_names_the_checkpoint(data: Path, tmp_path: Path) -> None:

@@ -339,12 +339,12 @@ class DetectorTask:
     def build(self) -> FaceDetector:
         return FaceDetector()
 
-    def mine(self, net: torch.nn.Module) -> None:
+    def learn_from(self, earlier: torch.nn.Module) -> None:
         """Look for what fools an earlier detector (hard negatives, Felzenszwalb et al. 2010)."""
 
         @torch.no_grad()
         def score(picture: Picture) -> float:
-            _, scores = net(normalise(stack([picture])))
+            _, scores = earlier(normalise(stack([picture])))
             return float(scores.max().sigmoid())
 
         self.scenes.mine(score)

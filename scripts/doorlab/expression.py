@@ -133,7 +133,7 @@ class ExpressionTask:
     def build(self) -> ExpressionClassifier:
         return ExpressionClassifier()
 
-    def mine(self, net: torch.nn.Module) -> None:
+    def learn_from(self, earlier: torch.nn.Module) -> None:
         """Learn from an earlier network's answers, too: they know which labels nobody would have guessed from the picture
         (born-again networks, Furlanello et al. 2018).
         """
@@ -141,7 +141,7 @@ class ExpressionTask:
         for start in range(0, len(faces), 512):
             x = normalise(torch.from_numpy(faces[start : start + 512])[:, None])
             with torch.no_grad():
-                heads = [net(v).unflatten(1, (2, 7)).softmax(2) for v in (x, x.flip(3))]
+                heads = [earlier(v).unflatten(1, (2, 7)).softmax(2) for v in (x, x.flip(3))]
             own = self.faces.targets[start : start + 512]
             own[:] = (1 - TAUGHT) * own + TAUGHT * ((heads[0] + heads[1]) / 2).numpy()
 

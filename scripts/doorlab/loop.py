@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .nets import normalise, transplant
+from .nets import normalise, restore, transplant
 
 
 class TrainingError(Exception):
@@ -55,7 +55,7 @@ class Task(Protocol):
     def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]: ...
     def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor: ...
     def validate(self, net: torch.nn.Module) -> dict[str, float]: ...
-    def mine(self, net: torch.nn.Module) -> None: ...
+    def learn_from(self, earlier: torch.nn.Module) -> None: ...
 
 
 def device() -> torch.device:
@@ -148,9 +148,15 @@ def train(
     taken, step, best, stale = 0, 0, -math.inf, 0
     average = copy.deepcopy(net)
     if weights is not None:
-        # Before anything is resumed: what the earlier network gets wrong must be found the same way each time.
-        load_best(net, weights)
-        task.mine(net.eval())
+        # Before anything is resumed: what is learnt from the earlier network must be the same each time.
+        if weights.suffix == ".tflite":
+            try:
+                restore(net, weights, normalise(task.calibration(160, plan.seed)))
+            except ValueError as error:
+                raise TrainingError(f"{weights}: not a model of such a network: {error}") from None
+        else:
+            load_best(net, weights)
+        task.learn_from(net.eval())
     resumed: dict[str, Any] | None = None
     if last.is_file():
         resumed = torch.load(last, map_location="cpu", weights_only=False)
@@ -192,6 +198,24 @@ def train(
             },
         )
 
+    def judge(loss: float | None, rate: float) -> None:
+        """Validate, and keep what is better than anything before."""
+        nonlocal best, stale
+        figures = task.validate(average)
+        row = {"step": step, "loss": loss, "rate": rate, **figures}
+        with (out / "history.jsonl").open("a") as history:
+            history.write(json.dumps(row) + "\n")
+        tqdm.write(" ".join(f"{k}={v:.4g}" for k, v in row.items() if v is not None))
+        if figures[task.metric] > best:
+            best, stale = figures[task.metric], 0
+            _save(best_path, {"net": average.state_dict(), "figures": figures, "step": step})
+        else:
+            stale += 1
+        checkpoint()
+        curves(out)
+
+    if weights is not None and resumed is None:
+        judge(None, 0.0)  # what training must beat; if it does not, the earlier weights stay the best
     saved_at = time.monotonic()
     losses: list[float] = []
     bar = tqdm(total=plan.steps, initial=step, desc=task.name, unit="step", disable=quiet, mininterval=5.0)
@@ -224,20 +248,9 @@ def train(
         bar.update()
         bar.set_postfix(loss=f"{sum(losses[-100:]) / len(losses[-100:]):.4f}", refresh=False)
         if step % plan.validate_every == 0 or step == plan.steps:
-            figures = task.validate(average)
-            row = {"step": step, "loss": sum(losses) / len(losses), "rate": rate, **figures}
+            judge(sum(losses) / len(losses), rate)
             losses = losses[-1:]
-            with (out / "history.jsonl").open("a") as history:
-                history.write(json.dumps(row) + "\n")
-            tqdm.write(" ".join(f"{k}={v:.4g}" for k, v in row.items()))
-            if figures[task.metric] > best:
-                best, stale = figures[task.metric], 0
-                _save(best_path, {"net": average.state_dict(), "figures": figures, "step": step})
-            else:
-                stale += 1
-            checkpoint()
             saved_at = time.monotonic()
-            curves(out)
             if stale >= plan.patience:
                 tqdm.write(f"{task.name}: no better {task.metric} for {stale} validations, stopping early")
                 break
@@ -275,7 +288,7 @@ def curves(out: Path) -> None:
     names = [k for k in rows[-1] if k not in ("step", "rate")]
     figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 3), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
-        axis.plot([r["step"] for r in rows], [r[name] for r in rows], marker=".")
+        axis.plot([r["step"] for r in rows], [math.nan if r[name] is None else r[name] for r in rows], marker=".")
         axis.set_title(name)
         axis.set_xlabel("step")
         axis.grid(alpha=0.3)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -146,15 +147,16 @@ class FaceDetector(nn.Module):
         x8 = self.to8(self.frozen(x))
         x16 = self.to16(x8)
         x32 = self.to32(x16)
-        p32 = self.smooth[2](self.lateral[2](x32))
-        p16 = self.smooth[1](self.lateral[1](x16) + F.interpolate(p32, scale_factor=2.0, mode="nearest"))
-        p8 = self.smooth[0](self.lateral[0](x8) + F.interpolate(p16, scale_factor=2.0, mode="nearest"))
+        p: Tensor | None = None
         distances, scores = [], []
-        for k, p in enumerate((p8, p16, p32)):
+        # Level by level from the coarsest: the order in which the exported graph holds the layers, see `restore`.
+        for k, x in ((2, x32), (1, x16), (0, x8)):
+            x = self.lateral[k](x)
+            p = self.smooth[k](x if p is None else x + F.interpolate(p, scale_factor=2.0, mode="nearest"))
             h = self.head[k](p)
-            distances.append(self.distance[k](h).permute(0, 2, 3, 1).reshape(-1, p.shape[2] * p.shape[3], 4))
-            scores.append(self.score[k](h).permute(0, 2, 3, 1).reshape(-1, p.shape[2] * p.shape[3], 1))
-        return torch.cat(distances, 1), torch.cat(scores, 1)
+            distances.append(self.distance[k](h).permute(0, 2, 3, 1).reshape(-1, h.shape[2] * h.shape[3], 4))
+            scores.append(self.score[k](h).permute(0, 2, 3, 1).reshape(-1, h.shape[2] * h.shape[3], 1))
+        return torch.cat(distances[::-1], 1), torch.cat(scores[::-1], 1)
 
 
 class MaskClassifier(nn.Module):
@@ -205,12 +207,16 @@ class ExpressionClassifier(nn.Module):
         return net
 
 
-def imagenet_convolutions(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Weights (OIHW; depthwise C1HW) and biases, float32, of a quantised MobileNetV2 `.tflite`, in graph order."""
+def tflite_layers(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Weights (convolutions OIHW, depthwise ones C1HW, dense layers OI) and biases, float32, of a quantised `.tflite`, in
+    graph order. Raises ValueError where the runtime takes the file for no such model.
+    """
     from edge.interpreter import runtime
 
-    # Without this the interpreter reuses the memory that the constants were unpacked to.
-    interpreter = runtime()[1].Interpreter(model_path=str(path), experimental_preserve_all_tensors=True)
+    with warnings.catch_warnings():
+        # Without this the interpreter reuses the memory that the constants were unpacked to; it warns of the memory.
+        warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")
+        interpreter = runtime()[1].Interpreter(model_path=str(path), experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()
     by_index = {t["index"]: t for t in interpreter.get_tensor_details()}
 
@@ -219,61 +225,105 @@ def imagenet_convolutions(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
         quant = detail["quantization_parameters"]
         scales, zeros = quant["scales"], quant["zero_points"]
         shape = [1] * raw.ndim
-        shape[quant["quantized_dimension"]] = len(scales)
+        shape[quant["quantized_dimension"]] = -1
         value: np.ndarray = (raw.astype(np.float32) - zeros.reshape(shape)) * scales.reshape(shape)
         return value
 
+    orders = {"CONV_2D": (0, 3, 1, 2), "DEPTHWISE_CONV_2D": (3, 0, 1, 2), "FULLY_CONNECTED": (0, 1)}
     found = []
     for op in interpreter._get_ops_details():
-        if op["op_name"] == "CONV_2D":
-            order = (0, 3, 1, 2)
-        elif op["op_name"] == "DEPTHWISE_CONV_2D":
-            order = (3, 0, 1, 2)
-        else:
-            continue
-        weight, bias = dequantised(op["inputs"][1]), dequantised(op["inputs"][2])
-        found.append((weight.transpose(order).copy(), bias))
+        if op["op_name"] in orders:
+            weight, bias = dequantised(op["inputs"][1]), dequantised(op["inputs"][2])
+            found.append((weight.transpose(orders[op["op_name"]]).copy(), bias))
     return found
 
 
-def transplant(net: nn.Module, weights: Path, pictures: Tensor) -> int:
-    """Start the MobileNetV2 part of `net` from ImageNet; returns how many convolutions were taken over.
+def _normed(net: nn.Module) -> list[tuple[Any, Any]]:
+    """The convolutions that a batch norm follows, each with its norm."""
+    return [
+        (a, b)
+        for a, b in itertools.pairwise(net.modules())
+        if isinstance(a, SameConv2d) and isinstance(b, nn.BatchNorm2d)
+    ]
 
-    The published weights have batch norm folded in. Fresh batch-norm layers are *calibrated*: mean and variance are
-    those of the convolution's own output over `pictures` (B, 3, H, W, normalised), gamma and beta undo them, so that
-    the function stays what it was while training starts from healthy statistics.
+
+def _unfold(net: nn.Module, folded: Sequence[tuple[Any, Any, np.ndarray, np.ndarray]], pictures: Tensor) -> None:
+    """Give convolutions and the batch norms behind them weights that have the norm folded in.
+
+    Fresh batch-norm layers are *calibrated*: mean and variance are those of the convolution's own output over `pictures`
+    (B, C, H, W, normalised), gamma and beta undo them, so that the function stays what it was while training starts from
+    healthy statistics.
     """
-    source = imagenet_convolutions(weights)
-    pairs: list[tuple[Any, Any]] = []
-    modules = list(net.modules())
-    for a, b in itertools.pairwise(modules):
-        if isinstance(a, SameConv2d) and isinstance(b, nn.BatchNorm2d):
-            pairs.append((a, b))
-    taken = 0
-    for (layer, norm), (weight, bias) in zip(pairs, source, strict=False):
-        if tuple(layer.weight.shape) != weight.shape:
-            break
+    for layer, norm, weight, bias in folded:
         layer.weight.data.copy_(torch.from_numpy(weight))
         norm.reset_running_stats()
         norm.weight.data.fill_(float(np.sqrt(1 + norm.eps)))
         norm.bias.data.copy_(torch.from_numpy(bias))
-        taken += 1
     stats: dict[int, tuple[Tensor, Tensor]] = {}
 
     def remember(layer: nn.Module, _: Any, output: Tensor) -> None:
         stats[id(layer)] = (output.mean((0, 2, 3)), output.var((0, 2, 3)))
 
-    hooks = [layer.register_forward_hook(remember) for layer, _ in pairs[:taken]]
+    hooks = [layer.register_forward_hook(remember) for layer, *_ in folded]
     net.eval()
     with torch.no_grad():
         net(pictures)
     for hook in hooks:
         hook.remove()
-    for layer, norm in pairs[:taken]:
+    for layer, norm, *_ in folded:
         mean, var = stats[id(layer)]
         bias = norm.bias.data.clone()
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(var)
         norm.weight.data.copy_(torch.sqrt(var + norm.eps))
         norm.bias.data.copy_(bias + mean)
-    return taken
+
+
+def transplant(net: nn.Module, weights: Path, pictures: Tensor) -> int:
+    """Start the MobileNetV2 part of `net` from ImageNet; returns how many convolutions were taken over.
+
+    `weights` is a quantised MobileNetV2 `.tflite`, `pictures` (B, 3, H, W), normalised, calibrate the batch norms.
+    """
+    folded = []
+    for (layer, norm), (weight, bias) in zip(_normed(net), tflite_layers(weights), strict=False):
+        if tuple(layer.weight.shape) != weight.shape:
+            break
+        folded.append((layer, norm, weight, bias))
+    _unfold(net, folded, pictures)
+    return len(folded)
+
+
+def restore(net: nn.Module, model: Path, pictures: Tensor) -> None:
+    """Make `net` the network that `model`, a `.tflite` exported from one like it, was: for going on without checkpoints.
+
+    Each weight is off by what rounding to 8 bits cost. An expression classifier's two heads both become the shipped mix
+    of them. `pictures` (B, C, H, W), normalised, calibrate the batch norms. Raises ValueError where `model` is of
+    another kind or no quantised model at all.
+    """
+    norms = {id(layer): norm for layer, norm in _normed(net)}
+    layers: list[Any] = []
+    hooks = [
+        m.register_forward_hook(lambda layer, *_: layers.append(layer))
+        for m in net.modules()
+        if isinstance(m, nn.Conv2d | nn.Linear)
+    ]
+    net.eval()
+    with torch.no_grad():
+        net(pictures[:1])
+    for hook in hooks:
+        hook.remove()
+    source = tflite_layers(model)
+    if len(source) != len(layers):
+        raise ValueError(f"{len(source)} layers with weights instead of {len(layers)}")
+    folded = []
+    for k, (layer, (weight, bias)) in enumerate(zip(layers, source, strict=True)):
+        if isinstance(layer, nn.Linear) and layer.out_features == 2 * len(weight):
+            weight, bias = np.tile(weight, (2, 1)), np.tile(bias, 2)
+        if tuple(layer.weight.shape) != weight.shape:
+            raise ValueError(f"layer {k} is {weight.shape} instead of {tuple(layer.weight.shape)}")
+        if id(layer) in norms:
+            folded.append((layer, norms[id(layer)], weight, bias))
+        else:
+            layer.weight.data.copy_(torch.from_numpy(weight))
+            layer.bias.data.copy_(torch.from_numpy(bias))
+    _unfold(net, folded, pictures)
