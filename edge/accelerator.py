@@ -354,7 +354,7 @@ class Accelerator:
                 if stuck := [each for each in stuck if not each.close()]:
                     raise EdgeTpuError("a process that hangs in its driver cannot be ended; unplug the Coral")
                 child = _start(self._manifest, self._names, stuck, runtime)
-            except (EdgeTpuError, OSError) as error:
+            except (EdgeTpuError, ModelError, OSError) as error:
                 if found or self._served or self._mode == "edgetpu":
                     self._lost(str(error))
                 else:

@@ -17,9 +17,11 @@ from .camera import PICTURES, PictureFiles, VideoFile
 from .config import Config
 from .door import Decision, Loop, still
 from .errors import InputMissing, OutputError, UsageError
+from .native import messages
 from .perception import Perception
 from .policy import Verdict
 from .records import Face, Signal
+from .terminal import is_utf8, printable
 
 Picture = npt.NDArray[np.uint8]
 
@@ -71,7 +73,7 @@ def annotate(config: Config, perception: Perception, src: str, out: Path) -> Non
     if len(unread) == len(names):
         raise InputMissing(f"{source}: none of its {len(names)} files can be read ({unread[0]})")
     for problem in unread:
-        print(f"left out: {problem}")
+        print(f"left out: {printable(problem)}")
 
 
 def _one(config: Config, perception: Perception, source: Path, out: Path, quiet: bool = False) -> None:
@@ -87,9 +89,9 @@ def _one(config: Config, perception: Perception, source: Path, out: Path, quiet:
         raise OutputError(f"{out}: its folder is not there or not writable", "choose a folder that you may write to")
     try:
         if picture:
-            _still(config, perception, source, temporary)
+            _still(config, perception, source, out, temporary)
         else:
-            _video(config, perception, source, temporary, quiet)
+            _video(config, perception, source, out, temporary, quiet)
         os.replace(temporary, out)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written: {error.strerror}", "is the disk full?") from None
@@ -97,16 +99,29 @@ def _one(config: Config, perception: Perception, source: Path, out: Path, quiet:
         temporary.unlink(missing_ok=True)
 
 
-def _still(config: Config, perception: Perception, source: Path, out: Path) -> None:
+def _still(config: Config, perception: Perception, source: Path, out: Path, temporary: Path) -> None:
     with PictureFiles(source, config.camera) as file:
         frame = file.read()
     assert frame is not None
     drawn = draw(frame.picture, still(config, perception, frame.picture), perception)
-    if not cv2.imwrite(str(out), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)):
-        raise OSError(errno.EIO, "OpenCV cannot write it")
+    with messages():
+        try:
+            # Not imwrite: it cannot take names that are not UTF-8, nor say that the disk is full.
+            done, data = cv2.imencode(out.suffix.lower(), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+        except cv2.error:
+            done = False
+    if not done:
+        height, width = drawn.shape[:2]
+        raise OutputError(
+            f"{out}: {width} x {height} pixels are too much for this kind of picture", "try a name ending in .png"
+        )
+    temporary.write_bytes(data.tobytes())
 
 
-def _video(config: Config, perception: Perception, source: Path, out: Path, quiet: bool) -> None:
+def _video(config: Config, perception: Perception, source: Path, out: Path, temporary: Path, quiet: bool) -> None:
+    if not is_utf8(str(out)):
+        raise OutputError(f"{out}: its name is not UTF-8", "choose another name to write to")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; read when FFmpeg is first used
     loop = Loop(config, perception)
     looks: dict[int, Face] = {}
     writer: cv2.VideoWriter | None = None
@@ -123,9 +138,10 @@ def _video(config: Config, perception: Perception, source: Path, out: Path, quie
                     codec = (
                         "MJPG" if out.suffix.lower() == ".avi" else "VP80" if out.suffix.lower() == ".webm" else "mp4v"
                     )
-                    writer = cv2.VideoWriter(
-                        str(out), cv2.VideoWriter.fourcc(*codec), file.fps or config.camera.fps, size
-                    )
+                    with messages():
+                        writer = cv2.VideoWriter(
+                            str(temporary), cv2.VideoWriter.fourcc(*codec), file.fps or config.camera.fps, size
+                        )
                     if not writer.isOpened():
                         raise OutputError(
                             f"{out}: this kind of video cannot be written here", "try a name ending in .mp4 or .avi"
@@ -136,10 +152,10 @@ def _video(config: Config, perception: Perception, source: Path, out: Path, quie
         finally:
             if writer is not None:
                 writer.release()
-    if _frames(out) < written:
+    if _frames(temporary) < written:
         raise OSError(errno.EIO, "not every frame arrived")
     if file.truncated:
-        print(f"note: {file.truncated}")
+        print(f"note: {printable(file.truncated)}")
 
 
 def _frames(video: Path) -> int:

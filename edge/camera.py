@@ -9,6 +9,10 @@ closed from elsewhere (releasing an OpenCV capture under a thread that reads it 
 news with a limit; a thread that is overdue is written off, left to close its own device should it ever wake, and the
 next connection gets a new thread with a new device. While the written-off one still holds the hardware, the new one
 finds it busy and tries again later; at most `MOST_STUCK` such threads are tolerated.
+
+A camera may also freeze: pictures come, but it is always the same one. A sensor has noise, so that no two of its
+pictures are alike, and one that equals the last to the last bit is not handed out as a new one: it shows nothing that
+the last did not, and must not be counted as another look at somebody. If nothing else comes, the source is lost.
 """
 
 from __future__ import annotations
@@ -31,13 +35,17 @@ from typing import Any, Self
 import cv2
 import numpy as np
 
+from . import glance, pictures
 from .config import CameraSettings
+from .decoder import Decoder
 from .device import Device, Shot, first_s
 from .errors import CameraError, InputMissing
+from .files import open_plain
 from .holders import holders
 from .images import Picture, turned
 from .picamera import PiCamera
 from .records import Frame
+from .terminal import is_utf8
 
 #: A device's own time limits come first; a call this much later counts as hung.
 GRACE_S = 1.0
@@ -45,12 +53,25 @@ GRACE_S = 1.0
 CLOSE_S = 2.0
 #: With so many threads hanging in a device, no further one is started until one of them wakes.
 MOST_STUCK = 3
+#: A still scene from a network camera may be one picture for as long as its compression sends nothing but "no change":
+#: until the next key frame, seconds to a minute later. Longer than this, it is frozen.
+STILL_STREAM_S = 120.0
 #: USB 2 carries about this much of raw pictures (two bytes a pixel) without trouble; beyond it ask for JPEG.
 RAW_BYTES_PER_S = 16e6
+
+#: How long FFmpeg may take to open a video file, and for one picture of it.
+FILE_S = 30.0
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 PICTURES_HINT = f"pictures are {', '.join(sorted(PICTURES))}"
 SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "udp"})
+#: How videos begin: MP4 and QuickTime; Matroska and WebM; AVI; MPEG streams, H.264 and H.265; Ogg; FLV; GIF; PNG and JPEG
+#: pictures in a row; Windows Media; Y4M; IVF; MPEG transport streams, plain and with time stamps.
+VIDEO_START = re.compile(
+    rb"....(ftyp|moov|mdat|free|skip|wide|pnot|styp|sidx|moof|uuid|udta)|\x1aE\xdf\xa3|RIFF....AVI |\0\0\1|\0\0\0\1|OggS\0"
+    rb"|FLV\1|GIF8[79]a|\x89PNG\r\n\x1a\n|\xff\xd8\xff|0&\xb2u\x8ef\xcf\x11|YUV4MPEG2 |DKIF\0\0|G.{187}G.{187}G|....G.{191}G.{191}G",
+    re.DOTALL,
+)
 KINDS = '"picamera", a device (/dev/video0), an address (rtsp://…), a video file, a picture or a folder of pictures'
 
 
@@ -114,9 +135,12 @@ def open_source(settings: CameraSettings, source: str | None = None) -> Source:
     source = source or settings.source
     if source == "picamera":
         return LiveSource(source, partial(PiCamera, settings), settings)
-    if re.match(r"/dev/(video\d+$|v4l/)", source):
-        return LiveSource(source, partial(V4l2, source, settings), settings)
+    device = re.match(r"/dev/(video\d+$|v4l/)", source)
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", source)
+    if (device or scheme) and not is_utf8(source):
+        raise InputMissing(f"{without_password(source)}: is not UTF-8", f"give {KINDS}")
+    if device:
+        return LiveSource(source, partial(V4l2, source, settings), settings)
     if scheme and scheme[1].lower() in SCHEMES:
         return LiveSource(without_password(source), partial(Stream, source, settings), settings)
     if scheme:
@@ -156,25 +180,32 @@ class VideoFile(Source):
         self._path = path
         self._usual_fps = settings.fps
         self._rate = settings.fps
-        self._capture: cv2.VideoCapture | None = None
+        self._decoder: Decoder | None = None
         self._first: Picture | None = None
         self._number = 0
 
     def open(self) -> None:
         self.close()
         self._check()
-        capture = _capture(os.path.abspath(self._path), cv2.CAP_FFMPEG)
-        self._first = _rgb(capture)
-        if self._first is None:
-            capture.release()
+        decoder = self._decoder = Decoder(os.path.abspath(self._path), FILE_S, FILE_S)
+        found = decoder.open()
+        if found is not None and found.width * found.height > pictures.MOST_PIXELS:
+            self.close()
             raise InputMissing(
-                f"{self._path}: is neither a video nor a picture that can be read",
+                f"{self._path}: has {found.width:.0f} x {found.height:.0f} pixels, "
+                f"more than the {pictures.MOST_PIXELS / 1e6:.0f} million there is room for",
+                "make it smaller: the door needs no more than 640 x 480",
+            )
+        self._first = decoder.read() if found is not None else None
+        if found is None or self._first is None:
+            self.close()
+            raise InputMissing(
+                f"{self._path}: {decoder.failure or 'is neither a video nor a picture that can be read'}",
                 "a recording that broke off before its index was written (common with .mp4) cannot be played",
             )
-        fps, frames = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self._rate = self.fps = fps if math.isfinite(fps) and 0 < fps <= 1000 else self._usual_fps
-        self.length = int(frames) if math.isfinite(frames) and frames > 0 else None
-        self._capture, self._number, self.truncated = capture, 0, None
+        self._rate = self.fps = sane_fps(found.fps, self._usual_fps)
+        self.length = int(found.frames) if math.isfinite(found.frames) and found.frames > 0 else None
+        self._number, self.truncated = 0, None
 
     @property
     def damage(self) -> str | None:
@@ -188,24 +219,29 @@ class VideoFile(Source):
             raise InputMissing(f"{path}: no such file or folder", hint)
         if not os.path.isfile(path):
             raise InputMissing(f"{path}: is neither a file nor a folder", f"give {KINDS}")
+        if not is_utf8(os.path.abspath(path)):
+            raise InputMissing(f"{path}: its name is not UTF-8", "rename it")
         try:
-            with path.open("rb") as file:
-                start = file.read(1024)
+            with open_plain(path) as file:
+                start = file.read(1024) or b""
         except OSError as error:
             raise InputMissing(f"{path}: cannot be read: {error.strerror}", "check its permissions") from None
-        # FFmpeg draws a text file as if it were a film, and follows a play list into the network. Y4M begins as text.
-        if not any(byte < 9 for byte in start) and not start.startswith(b"YUV4MPEG2 "):
-            what = "is text" if start else "is empty"
-            raise InputMissing(f"{path}: {what}, neither a video nor a picture", f"give {KINDS}")
+        # FFmpeg takes nearly anything for a film: it draws text, opens the files and addresses that a play list names,
+        # and listens on the ports of a session description.
+        if not VIDEO_START.match(start):
+            what = "is none of the kinds of video that are played" if start else "is empty"
+            raise InputMissing(f"{path}: {what}", f"give {KINDS}")
 
     def read(self) -> Frame | None:
-        if self._capture is None:
+        if self._decoder is None:
             return None
-        picture = _rgb(self._capture) if self._first is None else self._first
+        picture = self._decoder.read() if self._first is None else self._first
         self._first = None
         if picture is None:
-            # For some containers the length is only an estimate from the duration: two frames fewer mean nothing.
-            if self.length is not None and self._number < self.length - 2:
+            if self._decoder.failure:
+                self.truncated = f"{self.name}: {self._decoder.failure} after {self._number} frames"
+            elif self.length is not None and self._number < self.length - 2:
+                # For some containers the length is only an estimate from the duration: two frames fewer mean nothing.
                 self.truncated = f"{self.name}: {self._number} of {self.length} announced frames could be decoded"
             self.close()
             return None
@@ -214,16 +250,21 @@ class VideoFile(Source):
         return frame
 
     def close(self) -> None:
-        if self._capture is not None:
-            self._capture.release()
-        self._capture = self._first = None
+        if self._decoder is not None:
+            self._decoder.close()
+        self._decoder = self._first = None
+
+
+def sane_fps(announced: float, usual: float) -> float:
+    """The rate that a video announces; `usual` where that is absurd, as recorders and broken headers may have it."""
+    return announced if math.isfinite(announced) and 0 < announced <= 1000 else usual
 
 
 class PictureFiles(Source):
     """A picture, or the pictures of a folder in natural order (2.jpg before 10.jpg), played at settings.fps.
 
     `current` is the file of the frame last handed out. A picture of a folder that cannot be read is left out and noted
-    in `skipped` as (file name, why); frames are numbered without gaps.
+    in `skipped` as (file name, why), one that breaks off likewise in `flawed`; frames are numbered without gaps.
     """
 
     live = False
@@ -232,6 +273,7 @@ class PictureFiles(Source):
         self.name = str(path)
         self.fps: float = settings.fps
         self.skipped: list[tuple[str, str]] = []
+        self.flawed: list[tuple[str, str]] = []
         self.current: Path | None = None
         self._path = path
         self._pictures: Iterator[tuple[Path, Picture]] = iter(())
@@ -241,7 +283,7 @@ class PictureFiles(Source):
     def open(self) -> None:
         self.close()
         paths = self._list()
-        self.length, self._number, self.current, self.skipped = len(paths), 0, None, []
+        self.length, self._number, self.current, self.skipped, self.flawed = len(paths), 0, None, [], []
         self._pictures = self._decode(paths)
         # Decoded ahead, so that a folder without any picture that can be read is known now.
         self._first = next(self._pictures, None)
@@ -253,10 +295,12 @@ class PictureFiles(Source):
 
     @property
     def damage(self) -> str | None:
-        if not self.skipped:
-            return None
-        name, why = self.skipped[0]
-        return f"{self.name}: {len(self.skipped)} of {self.length} pictures left out ({name}: {why})"
+        found = []
+        for what, some in (("left out", self.skipped), ("damaged", self.flawed)):
+            if some:
+                name, why = some[0]
+                found.append(f"{len(some)} of {self.length} pictures {what} ({name}: {why})")
+        return f"{self.name}: {', '.join(found)}" if found else None
 
     def _list(self) -> list[Path]:
         if not os.path.isdir(self._path):
@@ -274,20 +318,16 @@ class PictureFiles(Source):
 
     def _decode(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Picture]]:
         for path in paths:
-            picture, why = None, "is not a picture that can be decoded"
             try:
-                if data := path.read_bytes():
-                    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-                else:
-                    why = "is empty"
+                picture, flaw = pictures.decode(path)
             except OSError as error:
-                why = f"cannot be read: {error.strerror}"
-            except cv2.error as error:  # OpenCV refuses enormous pictures this way
-                why = f"cannot be decoded: {error}"
-            if picture is None:
-                self.skipped.append((path.name, why))
+                self.skipped.append((path.name, f"cannot be read: {error.strerror}"))
+            except ValueError as error:
+                self.skipped.append((path.name, str(error)))
             else:
-                yield path, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)  # type: ignore[misc]
+                if flaw:
+                    self.flawed.append((path.name, flaw))
+                yield path, picture
 
     def read(self) -> Frame | None:
         item, self._first = self._first or next(self._pictures, None), None
@@ -312,10 +352,14 @@ def _natural(path: Path) -> tuple[list[Any], str]:
 
 
 class _Connection:
-    """A capture thread and when it is `due`, in monotonic seconds: silent until then, it counts as hung."""
+    """A capture thread. Times are monotonic seconds.
+
+    When it is `due`: silent until then, it counts as hung. `frozen_since`: it has given one and the same picture since.
+    """
 
     def __init__(self, run: Callable[[_Connection], None], name: str, limit_s: float) -> None:
         self.due = time.monotonic() + limit_s + GRACE_S
+        self.frozen_since: float | None = None
         self.thread = threading.Thread(target=run, args=(self,), name=name, daemon=True)
 
 
@@ -339,6 +383,8 @@ class LiveSource(Source):
         self._closed = True
         self._newest: Frame | None = None
         self._count = 0
+        self._last: Picture | None = None  # the newest picture that was another than the one before it, and since when
+        self._last_at = 0.0
         self._connection: _Connection | None = None
         self._stuck: list[threading.Thread] = []
         self._trouble: CameraError | None = None
@@ -356,6 +402,7 @@ class LiveSource(Source):
             if self._began is None:
                 self._began = time.monotonic()
             self._closed, self._trouble, self._pause_s = False, None, self._settings.reopen_s
+            self._last = None
             connection = self._connect()
             if self._settings.wait:
                 return
@@ -434,7 +481,7 @@ class LiveSource(Source):
         trouble: CameraError | None = None
         try:
             device.open()
-            while self._publish(connection, device.read()):
+            while self._publish(connection, device.read(), device.still_s):
                 pass
         except CameraError as error:
             trouble = error
@@ -449,18 +496,43 @@ class LiveSource(Source):
                 self._failed(trouble)
                 self._news.notify_all()
 
-    def _publish(self, connection: _Connection, shot: Shot) -> bool:
-        """Make this the newest frame; False if the connection was written off or the source closed meanwhile."""
+    def _publish(self, connection: _Connection, shot: Shot, still_s: float) -> bool:
+        """Make this the newest frame; False if the connection was written off or the source closed meanwhile.
+
+        Raises CameraError once the connection has given nothing but one picture for settings.timeout_s.
+        """
         with self._news:
             now = time.monotonic()  # under the lock: never before a moment that read() has already called blind
             if self._connection is not connection or self._began is None:
                 return False
+            connection.due = now + self._settings.timeout_s + GRACE_S
+            if self._last is None or not _same(shot.picture, self._last):
+                self._last, self._last_at = shot.picture, now
+            elif now - self._last_at >= still_s and _has_noise(shot):
+                # The last picture outlives a connection: a camera still frozen when reopened must not look like a new one.
+                self._trouble = CameraError(
+                    f"{self.name}: frozen, gives the same picture again and again",
+                    "unplug it and plug it in again, or restart",
+                )
+                connection.frozen_since = now if connection.frozen_since is None else connection.frozen_since
+                if now - connection.frozen_since >= self._settings.timeout_s:
+                    raise self._trouble
+                return True
             self._newest = Frame(self._count, now - self._began, shot.picture, shot.small)
             self._count += 1
-            self._trouble, self._pause_s = None, self._settings.reopen_s
-            connection.due = now + self._settings.timeout_s + GRACE_S
+            self._trouble, self._pause_s, connection.frozen_since = None, self._settings.reopen_s, None
             self._news.notify_all()
             return True
+
+
+def _same(one: Picture, other: Picture) -> bool:
+    """Whether two pictures are equal to the last bit. Some rows tell nearly always that they are not."""
+    return np.array_equal(one[::16], other[::16]) and np.array_equal(one, other)
+
+
+def _has_noise(shot: Shot) -> bool:
+    """Whether noise is to be expected: in all black and all white it is clipped away, and the door calls that blind itself."""
+    return glance.unseeing(glance.cells(shot.picture if shot.small is None else shot.small)) is None
 
 
 class V4l2(Device):
@@ -526,19 +598,23 @@ class V4l2(Device):
 class Stream(Device):
     """A camera in the network, by its rtsp://, http:// or udp:// address, through OpenCV's FFmpeg."""
 
+    still_s = STILL_STREAM_S
+
     def __init__(self, address: str, settings: CameraSettings) -> None:
         self._address = address
         self._name = without_password(address)
         self._settings = settings
-        self._capture: cv2.VideoCapture | None = None
+        self._decoder: Decoder | None = None
 
     def open(self) -> None:
-        limits = [
-            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(1000 * first_s(self._settings))),
-            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(1000 * self._settings.timeout_s)),
-        ]
-        self._capture = _capture(self._address, cv2.CAP_FFMPEG, limits)
-        if not self._capture.isOpened():
+        self._decoder = Decoder(self._address, first_s(self._settings), self._settings.timeout_s)
+        found = self._decoder.open()
+        if found is not None and found.width * found.height > pictures.MOST_PIXELS:
+            raise CameraError(
+                f"{self._name}: sends pictures of {found.width:.0f} x {found.height:.0f} pixels",
+                "set it to send smaller ones: the door needs no more than 640 x 480",
+            )
+        if found is None:
             raise CameraError(f"{self._name}: {self._why()}", "check address, user, password and network of the camera")
 
     def _why(self) -> str:
@@ -555,35 +631,35 @@ class Stream(Device):
         return "cannot be opened as a stream"
 
     def read(self) -> Shot:
-        assert self._capture is not None
-        picture = _rgb(self._capture)
+        assert self._decoder is not None
+        picture = self._decoder.read()
         if picture is None:
-            raise CameraError(f"{self._name}: the stream has stopped", "check power and network of the camera")
+            why = self._decoder.failure or "the stream has stopped"
+            raise CameraError(f"{self._name}: {why}", "check power and network of the camera")
         return Shot(turned(picture, self._settings.rotate, self._settings.mirror))
 
     def close(self) -> None:
-        if self._capture is not None:
-            self._capture.release()
+        if self._decoder is not None:
+            self._decoder.close()
 
 
 # ---- OpenCV ----------------------------------------------------------------------------------------------------------
 
 
-def _capture(source: str, backend: int, parameters: Sequence[int] = ()) -> cv2.VideoCapture:
-    """An OpenCV capture, opened or not, without the chatter of OpenCV and FFmpeg: our own errors say it better."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; read when FFmpeg is first used
+def _capture(source: str, backend: int) -> cv2.VideoCapture:
+    """An OpenCV capture, opened or not, without the chatter of OpenCV: our own errors say it better."""
     logging: Any = cv2
     if not hasattr(logging, "setLogLevel"):  # newer than 4.11
         logging = logging.utils.logging
-    logging.setLogLevel(2)  # errors
+    logging.setLogLevel(0)  # not even errors
     capture = cv2.VideoCapture()
-    capture.open(source, backend, parameters)
+    capture.open(source, backend)
     return capture
 
 
 def _rgb(capture: cv2.VideoCapture) -> Picture | None:
     """The next frame, (H, W, 3) uint8 RGB; None if there is none."""
     ok, picture = capture.read()
-    if not ok or picture is None:
+    if not ok or picture is None or picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         return None
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]

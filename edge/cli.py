@@ -1,23 +1,24 @@
-"""The command `doorlight`: run, doctor, annotate, events, lights, check-config."""
+"""The command `doorlight`: run, doctor, bench, annotate, events, lights, check-config."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import errno
-import json
+import faulthandler
+import io
 import os
-import shutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from . import __version__
-from .errors import DoorlightError, OutputError, Unavailable
+from .errors import DoorlightError, OutputError, Unavailable, UsageError
+from .terminal import printable
 
 if TYPE_CHECKING:
     from .checks import Finding
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 HERE_LOG = Path("doorlight-events.jsonl")
 #: A door that cannot start blinks for so long before it ends, which the service makes it do again and again.
 REFUSED_S = 5.0
+#: Longest line of an error.
+MOST_SAID = 900
 SERVICE_LOG = Path("/var/lib/doorlight/events.jsonl")  # as in systemd/doorlight.service
 
 
@@ -50,6 +53,7 @@ examples:
   doorlight lights --test                        try out lamps and buzzer, one after the other
   doorlight check-config door.toml               is this file right?
   doorlight doctor                               is this machine right, and what mends it?
+  doorlight bench                                how fast is it?
 
 exit codes: 0 fine, 2 wrong usage, 66 no such input, 69 hardware or model unavailable,
 74 output cannot be written, 78 wrong configuration; 130 interrupted where nothing was finished
@@ -106,6 +110,25 @@ While it runs it has camera and pins to itself, and what it says of them is show
   doorlight doctor --json | jq .verdict          for programs
 """
 
+BENCH = """\
+Measure how fast this machine is as a door: the real loop over real models and a real event log, every stage of a frame's
+way timed. Send it in with a question; no serial number, address, or name of a file or person is in it (--json: the same,
+for programs).
+
+Without --source, pictures are drawn in which people (one NASA portrait, public domain) come, stay and go, found and
+decided as any other: one at a time, then ten. Tables are by what the door sees: nobody in view; everyone decided (looked at
+again now and then); someone new (looked at until decided). "own": what the door spends beside the three models.
+
+  doorlight bench                                20 seconds of drawn people
+  doorlight bench --source picamera              30 seconds of this camera
+  doorlight bench --source walk.mp4              a video, whole
+  doorlight bench --faces 3 --threads 2          three people at once, two threads for each model
+  doorlight bench --faces 1 --seconds 3600       does memory grow?
+  doorlight bench --json > bench.json
+
+Nothing else should run meanwhile: sudo systemctl stop doorlight. Ctrl-C shows what there is so far.
+"""
+
 CHECK = """\
 Check a configuration file: unknown keys, wrong types, impossible values. Exit code 0 when right, 78 when wrong.
 Without FILE, print the commented default file: every key, its default, and what it does.
@@ -115,10 +138,15 @@ Without FILE, print the commented default file: every key, its default, and what
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message, MOST_SAID))
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     raw = argparse.RawDescriptionHelpFormatter
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="doorlight",
         description="A box at a door: green when everyone in view wears a mask, red when someone does not.",
         epilog=EPILOG,
@@ -171,13 +199,28 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--test", action="store_true", help="walk through everything that lamps and buzzer can do")
     what.add_argument("--off", action="store_true", help="switch everything off, at once")
     lights.add_argument("--simulate", action="store_true", help="no pins: show the lights on the console")
-    lights.add_argument("--seconds", type=_seconds, default=4.0, metavar="S", help="how long each step is shown (4)")
+    lights.add_argument("--seconds", type=_up_to(600), default=4.0, metavar="S", help="how long each step is shown (4)")
     lights.set_defaults(do=_lights)
 
     doctor = command("doctor", "check this machine: what is wrong, and what mends it", DOCTOR)
     door(doctor)
     doctor.add_argument("--json", action="store_true", help="one JSON object, with all checks and a verdict")
     doctor.set_defaults(do=_doctor)
+
+    bench = command("bench", "measure how fast this machine is as a door", BENCH)
+    common(bench)
+    bench.add_argument("--source", metavar="SRC", help="what `run` takes, instead of drawn people")
+    bench.add_argument("--faces", type=_count(0, 20), metavar="N", help="so many drawn people at once (1, then 10)")
+    bench.add_argument("--threads", type=_count(1, 16), metavar="N", help="for the models (default: config)")
+    bench.add_argument(
+        "--seconds",
+        type=_up_to(86400),
+        metavar="S",
+        help="how long (drawn people 10, a camera 30, a file to its end)",
+    )
+    bench.add_argument("--pins", action="store_true", help="light the real lamps (default: simulated)")
+    bench.add_argument("--json", action="store_true", help="one JSON object")
+    bench.set_defaults(do=_bench)
 
     check = command("check-config", "check a configuration file, or print the default one", CHECK)
     check.add_argument("file", metavar="FILE", nargs="?", type=Path)
@@ -187,6 +230,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors are one clear line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # where the terminal's character set has no "●", the door goes on
     args = parser().parse_args(argv)
     try:
         code: int = args.do(args)
@@ -195,9 +241,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DoorlightError as error:
         if args.debug:
             raise
-        print(f"doorlight: {error}", file=sys.stderr)
+        print(f"doorlight: {printable(str(error), MOST_SAID)}", file=sys.stderr)
         if error.hint:
-            print(f"           {error.hint}", file=sys.stderr)
+            print(f"           {printable(error.hint, MOST_SAID)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -206,8 +252,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _silence()
         return 0
     except OSError as error:
-        # Output into a file on a full disk, or to a terminal that has gone.
-        if args.debug or error.errno not in (errno.ENOSPC, errno.EIO):
+        # Output into a file on a full disk, to a terminal that has gone, or to a journal that hangs.
+        if args.debug or error.errno not in (errno.ENOSPC, errno.EIO, errno.EAGAIN):
             raise
         _silence()
         print(f"doorlight: the output cannot be written: {error.strerror}", file=sys.stderr)
@@ -219,12 +265,28 @@ def _silence() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _seconds(text: str) -> float:
-    """An argument of more than no and at most 600 seconds."""
-    with contextlib.suppress(ValueError):
-        if 0 < (seconds := float(text)) <= 600:
-            return seconds
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0 and up to 600")
+def _up_to(most_s: float) -> Callable[[str], float]:
+    """The type of an argument of more than no and at most `most_s` seconds."""
+
+    def seconds(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if 0 < (value := float(text)) <= most_s:
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0 and up to {most_s:g}")
+
+    return seconds
+
+
+def _count(least: int, most: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number."""
+
+    def count(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if least <= (value := int(text)) <= most:
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+
+    return count
 
 
 def _settings(args: argparse.Namespace) -> Config:
@@ -235,9 +297,15 @@ def _settings(args: argparse.Namespace) -> Config:
 
 def _run(args: argparse.Namespace) -> int:
     config = _settings(args)
+    from .keeper import Keeper
+
+    # First of all, as it forks, and opens the pins while the rest is being loaded. Its patience goes beyond the longest
+    # that the loop may wait for a picture.
+    keeper = None if args.simulate else Keeper(config.lights, config.camera.timeout_s + 1)
     from . import door, manifest
     from .accelerator import Accelerator
     from .camera import open_source
+    from .errors import LightsError
     from .events import EventLog, words
     from .lights import Lights
     from .perception import Perception, models
@@ -245,11 +313,12 @@ def _run(args: argparse.Namespace) -> int:
 
     path = args.events or Path(config.events.file or HERE_LOG)
     stop = threading.Event()
+    _never_wait_for_the_journal()
 
     def out(line: str) -> None:
         # A pipe whose reader has gone, or a full disk behind it, is no reason for the door to stop.
         with contextlib.suppress(OSError):
-            print(line, flush=True)
+            print(printable(line), flush=True)
 
     def tell(event: Event) -> None:
         out(f"{event.t:8.2f} s  {words({'event': event.kind, **event.data})}")
@@ -257,7 +326,7 @@ def _run(args: argparse.Namespace) -> int:
     def say(line: str) -> None:
         out(f"{'':12}{line}")
 
-    def keep(lights: Lights) -> door.Summary:
+    def keep(lights: Lights | Keeper) -> door.Summary:
         source = open_source(config.camera, args.source)
         found = manifest.load(args.models or _folder(config.models.directory))
         with Accelerator(config.models.accelerator, found, models(config)) as accelerator:
@@ -266,11 +335,19 @@ def _run(args: argparse.Namespace) -> int:
             with source, EventLog(path, config.events.rotate_bytes, config.events.keep) as log:
                 # Only now: until here nothing runs, and opening a camera can take long enough to be worth interrupting.
                 _stop_on_signals(stop)
-                return door.run(config, perception, source, lights, log, stop, _started_at(), tell)
+                try:
+                    return door.run(config, perception, source, lights, log, stop, _started_at(), tell)
+                finally:
+                    log.close()
+                    if log.problem:
+                        say(f"the event log is not whole: {log.problem}")
 
-    with Lights(config.lights, args.simulate, say) as lights:
+    faulthandler.enable(2)  # the journal shows where a door was that the watchdog ends
+    with Lights(config.lights, True, say) if keeper is None else keeper.lights(say) as lights:
         try:
             summary = keep(lights)
+        except LightsError:
+            raise
         except DoorlightError:
             if not lights.simulated:
                 # Whoever stands at the door does not read the journal. The service starts anew after this.
@@ -284,6 +361,16 @@ def _run(args: argparse.Namespace) -> int:
         f"{summary.frames} frames in {summary.seconds:.1f} s ({rate:.0f} frames/s), first decided {first}; events in {path}"
     )
     return 0
+
+
+def _never_wait_for_the_journal() -> None:
+    """A journal that hangs, its disk being slow or full, must not stop the door: lines that it does not take are lost."""
+    with contextlib.suppress(OSError, ValueError):
+        output = sys.stdout.fileno()
+        status = os.fstat(output)
+        # Not any other output: whoever shares a terminal or a pipe with us would be surprised. See systemd.exec(5).
+        if os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}":
+            os.set_blocking(output, False)
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
@@ -313,6 +400,7 @@ def _events(args: argparse.Namespace) -> int:
     kinds = {k.lower() for k in args.kind or ()}
     path: Path = args.file or _usual_log()
     reading = events.read(path)
+    after = events.last_before(events.read(path), since) if since is not None else 0
 
     stop = threading.Event()
     if args.follow:
@@ -320,9 +408,9 @@ def _events(args: argparse.Namespace) -> int:
         signal.signal(signal.SIGINT, lambda *_: stop.set())
 
     def lines() -> Iterator[Line]:
-        yield from events.select(reading, since, kinds)
+        yield from events.select(reading, after, kinds)
         if args.follow:
-            yield from events.select(events.follow(path, 0.2, stop.is_set, reading.last_seq), None, kinds)
+            yield from events.select(events.follow(path, 0.2, stop.is_set, reading.last_seq), 0, kinds)
 
     def shown() -> Iterator[Line]:
         day = None
@@ -349,10 +437,10 @@ def _summary(found: Summary, damaged: int) -> str:
     if found.first is not None and found.last is not None:
         lines[0] += f", {found.first.astimezone():%Y-%m-%d %H:%M:%S} to {found.last.astimezone():%Y-%m-%d %H:%M:%S}"
     if found.signals:
-        lines.append("signals: " + ", ".join(f"{name} {count}" for name, count in found.signals.items()))
+        lines.append("signals: " + ", ".join(f"{printable(name)} {count}" for name, count in found.signals.items()))
     others = {name: count for name, count in found.events.items() if name != "signal"}
     if others:
-        lines.append("others: " + ", ".join(f"{name} {count}" for name, count in others.items()))
+        lines.append("others: " + ", ".join(f"{printable(name)} {count}" for name, count in others.items()))
     if damaged:
         lines.append(f"{damaged} damaged lines were left out")
     return "\n" + "\n".join(lines)
@@ -364,8 +452,7 @@ def _lights(args: argparse.Namespace) -> int:
         # Runs after crashes (ExecStopPost=), so it needs neither gpiozero nor lgpio, and is quick.
         from . import gpio
 
-        lamp, buzzer = settings.active_low, settings.buzzer_active_low
-        print(gpio.switch_off({settings.green: lamp, settings.red: lamp, settings.buzzer: buzzer}))
+        print(gpio.switch_off(settings.resting))
         return 0
     from . import wiring
     from .lights import Lights
@@ -377,13 +464,22 @@ def _lights(args: argparse.Namespace) -> int:
     return 0 if finished else 130
 
 
+def _terminal() -> tuple[bool, bool, int]:
+    """Whether output goes to a terminal, whether in colours, and how many columns wide it may be."""
+    import shutil
+
+    terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return terminal, terminal and not os.environ.get("NO_COLOR"), shutil.get_terminal_size((100, 24)).columns
+
+
 def _doctor(args: argparse.Namespace) -> int:
+    import json
+
     from . import doctor
     from .machine import Machine
 
     given = {name: str(getattr(args, name) or "") for name in ("config", "models", "source", "events")}
-    terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    colour = terminal and not os.environ.get("NO_COLOR")
+    terminal, colour, width = _terminal()
 
     def begin(name: str) -> None:
         if terminal and not args.json:
@@ -393,7 +489,6 @@ def _doctor(args: argparse.Namespace) -> int:
     for name, finding in doctor.examine(Machine(**given, simulate=args.simulate), begin):
         found.append((name, finding))
         if not args.json:
-            width = shutil.get_terminal_size((100, 24)).columns
             print("\r\x1b[K" * terminal + doctor.described(name, finding, width, colour), flush=True)
     verdicts = [finding.verdict for _, finding in found]
     if args.json:
@@ -404,6 +499,47 @@ def _doctor(args: argparse.Namespace) -> int:
     return Unavailable.exit_code if "bad" in verdicts else 0
 
 
+def _bench(args: argparse.Namespace) -> int:
+    entered_at = time.monotonic()
+    if args.source is not None and args.faces is not None:
+        raise UsageError("--faces is for drawn people: who is in a source shows by itself", "leave one of the two out")
+    config = _settings(args)
+    from msgspec.structs import replace
+
+    from . import bench, figures
+
+    if args.threads is not None:
+        config = replace(config, models=replace(config.models, threads=args.threads))
+
+    def begin(what: str) -> None:
+        # Only now: until here nothing is measured, and opening a camera can take long enough to be worth interrupting.
+        _stop_on_signals(measuring.stop)
+        if sys.stderr.isatty():
+            print(f"measuring {what} …", file=sys.stderr, flush=True)
+
+    measuring = bench.Bench(
+        config=config,
+        models=args.models or _folder(config.models.directory),
+        source=args.source,
+        faces=(1, 10) if args.faces is None else (args.faces,),
+        seconds=args.seconds,
+        pins=args.pins,
+        started_at=_started_at(),
+        entered_at=entered_at,
+        begin=begin,
+    )
+    report = measuring.run()
+    if args.json:
+        import json
+        from dataclasses import asdict
+
+        print(json.dumps(asdict(report), indent=2, ensure_ascii=False))
+    else:
+        _, colour, width = _terminal()
+        print(figures.shown(report, width, colour))
+    return 0
+
+
 def _check_config(args: argparse.Namespace) -> int:
     from . import config
 
@@ -411,5 +547,5 @@ def _check_config(args: argparse.Namespace) -> int:
         print(config.default_text(), end="")
         return 0
     config.load(args.file)
-    print(f"{args.file}: right")
+    print(f"{printable(str(args.file))}: right")
     return 0

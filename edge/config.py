@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -13,6 +14,7 @@ from msgspec import Meta
 
 from .clock import parse_hours
 from .errors import ConfigError
+from .files import read_toml
 
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -55,6 +57,8 @@ class DetectorSettings(Section, frozen=True):
     threshold: Share
     overlap: Annotated[float, Meta(gt=0, lt=1)]
     most_faces: Annotated[int, Meta(ge=1, le=100)]
+    rest_s: Annotated[float, Meta(ge=0, le=2)]
+    settled_s: Annotated[float, Meta(ge=0, le=0.5)]
 
 
 class ExpressionSettings(Section, frozen=True):
@@ -70,6 +74,7 @@ class TrackerSettings(Section, frozen=True):
     memory_s: Annotated[float, Meta(gt=0, le=60)]
     least_height: Share
     look_again_s: Seconds
+    most_looks: Annotated[int, Meta(ge=1, le=100)]
     look_limit: Annotated[float, Meta(gt=0, le=10)]
 
 
@@ -101,6 +106,11 @@ class LightSettings(Section, frozen=True):
     alarm_s: Pattern
     fault_s: Pattern
     quiet: str
+
+    @property
+    def resting(self) -> dict[int, bool]:
+        """By pin, its level when nothing is lit."""
+        return {self.green: self.active_low, self.red: self.active_low, self.buzzer: self.buzzer_active_low}
 
 
 class EventSettings(Section, frozen=True):
@@ -138,12 +148,12 @@ def load(path: Path | None = None) -> Config:
     if path is not None:
         name = str(path)
         try:
-            given = tomllib.loads(path.read_bytes().decode("utf-8"))
+            given = read_toml(path)
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read: {error.strerror}", "check the path after --config") from None
         except UnicodeDecodeError as error:
             raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:
             raise ConfigError(
                 f"{path}: is not TOML: {error}", "text needs quotes; true and false are lower case"
             ) from None
@@ -189,9 +199,19 @@ def _explained(error: msgspec.ValidationError, name: str, settings: dict[str, An
                 what = f"Expected {field_type}"
     what = what.replace("`", "").replace("-0.0", "0.0")  # msgspec writes "< 0.0" as "< -0.0"
     return ConfigError(
-        f"{name}: '{key}' is {found!r}: {what}",
+        f"{name}: '{key}' is {_shown(found)}: {what}",
         "doorlight check-config, without a file, prints every key and what is allowed",
     )
+
+
+def _shown(value: object) -> str:
+    """A wrong value as a person can read it, however long or deep."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxlong = short.maxother = 80
+    try:
+        return short.repr(value)
+    except ValueError:  # Python does not write out numbers of thousands of digits
+        return "an enormous number"
 
 
 def _allowed(section: str, key: str) -> str:
@@ -206,6 +226,10 @@ def _allowed(section: str, key: str) -> str:
 
 def _contradictions(config: Config, name: str) -> None:
     policy, lights, camera = config.policy, config.lights, config.camera
+    paths = (("camera.source", camera.source), ("models.directory", config.models.directory))
+    for key, path in (*paths, ("events.file", config.events.file)):
+        if "\0" in path:
+            raise ConfigError(f"{name}: '{key}' has a NUL character in it", "no file has such a name")
     pins: dict[int, str] = {}
     for key in ("green", "red", "buzzer"):
         pin = getattr(lights, key)

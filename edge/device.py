@@ -33,6 +33,10 @@ class Device(ABC):
     What it raises other than CameraError is taken for a failure of the camera, too.
     """
 
+    #: For how long (seconds) one and the same picture, to the last bit, counts as a new one when it comes again: not at
+    #: all from a sensor, whose noise makes every picture another.
+    still_s = 0.0
+
     def prepare(self) -> None:  # noqa: B027  (most have nothing to do)
         """Raise CameraError for what waiting for the camera cannot mend, such as missing software."""
 

@@ -23,6 +23,7 @@ from . import checks, ourselves
 from .checks import Finding, Verdict
 from .errors import DoorlightError
 from .machine import REPAIR, Machine
+from .terminal import printable
 
 
 class Check(NamedTuple):
@@ -137,6 +138,7 @@ def described(name: str, finding: Finding, width: int = 100, colour: bool = Fals
     lines = textwrap.wrap(finding.found, space, break_on_hyphens=False, break_long_words=False) or [""]
     if finding.mend:  # in one piece, to be copied
         lines.append(f"→ {finding.mend}")
+    lines = [printable(line) for line in lines]
     return "\n".join([f"  {mark} {name:<14}{lines[0]}", *(margin + line for line in lines[1:])])
 
 

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from . import glance
 from .camera import CameraLost, Source
 from .config import Config
+from .errors import OutputError
 from .events import EventLog
 from .health import Health
+from .keeper import Keeper
 from .lights import Lights
 from .notify import Notifier
 from .perception import Perception, log_odds
-from .policy import State, Verdict, step
-from .records import Event, Face, Frame, Signal, Track
+from .policy import Person, State, Verdict, step
+from .records import Box, Detection, Event, Face, Frame, Signal, Track
 from .stages import UNTIMED, Stage
 from .tracker import Tracker
+
+#: Pictures in which nothing can be seen for so long, and the door counts as blind.
+UNSEEING_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the door made of one moment.
 
-    `faces` are the looks taken in this frame by person; `verdicts` and `agitated` cover everyone present.
+    `faces` are the looks taken in this frame by person; `verdicts` and `agitated` cover everyone present. `fault` says why
+    the door is blind, None that it sees.
     """
 
     t: float
@@ -37,29 +44,54 @@ class Decision:
     verdicts: dict[int, Verdict]
     agitated: frozenset[int]
     events: list[Event]
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """When faces were last sought, what the picture looked like, and which were found."""
+
+    t: float
+    cells: glance.Cells
+    found: list[Detection]
 
 
 class Loop:
-    """Perception, tracker and policy in a row; knows nothing of cameras, pins and files."""
+    """Perception, tracker and policy in a row; knows nothing of cameras, pins and files.
+
+    What it spends on a frame is bounded: faces are not sought where nothing has changed, settled ones are looked at now
+    and then, and at most `most_looks` in one frame.
+    """
 
     def __init__(self, config: Config, perception: Perception) -> None:
         self._config = config
         self._perception = perception
         self._tracker = Tracker(config.tracker)
         self._state = State()
+        self._search: _Search | None = None
+        self._unseeing_since: float | None = None
 
     def step(self, frame: Frame) -> Decision:
         """Decide about one frame; frames come in the order of their times."""
         lap = self._perception.stages.lap
-        found = self._perception.find(frame)
+        cells = glance.cells(frame.picture if frame.small is None else frame.small)
+        reason = glance.unseeing(cells)
+        lap("motion")
+        if reason is None:
+            self._unseeing_since = None
+        else:
+            if self._unseeing_since is None:
+                self._unseeing_since = frame.t
+            if frame.t - self._unseeing_since >= UNSEEING_S - 1e-6:
+                return self.blind(frame.t, f"{reason}: is the camera covered, is there light?")
+            # Not blind yet, it may be a flash; but nobody is seen in such a picture, and none may stay green for it.
+            self._tracker.forget_all()
+        found, current = self._find(frame, cells)
         lap("decode")
         owners = self._tracker.update(found, frame.t, frame.picture.shape[0])
         lap("track")
-        known = {track.person: track for track in self._tracker.tracks}
         faces: dict[int, Face] = {}
-        for detection, person in zip(found, owners, strict=True):
-            if not person or not self._tracker.near(person) or not self._due(known[person], frame.t):
-                continue
+        for person, detection in self._due(zip(owners, found, strict=True), frame.t) if current else ():
             face = faces[person] = self._perception.look(frame.picture, detection)
             self._tracker.saw_mask(person, log_odds(face.masked), frame.t)
             if face.expression is not None and self._perception.expression is not None:
@@ -73,16 +105,68 @@ class Loop:
     def blind(self, t: float, reason: str) -> Decision:
         """Decide without a picture: the camera is gone."""
         self._tracker.forget_all()
+        self._search = None
         return self._decide(t, {}, reason)
 
-    def _due(self, track: Track, t: float) -> bool:
-        """Whether this face needs a fresh look; a settled one costs nothing in between."""
+    def _find(self, frame: Frame, cells: glance.Cells) -> tuple[list[Detection], bool]:
+        """Faces in `frame`, and whether their boxes are where they are now.
+
+        While nobody is being judged, faces found a moment ago do, and for longer if nothing has changed since.
+        """
+        last = self._search
+        if last is not None and self._at_rest():
+            settings = self._config.detector
+            since_s = frame.t - last.t + 1e-6
+            unchanged = since_s < settings.rest_s and not glance.changed(cells, last.cells)
+            self._perception.stages.lap("motion")
+            if unchanged:
+                return last.found, True
+            if last.found and since_s < settings.settled_s:
+                return last.found, False
+        found = self._perception.find(frame)
+        self._search = _Search(frame.t, cells, found)
+        return found, True
+
+    def _at_rest(self) -> bool:
+        """Whether nobody is being judged: one picture's boxes must not count again and again as if they were many."""
+        people = self._state.people
+        return all(person.settled for person in people.values()) and not any(
+            self._wavers(people[track.person], track)
+            or (track.agitation >= self._config.policy.calm_below and track.last_expression is not None)
+            for track in self._tracker.tracks
+        )
+
+    @staticmethod
+    def _wavers(person: Person, track: Track) -> bool:
+        """Whether the last look speaks against what was decided."""
+        return (track.latest > 0) is not (person.verdict is Verdict.MASKED)
+
+    def _due(self, found: Iterable[tuple[int, Detection]], t: float) -> list[tuple[int, Detection]]:
+        """Of the faces found with their persons, those to be looked at now, the longest overdue first."""
+        tracks = {track.person: track for track in self._tracker.tracks}
+        waiting = []
+        for person, detection in found:
+            if person and self._tracker.near(person):
+                since = self._due_since(tracks[person])
+                if t >= since - 1e-6:
+                    waiting.append((since, tracks[person].looks, person, detection))
+        waiting.sort(key=lambda item: item[:3])
+        return [(person, detection) for *_, person, detection in waiting[: self._config.tracker.most_looks]]
+
+    def _due_since(self, track: Track) -> float:
+        """From when on this face needs a fresh look; a settled one that stands still costs nothing in between."""
+        if track.last_look is None or track.looked_box is None:
+            return track.since
         person = self._state.people.get(track.person)
-        if person is None or not person.settled or track.last_look is None:
-            return True
-        masked = person.verdict is Verdict.MASKED or self._perception.expression is None
-        pause_s = self._config.tracker.look_again_s if masked else self._config.expression.look_again_s
-        return t - track.last_look >= pause_s - 1e-6
+        if person is None or not person.settled:
+            return track.last_look
+        if self._wavers(person, track) or _moved(track.looked_box, track.box):
+            return track.last_look
+        pause_s = self._config.tracker.look_again_s
+        masked = person.verdict is Verdict.MASKED
+        if not masked and self._perception.expression is not None and track.agitation >= self._config.policy.calm_below:
+            pause_s = min(pause_s, self._config.expression.look_again_s)
+        return track.last_look + pause_s
 
     def _decide(self, t: float, faces: dict[int, Face], fault: str | None) -> Decision:
         tracks = self._tracker.tracks
@@ -96,7 +180,13 @@ class Loop:
             {number: person.verdict for number, person in people.items()},
             frozenset(number for number, person in people.items() if person.agitated),
             events,
+            fault,
         )
+
+
+def _moved(before: Box, now: Box) -> bool:
+    """Whether a face has moved, come nearer or gone back by a third of its height."""
+    return max(abs(b - n) for b, n in zip(before, now, strict=True)) > before.height / 3
 
 
 def play(
@@ -104,30 +194,30 @@ def play(
 ) -> Iterator[tuple[Frame | None, Decision]]:
     """Decide frame by frame until a file ends; a live source never does.
 
-    While a live camera is lost, yields (None, decision) about as often as it times out, and tells of camera_lost and
-    camera_back in the decision's events.
+    While a live camera is lost, yields (None, decision) about as often as it times out. When the door becomes blind, for
+    want of pictures or of anything to see in them, and when it sees again, the decision's events begin with camera_lost
+    and camera_back.
     """
-    lost = False
+    blind = False
     t = 0.0
     while True:
+        frame = None
         try:
             frame = source.read()
         except CameraLost as error:
             t = max(t, error.t)
             decision = loop.blind(t, str(error))
-            if not lost:
-                decision.events.insert(0, Event("camera_lost", t, {"source": source.name, "reason": str(error)}))
-            lost = True
-            yield None, decision
-            continue
-        if frame is None:
-            return
-        t = frame.t
-        lap("capture")
-        decision = loop.step(frame)
-        if lost:
+        else:
+            if frame is None:
+                return
+            t = frame.t
+            lap("capture")
+            decision = loop.step(frame)
+        if blind and decision.fault is None:
             decision.events.insert(0, Event("camera_back", t, {"source": source.name}))
-            lost = False
+        elif not blind and decision.fault is not None:
+            decision.events.insert(0, Event("camera_lost", t, {"source": source.name, "reason": decision.fault}))
+        blind = decision.fault is not None
         yield frame, decision
 
 
@@ -154,15 +244,17 @@ def run(
     config: Config,
     perception: Perception,
     source: Source,
-    lights: Lights,
+    lights: Lights | Keeper,
     log: EventLog,
     stop: threading.Event,
     started_at: float,
     tell: Callable[[Event], None] | None = None,
+    watch: Callable[[Frame | None, Decision], None] | None = None,
 ) -> Summary:
     """Keep the door until `stop` is set or a file source ends. `source`, `lights` and `log` are open.
 
-    `started_at` is the monotonic time at which the program began; `tell` is called with every event as it happens.
+    `started_at` is the monotonic time at which the program began; `tell` is called with every event as it happens, `watch`
+    with every frame (None: no picture) and its decision, once that is shown and logged.
     Nothing here waits for the disk. The lights are off when this returns or raises.
     """
     notifier = Notifier()
@@ -206,8 +298,10 @@ def run(
                 summary.frames += 1
                 if summary.first_decision_s is None:
                     summary.first_decision_s = now - started_at
-            health.set("camera", None if frame is not None else "no picture")
+            health.set("camera", None if decision.fault is None else "no picture" if frame is None else decision.fault)
             health.set("event log", log.problem)
+            if log.locked_out:
+                raise OutputError(f"{log.problem}, though the disk is not", "the service starts anew by itself")
             notifier.watchdog()
             if now - status_at >= 1.0:
                 status_at = now
@@ -215,6 +309,8 @@ def run(
                 notifier.status(
                     f"{decision.signal.value}, {rate:.1f} frames/s, {perception.runs_on}, {health.summary()}"
                 )
+            if watch is not None:
+                watch(frame, decision)
             if stop.is_set():
                 reason = "signal"
                 break
@@ -226,8 +322,10 @@ def run(
         record(Event("fault", last_t, {"reason": f"{type(error).__name__}: {error}"}))
         raise
     finally:
-        lights.show(Signal.IDLE)
-        notifier.stopping()
-        summary.seconds = time.monotonic() - began
-        record(Event("stopped", last_t, {"reason": reason, "frames": summary.frames}))
+        try:
+            lights.show(Signal.IDLE)
+        finally:
+            notifier.stopping()
+            summary.seconds = time.monotonic() - began
+            record(Event("stopped", last_t, {"reason": reason, "frames": summary.frames}))
     return summary

@@ -15,7 +15,6 @@ import fcntl
 import itertools
 import json
 import math
-import mmap
 import os
 import re
 import stat
@@ -30,7 +29,9 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from .errors import InputMissing, OutputError, UsageError
+from .files import open_plain
 from .records import Event
+from .terminal import printable
 
 Line = dict[str, Any]
 
@@ -38,15 +39,33 @@ MOST_PENDING = 1000
 MOST_AT_ONCE = 100  # lines to a write: no more than this is encoded in vain while the disk is full
 RETRY_S = 2.0
 CLOSE_S = 10.0
+#: A line is on the disk within a second: a write that takes longer (seconds) is a disk in trouble.
+SLOW_S = 1.0
+#: After an end without `stopped` so many numbers are left out. Whoever follows the log sees lines some milliseconds before
+#: they are synced; a power cut may take those from the disk, and new lines must not go by their numbers.
+SKIPPED = MOST_PENDING
+
+#: The clock on the wall has been set if it is off by more than this (seconds) from what it showed and how long that is ago;
+#: more than a leap second. Looked at with every event, and this often (seconds) without any.
+CLOCK_SET_S = 2.0
+CLOCK_LOOK_S = 1.0
 
 # A full disk stops the log, not the door, when the door starts too; else what hinders opening is a mistake to mend.
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+
+#: No line of a log is longer (bytes): ours have some hundred. Beyond it, memory is not spent on finding out.
+MOST_LINE = 1 << 20
+#: How far back from its end (bytes) a log is searched for a whole line. A power cut leaves some thousand bytes of rubbish.
+MOST_RUBBISH = 1 << 23
+#: How deep an event may be nested: ours are flat, and what is not would exhaust the stack where it is shown.
+MOST_DEPTH = 8
 
 
 class EventLog:
     """Appends events to `path`, one JSON object a line.
 
-    A line has `seq` (integer, strictly rising, across restarts too, in the order of the calls of `write`), `time`
+    A line has `seq` (integer, strictly rising, across restarts too, in the order of the calls of `write`; no number is
+    given twice, and after a power cut or a crash SKIPPED of them are left out), `time`
     (UTC of that call by `clock`, a function like time.time), `t` (seconds on the source's clock), `event` (the kind),
     and the event's data. It is on the disk within a second of `write`.
 
@@ -55,8 +74,11 @@ class EventLog:
 
     A torn last line, as a power cut leaves it, is cut off when the log is opened, and a `log_repaired` event says so.
 
-    While the disk is full or failing, `problem` says so and up to 1000 events wait in memory; beyond that the oldest
-    are lost, and a `log_lost` event with their `count` stands in their place once the disk is back.
+    When the clock on the wall is set, `clock_set` says what it would show otherwise (`before`; `time` is what it shows now).
+
+    While the disk is full, failing or slow, `problem` says so and up to 1000 events wait in memory; beyond that the oldest
+    are lost, and a `log_lost` event with their `count` stands in their place once the disk is back. So too where a log
+    that is there cannot be opened because its disk is full or has become read-only, as old SD cards do.
 
     Raises OutputError if `path` cannot be a log: its folder is missing or not writable, it is a folder or another kind
     of file, its disk is read-only, or another process is writing to it.
@@ -78,13 +100,17 @@ class EventLog:
         self._last_lost: Line = {}
         self._lost = 0
         self._t = 0.0
+        self._power_on: float | None = None  # when the machine was switched on, by the clock on the wall
         self._closing = False
         self._problem: str | None = None
+        self._locked_out = False
+        self._writing_since: float | None = None  # monotonic: since when the disk has been busy for us
         try:
             self._seq = _last_seq(path)
             self._open()
         except OSError as error:
-            if error.errno not in _FULL:
+            failing = error.errno == errno.EROFS and path.exists() and not _only_to_us_read_only(path)
+            if error.errno not in _FULL and not failing:
                 raise _opening_error(path, error) from error
             self._problem = _reason(path, error)
         self._writer = threading.Thread(target=self._run, name="events", daemon=True)
@@ -93,8 +119,19 @@ class EventLog:
     @property
     def problem(self) -> str | None:
         """What keeps events from the disk, in one line for people; None while all is well."""
-        problem, lost = self._problem, self._lost
+        problem, since, lost = self._problem, self._writing_since, self._lost
+        if problem is None and since is not None and (busy_s := time.monotonic() - since) > SLOW_S:
+            problem = f"{self.path}: the disk has not answered for {busy_s:.0f} s"
         return f"{problem}; {lost} events lost" if problem and lost else problem
+
+    @property
+    def locked_out(self) -> bool:
+        """Whether the disk can be written, but not by this process: only a new one can.
+
+        A service has its own view of the mounts, as they were when it started: if its disk was read-only then and is
+        remounted writable, the view stays read-only.
+        """
+        return self._locked_out
 
     @property
     def lost(self) -> int:
@@ -139,12 +176,23 @@ class EventLog:
 
     def _add(self, event: Event) -> None:
         with self._wake:
-            self._seq += 1
-            self._t = event.t
-            line = {"seq": self._seq, "time": _utc(self._clock()), "t": round(float(event.t), 3), "event": event.kind}
-            self._pending.append({**line, **event.data, **line})  # ours first, and ours whatever the data says
-            self._drop_oldest()
-            self._wake.notify()
+            wall = self._clock()
+            self._look_at_clock(wall, event.t)
+            self._queue(event, wall)
+
+    def _look_at_clock(self, wall: float, t: float) -> None:
+        power_on = wall - _uptime()
+        before, self._power_on = self._power_on, power_on
+        if before is not None and abs(power_on - before) >= CLOCK_SET_S:
+            self._queue(Event("clock_set", t, {"before": _utc(wall - (power_on - before))}), wall)
+
+    def _queue(self, event: Event, wall: float) -> None:
+        self._seq += 1
+        self._t = event.t
+        line = {"seq": self._seq, "time": _utc(wall), "t": round(float(event.t), 3), "event": event.kind}
+        self._pending.append({**line, **event.data, **line})  # ours first, and ours whatever the data says
+        self._drop_oldest()
+        self._wake.notify()
 
     def _drop_oldest(self, keep: int = MOST_PENDING) -> None:
         while len(self._pending) > keep:
@@ -162,7 +210,8 @@ class EventLog:
             with self._wake:
                 if failed and not self._closing:
                     self._wake.wait(RETRY_S)
-                self._wake.wait_for(lambda: self._pending or self._closing or self._problem)
+                if not self._wake.wait_for(lambda: self._pending or self._closing or self._problem, CLOCK_LOOK_S):
+                    self._look_at_clock(self._clock(), self._t)
                 last_time = self._closing
                 lines = self._take()
             failed = not self._append(lines)
@@ -184,14 +233,20 @@ class EventLog:
     def _append(self, lines: deque[Line]) -> bool:
         """Move `lines` to the disk, and say whether that worked; what did not get there stays in `lines`."""
         try:
+            self._writing_since = time.monotonic()
             if self._file is None or not _same_file(self._file, self.path):
                 self._open()
             while lines:
+                self._writing_since = time.monotonic()
                 self._append_some(lines)
         except (OSError, OutputError) as error:
             self._problem = _reason(self.path, error)
+            read_only = isinstance(error, OSError) and error.errno == errno.EROFS
+            self._locked_out = read_only and _only_to_us_read_only(self.path)
             return False
-        self._problem = None
+        finally:
+            self._writing_since = None
+        self._problem, self._locked_out = None, False
         return True
 
     def _append_some(self, lines: deque[Line]) -> None:
@@ -273,6 +328,24 @@ def _opening_error(path: Path, error: OSError) -> OutputError:
     )
 
 
+def _only_to_us_read_only(path: Path) -> bool:
+    """Whether the folder of `path` is read-only in this process' view of the mounts alone, and its disk is not.
+
+    The kernel tells the two apart in /proc/self/mountinfo, see proc(5): options of the mount, and of the file system. A disk
+    that has failed refuses writes, too, and may be read-only in neither.
+    """
+    try:
+        if not os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+            return False
+        device = os.stat(path.parent).st_dev
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+            rows = [line.split() for line in mounts]
+    except OSError:
+        return False
+    number = f"{os.major(device)}:{os.minor(device)}"
+    return not any("ro" in row[-1].split(",") for row in rows if row[2] == number)
+
+
 def _reason(path: Path, error: OSError | OutputError) -> str:
     return f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
 
@@ -297,32 +370,66 @@ def _whole(file: int, path: Path) -> int:
     size = os.fstat(file).st_size
     if size == 0:
         return 0
-    with mmap.mmap(file, size, access=mmap.ACCESS_READ) as data:
-        # A power cut may leave zeros where data should be; our lines are objects.
-        if data[:1] not in (b"{", b"\0"):
-            raise OutputError(f"{path}: holds something else than events", "name another file after --events")
-        start = data.rfind(b"\n", 0, size - 1) + 1
-        return size if data[size - 1 :] == b"\n" and _parse(data[start:]) is not None else start
+    # A power cut may leave zeros where data should be; our lines are objects.
+    if os.pread(file, 1, 0) not in (b"{", b"\0"):
+        raise OutputError(f"{path}: holds something else than events", "name another file after --events")
+    last = next(_from_end(file, size), None)
+    if last is None:
+        raise _rubbish(path)
+    start, line = last
+    return size if _whole_line(line) is not None else start
 
 
 def _last_seq(path: Path) -> int:
-    """The number of the newest event in the log at `path`; 0 without one."""
+    """The highest number that may have been given to an event in the log at `path`; 0 without one."""
     for candidate in (path, *(rotated for _, rotated in reversed(_numbered(path)))):  # the newest first
         try:
-            size = candidate.stat().st_size
-            if size == 0:
-                continue
-            with candidate.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as data:
-                end = size
-                while end > 0:
-                    start = data.rfind(b"\n", 0, end - 1) + 1
-                    line = _parse(data[start:end]) if data[end - 1 : end] == b"\n" else None
-                    if line is not None and (seq := _seq(line)):
-                        return seq
-                    end = start
+            with open_plain(candidate) as file:
+                size = os.fstat(file.fileno()).st_size
+                first = size
+                for first, data in _from_end(file.fileno(), size):  # noqa: B007
+                    if (line := _whole_line(data)) is not None and (seq := _seq(line)):
+                        return seq if line.get("event") == "stopped" else seq + SKIPPED
+                if first > 0:
+                    raise _rubbish(candidate)
         except FileNotFoundError:
             continue
     return 0
+
+
+def _from_end(file: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """The lines of an open file of `size` bytes, the last one first: where it begins, and its bytes with their end.
+
+    Of a line longer than MOST_LINE come some bytes, without an end. Nothing more comes from further than MOST_RUBBISH
+    before the end. By reads, not mmap: a bad sector of a card is then an error, and not the end of the process by SIGBUS.
+    """
+    rest = b""  # the end of a line whose beginning lies before `position`
+    position = size
+    while position > 0:
+        if size - position > MOST_RUBBISH:
+            return
+        count = min(position, 1 << 16)
+        position -= count
+        data = os.pread(file, count, position) + rest
+        end = len(data)
+        while (start := data.rfind(b"\n", 0, max(end - 1, 0)) + 1) > 0:
+            yield position + start, data[start:end]
+            end = start
+        rest = data[: min(end, MOST_LINE)]
+    if size:
+        yield 0, rest
+
+
+def _rubbish(path: Path) -> OutputError:
+    return OutputError(
+        f"{path}: no event can be read in its last {MOST_RUBBISH >> 20} MB",
+        "move it away, or name another file after --events",
+    )
+
+
+def _whole_line(data: bytes) -> Line | None:
+    """A line with its end; None if that is missing, or the line is damaged."""
+    return _parse(data) if data.endswith(b"\n") else None
 
 
 def _sync_folder(path: Path) -> None:
@@ -356,6 +463,11 @@ def _numbered(path: Path) -> list[tuple[int, Path]]:
     return sorted(found, reverse=True)
 
 
+def _uptime() -> float:
+    """Seconds since power-on, time asleep included, whatever becomes of the clock on the wall."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def _utc(wall_s: float) -> str:
     return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -381,16 +493,26 @@ def _json_value(value: object) -> object:
 
 def _parse(line: bytes) -> Line | None:
     """A line of the log, None if it is damaged."""
+    if not line.startswith(b"{") or len(line) > MOST_LINE:  # at once: of rubbish there may be much
+        return None
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, dict) and _flat(value, MOST_DEPTH) else None
+
+
+def _flat(value: object, most: int) -> bool:
+    """Whether no more than `most` objects and lists lie within one another."""
+    if not isinstance(value, dict | list):
+        return True
+    return most > 0 and all(_flat(item, most - 1) for item in (value.values() if isinstance(value, dict) else value))
 
 
 def _seq(line: Line) -> int:
+    """The number of an event; 0 where it has none, or one that never was ours: 2**53 and more is not exact everywhere."""
     seq = line.get("seq")
-    return seq if isinstance(seq, int) else 0
+    return seq if type(seq) is int and 0 < seq < 1 << 53 else 0
 
 
 class Reading(Iterator[Line]):
@@ -436,9 +558,27 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
             opened.enter_context(file)
             # Asked before reading: a file with a successor has all its lines.
             successor = _next_file(path, file)
-            yield from file
+            try:
+                yield from _lines(file)
+            except OSError as error:
+                raise _reading_error(path, error) from error
             file.close()
             file = successor
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file; of one longer than MOST_LINE an empty one, and nothing after one longer than MOST_RUBBISH."""
+    while line := file.readline(MOST_LINE):
+        if len(line) < MOST_LINE or line.endswith(b"\n"):
+            yield line
+            continue
+        for _ in range(MOST_RUBBISH // MOST_LINE):
+            if not line or line.endswith(b"\n"):
+                break
+            line = file.readline(MOST_LINE)
+        else:
+            return
+        yield b""
 
 
 def follow(path: Path, poll_s: float, stop: Callable[[], bool], after: int | None = None) -> Iterator[Line]:
@@ -457,7 +597,10 @@ def follow(path: Path, poll_s: float, stop: Callable[[], bool], after: int | Non
                 file.close()
             file = successor
         if file is not None:
-            position = file.read().rfind(b"\n") + 1  # a line that is half there is still to come
+            # Where the last line ends: one that is half there is still to come.
+            size = os.fstat(file.fileno()).st_size
+            start, last = next(_from_end(file.fileno(), size), (size, b""))
+            position = size if last.endswith(b"\n") else start
     try:
         while True:
             # Asked before looking, so that what was written before the stop is still handed out.
@@ -468,14 +611,20 @@ def follow(path: Path, poll_s: float, stop: Callable[[], bool], after: int | Non
                 if file is not None:
                     # The door may have cut a torn line off.
                     position = min(position, os.fstat(file.fileno()).st_size)
-                    file.seek(position)
-                    data = file.read()
-                    end = data.rfind(b"\n") + 1
-                    position += end
-                    for raw in data[:end].split(b"\n"):
-                        line = _parse(raw)
-                        if line is not None and (after is None or _seq(line) > after):
-                            yield line
+                    while True:
+                        file.seek(position)
+                        data = file.read(MOST_LINE) or b""  # None: a file of /proc that has nothing yet
+                        end = data.rfind(b"\n") + 1
+                        position += end
+                        if not end and len(data) == MOST_LINE:
+                            # None of our lines is so long; whatever this is, it is no log from here on.
+                            position = os.fstat(file.fileno()).st_size
+                        for raw in data[:end].split(b"\n"):
+                            line = _parse(raw) if raw else None
+                            if line is not None and (after is None or _seq(line) > after):
+                                yield line
+                        if not end:
+                            break
                 if successor is None:
                     break
                 if file is not None:
@@ -509,7 +658,7 @@ def _next_file(path: Path, file: BinaryIO | None) -> BinaryIO | None:
                 return None
             inode, name = files[following]
             with contextlib.suppress(FileNotFoundError):
-                successor = name.open("rb")
+                successor = open_plain(name)
                 if _inode(os.fstat(successor.fileno())) == inode:
                     return successor
                 successor.close()
@@ -548,11 +697,17 @@ def parse_since(text: str) -> float:
 
 def when(line: Line) -> datetime | None:
     """The moment of a line, in UTC; None if it has none that can be read."""
+    return _moment(line.get("time"))
+
+
+def _moment(text: object) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(line["time"])
-    except (KeyError, TypeError, ValueError):
+        found = datetime.fromisoformat(text)  # type: ignore[arg-type]
+        moment = found.astimezone(UTC) if found.tzinfo else None
+    except (TypeError, ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else None
+    # Other years are on nobody's clock, and some have no local time.
+    return moment if moment and 1970 <= moment.year < 9999 else None
 
 
 _SIGNALS = {
@@ -576,6 +731,7 @@ _WORDS = {
     "accelerator_back": "the Edge TPU does the work",
     "fault": "the door has failed",
     "source_damaged": "the source could not be read whole",
+    "clock_set": "the clock was set; it would show {before}",
     "log_lost": "{count} events are missing here: the log could not be written",
     "log_repaired": "{bytes} bytes of a torn line were cut off the log",
 }
@@ -605,18 +761,13 @@ def words(line: Line) -> str:
         used = set(re.findall(r"{(\w+)}", _WORDS[kind]))
         text = _WORDS[kind].format(**{key: _short(data.pop(key, "?")) for key in used})
     else:
-        return _printable(f"{kind} {json.dumps(data, ensure_ascii=False)}")
+        return printable(f"{kind} {json.dumps(data, ensure_ascii=False)}")
     rest = ", ".join(f"{key} {_short(value)}" for key, value in data.items())
-    return _printable(f"{label:5}  {text}{f' ({rest})' if rest else ''}".rstrip())
+    return printable(f"{label:5}  {text}{f' ({rest})' if rest else ''}".rstrip())
 
 
 def _short(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def _printable(text: str) -> str:
-    """Without what could move a terminal's cursor."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -646,15 +797,34 @@ def summarise(lines: Iterable[Line]) -> Summary:
     return Summary(count, dict(events), dict(signals), first, last)
 
 
-def select(lines: Iterable[Line], since: float | None, kinds: Collection[str]) -> Iterator[Line]:
-    """Lines not older than `since` (seconds since the epoch) whose event or signal is one of `kinds` (lower case).
+def last_before(lines: Iterable[Line], since: float) -> int:
+    """Of all lines of a log, oldest first, the `seq` of the last that is older than `since` (seconds since the epoch), or 0.
 
-    None and an empty collection leave nothing out. A line without a readable time counts as new.
+    Where the clock was set while the door ran, the lines before that count as if it had been right from the start of the
+    run. And no line is newer than one that follows it, whatever their times say.
+    """
+    known: list[tuple[float, float, bool, int]] = []
+    for line in lines:
+        if (moment := when(line)) is not None:
+            kind = line.get("event")
+            before = _moment(line.get("before")) if kind == "clock_set" else None
+            set_by = (moment - before).total_seconds() if before is not None else 0.0
+            known.append((moment.timestamp(), set_by, kind == "started", _seq(line)))
+    wrong_by, newest = 0.0, math.inf
+    for time_s, set_by, started, seq in reversed(known):
+        newest = min(newest, time_s + wrong_by)
+        if newest < since and seq:
+            return seq
+        wrong_by = 0.0 if started else wrong_by + set_by
+    return 0
+
+
+def select(lines: Iterable[Line], after: int, kinds: Collection[str]) -> Iterator[Line]:
+    """Lines after the one with the `seq` `after`, and whose event or signal is one of `kinds` (lower case).
+
+    0 and an empty collection leave nothing out. A line without a number counts as new.
     """
     for line in lines:
-        moment = when(line)
-        if since is not None and moment is not None and moment.timestamp() < since:
-            continue
         names = {str(line.get("event", "")).lower(), str(line.get("signal", "")).lower()}
-        if not kinds or names & set(kinds):
+        if (not kinds or names & set(kinds)) and not 0 < _seq(line) <= after:
             yield line

@@ -7,10 +7,7 @@ EDGETPU_RUNTIMES; accelerator.py is what uses those, in a process of its own.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +16,7 @@ import numpy.typing as npt
 
 from .errors import ModelError, Unavailable
 from .manifest import Manifest, Row, Tensor
+from .native import messages
 
 RUNTIMES = ("ai_edge_litert", "tflite_runtime")
 #: What may drive an Edge TPU, in the order of trying. A libedgetpu works with the TFLite it was built for and those near
@@ -64,24 +62,6 @@ def edgetpu_interpreter(name: str, content: bytes | None) -> Any:
         return delegate
     # One delegate a model, as pycoral does it; inside libedgetpu they share the one open device.
     return module.Interpreter(model_content=content, experimental_delegates=[delegate])
-
-
-@contextlib.contextmanager
-def _native_messages() -> Iterator[list[str]]:
-    """Catch what native code writes to file descriptor 2, so that it can be part of an error instead of noise."""
-    caught: list[str] = []
-    # In memory: a full disk must not keep the door from starting.
-    with open(os.memfd_create("messages"), "w+b") as file:
-        saved = os.dup(2)
-        os.dup2(file.fileno(), 2)
-        try:
-            yield caught
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            file.seek(0)
-            text = file.read().decode("utf-8", "replace")
-            caught += [line for line in text.splitlines() if line.startswith("ERROR")]
 
 
 class Network:
@@ -162,9 +142,10 @@ class Model:
         self._answer: dict[str, Raw] | None = None
         content = manifest.read(name)
         self.runtime, module = runtime(runtime_name)
-        with _native_messages() as messages:
+        with messages() as said:
             try:
-                # LiteRT keeps no copy of the content: hold it for as long as the interpreter lives.
+                # LiteRT keeps no copy of the content: hold it for as long as the interpreter lives. In memory, not as a
+                # mapped file: a memory card that fails later must not end a running door (SIGBUS).
                 self._content = content
                 interpreter = module.Interpreter(model_content=content, num_threads=threads)
                 interpreter.allocate_tensors()
@@ -173,7 +154,8 @@ class Model:
             else:
                 failure = None
         if failure is not None:
-            why = "; ".join([str(failure).splitlines()[0], *messages])
+            told = [line for line in said if line.startswith("ERROR")]
+            why = "; ".join([str(failure).split("\n")[0], *told])
             raise ModelError(
                 f"{self.path}: is not a model that {self.runtime} can load: {why}", "install Doorlight again"
             )

@@ -36,16 +36,17 @@ DIM_HZ = 100
 class Lights:
     """Two lights and a buzzer that show one `Signal` at a time.
 
-    With `simulate`, or where there is no Raspberry Pi with a GPIO chip, the pins are gpiozero's mock pins, and `say`
-    is called with one line for each change. `factory` (a gpiozero pin factory) takes the place of both, for tests.
+    With `simulate`, or where this is no Raspberry Pi, the pins are gpiozero's mock pins, and `say` is called with one line
+    for each change. `factory` (a gpiozero pin factory) takes the place of both, for tests.
 
-    Raises LightsError, naming the pin and who holds it, where a pin or the chip is there but cannot be used.
+    Raises LightsError, naming the pin and who holds it, where a pin or the chip cannot be used.
 
     However the program ends, the lights go off: `close` does it, leaving the `with` block does it, and the interpreter
     does it on its way out (end of the program, unhandled exception, SIGINT; SIGTERM once the program handles it).
     What no program can handle is SIGKILL or a crash of the interpreter: Raspberry Pi OS leaves the pins of a dead
     process as they were (unless config.txt has dtparam=strict_gpiod), so a light may stay lit until the next start.
-    The service therefore has `doorlight lights --off` in ExecStopPost=, which systemd runs after any death.
+    The door therefore has them in a process of their own (`keeper`), and its service has `doorlight lights --off` in
+    ExecStopPost=, which systemd runs after any death.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Lights:
         chip = None
         with contextlib.ExitStack() as opened:
             if factory is None:
-                reason = "simulated" if simulate else _no_gpio()
+                reason = "simulated" if simulate else why_none()
                 if reason:
                     factory = MockFactory(pin_class=MockPWMPin)
                     self._say = say
@@ -228,17 +229,25 @@ class _Output:
             self._device.value = on
 
 
-def _no_gpio() -> str:
-    """Why this machine can have no lights, or "" where it should have some."""
+def why_none() -> str:
+    """Why this machine need not have lights, or "" where it should have some: it is a Raspberry Pi.
+
+    Raises LightsError for a Raspberry Pi without a GPIO chip. Its driver may be late: the service tries again.
+    """
     from gpiozero import PinUnknownPi
     from gpiozero.pins import local
 
-    if not glob.glob(gpio.CHIPS):
-        return f"no GPIO chip here ({gpio.CHIPS})"
+    chips = glob.glob(gpio.CHIPS)
     try:
         local.get_pi_revision()
-    except PinUnknownPi:  # many a PC has a gpiochip, too, but none with lights on it
-        return "this is not a Raspberry Pi"
+    except PinUnknownPi:
+        # Many a PC has a gpiochip, too, but none with lights on it.
+        return "this is not a Raspberry Pi" if chips else f"no GPIO chip here ({gpio.CHIPS})"
+    if not chips:
+        raise LightsError(
+            f"this is a Raspberry Pi without a GPIO chip ({gpio.CHIPS})",
+            "ls -l /dev/gpiochip*; sudo apt full-upgrade; in a container, hand the chip in; or use --simulate",
+        )
     return ""
 
 

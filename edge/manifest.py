@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,11 +11,14 @@ import msgspec
 from msgspec import Meta
 
 from .errors import ModelError
+from .files import read_plain, read_toml
 
 FILE = "manifest.toml"
+#: Larger than this (bytes) is no model for a door.
+MOST_MODEL = 100_000_000
 NAMES = ("face_detector", "mask_classifier", "expression_classifier")
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Positive = Annotated[int, Meta(ge=1)]
+Positive = Annotated[int, Meta(ge=1, le=65536)]
 
 
 class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,8 +26,8 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     shape: tuple[Positive, ...]
     dtype: Literal["uint8", "int8"]
-    scale: Annotated[float, Meta(gt=0)]
-    zero_point: int
+    scale: Annotated[float, Meta(gt=0, le=1000)]
+    zero_point: Annotated[int, Meta(ge=-128, le=255)]
 
 
 class Twin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,9 +57,9 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: dict[str, Any]
     data: dict[str, Any]
     strides: tuple[Positive, ...] = ()
-    margin: Annotated[float, Meta(gt=0)] = 1.0
-    slope: Annotated[float, Meta(gt=0)] = 1.0
-    offset: float = 0.0
+    margin: Annotated[float, Meta(gt=0, le=10)] = 1.0
+    slope: Annotated[float, Meta(gt=0, le=20)] = 1.0
+    offset: Annotated[float, Meta(ge=-20, le=20)] = 0.0
     edgetpu: Twin | None = None
 
 
@@ -100,7 +102,7 @@ class Manifest(Mapping[str, Row]):
             )
         path = self.folder / described.file
         try:
-            data = path.read_bytes()
+            data = read_plain(path, MOST_MODEL)
         except OSError as error:
             raise ModelError(f"{path}: cannot be read: {error.strerror}", "install Doorlight again") from None
         found = hashlib.sha256(data).hexdigest()
@@ -127,12 +129,12 @@ def load(folder: Path | None = None) -> Manifest:
     folder = shipped() if folder is None else folder
     path = folder / FILE
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = read_toml(path)
     except OSError as error:
         raise ModelError(
             f"{path}: cannot be read: {error.strerror}", "--models takes a folder with manifest.toml"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ModelError(f"{path}: is not TOML: {error}", "install Doorlight again") from None
     rows: dict[str, Row] = {}
     for name, values in raw.items():
@@ -143,9 +145,15 @@ def load(folder: Path | None = None) -> Manifest:
             raise ModelError(f"{path}: '{name}{where}': {what}", "install Doorlight again") from None
         wanted = 3 if row.colour == "RGB" else 1
         if len(row.input.shape) != 4 or row.input.shape[0] != 1 or row.input.shape[3] != wanted:
-            raise ModelError(f"{path}: '{name}.input.shape' must be [1, height, width, {wanted}] for {row.colour}")
+            raise ModelError(
+                f"{path}: '{name}.input.shape' must be [1, height, width, {wanted}] for {row.colour}",
+                "install Doorlight again",
+            )
         files = {"file": row.file} | ({"edgetpu.file": row.edgetpu.file} if row.edgetpu else {})
         for key, file in files.items():
-            if Path(file).name != file:
-                raise ModelError(f"{path}: '{name}.{key}' must be a file name without a folder, found {file!r}")
+            if Path(file).name != file or "\0" in file:
+                raise ModelError(
+                    f"{path}: '{name}.{key}' must be a file name without a folder, found {file!r}",
+                    "install Doorlight again",
+                )
     return Manifest(folder, rows)

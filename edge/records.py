@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # not otherwise: whoever shows signals need not load NumPy
+    import numpy as np
+    import numpy.typing as npt
 
 
 class Box(NamedTuple):
@@ -71,7 +72,8 @@ class Track:
 
     `evidence` is the time-averaged log-odds of "wears a mask": positive for, negative against. `agitation` is the
     time-averaged probability of the agitated expressions, 0..1. Times are in seconds on the source's clock. `height`
-    is the face's share of the frame's height.
+    is the face's share of the frame's height. `latest` is the log-odds that the last look gave, `looked_box` where the
+    face was then.
     """
 
     person: int
@@ -86,6 +88,8 @@ class Track:
     agitation: float = 0.0
     expression_looks: int = 0
     last_expression: float | None = None
+    latest: float = 0.0
+    looked_box: Box | None = None
 
 
 class Signal(enum.Enum):

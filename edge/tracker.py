@@ -73,7 +73,15 @@ class Tracker:
         limit = self._settings.look_limit
         evidence = self._average(track.evidence, min(max(log_odds, -limit), limit), track.looks, track.last_look, t)
         first = t if track.first_look is None else track.first_look
-        self._tracks[person] = replace(track, evidence=evidence, looks=track.looks + 1, first_look=first, last_look=t)
+        self._tracks[person] = replace(
+            track,
+            evidence=evidence,
+            latest=log_odds,
+            looks=track.looks + 1,
+            first_look=first,
+            last_look=t,
+            looked_box=track.box,
+        )
 
     def saw_expression(self, person: int, agitation: float, t: float) -> None:
         """A fresh look at an unmasked face: the summed probability of the agitated expressions."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the demo clip: one person comes to the door masked, then bare-faced, then agitated.
+"""Make the demo clip: one person comes to the door masked, then bare-faced, then agitated; and the bench's visitor.
 
 The person is Eileen Collins, from the NASA portrait that ships inside scikit-image (public domain). The corridor and
 the door are painted here, the mask is drawn, and the scowl is a local warp of her smile; nothing else goes into it.
@@ -193,13 +193,18 @@ def _painted(patch: Picture, s: Scowl, origin: tuple[float, float], finer: float
 SCOWL = Scowl()
 
 
-def portrait() -> Picture:
-    """The NASA portrait, FINER times enlarged; raises SystemExit where scikit-image is not there."""
+def original() -> Picture:
+    """The NASA portrait, (512, 512, 3) uint8 RGB; raises SystemExit where scikit-image is not there."""
     try:
         from skimage import data
     except ImportError:
         raise SystemExit("make_demo needs scikit-image for the portrait: pip install scikit-image") from None
-    picture = data.astronaut()
+    return data.astronaut()  # type: ignore[no-any-return]
+
+
+def portrait() -> Picture:
+    """The NASA portrait, FINER times enlarged."""
+    picture = original()
     big = cv2.resize(picture, None, fx=FINER, fy=FINER, interpolation=cv2.INTER_LANCZOS4)
     soft = cv2.GaussianBlur(big, (0, 0), 2.0)
     return cv2.addWeighted(big, 1.5, soft, -0.5, 0)  # type: ignore[return-value]
@@ -313,11 +318,20 @@ def clip() -> Iterator[tuple[str, Picture]]:
             yield "empty", empty
 
 
+def save(picture: Picture, path: Path, quality: int) -> None:
+    """Write `picture`, (H, W, 3) uint8 RGB, as a JPEG. Raises OSError."""
+    with render.whole(path) as part:
+        if not cv2.imwrite(str(part), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]):
+            raise OSError(f"{path}: cannot be written")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     here = Path(__file__).resolve().parent / "demo_data"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=here / "door.mp4", help="clip to write (default: %(default)s)")
     parser.add_argument("--still", type=Path, default=here / "still.jpg", help="one frame of it (default: %(default)s)")
+    visitor = here.parent.parent / "edge" / "visitor.jpg"
+    parser.add_argument("--visitor", type=Path, default=visitor, help="head and shoulders (default: %(default)s)")
     args = parser.parse_args(arguments)
     still: Picture | None = None
     count = 0
@@ -330,15 +344,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 count += 1
                 bar.update()
         assert still is not None
-        with render.whole(args.still) as part:
-            quality = [cv2.IMWRITE_JPEG_QUALITY, 90]
-            if not cv2.imwrite(str(part), cv2.cvtColor(still, cv2.COLOR_RGB2BGR), quality):
-                raise OSError(f"{args.still}: cannot be written")
+        save(still, args.still, 90)
+        save(original()[12:242, 134:318], args.visitor, 85)
     except OSError as error:
         print(f"make_demo: {error}", file=sys.stderr)
         return 74
     size = args.out.stat().st_size
-    print(f"{args.out}: {count / FPS:.1f} s, {size / 1e6:.2f} MB; {args.still}", file=sys.stderr)
+    print(f"{args.out}: {count / FPS:.1f} s, {size / 1e6:.2f} MB; {args.still}; {args.visitor}", file=sys.stderr)
     return 0
 
 

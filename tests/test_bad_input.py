@@ -210,3 +210,195 @@ def test_a_door_that_refuses_blinks_first(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_simulated_door_that_refuses_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.cli.REFUSED_S", 3600.0)
     assert main(["run", "--simulate", "--source", "/dev/video99"]) == 69
+
+
+# ---- Found by scripts/vdoorlab/hostile.py ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.mp4", "x"])
+def test_a_pipe_is_not_waited_for(capfd: pytest.CaptureFixture[str], name: str) -> None:
+    os.mkfifo(name)
+    assert name in refuses(capfd, 66, "--simulate", "--source", name)
+    assert name in refuses(capfd, 78, "--simulate", "--source", STILL, "--config", name)
+    assert name in refuses(capfd, 74, "--simulate", "--source", STILL, "--events", name)
+    assert main(["events", name]) == 66
+    assert "not a regular file" in capfd.readouterr().err
+
+
+def test_a_device_is_not_read(capfd: pytest.CaptureFixture[str]) -> None:
+    os.symlink("/dev/zero", "x.jpg")
+    os.mkdir("models")
+    os.symlink("/dev/zero", "models/manifest.toml")
+    assert "x.jpg" in refuses(capfd, 66, "--simulate", "--source", "x.jpg")
+    assert "manifest.toml" in refuses(capfd, 69, "--simulate", "--source", STILL, "--models", "models")
+    assert "x.jpg" in refuses(capfd, 78, "--simulate", "--source", STILL, "--config", "x.jpg")
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".sdp", ".m3u8", ".ts", ".avi", ".txt"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\npipe.ts\n#\x01\n",
+        b"ffconcat version 1.0\nfile pipe.ts\n\x01",
+        b"v=0\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 26\n\x01",
+    ],
+)
+def test_a_playlist_is_not_followed(capfd: pytest.CaptureFixture[str], ending: str, text: bytes) -> None:
+    """Even one that is not all text: FFmpeg would open what it names, or listen on its ports."""
+    os.mkfifo("pipe.ts")
+    Path(f"x{ending}").write_bytes(text)
+    assert "none of the kinds of video" in refuses(capfd, 66, "--simulate", "--source", f"x{ending}")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("camera = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("[lights]\ngreen = " + "1" * 5000, "a number with thousands of digits"),
+        ("[lights]\ngreen = 0x" + "f" * 5000, "'lights.green' is an enormous number"),
+        ("[lights]\nquiet = '" + "x" * 9999 + "'", "'lights.quiet' is 'xxxx"),
+        ("[" + ".".join(["a"] * 1000) + "]", "more than 200 dots (at line 1)"),
+        ("#" * 2_000_000, "larger than 1 MB"),
+        ('events.file = "a\\u0000b"', "'events.file' has a NUL character"),
+        ('models.directory = "a\\u0000b"', "'models.directory' has a NUL character"),
+        ('[camera]\n"\\u001b[2J" = 1', "unknown key 'camera.\N{REPLACEMENT CHARACTER}[2J'"),
+    ],
+)
+def test_settings_that_would_choke_a_parser(capfd: pytest.CaptureFixture[str], text: str, says: str) -> None:
+    said = refuses(capfd, 78, "--config", settings(text), "--source", STILL)
+    assert says in said
+    assert len(said) < 1000
+
+
+def models_with(changed: str, to: str) -> Path:
+    shutil.copytree(manifest.shipped(), "models")
+    path = Path("models/manifest.toml")
+    text = path.read_text()
+    assert changed in text
+    path.write_text(text.replace(changed, to, 1))
+    return path.parent
+
+
+@pytest.mark.parametrize(
+    ("changed", "to"),
+    [
+        ("slope = ", "slope = 1e300 #"),
+        ("offset = ", "offset = nan #"),
+        ("threshold = ", "threshold = inf #"),
+        ('file = "', 'file = "\\u0000'),
+        ("[face_detector]", "[face_detector.x]"),
+    ],
+)
+def test_a_manifest_that_makes_no_sense(capfd: pytest.CaptureFixture[str], changed: str, to: str) -> None:
+    said = refuses(capfd, 69, "--simulate", "--source", STILL, "--models", models_with(changed, to))
+    assert "models/manifest.toml: " in said
+
+
+def test_a_manifest_without_a_model(capfd: pytest.CaptureFixture[str]) -> None:
+    """The thread that looks for a Coral has nothing to say about it."""
+    folder = models_with("[face_detector", "[another")
+    path = folder / "manifest.toml"
+    path.write_text(path.read_text().replace("[face_detector", "[another"))
+    assert "no model 'face_detector'" in refuses(capfd, 69, "--simulate", "--source", STILL, "--models", folder)
+
+
+ESCAPE = "\x1b]0;you\x07\x9b2J\u202e\n\udcff"
+
+
+def shown(capfd: pytest.CaptureFixture[str]) -> str:
+    """What was said, on stdout and stderr: without anything that a terminal would take for an order."""
+    said = "".join(capfd.readouterr())
+    assert [c for c in said if c != "\n" and not c.isprintable()] == []
+    return said
+
+
+def test_names_do_not_reach_the_terminal_as_they_are(capfd: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(STILL, f"x{ESCAPE}.jpg")
+    log = f"x{ESCAPE}.jsonl"
+    assert main(["run", "--simulate", "--source", f"x{ESCAPE}.jpg", "--events", log]) == 0
+    assert "x\N{REPLACEMENT CHARACTER}]0;you" in shown(capfd)
+    assert main(["events", log]) == 0
+    assert "the door has started" in shown(capfd)
+    for argv in (["run", "--simulate", "--source", f"{ESCAPE}.mp4"], ["check-config", ESCAPE], ["events", ESCAPE]):
+        assert main(argv) in (66, 78)
+        assert shown(capfd).count("\n") == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", f"--{ESCAPE}"])
+    assert "unrecognized arguments" in shown(capfd)
+
+
+def test_names_that_are_not_utf8(capfd: pytest.CaptureFixture[str]) -> None:
+    """OpenCV segfaults on them."""
+    shutil.copy(CLIP, "x\udcff.mp4")
+    assert "is not UTF-8" in refuses(capfd, 66, "--simulate", "--source", "x\udcff.mp4")
+    assert "is not UTF-8" in refuses(capfd, 66, "--simulate", "--source", "rtsp://x\udcff/")
+    shutil.copy(STILL, "x\udcff.jpg")
+    assert main(["annotate", "x\udcff.jpg", "seen\udcff.jpg"]) == 0
+    assert Path("seen\udcff.jpg").stat().st_size > 10_000
+    assert main(["annotate", str(CLIP), "seen\udcff.mp4"]) == 74
+
+
+def test_an_event_log_does_not_reach_the_terminal_as_it_is(capfd: pytest.CaptureFixture[str]) -> None:
+    lines = [{"seq": k, "event": kind, "signal": kind} for k, kind in enumerate((ESCAPE[:-1], "signal"), 1)]
+    lines[1]["signal"] = ESCAPE[:-1]
+    Path("x.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert main(["events", "x.jsonl"]) == 0
+    assert "2 events" in shown(capfd)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"event": "x", "time": "9999-12-31T23:59:59-23:59"}',
+        b'{"event": "x", "time": "0001-01-01T00:00:00+23:59"}',
+        b'{"event": ' + b"[" * 980 + b"]" * 980 + b"}",
+        b'{"event": "x", "seq": ' + b"9" * 4300 + b"}",
+        b"{" * 3_000_000,
+        bytes(20_000_000),
+        b"\n" * 10_000,
+        b"\xff\xfe{\0}\0",
+    ],
+)
+def test_lines_that_no_door_has_written(capfd: pytest.CaptureFixture[str], line: bytes) -> None:
+    """The rest is shown, and a door that goes on with the log goes on counting where it can."""
+    log = Path("x.jsonl")
+    good = b'{"seq": 7, "time": "2026-01-01T00:00:00Z", "event": "started"}\n'
+    log.write_bytes(good + line + b"\n")
+    assert main(["events", "x.jsonl"]) == 0
+    assert "the door has started" in shown(capfd)
+    code = main(["run", "--simulate", "--source", str(STILL), "--events", "x.jsonl"])
+    if len(line) > 10_000_000:
+        assert code == 74
+        assert "no event can be read in its last 8 MB" in capfd.readouterr().err
+        assert log.stat().st_size > len(line), "and nothing was cut off it"
+        return
+    assert code == 0
+    told = [json.loads(line) for line in log.read_bytes().splitlines()[-2:]]
+    assert [line["event"] for line in told] == ["started", "stopped"]
+    assert 7 < told[0]["seq"] < told[1]["seq"] < 5000
+
+
+def test_a_hole_of_a_terabyte_is_no_log(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("x.jsonl").write_bytes(b"{")
+    os.truncate("x.jsonl", 1 << 40)
+    assert main(["events", "x.jsonl"]) == 0
+    assert "0 events" in shown(capfd)
+    assert "no event can be read" in refuses(capfd, 74, "--simulate", "--source", STILL, "--events", "x.jsonl")
+
+
+def test_a_picture_that_breaks_off_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    data = STILL.read_bytes()
+    Path("x.jpg").write_bytes(data[: len(data) // 2] + b"\xff\xd9")
+    assert main(["run", "--simulate", "--source", "x.jpg"]) == 0
+    assert capfd.readouterr().err == ""
+    told = [json.loads(line) for line in Path("doorlight-events.jsonl").read_text().splitlines()]
+    (damaged,) = [line for line in told if line["event"] == "source_damaged"]
+    assert "breaks off" in damaged["reason"]
+
+
+def test_a_terminal_without_the_characters_of_the_lamps() -> None:
+    environ = os.environ | {"PYTHONPATH": str(CLIP.parents[2]), "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "edge", "run", "--simulate", "--source", str(STILL)]
+    done = subprocess.run(command, capture_output=True, env=environ)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"? green" in done.stdout

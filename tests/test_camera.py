@@ -27,6 +27,7 @@ from edge.config import CameraSettings, load
 from edge.device import Device, Shot
 from edge.errors import CameraError, InputMissing
 from edge.images import Picture
+from edge.picamera import PiCamera
 from edge.records import Frame
 
 #: Red, as RGB: tells at once whether anybody swapped the channels.
@@ -148,25 +149,23 @@ def test_truncated_video_ends_normally_and_says_so(tmp_path: Path) -> None:
     assert str(path) in source.truncated
 
 
-@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf"), 90_000.0])
-def test_absurd_rate_is_replaced_by_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fps: float) -> None:
+@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf"), 90000.0])
+def test_absurd_rate_is_replaced_by_the_settings(fps: float) -> None:
+    assert camera.sane_fps(fps, 8.0) == 8.0
+    assert camera.sane_fps(29.97, 8.0) == 29.97
+
+
+def test_an_absurd_rate_in_a_file(tmp_path: Path) -> None:
+    """An AVI whose header says that a frame takes no time at all."""
     path = write_video(tmp_path / "a.avi", "MJPG", frames=3)
-
-    class Odd:  # real but for what it says about its rate and length
-        def __init__(self) -> None:
-            self.real = real()
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.real, name)
-
-        def get(self, key: int) -> float:
-            return fps if key == cv2.CAP_PROP_FPS else -9.2e18
-
-    real = cv2.VideoCapture
-    monkeypatch.setattr(cv2, "VideoCapture", Odd)
-    source = VideoFile(path, settings_with(fps=8))
-    assert [frame.t for frame in play(source)] == [0, 1 / 8, 2 / 8]
-    assert (source.fps, source.length, source.truncated) == (8, None, None)
+    data = bytearray(path.read_bytes())
+    at = data.find(b"strh") + 8 + 20  # dwScale, dwRate
+    data[at : at + 8] = bytes(8)
+    data[32:36] = bytes(4)  # dwMicroSecPerFrame
+    path.write_bytes(data)
+    times = [frame.t for frame in play(VideoFile(path, settings_with(fps=8)))]
+    assert len(times) == 3
+    assert 0 < times[1] <= 1
 
 
 def test_y4m_begins_as_text_but_is_a_video(tmp_path: Path) -> None:
@@ -349,6 +348,7 @@ class Stage:
         self.endless = False
         self.plugged = True
         self.broken = False
+        self.frozen: Picture | None = None  # gives nothing but this
         self.hang_in = ""  # "open", "read" or "close"
         self.wake = threading.Event()  # ends every hang
         self.opened: list[float] = []
@@ -400,6 +400,8 @@ class FakeDevice(Device):
                 raise CameraError("fake: gives no picture")
         with self.stage.lock:
             self.stage.given += 1
+            if self.stage.frozen is not None:
+                return Shot(self.stage.frozen.copy())
             return Shot(flat((self.stage.given % 256, 0, 0), 4, 6))
 
     def close(self) -> None:
@@ -583,6 +585,88 @@ def test_waiting_for_a_camera_that_is_not_there_yet(stage: Stage) -> None:
         assert read_until_back(source)[0].number == 0
 
 
+SCENE = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
+
+
+def test_frozen_camera_is_lost_and_reopened_until_another_picture_comes(stage: Stage) -> None:
+    stage.frozen, stage.endless = SCENE, True
+    with live(stage) as source:
+        assert np.array_equal(source.read().picture, SCENE)
+        with pytest.raises(CameraLost, match=r"fake: frozen, .* the same .*; no new picture for 0\.1 s") as caught:
+            source.read()
+        assert "unplug" in caught.value.hint
+        # However often it is reopened, the picture that was frozen is none: a light must not come back for it.
+        until(lambda: read_error(source) and len(stage.opened) >= 4)
+        assert stage.most_at_once == 1
+        other = SCENE.copy()
+        other[16, 3, 1] ^= 1
+        stage.frozen = other
+        back, lost = read_until_back(source)
+        assert back.number == 1, "one look at a picture, however often it came"
+        assert np.array_equal(back.picture, other)
+        assert all("frozen" in str(error) for error in lost)
+    assert stage.at_once == 0
+
+
+@pytest.mark.parametrize("where", [(0, 0, 0), (17, 5, 1), (47, 63, 2)])
+def test_a_bit_anywhere_makes_another_picture(where: tuple[int, int, int]) -> None:
+    other = SCENE.copy()
+    assert camera._same(SCENE, other)
+    other[where] ^= 1
+    assert not camera._same(SCENE, other)
+    assert not camera._same(SCENE, SCENE[:, :32]), "as after the settings of a camera were changed"
+
+
+def test_picture_that_comes_again_and_again_is_one(stage: Stage) -> None:
+    """As from webcams that fill up their rate in the dark."""
+    stage.endless = True
+    stage.frozen = flat((100, 200, 0))
+    with live(stage, timeout_s=5) as source:
+        numbers = []
+        for k in range(4):
+            stage.frozen = flat((100, 200, k))
+            given = stage.given
+            until(lambda given=given: stage.given > given + 3)
+            numbers.append(source.read().number)
+        assert np.all(np.diff(numbers) == 1)
+        assert len(stage.opened) == 1
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_covered_or_blinded_camera_is_not_called_frozen(stage: Stage, level: int) -> None:
+    """Noise is clipped away there; that nothing can be seen is for the door to say."""
+    stage.frozen, stage.endless = flat((level, level, level)), True
+    with live(stage) as source:
+        begin = source.read()
+        while (frame := source.read()).t - begin.t < 0.25:
+            pass
+        assert frame.number > begin.number
+        assert len(stage.opened) == 1
+
+
+def test_still_scene_of_a_network_camera_is_not_frozen_at_once(stage: Stage) -> None:
+    class Network(FakeDevice):
+        still_s = 0.4
+
+    stage.frozen, stage.endless = SCENE, True
+    with LiveSource("fake", lambda: Network(stage), settings_with()) as source:
+        began = source.read().t
+        numbers, error = [], None
+        while error is None:
+            try:
+                frame = source.read()
+            except CameraLost as lost:
+                error = lost
+            else:
+                numbers.append(frame.number)
+        assert "frozen" in str(error)
+        assert error.t - began >= 0.4, "longer than the limit of a sensor"
+        assert len(numbers) > 2
+        until(lambda: read_error(source) and len(stage.opened) >= 3)
+    assert camera.Stream.still_s >= 60, "key frames may be as far apart"
+    assert camera.V4l2.still_s == PiCamera.still_s == 0
+
+
 def test_close_wakes_a_reader(stage: Stage) -> None:
     stage.frames.release()
     source = live(stage, timeout_s=60)
@@ -669,7 +753,7 @@ class FakeCapture:
         self.opened_with: tuple[str, int] = ("", 0)
         FakeCapture.made.append(self)
 
-    def open(self, source: str, backend: int, parameters: list[int]) -> bool:
+    def open(self, source: str, backend: int) -> bool:
         self.opened_with = (source, backend)
         return True
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -147,7 +149,7 @@ def test_debug_shows_the_traceback() -> None:
     assert "InputMissing" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "annotate", "events", "check-config", "doctor"])
+@pytest.mark.parametrize("command", ["run", "annotate", "events", "check-config", "doctor", "bench"])
 def test_help_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
@@ -186,6 +188,26 @@ def test_nobody_reads_what_run_says(tmp_path: Path) -> None:
     assert done.stderr == ""
     last = json.loads(log.read_text().splitlines()[-1])
     assert (last["event"], last["reason"]) == ("stopped", "end of source"), "the door goes on"
+
+
+def test_a_journal_that_hangs_does_not_stop_the_door(tmp_path: Path) -> None:
+    """A socket that nobody reads, as journald's is while its disk does not answer; it has room for a few lines."""
+    log = tmp_path / "e.jsonl"
+    journal, ours = socket.socketpair()
+    with journal, ours:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        status = os.fstat(ours.fileno())
+        done = subprocess.run(
+            [sys.executable, "-m", "edge", "run", "--simulate", "--source", str(CLIP), "--events", str(log)],
+            env={**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"},
+            stdout=ours, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        journal.setblocking(False)
+        said = journal.recv(1 << 20).count(b"\n")
+    found = [json.loads(line) for line in log.read_text().splitlines()]
+    assert (found[-1]["event"], found[-1]["reason"]) == ("stopped", "end of source")
+    assert said < len(found), "there was no room for all that it says"
+    assert "Traceback" not in done.stderr
 
 
 def test_output_onto_a_full_disk() -> None:

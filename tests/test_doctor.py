@@ -538,7 +538,7 @@ def _exists(group: int) -> bool:
 def test_the_folder_of_the_log(fake: Fake, tmp_path: Path) -> None:
     found = only(fake.look("events", events=str(tmp_path / "e.jsonl")))
     assert found.verdict in ("ok", "note", "bad")  # as quick as this disk is
-    assert "fsync, median of 5" in found.found
+    assert "fsync, median of " in found.found
     assert sorted(each.name for each in tmp_path.iterdir()) == ["bin", "root"], "nothing is left behind"
     found = only(fake.look("events", events="nowhere/e.jsonl"))
     assert found.verdict == "bad"

@@ -9,18 +9,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from gpiozero.pins.mock import MockFactory
-from test_perception import frame_at
+from test_perception import CLIP, frame_at
 
 from edge import config, door, manifest
 from edge.accelerator import Accelerator
-from edge.camera import CameraLost, Source
+from edge.camera import CameraLost, Source, open_source
+from edge.config import Config
+from edge.errors import OutputError
 from edge.events import EventLog
 from edge.lights import Lights
 from edge.perception import Perception, models
-from edge.records import Event, Frame, Signal
+from edge.records import Detection, Event, Frame, Signal
 
 CONFIG = config.load()
 
@@ -83,7 +86,96 @@ def test_settled_faces_are_left_alone_in_between(perception: Perception) -> None
     decisions = play(perception, [frame_at(4.0)] * 40)
     looked = [bool(d.faces) for d in decisions]
     assert all(looked[:4]), "an undecided face is looked at in every frame"
-    assert sum(looked[20:]) <= 20 // 3 + 1, "a settled one every 0.3 s"
+    pause = round(10 * CONFIG.tracker.look_again_s)
+    assert 1 <= sum(looked[20:]) <= 20 // pause + 1, "a settled one now and then"
+
+
+def count_searches(perception: Perception, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The times of the frames in which faces are sought from now on."""
+    times: list[float] = []
+    find = perception.find
+
+    def counted(frame: Frame) -> list[Detection]:
+        times.append(frame.t)
+        return find(frame)
+
+    monkeypatch.setattr(perception, "find", counted)
+    return times
+
+
+def test_an_empty_door_is_searched_now_and_then(perception: Perception, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = count_searches(perception, monkeypatch)
+    play(perception, [frame_at(6.8)] * 40)
+    assert times == [0, 2], "every two seconds while nothing changes"
+
+
+def test_whoever_comes_is_seen_at_once(perception: Perception, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = count_searches(perception, monkeypatch)
+    decisions = play(perception, [frame_at(6.8)] * 15 + [frame_at(11.0)] * 10)
+    assert times[:3] == [0, 1.5, 1.6], "in the first frame that differs, and in every one until decided"
+    first = next(d.t for d in decisions if d.signal is Signal.STOP)
+    assert first == 1.5 + CONFIG.policy.decide_s, "no later than without a pause"
+
+
+def test_somebody_settled_who_stands_still_is_not_lost(perception: Perception, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = count_searches(perception, monkeypatch)
+    decisions = play(perception, [frame_at(4.0)] * 60)
+    assert len(times) < 15
+    assert {d.signal for d in decisions[10:]} == {Signal.PASS}
+    assert {t.person for d in decisions for t in d.tracks} == {1}
+
+
+def test_a_crowd_is_looked_at_by_turns(perception: Perception) -> None:
+    """Two in view and one look a frame: both are decided, each frame costs one look."""
+    both = np.hstack([frame_at(4.0), frame_at(11.0)])
+    settings = msgspec.structs.replace(CONFIG, tracker=msgspec.structs.replace(CONFIG.tracker, most_looks=1))
+    loop = door.Loop(settings, perception)
+    decisions = [loop.step(Frame(k, k / 10, both)) for k in range(20)]
+    assert all(len(d.faces) <= 1 for d in decisions)
+    assert [next(iter(d.faces)) for d in decisions[:6]] == [1, 2, 1, 2, 1, 2]
+    assert {v.value for v in decisions[-1].verdicts.values()} == {"masked", "unmasked"}
+
+
+def test_the_budget_changes_no_decision(perception: Perception) -> None:
+    """The clip of the demo, with everything that saves work, and with every face sought and looked at in every frame."""
+    lavish = msgspec.structs.replace(
+        CONFIG,
+        detector=msgspec.structs.replace(CONFIG.detector, rest_s=0.0, settled_s=0.0),
+        tracker=msgspec.structs.replace(CONFIG.tracker, look_again_s=0.0, most_looks=100),
+        expression=msgspec.structs.replace(CONFIG.expression, look_again_s=0.0),
+    )
+
+    def changes(settings: Config) -> tuple[list[float], list[str]]:
+        with open_source(settings.camera, str(CLIP)) as source:
+            decided = [d for _, d in door.play(door.Loop(settings, perception), source)]
+        told = [e for d in decided for e in d.events if e.kind == "signal"]
+        return [e.t for e in told], [str(e.data["signal"]) for e in told]
+
+    times, frugal = changes(CONFIG)
+    assert set(frugal) == {"IDLE", "PASS", "STOP", "ALARM"}
+    lavish_times, same = changes(lavish)
+    assert frugal == same
+    # Somebody settled is sought every other frame at 15 a second, so that it is known a frame later that they have gone.
+    assert max(abs(a - b) for a, b in zip(times, lavish_times, strict=True)) < 0.1
+
+
+@pytest.mark.parametrize(("level", "why"), [(0, "black"), (255, "white")])
+def test_a_picture_that_shows_nothing_is_a_blind_door(perception: Perception, level: int, why: str) -> None:
+    masked, nothing = frame_at(4.0), np.full((480, 640, 3), level, np.uint8)
+    decisions = play(perception, [masked] * 20 + [nothing] * 20 + [masked] * 25)
+    assert decisions[19].signal is Signal.PASS
+    assert Signal.PASS not in {d.signal for d in decisions[26:40]}, "green goes with the person"
+    assert {d.signal for d in decisions[30:40]} == {Signal.FAULT}, "blind after a second"
+    assert decisions[-1].signal is Signal.PASS
+    told = [(e.kind, e.data.get("reason")) for d in decisions for e in d.events if e.kind.startswith("camera_")]
+    assert [kind for kind, _ in told] == ["camera_lost", "camera_back"]
+    assert why in str(told[0][1])
+
+
+def test_a_flash_is_no_fault(perception: Perception) -> None:
+    white = np.full((480, 640, 3), 255, np.uint8)
+    decisions = play(perception, [frame_at(6.8)] * 10 + [white] * 3 + [frame_at(6.8)] * 10)
+    assert {d.signal for d in decisions} == {Signal.IDLE}
 
 
 def test_one_still_picture(perception: Perception) -> None:
@@ -146,6 +238,13 @@ def test_the_lights_are_off_after_a_crash_too(whole: Door) -> None:
     fault, last = whole.lines()[-2:]
     assert (fault["event"], fault["reason"]) == ("fault", "ZeroDivisionError: broken")
     assert (last["event"], last["reason"]) == ("stopped", "error")
+
+
+def test_a_log_that_only_a_new_process_can_write_ends_the_door(whole: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EventLog, "locked_out", property(lambda _: len(whole.told) > 1))
+    with pytest.raises(OutputError):
+        whole.run(Script([frame_at(11.0)] * 50))
+    assert not whole.lit()
 
 
 def test_stop_ends_a_live_door(whole: Door) -> None:

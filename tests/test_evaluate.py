@@ -31,6 +31,7 @@ from doorlab.passages import Passage, judge, read_truth
 from edge import config, manifest
 from edge.errors import ModelError
 from edge.records import Box, Detection, Signal
+from edge.stages import UNTIMED
 
 needs_matplotlib = pytest.mark.skipif(
     importlib.util.find_spec("matplotlib") is None, reason="drawing needs the extra: pip install .[train]"
@@ -468,6 +469,7 @@ class FakePerception:
 
     expression = None
     runtime = "fake"
+    stages = UNTIMED
 
     def __init__(self, *_: Any) -> None:
         self.detector = self

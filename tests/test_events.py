@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from edge import events
 from edge.errors import InputMissing, OutputError, UsageError
-from edge.events import EventLog, describe, follow, parse_since, read, summarise, when
+from edge.events import EventLog, describe, follow, last_before, parse_since, read, select, summarise, when
 from edge.records import Event
 
 BIG = 1_000_000
@@ -35,6 +35,12 @@ ROOT = Path(events.__file__).parent.parent
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "log.jsonl"
+
+
+@pytest.fixture(autouse=True)
+def no_numbers_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most logs here end without `stopped`; what follows from that has tests of its own."""
+    monkeypatch.setattr(events, "SKIPPED", 0)
 
 
 def write(path: Path, *kinds: str, rotate_bytes: int = BIG, keep: int = 4) -> None:
@@ -199,6 +205,25 @@ def test_seq_goes_on_after_a_restart(path: Path) -> None:
     write(path)
     write(path, "started")
     assert [line["seq"] for line in lines(path)] == [1, 2, 3, 4]
+
+
+def test_no_number_is_given_twice_though_a_power_cut_took_lines_that_somebody_has_seen(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "SKIPPED", 1000)
+    with EventLog(path, BIG, 4) as log:
+        log.write(Event("started", 0.0))
+        assert until(lambda: written(path, 1))
+        synced = path.read_bytes()
+        for _ in range(3):
+            log.write(Event("calm", 0.0))
+    seen = [line["seq"] for line in lines(path)]
+    path.write_bytes(synced)
+    write(path, "started", "stopped")
+    write(path, "started")
+    numbers = [line["seq"] for line in lines(path)]
+    assert numbers[1] > max(seen)
+    assert numbers[2:] == [numbers[1] + 1, numbers[1] + 2], "after an orderly end none is left out"
 
 
 @pytest.mark.parametrize("current", [None, b"", b"\0\0\0", b'{"seq": 9', b'{"other": 1}\n'])
@@ -573,14 +598,42 @@ def test_a_disk_that_turns_read_only_and_back(tmp_path: Path) -> None:
         assert os.system(f"mount --bind {disk} {disk} && mount -o remount,bind,ro {disk}") == 0
         log.write(Event("calm", 0.0, {"text": "x" * 1000}))
         until(lambda: log.problem is not None)
-        print(log.problem)
+        print(log.problem, log.locked_out)
         assert os.system(f"umount {disk}") == 0
         until(lambda: log.problem is None)
+        assert not log.locked_out
         log.close()
         print(*(line["event"] for line in read(path)))
     """)  # fmt: skip
-    assert "Read-only file system" in printed[0]
+    assert "Read-only file system True" in printed[0]
     assert printed[1] == "started calm"
+
+
+def test_a_disk_that_is_read_only_at_start_does_not_keep_the_door_shut(tmp_path: Path) -> None:
+    printed = in_a_tiny_disk(tmp_path, "size=64k", """
+        with EventLog(path, 4096, 4) as log:
+            log.write(Event("stopped", 0.0))
+        def refused(path):
+            try:
+                EventLog(path, 4096, 4)
+            except Exception as error:
+                return str(error)
+        assert os.system(f"mount -o remount,ro {disk}") == 0
+        log = EventLog(path, 4096, 4)
+        print(log.problem)
+        log.write(Event("started", 0.0))
+        print(refused(disk / "new.jsonl"))
+        assert os.system(f"mount -o remount,rw {disk}") == 0
+        until(lambda: log.problem is None)
+        log.close()
+        print(*(line["seq"] for line in read(path)), log.locked_out)
+        assert os.system(f"mount --bind {disk} {disk} && mount -o remount,bind,ro {disk}") == 0
+        print(refused(path))
+    """)  # fmt: skip
+    assert "Read-only file system" in printed[0]
+    assert "new.jsonl: cannot be written" in printed[1], "a log that never was one is a mistake to mend"
+    assert printed[2] == "1 2 False"
+    assert "log.jsonl: cannot be written" in printed[3], "so is a writable disk that this process may not write to"
 
 
 def test_a_failed_sync_is_made_good(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -637,6 +690,27 @@ def test_a_slow_disk_does_not_slow_the_door(path: Path, monkeypatch: pytest.Monk
         go.set()
     assert [line["seq"] for line in lines(path)] == list(range(1, 901))
     assert log.lost == 0
+
+
+def test_a_disk_that_does_not_answer_is_told_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+    real = os.fsync
+
+    def fsync(file: int) -> None:
+        assert go.wait(30)
+        real(file)
+
+    monkeypatch.setattr(events, "SLOW_S", 0.05)
+    with EventLog(path, BIG, 4) as log:
+        assert log.problem is None
+        monkeypatch.setattr(os, "fsync", fsync)
+        log.write(Event("started", 0.0))
+        assert until(lambda: "the disk has not answered for" in str(log.problem))
+        for _ in range(events.MOST_PENDING + 5):
+            log.write(Event("calm", 0.0))
+        assert str(log.problem).endswith("; 5 events lost")
+        go.set()
+        assert until(lambda: log.problem is None)
 
 
 def test_memory_is_bounded_while_the_disk_hangs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -815,6 +889,129 @@ def test_read_while_files_rotate(path: Path) -> None:
     assert [line["seq"] for line in read(path)] == list(range(1, 2501))
 
 
+# The clock on the wall.
+
+
+class Clocks:
+    """A machine that was switched on at noon, by a clock that can be set; `asleep` or awake, it knows how long ago."""
+
+    def __init__(self) -> None:
+        self.wall = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
+        self.up = 0.0
+
+    def later(self, seconds: float) -> None:
+        self.wall += seconds
+        self.up += seconds
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    clocks = Clocks()
+    monkeypatch.setattr(events, "_uptime", lambda: clocks.up)
+    return clocks
+
+
+@pytest.mark.parametrize("years", [9, -9, 60 / 366 / 86400], ids=["years ahead", "years back", "a minute ahead"])
+def test_clock_that_is_set_is_told_of_with_the_next_event(path: Path, clocks: Clocks, years: float) -> None:
+    with EventLog(path, BIG, 4, clock=lambda: clocks.wall) as log:
+        log.write(Event("started", 0.0))
+        clocks.later(40)
+        clocks.wall += years * 366 * 86400
+        log.write(Event("masked", 40.0, {"person": 1}))
+        clocks.later(3600)
+        log.write(Event("stopped", 3640.0))
+    found = lines(path)
+    assert [line["event"] for line in found] == ["started", "clock_set", "masked", "stopped"]
+    assert [line["seq"] for line in found] == [1, 2, 3, 4]
+    assert (found[1]["time"], found[1]["t"], found[1]["before"]) == (found[2]["time"], 40.0, "2026-11-20T12:00:40.000Z")
+    assert describe(found[1]).endswith("the clock was set; it would show 2026-11-20T12:00:40.000Z")
+
+
+def test_clock_that_is_set_is_told_of_though_nothing_happens(
+    path: Path, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "CLOCK_LOOK_S", 0.01)
+    with EventLog(path, BIG, 4, clock=lambda: clocks.wall) as log:
+        log.write(Event("started", 0.0))
+        assert until(partial(written, path, 1))
+        clocks.wall += 86400
+        assert until(partial(written, path, 2))
+    assert kinds(path) == ["started", "clock_set"]
+
+
+def test_sleep_and_leap_seconds_are_no_setting(path: Path, clocks: Clocks) -> None:
+    with EventLog(path, BIG, 4, clock=lambda: clocks.wall) as log:
+        log.write(Event("started", 0.0))
+        clocks.later(8 * 3600)  # the machine slept: `t` stands still, what counts goes on
+        log.write(Event("calm", 1.0))
+        clocks.wall -= 1
+        log.write(Event("calm", 2.0))
+    assert kinds(path) == ["started", "calm", "calm"]
+
+
+def logged(*rows: tuple[str, str] | tuple[str, str, str]) -> list[dict[str, Any]]:
+    """Lines from (hour, kind) and (hour, "clock_set", hour it would be), all of one day unless the hour says which."""
+
+    def moment(text: str) -> str:
+        return f"{text if 'T' in text else '2026-11-20T' + text}:00Z"
+
+    found = []
+    for seq, row in enumerate(rows, 1):
+        line: dict[str, Any] = {"seq": seq, "time": moment(row[0]), "event": row[1]}
+        found.append(line | ({"before": moment(row[2])} if len(row) == 3 else {}))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rows", "last_old"),
+    [
+        ([], 0),
+        ([("11:30", "started"), ("11:45", "calm")], 0),
+        ([("10:00", "started"), ("10:59", "calm"), ("11:01", "calm")], 2),
+        # The Pi was off for two days, and knew it only when the network told it.
+        (
+            [
+                ("2026-11-18T09:00", "started"),
+                ("2026-11-18T10:00", "stopped"),
+                ("2026-11-18T10:01", "started"),
+                ("2026-11-18T10:02", "calm"),
+                ("11:32", "clock_set", "2026-11-18T10:03"),
+                ("11:40", "calm"),
+            ],
+            2,
+        ),
+        # Somebody set it years ahead for an hour and a half: that is not news until those years have come.
+        (
+            [
+                ("10:00", "started"),
+                ("2035-01-01T00:00", "clock_set", "10:00"),
+                ("2035-01-01T00:10", "calm"),
+                ("2035-01-01T01:20", "calm"),
+                ("11:30", "clock_set", "2035-01-01T01:30"),
+            ],
+            3,
+        ),
+        # The same, but it was put right while nobody looked: before what came first after it, more is not known.
+        ([("2035-01-01T00:10", "started"), ("2035-01-01T01:20", "calm"), ("10:30", "started"), ("11:30", "calm")], 3),
+        ([("2035-01-01T00:10", "started"), ("2035-01-01T01:20", "calm"), ("11:30", "started")], 0),
+        # A clock years late counts for its own run only.
+        ([("10:00", "calm"), ("1999-01-01T00:00", "started"), ("11:59", "clock_set", "1999-01-01T01:00")], 2),
+        ([("10:00", "calm"), ("1999-01-01T00:00", "started"), ("11:59", "clock_set", "1999-01-01T00:50")], 1),
+        ([("10:00", "calm"), ("11:30", "clock_set", "yesterday")], 1),
+    ],
+)
+def test_since_goes_by_what_the_clock_should_have_shown(rows: list[Any], last_old: int) -> None:
+    since = datetime(2026, 11, 20, 11, tzinfo=UTC).timestamp()
+    assert last_before(logged(*rows), since) == last_old
+
+
+def test_since_with_lines_of_others() -> None:
+    some = [{"event": "old", "time": "2020-01-01T00:00:00Z"}, {"event": "timeless", "seq": 7}, {"event": "no number"}]
+    assert last_before(some, time.time()) == 0
+    assert [line["event"] for line in select(some, 7, ())] == ["old", "no number"]
+    assert list(select(some, 0, ("TIMELESS", "timeless"))) == [some[1]]
+
+
 # For people.
 
 
@@ -876,7 +1073,17 @@ def test_describe_without_a_time(moment: object) -> None:
 
 
 def test_every_kind_has_words() -> None:
-    door = ("started", "stopped", "signal", "camera_lost", "camera_back", "fault", "log_lost", "log_repaired")
+    door = (
+        "started",
+        "stopped",
+        "signal",
+        "camera_lost",
+        "camera_back",
+        "fault",
+        "clock_set",
+        "log_lost",
+        "log_repaired",
+    )
     person = ("masked", "unmasked", "agitated", "calm", "cleared")
     for kind in door + person:
         assert "{" not in describe({"event": kind, "signal": "PASS"})
@@ -901,3 +1108,37 @@ def test_summarise() -> None:
 def test_summarise_nothing() -> None:
     summary = summarise([])
     assert (summary.lines, summary.events, summary.signals, summary.first, summary.last) == (0, {}, {}, None, None)
+
+
+def test_follow_goes_over_what_is_no_line(tmp_path: Path) -> None:
+    """A hole of gigabytes, as nobody's log has it, is not read."""
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"seq": 1, "event": "a"}\n')
+    os.truncate(path, 1 << 40)
+    assert [line["seq"] for line in events.follow(path, 0.01, lambda: True, 0)] == [1]
+    with path.open("ab") as file:
+        file.write(b'\n{"seq": 2, "event": "b"}\n')
+    assert list(events.follow(path, 0.01, lambda: True)) == []
+
+
+@given(st.lists(st.binary(max_size=40).map(lambda data: data.replace(b"\n", b"")), max_size=20), st.booleans())
+def test_a_log_is_read_backwards_as_forwards(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], end: bool
+) -> None:
+    data = b"\n".join(lines) + b"\n" * end
+    path = tmp_path_factory.mktemp("log") / "x"
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        found = list(events._from_end(file.fileno(), len(data)))
+    assert [line for _, line in reversed(found)] == data.splitlines(keepends=True) or b"\r" in data
+    assert b"".join(line for _, line in reversed(found)) == data
+    assert all(data[start : start + len(line)] == line for start, line in found)
+
+
+def test_a_line_longer_than_a_block_is_read_backwards(tmp_path: Path) -> None:
+    lines = [b"a" * 70_000 + b"\n", b"\n", b"b" * (1 << 16) + b"\n", b"c" * 200_000]
+    path = tmp_path / "x"
+    path.write_bytes(b"".join(lines))
+    with path.open("rb") as file:
+        found = list(events._from_end(file.fileno(), path.stat().st_size))
+    assert [line for _, line in found] == lines[::-1]

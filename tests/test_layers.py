@@ -15,17 +15,17 @@ PACKAGE = Path(edge.__file__).parent
 
 #: Lowest layer first. A module imports from lower rows only: never sideways, never up.
 LAYERS = (
-    ("__init__", "errors", "records", "clock", "holders", "ourselves", "stages"),
-    ("config", "manifest", "images", "boxes", "health", "gpio"),
-    ("tracker", "policy", "device"),  # made of the settings, boxes and pictures of the row below them
-    ("picamera",),
+    ("__init__", "errors", "records", "clock", "holders", "ourselves", "stages", "files", "native", "terminal"),
+    ("config", "manifest", "images", "boxes", "glance", "health", "gpio", "figures"),
+    ("tracker", "policy", "device", "pictures"),  # made of the settings, boxes and pictures of the row below them
+    ("picamera", "decoder"),
     ("interpreter", "camera", "lights", "events", "notify"),
-    ("accelerator",),  # the interpreter in a process of its own
+    ("accelerator", "keeper"),  # the interpreter, and the lights, in processes of their own
     ("perception", "wiring"),
     ("machine",),
     ("checks",),
     ("door", "doctor"),
-    ("annotate",),
+    ("annotate", "bench"),
     ("cli",),
     ("__main__",),
 )

@@ -473,8 +473,8 @@ LGPIO = """
 """
 
 
-def on_a_pi(tmp_path: Path, code: str, lgpio: str | None = LGPIO, **environ: str) -> list[str]:
-    """What `code` prints in a process that takes this machine for a Raspberry Pi 3B with that lgpio."""
+def pi_process(tmp_path: Path, code: str, lgpio: str | None = LGPIO, **environ: str) -> subprocess.Popen[str]:
+    """`code` in a process, and group, of its own that takes this machine for a Raspberry Pi 3B with that lgpio."""
     (tmp_path / "modules").mkdir()
     (tmp_path / "here").mkdir()
     (tmp_path / "gpiochip0").touch()
@@ -494,12 +494,20 @@ def on_a_pi(tmp_path: Path, code: str, lgpio: str | None = LGPIO, **environ: str
     """
     code = textwrap.dedent(start) + textwrap.dedent(code)
     root = str(Path(gpio.__file__).parent.parent)
-    ran = subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code],
-        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": root, **environ},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # Buffered, a line is written in one piece: it may share its pipe with a keeper's.
+        env={**os.environ, "PYTHONPATH": root, "PYTHONUNBUFFERED": "", **environ},
     )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.splitlines()
+
+
+def on_a_pi(tmp_path: Path, code: str, lgpio: str | None = LGPIO, **environ: str) -> list[str]:
+    """What `code` prints there."""
+    with pi_process(tmp_path, code, lgpio, **environ) as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return out.splitlines()
 
 
 def test_real_pins_are_driven_through_lgpio(tmp_path: Path) -> None:

@@ -136,6 +136,8 @@ class FakeRequest:
         width, height = stream["size"]
         x, y = np.arange(width) * 2 // width, np.arange(height) * 2 // height
         seen = SCENE[y[::-1] if transform.vflip else y][:, x[::-1] if transform.hflip else x]
+        noise = np.random.default_rng(self.number).integers(0, 2, (height, width, 1), np.uint8)
+        seen = seen ^ noise  # a level up or down: no two pictures are the same
         if stream["format"] == "YUV420":
             return yuv420(seen, self.camera.config["colour_space"], stream["stride"])
         if stream["format"] == "RGB888":

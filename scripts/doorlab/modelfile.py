@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import tflite
 
 #: Ops and highest op versions that Coral's own published models use: what the Edge TPU compiler will take.
@@ -28,6 +30,25 @@ def ops(content: bytes) -> dict[str, int]:
         name = _OP_NAMES[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
         found[name] = max(found.get(name, 0), code.Version())
     return dict(sorted(found.items()))
+
+
+def macs(content: bytes) -> int:
+    """Multiplications, each with its addition, of one inference: those of the convolutions and the dense layers."""
+    model = tflite.Model.GetRootAsModel(content, 0)
+    graph = model.Subgraphs(0)
+    total = 0
+    for k in range(graph.OperatorsLength()):
+        operator = graph.Operators(k)
+        code = model.OperatorCodes(operator.OpcodeIndex())
+        name = _OP_NAMES[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        if name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+            continue
+        weights = [int(v) for v in graph.Tensors(operator.Inputs(1)).ShapeAsNumpy()]
+        out = [int(v) for v in graph.Tensors(operator.Outputs(0)).ShapeAsNumpy()]
+        # Weights are (out, height, width, in), (1, height, width, out) for the depthwise, and (out, in).
+        each = math.prod(weights[1:3]) if name == "DEPTHWISE_CONV_2D" else math.prod(weights[1:])
+        total += math.prod(out) * each
+    return total
 
 
 def check(content: bytes) -> dict[str, int]:

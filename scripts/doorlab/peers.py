@@ -5,7 +5,7 @@ Each is fed as its authors feed it and keeps the thresholds of their own demo. P
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +73,8 @@ def decode(offsets: Floats, anchors: Floats) -> Floats:
     return found
 
 
-class Graph:
-    """A float TFLite file with one input, (1, height, width, 3), and outputs told apart by their last axis.
-
-    Raises ModelError where the file is not that.
-    """
+class Floating:
+    """A float TFLite file with one input, (1, height, width, 3), on one thread. Raises ModelError where it is not that."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -94,14 +91,21 @@ class Graph:
             raise ModelError(f"{path}: takes no single float picture", "is it the peer that the option names?")
         self._input = details[0]["index"]
         self.height, self.width = (int(v) for v in details[0]["shape"][1:3])
-        self._outputs = {int(o["shape"][-1]): o["index"] for o in self._interpreter.get_output_details()}
-        if not self._outputs.keys() >= {2, 4}:
-            raise ModelError(f"{path}: gives no boxes and two scores each", "is it the peer that the option names?")
 
     def invoke(self, pixels: Floats) -> None:
         """Run on `pixels`, (height, width, 3) float32, scaled as the model wants them."""
         self._interpreter.set_tensor(self._input, pixels[np.newaxis])
         self._interpreter.invoke()
+
+
+class Graph(Floating):
+    """A detector's TFLite file, whose outputs are told apart by their last axis. Raises ModelError where it is not that."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._outputs = {int(o["shape"][-1]): o["index"] for o in self._interpreter.get_output_details()}
+        if not self._outputs.keys() >= {2, 4}:
+            raise ModelError(f"{path}: gives no boxes and two scores each", "is it the peer that the option names?")
 
     def output(self, values: int) -> Floats:
         """The output with so many values an anchor, (anchors, values)."""
@@ -233,15 +237,8 @@ class Xception:
     labels = EXPRESSIONS
 
     def __init__(self, path: Path, margin: float = 1.0) -> None:
-        try:
-            import tensorflow as tf
-        except ImportError:
-            raise Unavailable(f"{path}: mini-XCEPTION needs TensorFlow", "pip install .[train]") from None
-        try:
-            net = tf.keras.models.load_model(path, compile=False)
-        except (OSError, ValueError) as error:
-            why = str(error).splitlines()[0]
-            raise ModelError(f"{path}: is not a Keras model: {why}", "give the path of the .hdf5") from None
+        tf = _tensorflow("mini-XCEPTION")
+        net = _keras(tf, path)
         if net.input_shape[1:] != (64, 64, 1) or net.output_shape[1:] != (len(EXPRESSIONS),):
             raise ModelError(f"{path}: takes {net.input_shape[1:]}, expected 64x64 grey and 7 answers")
         # Traced once; `predict` would build a pipeline for every picture.
@@ -262,3 +259,142 @@ def xception_input(crop: Picture) -> Floats:
     grey = cv2.resize(images.grey(crop)[:, :, 0], (64, 64))
     pixels: Floats = (grey.astype(np.float32) / 127.5 - 1)[:, :, np.newaxis]
     return pixels
+
+
+def _tensorflow(who: str) -> Any:
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise Unavailable(f"{who} needs TensorFlow, which is not installed", "pip install .[train]") from None
+    return tf
+
+
+def _keras(tf: Any, path: Path) -> Any:
+    try:
+        return tf.keras.models.load_model(path, compile=False)
+    except (OSError, ValueError) as error:
+        why = str(error).splitlines()[0]
+        raise ModelError(f"{path}: is not a Keras model: {why}", "give the path of the .hdf5, .h5 or .keras") from None
+
+
+# ---- What tutorials build --------------------------------------------------------------------------------------------
+
+#: Side of the cut-outs that the tutorials' MobileNetV2 takes.
+MASK_SIDE = 224
+
+
+class Haar:
+    """OpenCV's Haar cascade for frontal faces (Viola and Jones 2001), which comes with OpenCV.
+
+    Parameters as in most tutorials with it; they spare it faces below 60 pixels, and so much of its time.
+    """
+
+    def __init__(self) -> None:
+        try:
+            path = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+        except AttributeError:  # Debian's own OpenCV keeps it elsewhere
+            raise Unavailable("this OpenCV brings no Haar cascades", "pip install opencv-python-headless") from None
+        self._cascade = cv2.CascadeClassifier(str(path))
+
+    def find(self, picture: Picture) -> list[Box]:
+        """Faces in `picture`."""
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        found = self._cascade.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(60, 60))
+        return [Box(x, y, x + w, y + h) for x, y, w, h in (map(float, box) for box in found)]
+
+
+class Ssd:
+    """OpenCV's own face detector, a ResNet-10 SSD at 300x300 (opencv/samples/dnn/face_detector), as Caffe files."""
+
+    def __init__(self, prototxt: Path, weights: Path) -> None:
+        try:
+            self._net = cv2.dnn.readNetFromCaffe(str(prototxt), str(weights))
+        except cv2.error as error:
+            why = " ".join(str(error).split())
+            raise ModelError(f"{prototxt}, {weights}: no Caffe model that OpenCV can read: {why}") from None
+
+    def find(self, picture: Picture) -> list[Box]:
+        """Faces in `picture` of at least the tutorials' 0.5."""
+        self._net.setInput(cv2.dnn.blobFromImage(picture, 1.0, (300, 300), (104.0, 177.0, 123.0), swapRB=True))
+        found = self._net.forward()[0, 0]
+        height, width = picture.shape[:2]
+        boxes = found[found[:, 2] > 0.5, 3:7] * np.array([width, height, width, height], np.float32)
+        return [Box(*(float(v) for v in box)) for box in boxes]
+
+
+class Tutorial:
+    """What most tutorials build: OpenCV finds faces, a float MobileNetV2 judges a 224x224 cut-out of each, every frame.
+
+    After Rosebrock's detect_mask_video.py, in which the detector is `Ssd`; many that followed take `Haar`.
+    https://pyimagesearch.com/2020/05/04/covid-19-face-mask-detector-with-opencv-keras-tensorflow-and-deep-learning/
+    """
+
+    def __init__(self, find: Callable[[Picture], list[Box]], classify: Callable[[Floats], Floats]) -> None:
+        """`classify` takes cut-outs (n, 224, 224, 3), -1..1, and gives (n, classes)."""
+        self._find, self._classify = find, classify
+
+    def look(self, picture: Picture) -> list[tuple[Box, Floats]]:
+        """Faces in `picture`, each with what the classifier says of it."""
+        height, width = picture.shape[:2]
+        found, cuts = [], []
+        for box in self._find(picture):
+            x1, y1 = max(0, int(box.x1)), max(0, int(box.y1))
+            x2, y2 = min(width, int(box.x2)), min(height, int(box.y2))
+            if x1 < x2 and y1 < y2:
+                found.append(box)
+                cuts.append(cv2.resize(picture[y1:y2, x1:x2], (MASK_SIDE, MASK_SIDE)))
+        if not cuts:
+            return []
+        return list(zip(found, self._classify(np.array(cuts, np.float32) / 127.5 - 1), strict=True))
+
+
+class KerasMobileNet:
+    """The tutorials' classifier in Keras, called through `predict` as they do. Needs TensorFlow.
+
+    With `path` None it is built as they build it, with random weights: it takes the same time.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        tf = _tensorflow("the tutorials' Keras model")
+        # One thread, as everybody here; only possible before TensorFlow is first used.
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        self._net = _built(tf.keras) if path is None else _keras(tf, path)
+        if self._net.input_shape[1:] != (MASK_SIDE, MASK_SIDE, 3):
+            raise ModelError(f"{path}: takes {self._net.input_shape[1:]}, expected 224x224 RGB")
+        self._tf = tf
+
+    def classify(self, cuts: Floats) -> Floats:
+        """What `Tutorial` asks for."""
+        said: Floats = self._net.predict(cuts, batch_size=32, verbose=0)
+        return said
+
+    def to_tflite(self, path: Path) -> None:
+        """Write the same net as float TFLite."""
+        path.write_bytes(self._tf.lite.TFLiteConverter.from_keras_model(self._net).convert())
+
+
+def _built(keras: Any) -> Any:
+    base = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(MASK_SIDE, MASK_SIDE, 3))
+    x = keras.layers.AveragePooling2D((7, 7))(base.output)
+    x = keras.layers.Dense(128, activation="relu")(keras.layers.Flatten()(x))
+    x = keras.layers.Dense(2, activation="softmax")(keras.layers.Dropout(0.5)(x))
+    return keras.Model(base.input, x)
+
+
+class LiteMobileNet(Floating):
+    """The same net as float TFLite: the tutorial as somebody would port it to a Raspberry Pi."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        if (self.height, self.width) != (MASK_SIDE, MASK_SIDE):
+            raise ModelError(f"{path}: takes {self.width}x{self.height}, expected 224x224 RGB")
+        self._output = self._interpreter.get_output_details()[0]["index"]
+
+    def classify(self, cuts: Floats) -> Floats:
+        """What `Tutorial` asks for, one cut-out after the other."""
+        said = []
+        for cut in cuts:
+            self.invoke(cut)
+            said.append(self._interpreter.get_tensor(self._output)[0])
+        return np.array(said)
