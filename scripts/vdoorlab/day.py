@@ -74,7 +74,7 @@ def _written() -> int:
 
 
 class Day(Source):
-    """`hours` of a door: night until a quarter of it, then people, with a break at noon and a crowd after it."""
+    """`hours` of a door: night for a quarter of them, then people, with a break at noon and a crowd after it."""
 
     live = False
     name = "a day"
@@ -102,13 +102,14 @@ class Day(Source):
 
     def _story(self) -> Iterator[tuple[str, np.ndarray]]:
         while True:
-            hour = self._number / FPS / 3600 / self.hours * 24
+            shorter = self.hours / 24
+            hour = self._number / FPS / 3600 / shorter
             if hour < 6:
-                yield from self._nobody(self._dark, 1800)
+                yield from self._nobody(self._dark, 1800 * shorter)
                 yield from self._play("night", self._night)
             elif 12 <= hour < 13:
-                yield from self._nobody(self._empty, 900)
-            elif 13 <= hour < 13.5:
+                yield from self._nobody(self._empty, 900 * shorter)
+            elif 13 <= hour < 13.5 or (hour > 13.5 and not self.played["crowd"]):
                 yield from self._nobody(self._empty, 20)
                 yield from self._play("crowd", self._crowd)
             else:

@@ -248,7 +248,8 @@ class Plug:
             t, number = line.split()
             hammer.told.append((float(t), number))
         heard += [t for t, _ in hammer.told[-1:]]
-        self._cut_at = max([latest, *heard])
+        # Cut off once more before anybody looked: what was told before the first cut is as old as it was then, at least.
+        self._cut_at = max([self._cut_at or 0.0, latest, *heard])
         for book, name in ((door, "door.log"), (hammer, "hammered.log")):
             with contextlib.suppress(FileNotFoundError):
                 book.followed((out / name).read_text(errors="replace"))

@@ -19,11 +19,12 @@ def run(lab: Lab, report: Report) -> None:
     with lab.door(data_mb=32) as door:
         _at_boot(door, report)
         _at_work(door, report)
+        door.sh("systemctl stop doorlight", 40)
+        missing(door, report, for_s=20)
         _another_number(door, report)
         door.sh("systemctl stop doorlight", 40)
         for pin, key in ((GREEN, "green"), (RED, "red"), (BUZZER, "buzzer")):
             held(door, report, pin, key)
-        missing(door, report, for_s=20)
 
 
 def _at_boot(door: Machine, report: Report) -> None:
