@@ -145,8 +145,8 @@ class Keeper:
                 answer = self._channel.recv(65536)
             except BlockingIOError:
                 return
-            except OSError:
-                answer = b""
+            except ConnectionResetError:
+                continue  # told once, where it has ended with orders untaken; its last word comes after that
             if answer != DONE:
                 break
             self._waiting -= 1

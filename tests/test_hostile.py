@@ -15,9 +15,9 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 HOSTILE = REPOSITORY / "scripts" / "vdoorlab" / "hostile.py"
-CASES = 1500
+CASES = 240
 #: Those that wait for a time of their own, a second or more each: fewer of them.
-WAITING = 40
+WAITING = 8
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_every_kind_was_tried_and_not_all_of_it_refused(results: list[dict[str, 
     for result in results:
         codes.setdefault(str(result["name"]).partition(":")[0], set()).add(result["code"])
     assert len(results) > CASES * 0.8
-    assert len(codes) == 20
+    assert len(codes) == 21
     for kind in ("picture", "video", "folder", "settings", "log", "repair", "manifest", "model", "stream"):
         assert 0 in codes[kind], kind
     for kind, refused in {

@@ -113,10 +113,9 @@ def fails(door: Machine, report: Report, how: str, reason: str) -> None:
     reasons = (reason, "hangs")
     said = lost["reason"]
     report.check(any(r in said for r in reasons), f"{how}, in use: the event says", " or ".join(reasons), said)
-    seen = status(door)
-    report.check(
-        "CPU (" in seen and "Edge TPU: " in seen, f"{how}: systemctl status says", "CPU (…), …, Edge TPU: …", seen
-    )
+    # The status is written once a second.
+    seen = door.wait_until(lambda: s if "CPU (" in (s := status(door)) else None, 10, lambda: f"still {status(door)}")
+    report.check("Edge TPU: " in seen, f"{how}: systemctl status says", "CPU (…), …, Edge TPU: …", seen)
     report.measure(
         f"{how}, in use: until somebody unmasked has red", red.t - shown, "s", at_most=usual + CPU_S + BUSY_S
     )

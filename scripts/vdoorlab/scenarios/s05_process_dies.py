@@ -69,10 +69,11 @@ def run(lab: Lab, report: Report) -> None:
 
 
 def _kill_both(door: Machine) -> float:
-    """Stopped first, or the one that lives a millisecond longer would see the other die and darken the pins."""
-    both = pids(door)
-    send(door, SIGSTOP, *both)
-    return send(door, SIGKILL, *both)
+    """Stopped first, or the one that lives a millisecond longer would see the other die and darken the pins. The main
+    process last: with its death the kernel wakes stopped children."""
+    main, keeper = pids(door)
+    send(door, SIGSTOP, main, keeper)
+    return send(door, SIGKILL, keeper, main)
 
 
 def _control(door: Machine, report: Report) -> None:
