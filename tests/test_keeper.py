@@ -32,6 +32,9 @@ IMPORTS = """
     import signal, time
     from edge import keeper
     from edge.keeper import Keeper
+    # Whoever runs the tests in the background (nohup) has these ignored, and that is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 """
 
 
