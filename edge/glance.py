@@ -32,7 +32,8 @@ def cells(picture: Picture) -> Cells:
     From sixteen pixels a cell, not from all: what there is to tell is larger than a cell, and noise is taken care of.
     """
     points = cv2.resize(picture, (4 * WIDTH, 4 * HEIGHT), interpolation=cv2.INTER_NEAREST)
-    means = cv2.resize(points, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    halved = cv2.resize(points, (2 * WIDTH, 2 * HEIGHT), interpolation=cv2.INTER_AREA)  # twice by 2: faster than by 4
+    means = cv2.resize(halved, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(means, cv2.COLOR_RGB2GRAY).astype(np.float32)
 
 

@@ -53,13 +53,16 @@ def play(lab: Lab, report: Report, hours: float) -> None:
     samples = np.array(found["samples"])
     later = samples[samples[:, 0] >= hours / 6]
     slope = float(np.polyfit(later[:, 0], later[:, 1], 1)[0])
-    report.measure("memory, at most", float(samples[:, 1].max()), "MB", at_most=150)
+    # Not the memory itself: this process holds all the pictures that it plays.
+    report.measure("memory gained, from the first look on", float(samples[:, 1].max() - samples[0, 1]), "MB", at_most=5)
     report.measure("memory gained, over 24 h of the door's time", 24 * slope, "MB", at_most=5 * max(1.0, 24 / hours))
     report.measure("open descriptors gained", float(later[-1, 2] - later[0, 2]), "", at_most=0)
-    report.measure("threads gained", float(later[-1, 3] - later[0, 3]), "", at_most=0)
+    report.measure("threads, at most", float(samples[:, 3].max()), "", at_most=5)
     report.measure("people decided", float(found["people"]), "")
     report.measure("log in a day", found["log_bytes"] / hours * 24 / 1e6, "MB", at_most=5)
-    report.measure("written to the disk in a day, in whole pages", found["written_bytes"] / hours * 24 / 1e6, "MB", 30)
+    pages_mb = found["written_bytes"] / hours * 24 / 1e6
+    report.measure("written to the disk in a day, in whole pages", pages_mb, "MB", at_most=30)
+    report.measure("of which 5 MB are enough for so many people", 5 / pages_mb * found["people"], "")
     report.measure("door time played per second", hours * 3600 / found["seconds"], "s")
     report.note(
         "Whole pages: each fsync writes the page of 4 KiB that its lines are in, and the file system's own journal comes on "
