@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train one of the three models; killed at any moment, the same command goes on where it stopped."""
+"""Train one of the three models, or a teacher for the expressions; killed at any moment, the same command goes on."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from doorlab.loop import Plan, TrainingError, device, train
 PLANS = {
     "detector": Plan(steps=2600, batch=32, rate=1.2e-3, backbone_rate=0.4),
     "mask": Plan(steps=2200, batch=32, rate=5e-4, backbone_rate=0.6, validate_every=500),
+    "teacher": Plan(steps=4000, batch=64, rate=6e-4, backbone_rate=0.6, weight_decay=0.05, validate_every=440),
     "expression": Plan(steps=10500, batch=128, rate=2.5e-3, weight_decay=0.05, validate_every=440, ema=0.999),
 }
 
@@ -34,11 +35,20 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder with index.jsonl and images.zip")
     parser.add_argument("--sources", help="train on these only, separated by commas (default: all)")
     parser.add_argument("--without", help="leave these sources out, separated by commas")
-    parser.add_argument("--pretrained", type=Path, help="ImageNet MobileNetV2 .tflite to start from (detector, mask)")
+    parser.add_argument(
+        "--pretrained", type=Path, help="ImageNet MobileNetV2 .tflite to start from (detector, mask, teacher)"
+    )
     parser.add_argument(
         "--weights",
         type=Path,
         help="start from an earlier network instead: best.pt of a run, or an exported model, models_tflite/NAME.tflite",
+    )
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        action="append",
+        default=[],
+        help="expression: learn from this network's answers too, best.pt of a teacher or an exported model; may be repeated",
     )
     parser.add_argument("--out", type=Path, help="checkpoints and curves (default: runs/MODEL)")
     parser.add_argument("--steps", type=int, help="default: by model")
@@ -51,6 +61,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1, help="threads that draw batches ahead")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args()
+    if args.teacher and args.model != "expression":
+        parser.error("--teacher is for expression")
 
     keep_memory()
     import torch
@@ -80,9 +92,14 @@ def main() -> int:
             from doorlab.detector import DetectorTask as Task
         elif args.model == "mask":
             from doorlab.mask import MaskTask as Task
+        elif args.model == "teacher":
+            from doorlab.expression import TeacherTask as Task
         else:
             from doorlab.expression import ExpressionTask as Task
-        best = train(Task(data, splits), plan, out, args.pretrained, args.workers, args.quiet, args.weights)
+        task = Task(data, splits)
+        if args.teacher:
+            task.teach([task.open_teacher(path) for path in args.teacher])
+        best = train(task, plan, out, args.pretrained, args.workers, args.quiet, args.weights)
     except (DataError, TrainingError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 65

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm import tqdm
 
 from edge import images
 
 from .dataset import EXPRESSIONS, Dataset, Picture, Record, require
-from .nets import ExpressionClassifier, normalise
+from .loop import TrainingError, load_best
+from .nets import ExpressionClassifier, ExpressionTeacher, TwoHeads, normalise, restore
 
 SIZE = 48
 #: Side of a crop in units of the face box's longer side: FER2013 cuts from the brow's edge to the chin.
@@ -22,9 +25,11 @@ MARGIN = 1.0
 VOTES = 0.25
 #: How much of its smoothing the labels' head takes from the votes: people's doubts are better than an even share.
 SOFTENED = 0.15
-#: With an earlier network (--weights): how much of the targets are its answers.
-TAUGHT = 0.4
+#: With teachers, or an earlier network (--weights): how much of the targets are their answers.
+TAUGHT = 0.5
 WILD_SHARE = 0.08
+#: Where a teacher looks besides the middle: two pixels up, down, left and right of it.
+MOVES = ((2, 0), (2, 4), (0, 2), (4, 2))
 
 
 def target(record: Record) -> np.ndarray | None:
@@ -124,26 +129,62 @@ class ExpressionTask:
         wanted = {s: [r for r in rs if r.expression is not None] for s, rs in splits.items()}
         require(wanted["val"], "val", "face with an expression")
         self.faces = Faces48(data, wanted["train"])
+        self.taught = False
         self.val: list[tuple[Picture, Record]] = []
         for r in wanted["val"]:
             found, _ = load(data, [r])
             if len(found):
                 self.val.append((found[0], r))
 
-    def build(self) -> ExpressionClassifier:
+    def build(self) -> TwoHeads:
         return ExpressionClassifier()
 
     def learn_from(self, earlier: torch.nn.Module) -> None:
-        """Learn from an earlier network's answers, too: they know which labels nobody would have guessed from the picture
-        (born-again networks, Furlanello et al. 2018).
+        """Learn from an earlier network's answers too (born-again networks, Furlanello et al. 2018), unless others teach."""
+        if not self.taught:
+            self.teach([earlier])
+
+    def open_teacher(self, path: Path) -> torch.nn.Module:
+        """The network of a run's best.pt, of either kind, or of an exported `.tflite`. Raises TrainingError."""
+        if path.suffix == ".tflite":
+            net: torch.nn.Module = ExpressionClassifier()
+            try:
+                restore(net, path, normalise(self.calibration(160, 1)))
+            except ValueError as error:
+                raise TrainingError(f"{path}: not a model of such a network: {error}") from None
+            return net.eval()
+        for kind in (ExpressionTeacher, ExpressionClassifier):
+            net = kind()
+            try:
+                load_best(net, path)
+                return net.eval()
+            except TrainingError as error:
+                problem = error
+        raise problem
+
+    def teach(self, teachers: Sequence[torch.nn.Module]) -> None:
+        """Mix what these networks answer into the targets (Hinton et al. 2015): they know which labels nobody would have
+        guessed from the picture. An answer is the mean over the face and its mirror image, in place and a little moved.
         """
-        faces = self.faces.faces
-        for start in range(0, len(faces), 512):
-            x = normalise(torch.from_numpy(faces[start : start + 512])[:, None])
-            with torch.no_grad():
-                heads = [earlier(v).unflatten(1, (2, 7)).softmax(2) for v in (x, x.flip(3))]
-            own = self.faces.targets[start : start + 512]
-            own[:] = (1 - TAUGHT) * own + TAUGHT * ((heads[0] + heads[1]) / 2).numpy()
+        self.taught = True
+        for faces, targets in ((self.faces.faces, self.faces.targets), (self.faces.wild, self.faces.wild_targets)):
+            edge = (faces.shape[1] - SIZE) // 2 if len(faces) else 0
+            for start in tqdm(range(0, len(faces), 256), desc="teachers' answers", leave=False, disable=None):
+                x = normalise(torch.from_numpy(faces[start : start + 256])[:, None])
+                x = x[:, :, edge : edge + SIZE, edge : edge + SIZE]
+                moved = [
+                    x,
+                    *(F.pad(x, (2, 2, 2, 2), mode="replicate")[:, :, v : v + SIZE, u : u + SIZE] for u, v in MOVES),
+                ]
+                views = [w for v in moved for w in (v, v.flip(3))]
+                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                    heads = [
+                        net(v.contiguous(memory_format=torch.channels_last)).float().unflatten(1, (2, 7)).softmax(2)
+                        for net in teachers
+                        for v in views
+                    ]
+                own = targets[start : start + 256]
+                own[:] = (1 - TAUGHT) * own + TAUGHT * torch.stack(heads).mean(0).numpy()
 
     def calibration(self, n: int, seed: int) -> Tensor:
         return torch.stack([torch.from_numpy(self.faces.draw((seed, 10**6, k))[0]) for k in range(n)])[:, None]
@@ -171,7 +212,7 @@ class ExpressionTask:
 
     def validate(self, net: torch.nn.Module) -> dict[str, float]:
         """Accuracy by the original labels, by the votes' majority, and on wild faces."""
-        assert isinstance(net, ExpressionClassifier)
+        assert isinstance(net, TwoHeads)
         net = net.folded(VOTES)
         device = next(net.parameters()).device
         guesses = []
@@ -198,3 +239,12 @@ class ExpressionTask:
             "val mean": float(np.mean([v for k, v in known.items() if k != "val wild"] or list(known.values()))),
             **known,
         }
+
+
+class TeacherTask(ExpressionTask):
+    """A larger network on the same faces, from ImageNet; what it learns is taught to the one that is shipped."""
+
+    name = "expression_teacher"
+
+    def build(self) -> TwoHeads:
+        return ExpressionTeacher()

@@ -162,24 +162,51 @@ class FaceDetector(nn.Module):
 class MaskClassifier(nn.Module):
     """MobileNetV2 1.0 over a face crop; output (B, 2) logits: no mask, mask."""
 
-    def __init__(self) -> None:
+    def __init__(self, outputs: int = 2, dropout: float = 0.2) -> None:
         super().__init__()
         blocks = mobilenet_blocks(17)
         self.frozen = Frozen(blocks[:3])
         self.blocks = nn.Sequential(*blocks[3:], conv(320, 1280))
-        self.dropout = nn.Dropout(0.2)
-        self.classify = nn.Linear(1280, 2)
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Linear(1280, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classify(self.dropout(self.blocks(self.frozen(x)).mean((2, 3))))
 
 
-class ExpressionClassifier(nn.Module):
-    """A small VGG over a 48x48 grey face; output (B, 7) logits in FER2013's order.
+class TwoHeads(nn.Module):
+    """Reads expressions; output (B, 14) logits while training, twice FER2013's seven.
 
-    While training, (B, 14): one head learns what the picture was labelled, the other how ten people voted. Both ways of
-    seeing shape the features; `folded` makes one head of the two.
+    One head learns what the picture was labelled, the other how ten people voted. Both ways of seeing shape the
+    features; `folded` makes one head of the two.
     """
+
+    classify: nn.Linear
+
+    def folded(self, votes: float) -> TwoHeads:
+        """The network with one head, (B, 7): its logits are the labels' and (with weight `votes`) the votes', mixed."""
+        net = copy.deepcopy(self)
+        net.classify = nn.Linear(self.classify.in_features, 7)
+        for name in ("weight", "bias"):
+            two = getattr(self.classify, name).data
+            getattr(net.classify, name).data = (1 - votes) * two[:7] + votes * two[7:]
+        return net
+
+
+class ExpressionTeacher(TwoHeads, MaskClassifier):
+    """MobileNetV2 1.0 over a 48x48 grey face, enlarged: too large to ship, it teaches the one that is."""
+
+    def __init__(self) -> None:
+        super().__init__(14, 0.4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # ImageNet's layers know edges at this scale: two pixels where the face has one.
+        large = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return super().forward(large.expand(-1, 3, -1, -1))
+
+
+class ExpressionClassifier(TwoHeads):
+    """A small VGG over a 48x48 grey face."""
 
     def __init__(self, widths: Sequence[int] = (32, 64, 128, 192), dropout: float = 0.3) -> None:
         super().__init__()
@@ -196,15 +223,6 @@ class ExpressionClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classify(self.dropout(self.features(x).mean((2, 3))))
-
-    def folded(self, votes: float) -> ExpressionClassifier:
-        """The network to ship: its seven logits are the labels' and (with weight `votes`) the votes', mixed."""
-        net = copy.deepcopy(self)
-        net.classify = nn.Linear(self.classify.in_features, 7)
-        for name in ("weight", "bias"):
-            two = getattr(self.classify, name).data
-            getattr(net.classify, name).data = (1 - votes) * two[:7] + votes * two[7:]
-        return net
 
 
 def tflite_layers(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
