@@ -213,23 +213,6 @@ def test_teachers_are_learnt_from(data: Path, tmp_path: Path) -> None:
     assert "--teacher is for expression" in done.stderr
 
 
-def test_a_turned_scene_keeps_its_faces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dark disc stays in its box at every angle, and what leaves the picture is no longer asked for."""
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    from doorlab import detector
-
-    for angle in (0.0, 20.0, -45.0, 90.0):
-        scene = np.full((192, 256, 3), 255, np.uint8)
-        cv2.ellipse(scene, (120, 80), (20, 30), 0, 0, 360, (0, 0, 0), -1)
-        picture, faces, ignored = detector.turn(scene, [(100, 50, 140, 110)], [], angle)
-        ys, xs = np.nonzero(picture[:, :, 0] < 128)
-        assert faces[0] == pytest.approx((xs.min(), ys.min(), xs.max(), ys.max()), abs=2)
-        assert not ignored
-    _, faces, ignored = detector.turn(scene, [(0, 90, 30, 130)], [(100, 90, 110, 100)], 90)
-    assert not faces, "turned out of the picture"
-    assert len(ignored) == 1
-
-
 @pytest.mark.parametrize(
     ("given", "why"),
     [("mask_classifier.tflite", "layers with weights instead of 9"), ("manifest.toml", "not the weights")],

@@ -29,15 +29,10 @@ SMALLEST = 10.0
 MAX_FACES = 48
 #: How many face-free regions are looked for in the validation pictures.
 FACE_FREE = 400
-#: How often a scene is turned.
-TURNED = 0.3
-#: How often the face that a picture is enlarged for comes closer than fits into it.
-CLOSE = 0.1
 
 #: Part of a picture: left, top, width, height in its pixels.
 Region = tuple[Record, int, int, int, int]
-Box = tuple[float, float, float, float]
-Placed = tuple[list[Box], list[Box]]
+Placed = tuple[list[tuple[float, float, float, float]], list[tuple[float, float, float, float]]]
 
 
 class Scenes:
@@ -75,10 +70,6 @@ class Scenes:
                 ignored += i
         else:
             faces, ignored = self._empty(canvas, rng)
-        if rng.random() < TURNED:
-            # Mostly somebody leans over or the camera hangs askew; now and then somebody lies in bed.
-            angle = float(rng.normal(0, 10) if rng.random() < 0.85 else rng.choice((-1, 1)) * rng.uniform(30, 95))
-            canvas, faces, ignored = turn(canvas, faces, ignored, angle)
         if rng.random() < 0.5:
             canvas = np.ascontiguousarray(canvas[:, ::-1])
             faces = [(WIDTH - x2, y1, WIDTH - x1, y2) for x1, y1, x2, y2 in faces]
@@ -114,8 +105,6 @@ class Scenes:
             face = faces[rng.integers(len(faces))]
             most = min(0.95 * ph * (1.1 if rng.random() < 0.2 else 1.0), 185.0)
             target = np.exp(rng.uniform(np.log(13.0), np.log(max(most, 26.0))))
-            if rng.random() < CLOSE:
-                target = rng.uniform(0.8, 1.4) * ph
             # Enlarged pictures carry no detail: at most three times.
             scale = min(target / face.height, 3.0)
             fx, fy = (face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2
@@ -209,43 +198,16 @@ class Scenes:
         faces, ignored = [], []
         for f in record.faces or ():
             x1, y1, x2, y2 = f.box[0] * sx + left, f.box[1] * sy + top, f.box[2] * sx + left, f.box[3] * sy + top
-            c, clear = cut((x1, y1, x2, y2), part)
-            if c is not None:
-                (faces if clear and f.label != "ignore" and f.trusted else ignored).append(c)
+            # Hidden by the border: the box ends there too, as a human would draw it.
+            c = (max(x1, part[0]), max(y1, part[1]), min(x2, part[2]), min(y2, part[3]))
+            if c[0] >= c[2] or c[1] >= c[3]:
+                continue
+            seen = (c[2] - c[0]) * (c[3] - c[1]) / ((x2 - x1) * (y2 - y1))
+            if f.label == "ignore" or not f.trusted or seen < 0.45 or c[3] - c[1] < SMALLEST:
+                ignored.append(c)
+            else:
+                faces.append(c)
         return faces, ignored
-
-
-def cut(box: Box, part: tuple[float, float, float, float]) -> tuple[Box | None, bool]:
-    """What of a face's box lies within `part`, as a human would draw it, and whether that is enough to ask for the face."""
-    c = (max(box[0], part[0]), max(box[1], part[1]), min(box[2], part[2]), min(box[3], part[3]))
-    if c[0] >= c[2] or c[1] >= c[3]:
-        return None, False
-    seen = (c[2] - c[0]) * (c[3] - c[1]) / ((box[2] - box[0]) * (box[3] - box[1]))
-    return c, seen >= 0.45 and c[3] - c[1] >= SMALLEST
-
-
-def turn(
-    canvas: Picture, faces: Sequence[Box], ignored: Sequence[Box], angle: float
-) -> tuple[Picture, list[Box], list[Box]]:
-    """A scene (192, 256, 3) turned about its middle by `angle` degrees, with its boxes. A face is an ellipse in its box."""
-    middle = ((WIDTH - 1) / 2, (HEIGHT - 1) / 2)
-    matrix = cv2.getRotationMatrix2D(middle, angle, 1)
-    turned = cv2.warpAffine(canvas, matrix, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
-    cos, sin = abs(np.cos(np.radians(angle))), abs(np.sin(np.radians(angle)))
-    out: tuple[list[Box], list[Box]] = ([], [])
-    for asked, found in ((True, faces), (False, ignored)):
-        for x1, y1, x2, y2 in found:
-            x, y = matrix @ ((x1 + x2) / 2, (y1 + y2) / 2, 1)
-            a, b = (x2 - x1) / 2, (y2 - y1) / 2
-            w, h = (
-                (np.hypot(a * cos, b * sin), np.hypot(a * sin, b * cos))
-                if asked
-                else (a * cos + b * sin, a * sin + b * cos)
-            )
-            c, clear = cut((x - w, y - h, x + w, y + h), (0, 0, WIDTH, HEIGHT))
-            if c is not None:
-                out[0 if asked and clear else 1].append(c)
-    return turned, *out
 
 
 #: Pictures of animals and things that come with scikit-image and scikit-learn. Every third (cell, clock_motion, flower,
