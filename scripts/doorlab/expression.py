@@ -22,7 +22,7 @@ SIZE = 48
 #: Side of a crop in units of the face box's longer side: FER2013 cuts from the brow's edge to the chin.
 MARGIN = 1.0
 #: Weight of the votes' head in the shipped logits, chosen on PublicTest.
-VOTES = 0.25
+VOTES = 0.2
 #: How much of its smoothing the labels' head takes from the votes: people's doubts are better than an even share.
 SOFTENED = 0.15
 #: With teachers, or an earlier network (--weights): how much of the targets are their answers.
