@@ -10,7 +10,7 @@ time limit and a memory limit. A case fails where the process
 - takes longer than its limit, or more memory;
 - leaves an event log that is not whole, or a half-written file.
 
-What is thrown at it is in rubbish.py.
+What is thrown at it is in the package rubbish beside it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Without a virtual machine, which adds nothing here but time: each case is a process of its own on this machine, through the
 command line's own entry point, a sample of them as a `doorlight` started anew. See hostile.py for what counts as a fault,
-rubbish.py for what is thrown. Pictures of a Raspberry Pi camera are not among it: they come from the Pi's own chip.
+rubbish for what is thrown. Pictures of a Raspberry Pi camera are not among it: they come from the Pi's own chip.
 """
 
 from __future__ import annotations
