@@ -26,6 +26,8 @@ from .terminal import is_utf8, printable
 Picture = npt.NDArray[np.uint8]
 
 VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm")
+#: OpenCV's writers go beyond their buffers where pictures are narrower than 8 pixels; none that people look at are.
+LEAST_SIDE = 16
 # RGB.
 _COLOURS = {Verdict.MASKED: (40, 190, 90), Verdict.UNMASKED: (230, 60, 50), Verdict.UNKNOWN: (170, 170, 170)}
 _LAMPS = {
@@ -135,6 +137,8 @@ def _video(config: Config, perception: Perception, source: Path, out: Path, temp
                 drawn = draw(frame.picture, replace(decision, faces=looks), perception)
                 if writer is None:
                     size = (drawn.shape[1], drawn.shape[0])
+                    if min(size) < LEAST_SIDE:
+                        raise OutputError(f"{out}: {size[0]} x {size[1]} pixels are too few for a video")
                     codec = (
                         "MJPG" if out.suffix.lower() == ".avi" else "VP80" if out.suffix.lower() == ".webm" else "mp4v"
                     )

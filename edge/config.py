@@ -24,6 +24,8 @@ Pattern = Annotated[tuple[Annotated[float, Meta(ge=0.01, le=10)], ...], Meta(min
 AcceleratorMode = Literal["auto", "cpu", "edgetpu"]
 Expression = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
+ALLOWED = "doorlight check-config, without a file, prints every key and what is allowed"
+
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One table of the file. default.toml says what each key means."""
@@ -162,6 +164,8 @@ def load(path: Path | None = None) -> Config:
         config = msgspec.convert(settings, Config)
     except msgspec.ValidationError as error:
         raise _explained(error, name, settings) from None
+    except ValueError:  # msgspec would write out the number that is not among those allowed, and Python does not
+        raise _enormous(name, settings) from None
     _contradictions(config, name)
     return config
 
@@ -198,10 +202,17 @@ def _explained(error: msgspec.ValidationError, name: str, settings: dict[str, An
             if field_type and what.startswith("Invalid enum value"):
                 what = f"Expected {field_type}"
     what = what.replace("`", "").replace("-0.0", "0.0")  # msgspec writes "< 0.0" as "< -0.0"
-    return ConfigError(
-        f"{name}: '{key}' is {_shown(found)}: {what}",
-        "doorlight check-config, without a file, prints every key and what is allowed",
+    return ConfigError(f"{name}: '{key}' is {_shown(found)}: {what}", ALLOWED)
+
+
+def _enormous(name: str, settings: dict[str, Any]) -> ConfigError:
+    key = next(
+        f"{section}.{key}"
+        for section, values in settings.items()
+        for key, value in values.items()
+        if isinstance(value, int) and value.bit_length() > 64
     )
+    return ConfigError(f"{name}: '{key}' is an enormous number", ALLOWED)
 
 
 def _shown(value: object) -> str:

@@ -74,7 +74,10 @@ class Network:
         """`interpreter` has its tensors allocated."""
         self._path = path
         self._interpreter = interpreter
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        try:
+            inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        except ValueError as error:  # names that are not UTF-8
+            raise ModelError(f"{path}: its tensors cannot be read: {error}", "install Doorlight again") from None
         if len(inputs) != 1:
             raise ModelError(f"{path}: has {len(inputs)} inputs, expected 1")
         self._check("input", inputs[0], row.input)

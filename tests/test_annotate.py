@@ -60,6 +60,16 @@ def test_a_video(tmp_path: Path, short: Path) -> None:
     assert list(tmp_path.iterdir()) == [out]
 
 
+@pytest.mark.parametrize("ending", [".mp4", ".avi"])
+def test_a_video_of_very_small_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str) -> None:
+    """OpenCV's writers go beyond their buffers then, and end the process."""
+    small = tmp_path / "x.mjpeg"
+    small.write_bytes(cv2.imencode(".jpg", np.full((8, 2, 3), 77, np.uint8))[1].tobytes() * 3)
+    assert main(["annotate", str(small), str(tmp_path / f"seen{ending}")]) == 74
+    assert "2 x 8 pixels are too few" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [small]
+
+
 def test_a_folder(tmp_path: Path, short: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()

@@ -7,6 +7,7 @@ Through the command line's own main(), with real files and the faithful fakes of
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from test_picamera import World, world  # noqa: F401
 
 from edge import accelerator, gpio, lights, manifest
 from edge.cli import main
+from edge.interpreter import runtime
 from edge.manifest import Manifest
 
 STILL = CLIP.with_name("still.jpg")
@@ -256,6 +258,7 @@ def test_a_playlist_is_not_followed(capfd: pytest.CaptureFixture[str], ending: s
         ("camera = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
         ("[lights]\ngreen = " + "1" * 5000, "a number with thousands of digits"),
         ("[lights]\ngreen = 0x" + "f" * 5000, "'lights.green' is an enormous number"),
+        ("[camera]\nrotate = 0x" + "f" * 5000, "'camera.rotate' is an enormous number"),
         ("[lights]\nquiet = '" + "x" * 9999 + "'", "'lights.quiet' is 'xxxx"),
         ("[" + ".".join(["a"] * 1000) + "]", "more than 200 dots (at line 1)"),
         ("#" * 2_000_000, "larger than 1 MB"),
@@ -268,6 +271,21 @@ def test_settings_that_would_choke_a_parser(capfd: pytest.CaptureFixture[str], t
     said = refuses(capfd, 78, "--config", settings(text), "--source", STILL)
     assert says in said
     assert len(said) < 1000
+
+
+def test_a_model_whose_tensors_have_names_that_are_no_text(capfd: pytest.CaptureFixture[str]) -> None:
+    """A manifest that fits it: the checksum does not help here."""
+    models = shutil.copytree(manifest.shipped(), "models")
+    path = Path(models) / "face_detector.tflite"
+    good = path.read_bytes()
+    name = runtime()[1].Interpreter(model_content=good).get_input_details()[0]["name"].encode()
+    assert name in good
+    path.write_bytes(good.replace(name, b"\xff" + name[1:]))
+    rows = Path(models) / "manifest.toml"
+    sums = [hashlib.sha256(data).hexdigest() for data in (good, path.read_bytes())]
+    rows.write_text(rows.read_text().replace(*sums))
+    said = refuses(capfd, 69, "--simulate", "--source", STILL, "--models", models)
+    assert said.startswith(f"doorlight: {path}: its tensors cannot be read")
 
 
 def models_with(changed: str, to: str) -> Path:
