@@ -37,6 +37,9 @@ Line = dict[str, Any]
 
 MOST_PENDING = 1000
 MOST_AT_ONCE = 100  # lines to a write: no more than this is encoded in vain while the disk is full
+#: What happens in one moment (somebody is decided, and with that the light) is written together: each time that a card is
+#: made to write, the file system adds four blocks to the one that the lines are in.
+GATHER_S = 0.1
 RETRY_S = 2.0
 CLOSE_S = 10.0
 #: A line is on the disk within a second: a write that takes longer (seconds) is a disk in trouble.
@@ -212,6 +215,8 @@ class EventLog:
                     self._wake.wait(RETRY_S)
                 if not self._wake.wait_for(lambda: self._pending or self._closing or self._problem, CLOCK_LOOK_S):
                     self._look_at_clock(self._clock(), self._t)
+                if self._pending:
+                    self._wake.wait_for(lambda: self._closing or len(self._pending) >= MOST_AT_ONCE, GATHER_S)
                 last_time = self._closing
                 lines = self._take()
             failed = not self._append(lines)

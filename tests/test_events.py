@@ -171,6 +171,28 @@ def test_every_block_is_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert synced[-1] == path.stat().st_size
 
 
+def test_a_moment_is_synced_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody is decided, the light follows some milliseconds later: one write, as each costs a card five blocks."""
+    with EventLog(path, BIG, 4) as log:
+        synced: list[float] = []
+        real = os.fsync
+
+        def fsync(file: int) -> None:
+            real(file)
+            synced.append(time.monotonic())
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        began = time.monotonic()
+        for kind in ("masked", "signal", "cleared"):
+            log.write(Event(kind, 0.0))
+            time.sleep(0.01)
+        while not synced and time.monotonic() < began + 5:
+            time.sleep(0.01)
+        assert [line["event"] for line in lines(path)] == ["masked", "signal", "cleared"]
+    assert len(synced) == 1
+    assert synced[0] - began < 1, "on the disk within a second"
+
+
 def test_close_flushes_all_and_may_be_called_again(path: Path) -> None:
     log = EventLog(path, BIG, 4)
     for _ in range(500):
