@@ -65,6 +65,6 @@ def play(lab: Lab, report: Report, hours: float) -> None:
     report.measure("of which 5 MB are enough for so many people", 5 / pages_mb * found["people"], "")
     report.measure("door time played per second", hours * 3600 / found["seconds"], "s")
     report.note(
-        "Whole pages: each fsync writes the page of 4 KiB that its lines are in, and the file system's own journal comes on "
-        "top (not counted here)."
+        "Whole pages: each fsync writes the page of 4 KiB that its lines are in. As fast as the day is played, several moments "
+        "share one, and the file system's own journal comes on top: what a card really gets, s11_card measures."
     )
