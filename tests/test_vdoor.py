@@ -62,9 +62,11 @@ def test_a_step_that_went_wrong_fails_the_scenario() -> None:
 def test_the_report_names_what_failed(tmp_path: Path) -> None:
     found = Report("x", "What is tried.")
     found.equal("red|green", "green", "masked at the door")
+    found.check(True, "numbers", 7, 8)
     report.write(tmp_path, [found], {"date": "today"})
     text = (tmp_path / "vdoor-report.md").read_text()
-    assert "| x | FAILED | 1 | 0 |" in text
+    assert "| x | FAILED | 2 | 1 |" in text
+    assert "| numbers | 1 | 7 | 8 | ok |" in text
     assert "| masked at the door | 1 | green | red\\|green | **no** |" in text
     assert '"ok": false' in (tmp_path / "vdoor-report.json").read_text()
 

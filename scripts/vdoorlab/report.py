@@ -62,9 +62,9 @@ class Report:
             not self.error and all(s.ok for s in self.steps) and all(m.ok for m in self.measures) and bool(self.steps)
         )
 
-    def check(self, ok: object, done: str, expected: str, seen: object, times: int = 1) -> bool:
+    def check(self, ok: object, done: str, expected: object, seen: object, times: int = 1) -> bool:
         """State a step: `done` this, `times` often, `expected` that, `seen` this; `ok` says whether it is as expected."""
-        self.steps.append(Step(done, expected, str(seen), bool(ok), times))
+        self.steps.append(Step(done, str(expected), str(seen), bool(ok), times))
         return bool(ok)
 
     def equal(self, seen: object, expected: object, done: str, times: int = 1) -> bool:

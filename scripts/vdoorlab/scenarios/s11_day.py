@@ -27,12 +27,17 @@ def run(lab: Lab, report: Report) -> None:
 
 
 def play(lab: Lab, report: Report, hours: float) -> None:
-    """Play so many hours, and judge them."""
+    """Play so many hours, and state what they came to."""
     lab.folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(PROGRAM), "--hours", str(hours)]
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(said.stdout.splitlines()[-1])
     (lab.folder / "day.json").write_text(json.dumps(found, indent=1))
+    judge(report, hours, found)
+
+
+def judge(report: Report, hours: float, found: dict[str, Any]) -> None:
+    """State what so many hours came to; `found` is what day.py says."""
     plays = found["played"]
     report.check(found["frames"] >= hours * 27000, f"{hours:g} h played", "7.5 pictures a second", found["frames"])
     clip = found["told"].get("clip", {})
