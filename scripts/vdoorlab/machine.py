@@ -34,6 +34,8 @@ from . import layers
 
 STATE = "/var/lib/doorlight"
 LOG = f"{STATE}/events.jsonl"
+#: By then what has happened is in the event log, as the door promises.
+ON_DISK_S = 1.0
 #: Levels of (green, red, buzzer) as pins.log writes them, by what they look like.
 LOOKS = {"000": "off", "100": "green", "010": "red", "011": "red+buzzer", "---": "no chip"}
 BOOT_S = 120.0
@@ -485,11 +487,12 @@ class Machine:
         return [_event(line) for line in self.event_lines(at_boot)]
 
     def event_lines(self, at_boot: bool = False) -> list[str]:
-        """The log's lines as they are on the disk; the last one may be torn."""
+        """The log's lines as they are on the disk a second from now; the last one may be torn."""
         if at_boot:
             files = (self.session / "at_boot").glob("events.jsonl*")
             text = "".join(p.read_text(errors="replace") for p in sorted(files, key=_age, reverse=True))
         else:
+            time.sleep(ON_DISK_S)
             text = self.sh(f"cd {STATE}; cat $(ls -r events.jsonl.[0-9]* 2>/dev/null) events.jsonl 2>/dev/null || true")
         return text.splitlines()
 
