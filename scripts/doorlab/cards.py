@@ -66,6 +66,10 @@ BESIDES = {
     "mask_classifier": [
         "A third of the bare faces get something drawn on: a mask, one worn wrongly, or a hand, cup, scarf …"
     ],
+    "expression_classifier": [
+        "Half of what it learns to say is what two other networks say of these faces: the model shipped before, and a larger one "
+        "that started from Coral's ImageNet MobileNetV2."
+    ],
 }
 CURVES = {
     "face_detector": "Precision and recall on validation data by the least score that counts as a face. The threshold is the "

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from edge import images
 
 from .dataset import EXPRESSIONS, Dataset, Picture, Record, require
-from .loop import TrainingError, load_best
-from .nets import ExpressionClassifier, ExpressionTeacher, TwoHeads, normalise, restore
+from .loop import TrainingError, load_earlier
+from .nets import ExpressionClassifier, ExpressionTeacher, TwoHeads, normalise
 
 SIZE = 48
 #: Side of a crop in units of the face box's longer side: FER2013 cuts from the brow's edge to the chin.
@@ -143,22 +143,14 @@ class ExpressionTask:
             self.teach([earlier])
 
     def open_teacher(self, path: Path) -> torch.nn.Module:
-        """The network of a run's best.pt, of either kind, or of an exported `.tflite`. Raises TrainingError."""
-        if path.suffix == ".tflite":
-            net: torch.nn.Module = ExpressionClassifier()
-            try:
-                restore(net, path, normalise(self.calibration(160, 1)))
-            except ValueError as error:
-                raise TrainingError(f"{path}: not a model of such a network: {error}") from None
-            return net.eval()
-        for kind in (ExpressionTeacher, ExpressionClassifier):
-            net = kind()
-            try:
-                load_best(net, path)
-                return net.eval()
-            except TrainingError as error:
-                problem = error
-        raise problem
+        """A teacher out of a run's best.pt, or a classifier out of one or out of a `.tflite`. Raises TrainingError."""
+        try:
+            net: torch.nn.Module = ExpressionTeacher()
+            load_earlier(net, path, self, 1)
+        except TrainingError:
+            net = ExpressionClassifier()
+            load_earlier(net, path, self, 1)
+        return net.eval()
 
     def teach(self, teachers: Sequence[torch.nn.Module]) -> None:
         """Mix what these networks answer into the targets (Hinton et al. 2015): they know which labels nobody would have

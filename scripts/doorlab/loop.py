@@ -149,13 +149,7 @@ def train(
     average = copy.deepcopy(net)
     if weights is not None:
         # Before anything is resumed: what is learnt from the earlier network must be the same each time.
-        if weights.suffix == ".tflite":
-            try:
-                restore(net, weights, normalise(task.calibration(160, plan.seed)))
-            except ValueError as error:
-                raise TrainingError(f"{weights}: not a model of such a network: {error}") from None
-        else:
-            load_best(net, weights)
+        load_earlier(net, weights, task, plan.seed)
         task.learn_from(net.eval())
     resumed: dict[str, Any] | None = None
     if last.is_file():
@@ -264,6 +258,17 @@ def train(
     for s, handler in previous.items():
         signal.signal(s, handler)
     return best_path
+
+
+def load_earlier(net: torch.nn.Module, path: Path, task: Task, seed: int) -> None:
+    """Weights of a run's best.pt or of an exported `.tflite` into `net`. Raises TrainingError."""
+    if path.suffix != ".tflite":
+        load_best(net, path)
+        return
+    try:
+        restore(net, path, normalise(task.calibration(160, seed)))
+    except ValueError as error:
+        raise TrainingError(f"{path}: not a model of such a network: {error}") from None
 
 
 def load_best(net: torch.nn.Module, path: Path) -> dict[str, float]:
