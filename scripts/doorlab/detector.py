@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from typing import Any
 
@@ -151,16 +151,16 @@ class Scenes:
             y, x = int(rng.integers(h - ch + 1)), int(rng.integers(w - cw + 1))
             images.letterbox(picture[y : y + ch, x : x + cw], WIDTH, HEIGHT, canvas)
             return [], []
-        region = self.hard[rng.integers(len(self.hard))] if self.hard and kind < 0.55 else self.free_region(rng)
+        region = self.hard[rng.integers(len(self.hard))] if self.hard and kind < 0.55 else self._free(rng)
         if region is None:
             canvas[:] = synthetic_scene(rng)
         else:
-            self.show(canvas, region)
+            self._show(canvas, region)
             if kind > 0.72:
                 draw_things(canvas, rng)
         return [], []
 
-    def free_region(self, rng: np.random.Generator) -> Region | None:
+    def _free(self, rng: np.random.Generator) -> Region | None:
         """Somewhere in some picture where nobody and no teacher saw a face."""
         for _ in range(6):
             record, picture = self._pick(rng)
@@ -176,22 +176,25 @@ class Scenes:
             return record, int(x), int(y), int(cw) + 1, int(ch) + 1
         return None
 
-    def show(self, canvas: Picture, region: Region) -> None:
+    def face_free(self, seed: int, tries: int) -> Iterator[tuple[Region, Picture]]:
+        """Regions without a face, and what they look like, (192, 256, 3); where a try finds none, none.
+
+        Only from pictures whose faces people boxed: elsewhere a surprise may be a face that the teacher missed.
+        """
+        for k in range(tries):
+            region = self._free(np.random.default_rng((seed, k)))
+            if region is not None and region[0].human:
+                canvas = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+                self._show(canvas, region)
+                yield region, canvas
+
+    def _show(self, canvas: Picture, region: Region) -> None:
         record, x, y, w, h = region
         canvas[:] = images.resize(self.data.picture(record, cache=True)[y : y + h, x : x + w], WIDTH, HEIGHT)
 
     def mine(self, score: Callable[[Picture], float], tries: int = 3000, share: float = 0.12) -> None:
-        """Keep, out of many face-free regions, those where `score` sees most of a face, to be shown more often.
-
-        Only from pictures whose faces people boxed: elsewhere a surprise may be a face that the teacher missed.
-        """
-        canvas = np.empty((HEIGHT, WIDTH, 3), np.uint8)
-        found: list[tuple[float, int, Region]] = []
-        for k in range(tries):
-            region = self.free_region(np.random.default_rng((9, k)))
-            if region is not None and region[0].human:
-                self.show(canvas, region)
-                found.append((score(canvas), k, region))
+        """Keep, out of many face-free regions, those where `score` sees most of a face, to be shown more often."""
+        found = [(score(canvas), k, region) for k, (region, canvas) in enumerate(self.face_free(9, tries))]
         found.sort(key=lambda f: (-f[0], f[1]))
         self.hard = [region for s, _, region in found[: int(tries * share)] if s > 0.05]
 
@@ -338,21 +341,12 @@ class DetectorTask:
         self.data = data
         self.val = [r for r in splits["val"] if r.human]
         require(self.val, "val", "picture with human boxes")
-        self.val_empty = self._face_free(Scenes(data, splits["val"]), splits["val"])
+        # Whole pictures without a face, and regions of those whose faces people boxed.
+        whole = [self.data.picture(r) for r in splits["val"] if r.faces == () and not r.crop]
+        self.val_empty = [images.letterbox(p, WIDTH, HEIGHT)[0] for p in whole]
+        self.val_empty += [canvas for _, canvas in Scenes(data, splits["val"]).face_free(11, FACE_FREE)]
         self.grid = boxes.cells(WIDTH, HEIGHT, STRIDES)
         self.centres, self.strides = torch.from_numpy(self.grid[:, :2]), torch.from_numpy(self.grid[:, 2])
-
-    def _face_free(self, scenes: Scenes, records: Sequence[Record]) -> list[Picture]:
-        """Pictures (192, 256, 3) without a face: whole ones, and regions of those whose faces people boxed."""
-        whole = [self.data.picture(r) for r in records if r.faces == () and not r.crop]
-        found = [images.letterbox(p, WIDTH, HEIGHT)[0] for p in whole]
-        for k in range(FACE_FREE):
-            region = scenes.free_region(np.random.default_rng((11, k)))
-            if region is not None and region[0].human:
-                canvas = np.empty((HEIGHT, WIDTH, 3), np.uint8)
-                scenes.show(canvas, region)
-                found.append(canvas)
-        return found
 
     def build(self) -> FaceDetector:
         return FaceDetector()

@@ -158,7 +158,7 @@ class ExpressionTask:
         """
         self.taught = True
         for faces, targets in ((self.faces.faces, self.faces.targets), (self.faces.wild, self.faces.wild_targets)):
-            edge = (faces.shape[1] - SIZE) // 2 if len(faces) else 0
+            edge = (faces.shape[1] - SIZE) // 2  # wild faces come with surroundings
             for start in tqdm(range(0, len(faces), 256), desc="teachers' answers", leave=False, disable=None):
                 x = normalise(torch.from_numpy(faces[start : start + 256])[:, None])
                 x = x[:, :, edge : edge + SIZE, edge : edge + SIZE]
