@@ -1,4 +1,4 @@
-"""`python -m edge` is the command `doorlight`."""
+"""Run the command `doorlight` as `python -m edge`."""
 
 import sys
 

@@ -1,8 +1,11 @@
-"""Settings: one TOML file over the commented defaults in default.toml, checked before anything starts."""
+"""Load the settings: a TOML file over the commented defaults in default.toml.
+
+The classes below give types and ranges. `_check` covers what involves several keys. To add a setting, add it to its
+class and to default.toml, with a comment.
+"""
 
 from __future__ import annotations
 
-import difflib
 import reprlib
 import tomllib
 from importlib import resources
@@ -12,9 +15,10 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from .clock import parse_hours
 from .errors import ConfigError
-from .files import read_toml
+from .renamed_settings import check_keys
+from .system.clock import parse_hours
+from .system.files import read_toml
 
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -24,11 +28,22 @@ Pattern = Annotated[tuple[Annotated[float, Meta(ge=0.01, le=10)], ...], Meta(min
 AcceleratorMode = Literal["auto", "cpu", "edgetpu"]
 Expression = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
-ALLOWED = "doorlight check-config, without a file, prints every key and what is allowed"
+#: The hint for a wrong value.
+SEE_DEFAULTS = "doorlight check-config, without a file, prints every key and the allowed values"
+
+
+#: The allowed values of keys with a fixed list of values, for the message of a wrong value.
+CHOICES = {
+    "camera.rotate": "0, 90, 180 or 270",
+    "camera.metering": "centre, spot or matrix",
+    "models.accelerator": ", ".join(get_args(AcceleratorMode)),
+    "expression.agitated": "one of " + ", ".join(get_args(Expression)),
+}
+MIN_BUZZER_TONE_HZ = 100
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One table of the file. default.toml says what each key means."""
+    """A table of the settings file. default.toml explains each key."""
 
 
 class CameraSettings(Section, frozen=True):
@@ -40,10 +55,10 @@ class CameraSettings(Section, frozen=True):
     mirror: bool
     timeout_s: Annotated[float, Meta(ge=0.2, le=10)]
     reopen_s: Annotated[float, Meta(gt=0, le=60)]
-    reopen_most_s: Annotated[float, Meta(gt=0, le=600)]
+    reopen_max_s: Annotated[float, Meta(gt=0, le=600)]
     wait: bool
-    small_width: Annotated[int, Meta(ge=0, le=4096)]
-    longest_exposure_s: Annotated[float, Meta(ge=0.001, le=1)]
+    lores_width: Annotated[int, Meta(ge=0, le=4096)]
+    max_exposure_s: Annotated[float, Meta(ge=0.001, le=1)]
     metering: Literal["centre", "spot", "matrix"]
     exposure_stops: Annotated[float, Meta(ge=-8, le=8)]
     grey: bool
@@ -57,44 +72,44 @@ class ModelSettings(Section, frozen=True):
 
 class DetectorSettings(Section, frozen=True):
     threshold: Share
-    overlap: Annotated[float, Meta(gt=0, lt=1)]
-    most_faces: Annotated[int, Meta(ge=1, le=100)]
-    rest_s: Annotated[float, Meta(ge=0, le=2)]
-    settled_s: Annotated[float, Meta(ge=0, le=0.5)]
+    nms_iou: Annotated[float, Meta(gt=0, lt=1)]
+    max_faces: Annotated[int, Meta(ge=1, le=100)]
+    idle_search_s: Annotated[float, Meta(ge=0, le=2)]
+    settled_search_s: Annotated[float, Meta(ge=0, le=0.5)]
 
 
 class ExpressionSettings(Section, frozen=True):
     enabled: bool
     agitated: Annotated[tuple[Expression, ...], Meta(min_length=1)]
-    look_again_s: Seconds
+    recheck_s: Seconds
 
 
 class TrackerSettings(Section, frozen=True):
     new_score: Share
-    overlap: Annotated[float, Meta(gt=0, lt=1)]
-    gone_s: Annotated[float, Meta(gt=0, le=10)]
-    memory_s: Annotated[float, Meta(gt=0, le=60)]
-    least_height: Share
-    look_again_s: Seconds
-    most_looks: Annotated[int, Meta(ge=1, le=100)]
-    look_limit: Annotated[float, Meta(gt=0, le=10)]
+    match_iou: Annotated[float, Meta(gt=0, lt=1)]
+    forget_after_s: Annotated[float, Meta(gt=0, le=10)]
+    averaging_s: Annotated[float, Meta(gt=0, le=60)]
+    min_face_height: Share
+    recheck_s: Seconds
+    max_looks_per_frame: Annotated[int, Meta(ge=1, le=100)]
+    max_log_odds: Annotated[float, Meta(gt=0, le=10)]
 
 
 class PolicySettings(Section, frozen=True):
-    doubt_s: Seconds
-    looks: Annotated[int, Meta(ge=1, le=100)]
-    decide_s: Seconds
-    masked_from: Positive
-    unmasked_from: Annotated[float, Meta(lt=0)]
-    to_masked: Positive
-    to_unmasked: Annotated[float, Meta(lt=0)]
+    undecided_max_s: Seconds
+    min_looks: Annotated[int, Meta(ge=1, le=100)]
+    min_decide_s: Seconds
+    masked_threshold: Positive
+    unmasked_threshold: Annotated[float, Meta(lt=0)]
+    change_to_masked: Positive
+    change_to_unmasked: Annotated[float, Meta(lt=0)]
     change_s: Seconds
-    agitated_from: Share
-    calm_below: Share
+    agitated_threshold: Share
+    calm_threshold: Share
     agitated_s: Seconds
-    hold_s: Seconds
-    alarm_most_s: Annotated[float, Meta(gt=0, le=600)]
-    alarm_again_s: Seconds
+    min_signal_s: Seconds
+    alarm_max_s: Annotated[float, Meta(gt=0, le=600)]
+    alarm_cooldown_s: Seconds
 
 
 class LightSettings(Section, frozen=True):
@@ -105,24 +120,24 @@ class LightSettings(Section, frozen=True):
     buzzer_active_low: bool
     brightness: Annotated[float, Meta(ge=0.01, le=1)]
     buzzer_tone_hz: Annotated[float, Meta(ge=0, le=5000)]
-    alarm_s: Pattern
-    fault_s: Pattern
-    quiet: str
+    alarm_pattern_s: Pattern
+    fault_pattern_s: Pattern
+    quiet_hours: str
 
     @property
     def resting(self) -> dict[int, bool]:
-        """By pin, its level when nothing is lit."""
+        """Return the level of each pin when its light or buzzer is off."""
         return {self.green: self.active_low, self.red: self.active_low, self.buzzer: self.buzzer_active_low}
 
 
 class EventSettings(Section, frozen=True):
     file: str
     rotate_bytes: Annotated[int, Meta(ge=4096)]
-    keep: Annotated[int, Meta(ge=1, le=1000)]
+    keep_files: Annotated[int, Meta(ge=1, le=1000)]
 
 
 class Config(Section, frozen=True):
-    """All settings; made by `load` alone, so that every value has been checked."""
+    """All settings. Only `load` creates it, so every value is checked."""
 
     camera: CameraSettings
     models: ModelSettings
@@ -135,151 +150,157 @@ class Config(Section, frozen=True):
 
 
 def default_text() -> str:
-    """The commented default file."""
+    """Return the text of default.toml."""
     return resources.files(__package__).joinpath("default.toml").read_text(encoding="utf-8")
 
 
 def load(path: Path | None = None) -> Config:
-    """Read a configuration file over the defaults; None gives the defaults.
+    """Return the settings of a TOML file, with defaults for missing keys; None returns the defaults.
 
-    Raises ConfigError, naming file, key and what is allowed, for a file that cannot be read, is not TOML, has an
-    unknown key, a value of the wrong type or out of range, or values that contradict each other.
+    Raises ConfigError if the file cannot be read, is not TOML, has unknown keys, or has a value of the wrong type, out
+    of range, or in contradiction to another value. The message names file and key, the hint what is allowed.
     """
     settings = tomllib.loads(default_text())
     name = "default.toml"
     if path is not None:
         name = str(path)
-        try:
-            given = read_toml(path)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read: {error.strerror}", "check the path after --config") from None
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
-        except ValueError as error:
-            raise ConfigError(
-                f"{path}: is not TOML: {error}", "text needs quotes; true and false are lower case"
-            ) from None
-        _merge(settings, given, name)
+        given = _read(path)
+        check_keys(given, settings, name)
+        for section, values in given.items():
+            if not isinstance(values, dict):
+                raise ConfigError(f"{name}: '{section}' must be a table", f"write [{section}] and its keys below")
+            settings[section].update(values)
     try:
         config = msgspec.convert(settings, Config)
     except msgspec.ValidationError as error:
-        raise _explained(error, name, settings) from None
-    except ValueError:  # msgspec would write out the number that is not among those allowed, and Python does not
-        raise _enormous(name, settings) from None
-    _contradictions(config, name)
+        raise _invalid_value(error, name, settings) from None
+    except ValueError:  # msgspec formats the rejected number, and Python refuses to format thousands of digits.
+        raise _enormous_number(name, settings) from None
+    _check(config, name)
     return config
 
 
-def _merge(settings: dict[str, Any], given: dict[str, Any], name: str, prefix: str = "") -> None:
-    for key, value in given.items():
-        if key not in settings:
-            close = difflib.get_close_matches(key, settings, 1)
-            hint = f"did you mean '{prefix}{close[0]}'?" if close else f"allowed here: {', '.join(settings)}"
-            raise ConfigError(f"{name}: unknown key '{prefix}{key}'", hint)
-        if isinstance(settings[key], dict):
-            if not isinstance(value, dict):
-                raise ConfigError(
-                    f"{name}: '{prefix}{key}' must be a table", f"write [{prefix}{key}] and its keys below"
-                )
-            _merge(settings[key], value, name, f"{key}.")
-        else:
-            settings[key] = value
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return read_toml(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}", "check the path after --config") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: is not TOML: {error}", "text needs quotes; true and false are lower case") from None
 
 
-def _explained(error: msgspec.ValidationError, name: str, settings: dict[str, Any]) -> ConfigError:
-    """msgspec says "Expected `int` <= 27 - at `$.lights.green`": turn it into file, key, allowed and found."""
-    what, _, where = str(error).partition(" - at `$.")
+def _invalid_value(error: msgspec.ValidationError, name: str, settings: dict[str, Any]) -> ConfigError:
+    """Return the error for a value that msgspec rejects, such as "Expected `int` <= 27 - at `$.lights.green`"."""
+    expected, _, where = str(error).partition(" - at `$.")
     key = where.rstrip("`")
-    found: Any = settings
+    value: Any = settings
     for part in key.replace("]", "").replace("[", ".").split("."):
-        if isinstance(found, dict):
-            found = found.get(part)
-        elif isinstance(found, list) and part.isdigit():
-            found = found[int(part)]
-    for section in Config.__struct_fields__:
-        if key.startswith(f"{section}."):
-            field_type = _allowed(section, key.partition(".")[2].partition("[")[0])
-            if field_type and what.startswith("Invalid enum value"):
-                what = f"Expected {field_type}"
-    what = what.replace("`", "").replace("-0.0", "0.0")  # msgspec writes "< 0.0" as "< -0.0"
-    return ConfigError(f"{name}: '{key}' is {_shown(found)}: {what}", ALLOWED)
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdigit():
+            value = value[int(part)]
+    choices = CHOICES.get(key.partition("[")[0])
+    if choices and expected.startswith("Invalid enum value"):
+        expected = f"Expected {choices}"
+    expected = expected.replace("`", "").replace("-0.0", "0.0")  # msgspec writes "< 0.0" as "< -0.0".
+    return ConfigError(f"{name}: '{key}' is {_format(value)}: {expected}", SEE_DEFAULTS)
 
 
-def _enormous(name: str, settings: dict[str, Any]) -> ConfigError:
+def _enormous_number(name: str, settings: dict[str, Any]) -> ConfigError:
     key = next(
         f"{section}.{key}"
         for section, values in settings.items()
         for key, value in values.items()
         if isinstance(value, int) and value.bit_length() > 64
     )
-    return ConfigError(f"{name}: '{key}' is an enormous number", ALLOWED)
+    return ConfigError(f"{name}: '{key}' is an enormous number", SEE_DEFAULTS)
 
 
-def _shown(value: object) -> str:
-    """A wrong value as a person can read it, however long or deep."""
+def _format(value: object) -> str:
+    """Return a short form of a wrong value, whatever its length and depth."""
     short = reprlib.Repr()
     short.maxstring = short.maxlong = short.maxother = 80
     try:
         return short.repr(value)
-    except ValueError:  # Python does not write out numbers of thousands of digits
+    except ValueError:  # Python refuses to format numbers of thousands of digits.
         return "an enormous number"
 
 
-def _allowed(section: str, key: str) -> str:
-    choices = {
-        ("camera", "rotate"): "0, 90, 180 or 270",
-        ("models", "accelerator"): ", ".join(get_args(AcceleratorMode)),
-        ("camera", "metering"): "centre, spot or matrix",
-        ("expression", "agitated"): "one of " + ", ".join(get_args(Expression)),
+def _check(config: Config, name: str) -> None:
+    """Raise ConfigError if values contradict each other."""
+    _check_paths(config, name)
+    _check_pins(config.lights, name)
+    _check_lights(config.lights, name)
+    _check_order(config, name)
+
+
+def _check_paths(config: Config, name: str) -> None:
+    paths = {
+        "camera.source": config.camera.source,
+        "models.directory": config.models.directory,
+        "events.file": config.events.file,
     }
-    return choices.get((section, key), "")
-
-
-def _contradictions(config: Config, name: str) -> None:
-    policy, lights, camera = config.policy, config.lights, config.camera
-    paths = (("camera.source", camera.source), ("models.directory", config.models.directory))
-    for key, path in (*paths, ("events.file", config.events.file)):
+    for key, path in paths.items():
         if "\0" in path:
-            raise ConfigError(f"{name}: '{key}' has a NUL character in it", "no file has such a name")
-    pins: dict[int, str] = {}
+            raise ConfigError(f"{name}: '{key}' has a NUL character", "remove it")
+
+
+def _check_pins(lights: LightSettings, name: str) -> None:
+    key_of: dict[int, str] = {}
     for key in ("green", "red", "buzzer"):
         pin = getattr(lights, key)
-        if pin in pins:
+        if pin in key_of:
             raise ConfigError(
-                f"{name}: 'lights.{key}' is {pin}: that pin already belongs to 'lights.{pins[pin]}'",
+                f"{name}: 'lights.{key}' is {pin}: that pin already belongs to 'lights.{key_of[pin]}'",
                 "give each light and the buzzer a pin of its own",
             )
-        pins[pin] = key
-    if 0 < lights.buzzer_tone_hz < 100:
+        key_of[pin] = key
+
+
+def _check_lights(lights: LightSettings, name: str) -> None:
+    if 0 < lights.buzzer_tone_hz < MIN_BUZZER_TONE_HZ:
         raise ConfigError(
-            f"{name}: 'lights.buzzer_tone_hz' is {lights.buzzer_tone_hz:g}: no buzzer sounds that low",
-            "0 for an active buzzer, which makes its own tone; 100 to 5000 for a passive one",
+            f"{name}: 'lights.buzzer_tone_hz' is {lights.buzzer_tone_hz:g}: too low for a buzzer",
+            "use 0 for an active buzzer, which makes its own tone; 100 to 5000 for a passive one",
         )
-    for key, pattern in (("alarm_s", lights.alarm_s), ("fault_s", lights.fault_s)):
-        if len(pattern) % 2:
+    for key in ("alarm_pattern_s", "fault_pattern_s"):
+        entries = len(getattr(lights, key))
+        if entries % 2:
             raise ConfigError(
-                f"{name}: 'lights.{key}' has {len(pattern)} entries: on and off take turns, so they come in pairs",
-                "end it with the seconds off before it begins again",
+                f"{name}: 'lights.{key}' has {entries} entries: on and off times come in pairs",
+                "add the off time at the end",
             )
-    if lights.quiet:
+    if lights.quiet_hours:
         try:
-            parse_hours(lights.quiet)
+            parse_hours(lights.quiet_hours)
         except ValueError as error:
             raise ConfigError(
-                f"{name}: 'lights.quiet' is {lights.quiet!r}: {error}",
-                'write "22:00-07:00" for ten in the evening to seven in the morning; "" for no quiet hours',
+                f"{name}: 'lights.quiet_hours' is {_format(lights.quiet_hours)}: {error}",
+                'write "22:00-07:00" for 10 pm to 7 am; "" for no quiet hours',
             ) from None
+
+
+def _check_order(config: Config, name: str) -> None:
+    policy, tracker, camera = config.policy, config.tracker, config.camera
+    # Lower key, its value, higher key, its value.
     ordered = (
-        ("policy.calm_below", policy.calm_below, "policy.agitated_from", policy.agitated_from),
-        ("policy.masked_from", policy.masked_from, "policy.to_masked", policy.to_masked),
-        ("policy.to_unmasked", policy.to_unmasked, "policy.unmasked_from", policy.unmasked_from),
-        ("policy.to_masked", policy.to_masked, "tracker.look_limit", config.tracker.look_limit),
-        ("-policy.to_unmasked", -policy.to_unmasked, "tracker.look_limit", config.tracker.look_limit),
-        ("camera.reopen_s", camera.reopen_s, "camera.reopen_most_s", camera.reopen_most_s),
+        ("policy.calm_threshold", policy.calm_threshold, "policy.agitated_threshold", policy.agitated_threshold),
+        ("policy.masked_threshold", policy.masked_threshold, "policy.change_to_masked", policy.change_to_masked),
+        (
+            "policy.change_to_unmasked",
+            policy.change_to_unmasked,
+            "policy.unmasked_threshold",
+            policy.unmasked_threshold,
+        ),
+        ("policy.change_to_masked", policy.change_to_masked, "tracker.max_log_odds", tracker.max_log_odds),
+        ("-policy.change_to_unmasked", -policy.change_to_unmasked, "tracker.max_log_odds", tracker.max_log_odds),
+        ("camera.reopen_s", camera.reopen_s, "camera.reopen_max_s", camera.reopen_max_s),
     )
     for low_key, low, high_key, high in ordered:
         if low > high:
             raise ConfigError(
-                f"{name}: thresholds crossed: '{low_key}' is {low:g} but '{high_key}' is {high:g}",
+                f"{name}: '{low_key}' is {low:g} but '{high_key}' is {high:g}",
                 f"'{low_key}' must not exceed '{high_key}'",
             )

@@ -1,40 +1,47 @@
-"""The only wiring: frames in, light and events out; start, stop, and a camera that comes and goes."""
+"""The loop: frames from a source through the pipeline to lights, event log, systemd.
+
+`Pipeline` decides about one frame and knows no camera, pin or file. `decisions` adds the source and its failures, `run`
+adds everything else.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from . import glance
-from .camera import CameraLost, Source
+from .attention import Attention, Search
+from .camera.source import CameraLostError, Source
 from .config import Config
 from .errors import OutputError
-from .events import EventLog
+from .events.writer import EventLog
 from .health import Health
-from .keeper import Keeper
-from .lights import Lights
-from .notify import Notifier
-from .perception import Perception, log_odds
-from .policy import Person, State, Verdict, step
-from .records import Box, Detection, Event, Face, Frame, Signal, Track
-from .stages import UNTIMED, Stage
+from .imaging import motion
+from .inference.perception import Perception, log_odds
+from .lights.lights import Lights
+from .lights.pin_process import PinProcess
+from .policy import State, Verdict, step
+from .records import TIME_EPSILON_S, Event, Face, Frame, Signal, Track
+from .system.systemd import SystemdNotifier
+from .timing import NO_TIMER, Stage
 from .tracker import Tracker
 
-#: Pictures in which nothing can be seen for so long, and the door counts as blind.
-UNSEEING_S = 1.0
+#: The door counts as blind after this many seconds of black or white pictures. A flash is shorter.
+BLIND_AFTER_S = 1.0
+#: Interval between status messages to systemd.
+STATUS_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the door made of one moment.
+    """The result of the pipeline for one frame, or for a moment without one.
 
-    `faces` are the looks taken in this frame by person; `verdicts` and `agitated` cover everyone present. `fault` says why
-    the door is blind, None that it sees.
+    `faces` are the looks at this frame, by person. `verdicts` and `agitated` cover everyone present. `fault` is the
+    reason why the door is blind, or None.
     """
 
     t: float
@@ -47,126 +54,67 @@ class Decision:
     fault: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Search:
-    """When faces were last sought, what the picture looked like, and which were found."""
-
-    t: float
-    cells: glance.Cells
-    found: list[Detection]
-
-
-class Loop:
-    """Perception, tracker and policy in a row; knows nothing of cameras, pins and files.
-
-    What it spends on a frame is bounded: faces are not sought where nothing has changed, settled ones are looked at now
-    and then, and at most `most_looks` in one frame.
-    """
+class Pipeline:
+    """Decide frame by frame: motion, perception, tracker, policy."""
 
     def __init__(self, config: Config, perception: Perception) -> None:
         self._config = config
         self._perception = perception
+        self._attention = Attention(config, perception.expression is not None)
         self._tracker = Tracker(config.tracker)
         self._state = State()
-        self._search: _Search | None = None
-        self._unseeing_since: float | None = None
+        self._blind_since: float | None = None
 
     def step(self, frame: Frame) -> Decision:
-        """Decide about one frame; frames come in the order of their times."""
-        lap = self._perception.stages.lap
-        cells = glance.cells(frame.picture if frame.small is None else frame.small)
-        reason = glance.unseeing(cells)
-        lap("motion")
-        if reason is None:
-            self._unseeing_since = None
+        """Return the decision for `frame`. The times of the frames must not decrease."""
+        mark = self._perception.timer.mark
+        grid = motion.brightness_grid(frame.picture if frame.lores is None else frame.lores)
+        blind_reason = motion.blind_reason(grid)
+        mark("motion")
+        if blind_reason is None:
+            self._blind_since = None
         else:
-            if self._unseeing_since is None:
-                self._unseeing_since = frame.t
-            if frame.t - self._unseeing_since >= UNSEEING_S - 1e-6:
-                return self.blind(frame.t, f"{reason}: is the camera covered, is there light?")
-            # Not blind yet, it may be a flash; but nobody is seen in such a picture, and none may stay green for it.
-            self._tracker.forget_all()
-        found, current = self._find(frame, cells)
-        lap("decode")
-        owners = self._tracker.update(found, frame.t, frame.picture.shape[0])
-        lap("track")
+            if self._blind_since is None:
+                self._blind_since = frame.t
+            if frame.t - self._blind_since >= BLIND_AFTER_S - TIME_EPSILON_S:
+                return self.blind(frame.t, f"{blind_reason}: is the camera covered, is there light?")
+            # It may be a flash, which is no fault. But nobody is visible, so nobody may keep the light green.
+            self._tracker.clear()
+        search = self._search(frame, grid)
+        mark("decode")
+        people = self._tracker.update(search.detections, frame.t, frame.picture.shape[0])
+        mark("track")
         faces: dict[int, Face] = {}
-        for person, detection in self._due(zip(owners, found, strict=True), frame.t) if current else ():
-            face = faces[person] = self._perception.look(frame.picture, detection)
-            self._tracker.saw_mask(person, log_odds(face.masked), frame.t)
-            if face.expression is not None and self._perception.expression is not None:
-                heat = self._perception.expression.agitation(face.expression, self._config.expression.agitated)
-                self._tracker.saw_expression(person, heat, frame.t)
-            lap("evidence")
+        if search.is_current:
+            found = zip(people, search.detections, strict=True)
+            for person, detection in self._attention.due(found, frame.t, self._state.people, self._tracker.tracks):
+                face = faces[person] = self._perception.classify(frame.picture, detection)
+                self._add_evidence(person, face, frame.t)
+                mark("evidence")
         decision = self._decide(frame.t, faces, None)
-        lap("decide")
+        mark("decide")
         return decision
 
     def blind(self, t: float, reason: str) -> Decision:
-        """Decide without a picture: the camera is gone."""
-        self._tracker.forget_all()
-        self._search = None
+        """Return the decision for time `t` at which there is no usable picture, for example from a lost camera."""
+        self._tracker.clear()
+        self._attention.clear()
         return self._decide(t, {}, reason)
 
-    def _find(self, frame: Frame, cells: glance.Cells) -> tuple[list[Detection], bool]:
-        """Faces in `frame`, and whether their boxes are where they are now.
+    def _search(self, frame: Frame, grid: motion.BrightnessGrid) -> Search:
+        """Return the faces in `frame`, from an earlier search if that still serves."""
+        earlier = self._attention.earlier_search(frame.t, grid, self._state.people, self._tracker.tracks)
+        self._perception.timer.mark("motion")
+        if earlier is not None:
+            return earlier
+        return self._attention.searched(frame.t, grid, self._perception.detect(frame))
 
-        While nobody is being judged, faces found a moment ago do, and for longer if nothing has changed since.
-        """
-        last = self._search
-        if last is not None and self._at_rest():
-            settings = self._config.detector
-            since_s = frame.t - last.t + 1e-6
-            unchanged = since_s < settings.rest_s and not glance.changed(cells, last.cells)
-            self._perception.stages.lap("motion")
-            if unchanged:
-                return last.found, True
-            if last.found and since_s < settings.settled_s:
-                return last.found, False
-        found = self._perception.find(frame)
-        self._search = _Search(frame.t, cells, found)
-        return found, True
-
-    def _at_rest(self) -> bool:
-        """Whether nobody is being judged: one picture's boxes must not count again and again as if they were many."""
-        people = self._state.people
-        return all(person.settled for person in people.values()) and not any(
-            self._wavers(people[track.person], track)
-            or (track.agitation >= self._config.policy.calm_below and track.last_expression is not None)
-            for track in self._tracker.tracks
-        )
-
-    @staticmethod
-    def _wavers(person: Person, track: Track) -> bool:
-        """Whether the last look speaks against what was decided."""
-        return (track.latest > 0) is not (person.verdict is Verdict.MASKED)
-
-    def _due(self, found: Iterable[tuple[int, Detection]], t: float) -> list[tuple[int, Detection]]:
-        """Of the faces found with their persons, those to be looked at now, the longest overdue first."""
-        tracks = {track.person: track for track in self._tracker.tracks}
-        waiting = []
-        for person, detection in found:
-            if person and self._tracker.near(person):
-                since = self._due_since(tracks[person])
-                if t >= since - 1e-6:
-                    waiting.append((since, tracks[person].looks, person, detection))
-        waiting.sort(key=lambda item: item[:3])
-        return [(person, detection) for *_, person, detection in waiting[: self._config.tracker.most_looks]]
-
-    def _due_since(self, track: Track) -> float:
-        """From when on this face needs a fresh look; a settled one that stands still costs nothing in between."""
-        if track.last_look is None or track.looked_box is None:
-            return track.since
-        person = self._state.people.get(track.person)
-        if person is None or not person.settled:
-            return track.last_look
-        if self._wavers(person, track) or _moved(track.looked_box, track.box):
-            return track.last_look
-        pause_s = self._config.tracker.look_again_s
-        masked = person.verdict is Verdict.MASKED
-        if not masked and self._perception.expression is not None and track.agitation >= self._config.policy.calm_below:
-            pause_s = min(pause_s, self._config.expression.look_again_s)
-        return track.last_look + pause_s
+    def _add_evidence(self, person: int, face: Face, t: float) -> None:
+        self._tracker.add_mask_score(person, log_odds(face.mask_probability), t)
+        classifier = self._perception.expression
+        if face.expression is not None and classifier is not None:
+            agitation = classifier.agitation(face.expression, self._config.expression.agitated)
+            self._tracker.add_expression_score(person, agitation, t)
 
     def _decide(self, t: float, faces: dict[int, Face], fault: str | None) -> Decision:
         tracks = self._tracker.tracks
@@ -184,56 +132,57 @@ class Loop:
         )
 
 
-def _moved(before: Box, now: Box) -> bool:
-    """Whether a face has moved, come nearer or gone back by a third of its height."""
-    return max(abs(b - n) for b, n in zip(before, now, strict=True)) > before.height / 3
-
-
-def play(
-    loop: Loop, source: Source, lap: Callable[[Stage], None] = UNTIMED.lap
+def decisions(
+    pipeline: Pipeline, source: Source, mark: Callable[[Stage], None] = NO_TIMER.mark
 ) -> Iterator[tuple[Frame | None, Decision]]:
-    """Decide frame by frame until a file ends; a live source never does.
+    """Yield each frame of an open source with its decision, until a file ends. A live source has no end.
 
-    While a live camera is lost, yields (None, decision) about as often as it times out. When the door becomes blind, for
-    want of pictures or of anything to see in them, and when it sees again, the decision's events begin with camera_lost
-    and camera_back.
+    While a live camera is lost, yield (None, decision) at each timeout of the source. The events of a decision begin
+    with camera_lost if the door becomes blind (no frames, or frames that show nothing) and with camera_back if it sees
+    again.
     """
-    blind = False
+    was_blind = False
     t = 0.0
     while True:
         frame = None
         try:
             frame = source.read()
-        except CameraLost as error:
+        except CameraLostError as error:
             t = max(t, error.t)
-            decision = loop.blind(t, str(error))
+            decision = pipeline.blind(t, str(error))
         else:
             if frame is None:
                 return
             t = frame.t
-            lap("capture")
-            decision = loop.step(frame)
-        if blind and decision.fault is None:
+            mark("capture")
+            decision = pipeline.step(frame)
+        is_blind = decision.fault is not None
+        if was_blind and not is_blind:
             decision.events.insert(0, Event("camera_back", t, {"source": source.name}))
-        elif not blind and decision.fault is not None:
+        elif is_blind and not was_blind:
             decision.events.insert(0, Event("camera_lost", t, {"source": source.name, "reason": decision.fault}))
-        blind = decision.fault is not None
+        was_blind = is_blind
         yield frame, decision
 
 
-def still(config: Config, perception: Perception, picture: npt.NDArray[np.uint8], seconds: float = 2.0) -> Decision:
-    """Decide about one picture, (H, W, 3) uint8 RGB, as if everyone on it stood before the door for some seconds."""
-    loop = Loop(config, perception)
+def decide_image(
+    config: Config, perception: Perception, picture: npt.NDArray[np.uint8], seconds: float = 2.0
+) -> Decision:
+    """Return the decision for a picture, (H, W, 3) uint8 RGB, as if the door saw it for `seconds` at 10 frames/s.
+
+    `faces` of the decision has the last look at each person.
+    """
+    pipeline = Pipeline(config, perception)
     looks: dict[int, Face] = {}
     for k in range(round(seconds * 10) + 1):
-        decision = loop.step(Frame(k, k / 10, picture))
+        decision = pipeline.step(Frame(k, k / 10, picture))
         looks.update(decision.faces)
     return replace(decision, faces=looks)
 
 
 @dataclass
 class Summary:
-    """What a run came to."""
+    """Totals for one run. `first_decision_s` counts from the start of the program to the first decided frame."""
 
     frames: int = 0
     first_decision_s: float | None = None
@@ -244,88 +193,132 @@ def run(
     config: Config,
     perception: Perception,
     source: Source,
-    lights: Lights | Keeper,
+    lights: Lights | PinProcess,
     log: EventLog,
     stop: threading.Event,
     started_at: float,
-    tell: Callable[[Event], None] | None = None,
-    watch: Callable[[Frame | None, Decision], None] | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    on_decision: Callable[[Frame | None, Decision], None] | None = None,
 ) -> Summary:
-    """Keep the door until `stop` is set or a file source ends. `source`, `lights` and `log` are open.
+    """Run the door until `stop` is set or a file source ends. `source`, `lights` and `log` must be open.
 
-    `started_at` is the monotonic time at which the program began; `tell` is called with every event as it happens, `watch`
-    with every frame (None: no picture) and its decision, once that is shown and logged.
-    Nothing here waits for the disk. The lights are off when this returns or raises.
+    `started_at` is the monotonic time at which the program started. `on_event` is called with every event,
+    `on_decision` with every frame (None without a picture) and its decision, after lights and log have received it.
+    Nothing here waits for the disk. The lights are off when this function returns or raises. Raises OutputError if
+    only a new process can write the log.
     """
-    notifier = Notifier()
-    health = Health()
-    summary = Summary()
-    began = time.monotonic()
-    last_t = 0.0
-    status_at = 0.0
-
-    def record(event: Event) -> None:
-        log.write(event)
-        if tell is not None:
-            tell(event)
-
-    record(Event("started", 0.0, {"source": source.name, "runtime": perception.runtime, "simulated": lights.simulated}))
-    reason, ready = "error", False
-    accelerator = perception.accelerator
-    if accelerator is not None and not source.live:
-        # The same file gives the same events, so it does not begin on one device and end on another. A camera waits for
-        # nothing: the CPU serves until the Edge TPU is ready.
-        accelerator.settle()
+    current = _Run(perception, source, lights, log, started_at, on_event, on_decision)
+    current.record("started", {"source": source.name, "runtime": perception.runtime, "simulated": lights.simulated})
+    if perception.accelerator is not None and not source.live:
+        # The events of a file must be reproducible, so a file waits until it is known where the models run. A camera
+        # does not wait: the CPU serves until the Edge TPU is ready.
+        perception.accelerator.wait_for_first_attempt()
+    reason = "error"
     try:
-        lap = perception.stages.lap
-        for frame, decision in play(Loop(config, perception), source, lap):
-            lights.show(decision.signal)
-            lap("lights")
-            for event in decision.events:
-                record(event)
-            lap("log")
-            last_t = decision.t
-            if accelerator is not None:
-                for kind, data in accelerator.news():
-                    record(Event(kind, last_t, data))
-                health.set("Edge TPU", accelerator.problem)
-            now = time.monotonic()
-            if not ready:
-                # At the first decision, be it FAULT: a door that waits for its camera must not be killed for not starting.
-                notifier.ready()
-                ready = True
-            if frame is not None:
-                summary.frames += 1
-                if summary.first_decision_s is None:
-                    summary.first_decision_s = now - started_at
-            health.set("camera", None if decision.fault is None else "no picture" if frame is None else decision.fault)
-            health.set("event log", log.problem)
-            if log.locked_out:
-                raise OutputError(f"{log.problem}, though the disk is not", "the service starts anew by itself")
-            notifier.watchdog()
-            if now - status_at >= 1.0:
-                status_at = now
-                rate = summary.frames / max(now - began, 1e-3)
-                notifier.status(
-                    f"{decision.signal.value}, {rate:.1f} frames/s, {perception.runs_on}, {health.summary()}"
-                )
-            if watch is not None:
-                watch(frame, decision)
+        for frame, decision in decisions(Pipeline(config, perception), source, perception.timer.mark):
+            current.handle(frame, decision)
             if stop.is_set():
                 reason = "signal"
                 break
         else:
             reason = "end of source"
             if source.damage is not None:
-                record(Event("source_damaged", last_t, {"reason": source.damage}))
+                current.record("source_damaged", {"reason": source.damage})
     except Exception as error:
-        record(Event("fault", last_t, {"reason": f"{type(error).__name__}: {error}"}))
+        current.record("fault", {"reason": f"{type(error).__name__}: {error}"})
         raise
     finally:
+        current.finish(reason)
+    return current.summary
+
+
+class _Run:
+    """The state of one run of the door, and what happens to each decision."""
+
+    def __init__(
+        self,
+        perception: Perception,
+        source: Source,
+        lights: Lights | PinProcess,
+        log: EventLog,
+        started_at: float,
+        on_event: Callable[[Event], None] | None,
+        on_decision: Callable[[Frame | None, Decision], None] | None,
+    ) -> None:
+        self.summary = Summary()
+        self._perception = perception
+        self._source = source
+        self._lights = lights
+        self._log = log
+        self._started_at = started_at
+        self._on_event = on_event
+        self._on_decision = on_decision
+        self._systemd = SystemdNotifier()
+        self._health = Health()
+        self._began = time.monotonic()
+        self._last_t = 0.0
+        self._status_at = 0.0
+        self._is_ready = False
+
+    def record(self, kind: str, data: dict[str, object]) -> None:
+        """Record an event at the time of the last decision."""
+        self._write(Event(kind, self._last_t, data))
+
+    def handle(self, frame: Frame | None, decision: Decision) -> None:
+        """Show and log a decision, then report to systemd and to `on_decision`."""
+        mark = self._perception.timer.mark
+        self._lights.show(decision.signal)
+        mark("lights")
+        for event in decision.events:
+            self._write(event)
+        mark("log")
+        self._last_t = decision.t
+        now = time.monotonic()
+        if frame is not None:
+            self.summary.frames += 1
+            if self.summary.first_decision_s is None:
+                self.summary.first_decision_s = now - self._started_at
+        if not self._is_ready:
+            # Ready at the first decision, even if that is FAULT: systemd must not kill a door that waits for its camera.
+            self._systemd.ready()
+            self._is_ready = True
+        self._check_health(frame, decision)
+        self._systemd.watchdog()
+        if now - self._status_at >= STATUS_EVERY_S:
+            self._status_at = now
+            self._systemd.status(self._status(now, decision.signal))
+        if self._on_decision is not None:
+            self._on_decision(frame, decision)
+
+    def finish(self, reason: str) -> None:
+        """Turn the lights off and record the end of the run."""
         try:
-            lights.show(Signal.IDLE)
+            self._lights.show(Signal.IDLE)
         finally:
-            notifier.stopping()
-            summary.seconds = time.monotonic() - began
-            record(Event("stopped", last_t, {"reason": reason, "frames": summary.frames}))
-    return summary
+            self._systemd.stopping()
+            self.summary.seconds = time.monotonic() - self._began
+            self.record("stopped", {"reason": reason, "frames": self.summary.frames})
+
+    def _write(self, event: Event) -> None:
+        self._log.write(event)
+        if self._on_event is not None:
+            self._on_event(event)
+
+    def _check_health(self, frame: Frame | None, decision: Decision) -> None:
+        """Update the health of accelerator, camera and log. Raises OutputError if only a new process can write the log."""
+        accelerator = self._perception.accelerator
+        if accelerator is not None:
+            for kind, data in accelerator.take_events():
+                self.record(kind, data)
+            self._health.set("Edge TPU", accelerator.problem)
+        if decision.fault is None:
+            self._health.set("camera", None)
+        else:
+            self._health.set("camera", "no picture" if frame is None else decision.fault)
+        self._health.set("event log", self._log.problem)
+        if self._log.locked_out:
+            raise OutputError(f"{self._log.problem}, but only for this process", "systemd restarts the service")
+
+    def _status(self, now: float, signal: Signal) -> str:
+        rate = self.summary.frames / max(now - self._began, 1e-3)
+        return f"{signal.value}, {rate:.1f} frames/s, {self._perception.runs_on}, {self._health.summary()}"

@@ -1,12 +1,17 @@
-"""Everything that can go wrong on purpose: one tree, each with its exit code and a hint for the person reading it."""
+"""Exceptions: one tree, each class with its exit code, each instance with a hint for the user.
+
+`edge.cli.main` prints message and hint and exits with `exit_code`. The codes follow sysexits.h; `doorlight --help`
+documents them.
+"""
 
 from __future__ import annotations
 
 
 class DoorlightError(Exception):
-    """Base of all of Doorlight's own errors.
+    """Base class of all errors that Doorlight raises on purpose.
 
-    The message names what is wrong (file, key, device); `hint` says how to mend it. `exit_code` follows sysexits.h.
+    The message has the form "<where>: <what is wrong>", where <where> is a file, a key or a device. `hint` names one
+    command or one action that solves the problem; it may be empty.
     """
 
     exit_code = 1
@@ -17,32 +22,32 @@ class DoorlightError(Exception):
 
 
 class UsageError(DoorlightError):
-    """The command line does not make sense."""
+    """The command line is wrong."""
 
     exit_code = 2
 
 
-class InputMissing(DoorlightError):
-    """A file, folder or picture to be read is not there or cannot be read."""
+class InputError(DoorlightError):
+    """An input file or folder does not exist or cannot be read."""
 
     exit_code = 66
 
 
-class Unavailable(DoorlightError):
+class UnavailableError(DoorlightError):
     """Hardware or a model cannot be used."""
 
     exit_code = 69
 
 
-class ModelError(Unavailable):
-    """A model is missing, damaged, or not the one that the manifest describes."""
+class ModelError(UnavailableError):
+    """A model is missing, damaged, or differs from its description in the manifest."""
 
 
-class CameraError(Unavailable):
-    """A camera cannot be opened, or gives no picture."""
+class CameraError(UnavailableError):
+    """A camera cannot be opened or delivers no frames."""
 
 
-class LightsError(Unavailable):
+class LightsError(UnavailableError):
     """A GPIO pin or chip cannot be used."""
 
 
@@ -53,6 +58,6 @@ class OutputError(DoorlightError):
 
 
 class ConfigError(DoorlightError):
-    """The configuration file is wrong; the message names file and key."""
+    """The settings file is wrong; the message names the file and the key."""
 
     exit_code = 78

@@ -1,7 +1,7 @@
-"""The door's decision: a pure function of what was decided before, who is there, and the time.
+"""The decision: verdict and agitation of each person, and the door's signal, as a pure function of state and time.
 
-Per person: *unknown* until enough evidence says *masked* or *unmasked*; a decided person changes sides only on stronger
-evidence that lasts. Over all: FAULT > ALARM > STOP > PASS > IDLE.
+A person is *unknown* until the evidence says *masked* or *unmasked*. A verdict changes only if stronger evidence for the
+other side lasts for `change_s` (hysteresis). The signal is the strongest that applies: FAULT > ALARM > STOP > PASS > IDLE.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from .config import PolicySettings
-from .records import Event, Signal, Track
+from .records import TIME_EPSILON_S, Event, Signal, Track
+
+#: An undecided person delays green from this look on. A single look may be a false detection.
+MIN_LOOKS_TO_DELAY_GREEN = 2
 
 
 class Verdict(enum.Enum):
-    """What is decided about a person."""
+    """The decision about one person."""
 
     UNKNOWN = "unknown"
     MASKED = "masked"
@@ -25,27 +28,28 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What the policy remembers of one person; times are seconds on the source's clock.
+    """The policy's state for one person.
 
-    `doubt_since`: evidence for the other side has lasted since. `heated_since`: agitation has lasted since.
+    `doubt_since` is the time since which the evidence contradicts the verdict. `agitation_since` is the time since which
+    the agitation is above its threshold. `alarm_from` is the time at which the person's last alarm began.
     """
 
-    since: float
+    first_seen: float
     verdict: Verdict = Verdict.UNKNOWN
     doubt_since: float | None = None
-    heated_since: float | None = None
+    agitation_since: float | None = None
     agitated: bool = False
     alarm_from: float | None = None
 
     @property
-    def settled(self) -> bool:
-        """Decided, and nothing speaks against it."""
+    def is_settled(self) -> bool:
+        """Return True if the person is decided and the evidence does not contradict the verdict."""
         return self.verdict is not Verdict.UNKNOWN and self.doubt_since is None
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything the policy knows; `State()` is a door that has seen nobody."""
+    """The policy's complete state; `State()` is the state at start."""
 
     people: Mapping[int, Person] = field(default_factory=lambda: MappingProxyType({}))
     signal: Signal = Signal.IDLE
@@ -55,30 +59,27 @@ class State:
 def step(
     state: State, tracks: Sequence[Track], now: float, settings: PolicySettings, fault: str | None = None
 ) -> tuple[State, Signal, list[Event]]:
-    """Decide at `now` (seconds, never decreasing) about the people in `tracks`.
+    """Return the state, the signal and the events at time `now`.
 
-    `fault` says why the door is blind, None that it sees. Returns the new state, the signal to show, and what happened,
-    in order. The same arguments always give the same answer.
+    `tracks` are the people in view. `now` never decreases from call to call. `fault` is the reason why the door is
+    blind, or None. The function is pure: equal arguments give equal results.
     """
     events: list[Event] = []
     people: dict[int, Person] = {}
     for track in tracks:
-        person = state.people.get(track.person) or Person(track.since)
-        person = _judged(person, track, now, settings, events)
-        people[track.person] = _heated(person, track, now, settings, events)
+        person = state.people.get(track.person) or Person(track.first_seen)
+        person = _update_verdict(person, track, now, settings, events)
+        people[track.person] = _update_agitation(person, track, now, settings, events)
     for number, person in state.people.items():
         if number not in people and person.verdict is not Verdict.UNKNOWN:
+            dwell_s = round(now - person.first_seen, 3)
             events.append(
-                Event(
-                    "cleared",
-                    now,
-                    {"person": number, "verdict": person.verdict.value, "dwell_s": round(now - person.since, 3)},
-                )
+                Event("cleared", now, {"person": number, "verdict": person.verdict.value, "dwell_s": dwell_s})
             )
-    wanted = Signal.FAULT if fault is not None else _wanted(people, tracks, now, settings)
+    wanted = Signal.FAULT if fault is not None else _signal_for(people, tracks, now, settings)
     signal, since = state.signal, state.signal_since
-    # A stronger signal shows at once; a weaker one waits until the present one has been seen.
-    if wanted is not signal and (wanted.strength > signal.strength or now - since >= settings.hold_s):
+    # A stronger signal shows at once; a weaker one waits until the current one has shown for its minimum time.
+    if wanted is not signal and (wanted.strength > signal.strength or now - since >= settings.min_signal_s):
         data: dict[str, object] = {"signal": wanted.value, "before": signal.value, "people": len(people)}
         if fault is not None:
             data["reason"] = fault
@@ -87,75 +88,82 @@ def step(
     return State(MappingProxyType(people), signal, since), signal, events
 
 
-def _judged(person: Person, track: Track, now: float, settings: PolicySettings, events: list[Event]) -> Person:
-    """Mask or no mask, with hysteresis."""
+def _update_verdict(person: Person, track: Track, now: float, settings: PolicySettings, events: list[Event]) -> Person:
+    """Return `person` with the verdict at `now`; append an event if it changes."""
     if track.first_look is None or track.last_look is None:
         return person
-    evidence = track.evidence
-    verdict = person.verdict
-    if verdict is Verdict.UNKNOWN:
-        # The difference of two times of a file, 1.9 - 1.5, may be a little less than it should be.
-        if track.looks < settings.looks or track.last_look - track.first_look < settings.decide_s - 1e-6:
-            return person
-        if evidence >= settings.masked_from:
-            verdict = Verdict.MASKED
-        elif evidence <= settings.unmasked_from:
-            verdict = Verdict.UNMASKED
-        else:
+    if person.verdict is Verdict.UNKNOWN:
+        verdict = _first_verdict(track, track.last_look - track.first_look, settings)
+        if verdict is Verdict.UNKNOWN:
             return person
     else:
-        other = evidence <= settings.to_unmasked if verdict is Verdict.MASKED else evidence >= settings.to_masked
-        if not other:
+        if person.verdict is Verdict.MASKED:
+            contradicts = track.evidence <= settings.change_to_unmasked
+        else:
+            contradicts = track.evidence >= settings.change_to_masked
+        if not contradicts:
             return replace(person, doubt_since=None)
         since = now if person.doubt_since is None else person.doubt_since
         if now - since < settings.change_s:
             return replace(person, doubt_since=since)
-        verdict = Verdict.UNMASKED if verdict is Verdict.MASKED else Verdict.MASKED
-    events.append(Event(verdict.value, now, {"person": track.person, "evidence": round(evidence, 3)}))
+        verdict = Verdict.UNMASKED if person.verdict is Verdict.MASKED else Verdict.MASKED
+    events.append(Event(verdict.value, now, {"person": track.person, "evidence": round(track.evidence, 3)}))
     return replace(person, verdict=verdict, doubt_since=None)
 
 
-def _heated(person: Person, track: Track, now: float, settings: PolicySettings, events: list[Event]) -> Person:
-    """Agitated or calm; only somebody without a mask can be agitated."""
+def _first_verdict(track: Track, looked_at_s: float, settings: PolicySettings) -> Verdict:
+    """Return the verdict about an undecided person whose looks span `looked_at_s` seconds."""
+    if track.looks >= settings.min_looks and looked_at_s >= settings.min_decide_s - TIME_EPSILON_S:
+        if track.evidence >= settings.masked_threshold:
+            return Verdict.MASKED
+        if track.evidence <= settings.unmasked_threshold:
+            return Verdict.UNMASKED
+    return Verdict.UNKNOWN
+
+
+def _update_agitation(
+    person: Person, track: Track, now: float, settings: PolicySettings, events: list[Event]
+) -> Person:
+    """Return `person` with the agitation at `now`; append an event if it changes. Only unmasked people are agitated."""
     unmasked = person.verdict is Verdict.UNMASKED
     if person.agitated:
-        if unmasked and track.agitation >= settings.calm_below:
+        if unmasked and track.agitation >= settings.calm_threshold:
             return replace(person, alarm_from=_alarm_from(person, now, settings))
         events.append(Event("calm", now, {"person": track.person, "agitation": round(track.agitation, 3)}))
-        return replace(person, agitated=False, heated_since=None)
-    if not unmasked or track.last_expression is None or track.agitation < settings.agitated_from:
-        return replace(person, heated_since=None)
-    since = now if person.heated_since is None else person.heated_since
+        return replace(person, agitated=False, agitation_since=None)
+    if not unmasked or track.last_expression is None or track.agitation < settings.agitated_threshold:
+        return replace(person, agitation_since=None)
+    since = now if person.agitation_since is None else person.agitation_since
     if now - since < settings.agitated_s:
-        return replace(person, heated_since=since)
+        return replace(person, agitation_since=since)
     events.append(Event("agitated", now, {"person": track.person, "agitation": round(track.agitation, 3)}))
-    return replace(person, agitated=True, heated_since=since, alarm_from=_alarm_from(person, now, settings))
+    return replace(person, agitated=True, agitation_since=since, alarm_from=_alarm_from(person, now, settings))
 
 
 def _alarm_from(person: Person, now: float, settings: PolicySettings) -> float:
-    """When the agitated person's alarm began: the last one's beginning until its cool-down is over, then now."""
+    """Return the time at which the alarm began: that of the last alarm until its cool-down is over, then `now`."""
     last = person.alarm_from
-    if last is None or now - last >= settings.alarm_most_s + settings.alarm_again_s:
+    if last is None or now - last >= settings.alarm_max_s + settings.alarm_cooldown_s:
         return now
     return last
 
 
-def _wanted(people: Mapping[int, Person], tracks: Sequence[Track], now: float, settings: PolicySettings) -> Signal:
-    """The signal that the people in view ask for."""
+def _signal_for(people: Mapping[int, Person], tracks: Sequence[Track], now: float, settings: PolicySettings) -> Signal:
+    """Return the signal for the people in view, without regard to the current signal."""
     for person in people.values():
-        if person.agitated and person.alarm_from is not None and now - person.alarm_from < settings.alarm_most_s:
+        if person.agitated and person.alarm_from is not None and now - person.alarm_from < settings.alarm_max_s:
             return Signal.ALARM
     verdicts = [person.verdict for person in people.values()]
     if Verdict.UNMASKED in verdicts:
         return Signal.STOP
     if Verdict.MASKED not in verdicts:
         return Signal.IDLE
-    # Green says "everyone": somebody being looked at for the first time is waited for, but not for ever.
-    undecided = any(
+    # Green means "everyone wears a mask", so an undecided person delays it, but for a limited time.
+    is_waiting = any(
         people[track.person].verdict is Verdict.UNKNOWN
-        and track.looks >= 2
+        and track.looks >= MIN_LOOKS_TO_DELAY_GREEN
         and track.first_look is not None
-        and now - track.first_look < settings.doubt_s
+        and now - track.first_look < settings.undecided_max_s
         for track in tracks
     )
-    return Signal.IDLE if undecided else Signal.PASS
+    return Signal.IDLE if is_waiting else Signal.PASS

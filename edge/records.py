@@ -1,4 +1,8 @@
-"""What is handed from layer to layer: frozen records without behaviour of their own."""
+"""Records that the layers exchange: frozen dataclasses and named tuples without logic.
+
+All times `t` are seconds on the source's clock: frame number divided by frame rate for a file, monotonic time since the
+source was opened for a camera. Boxes are in pixels of `Frame.picture`.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,16 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:  # not otherwise: whoever shows signals need not load NumPy
+if TYPE_CHECKING:  # The pin process imports this module and must not load NumPy.
     import numpy as np
     import numpy.typing as npt
 
+#: Tolerance for comparing times. The difference of two frame times, such as 1.9 - 1.5, can be slightly too small.
+TIME_EPSILON_S = 1e-6
+
 
 class Box(NamedTuple):
-    """A rectangle in pixels of the frame, x to the right, y down; may reach beyond the frame."""
+    """A rectangle in pixels, x to the right, y down. It may extend beyond the picture."""
 
     x1: float
     y1: float
@@ -30,22 +37,20 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of a source.
+    """A picture with its number and time.
 
-    `picture` is (H, W, 3) uint8, RGB. `small`, where a camera makes one, shows the same scene at the same moment in
-    fewer pixels, to find faces in; what is found is told in pixels of `picture`. `t` is in seconds since the source began, on the source's own clock: frame
-    number divided by the rate for a file, monotonic time for a camera. `number` counts from 0 and has gaps where a
-    live source dropped frames.
+    `picture` is (H, W, 3) uint8 RGB. `lores` is the same moment in fewer pixels, if the camera delivers it; the face
+    detector prefers it. `number` counts from 0 and has gaps if a live source dropped frames.
     """
 
     number: int
     t: float
     picture: npt.NDArray[np.uint8]
-    small: npt.NDArray[np.uint8] | None = None
+    lores: npt.NDArray[np.uint8] | None = None
 
 
 class Detection(NamedTuple):
-    """A face found: where, and how sure the detector is (0..1)."""
+    """A detected face: its box and the detector's score, 0..1."""
 
     box: Box
     score: float
@@ -53,16 +58,16 @@ class Detection(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A face that was looked at.
+    """The result of one look: the classifiers' output for one face.
 
-    `masked` is the calibrated probability (0..1) of a properly worn mask. `expression` holds the seven calibrated
-    probabilities in the order of the manifest's labels, and is None where nobody asked: the face is masked, or the
-    stage is turned off.
+    `mask_probability` is the calibrated probability (0..1) of a properly worn mask. `expression` has the calibrated
+    probabilities of the expressions, in the order of the labels in the manifest. It is None if the face is masked or
+    if the expression stage is disabled.
     """
 
     box: Box
     score: float
-    masked: float
+    mask_probability: float
     expression: tuple[float, ...] | None = None
 
 
@@ -70,17 +75,16 @@ class Face:
 class Track:
     """One person over time, as the tracker knows them.
 
-    `evidence` is the time-averaged log-odds of "wears a mask": positive for, negative against. `agitation` is the
-    time-averaged probability of the agitated expressions, 0..1. Times are in seconds on the source's clock. `height`
-    is the face's share of the frame's height. `latest` is the log-odds that the last look gave, `looked_box` where the
-    face was then.
+    `person` is the number in the event log. `height` is the face's share of the picture's height. `evidence` is the
+    time-averaged log-odds of a mask, positive for masked. `agitation` is the time-averaged probability (0..1) of the
+    agitated expressions. `last_log_odds` is the result of the last look, `last_look_box` the face's position then.
     """
 
     person: int
     box: Box
     height: float
-    since: float
-    seen: float
+    first_seen: float
+    last_seen: float
     looks: int = 0
     first_look: float | None = None
     last_look: float | None = None
@@ -88,12 +92,12 @@ class Track:
     agitation: float = 0.0
     expression_looks: int = 0
     last_expression: float | None = None
-    latest: float = 0.0
-    looked_box: Box | None = None
+    last_log_odds: float = 0.0
+    last_look_box: Box | None = None
 
 
 class Signal(enum.Enum):
-    """What the door shows, weakest first."""
+    """The signal that the lights show, weakest first."""
 
     IDLE = "IDLE"
     PASS = "PASS"
@@ -103,7 +107,7 @@ class Signal(enum.Enum):
 
     @property
     def strength(self) -> int:
-        """0 for IDLE to 4 for FAULT: the stronger one wins."""
+        """Return 0 for IDLE to 4 for FAULT. The strongest signal takes precedence."""
         return _STRENGTH[self]
 
 
@@ -112,9 +116,9 @@ _STRENGTH = {signal: k for k, signal in enumerate(Signal)}
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something worth a line in the log; `t` is in seconds on the source's clock.
+    """Something that happened and that the event log records.
 
-    `data` holds further fields of the line (person, scores, dwell, …), JSON values only, never pixels.
+    `data` holds the further fields of the log record (person, scores, dwell, …): JSON values only, never pixels.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""Who is who from frame to frame, and what has been seen of each: evidence per person, averaged over time."""
+"""Match faces to people from frame to frame, and average the evidence for each person over time."""
 
 from __future__ import annotations
 
@@ -8,96 +8,105 @@ from dataclasses import replace
 
 import numpy as np
 
-from . import boxes
 from .config import TrackerSettings
+from .imaging import boxes
 from .records import Detection, Track
+
+#: The share by which a person's match score has dropped when they have been unseen for `forget_after_s`.
+UNSEEN_PENALTY = 0.6
 
 
 class Tracker:
-    """Matches detections to persons by overlap (greedy, best first) and averages what is seen of them.
+    """Assign detections to people by overlap (greedy, best match first) and average the scores of their looks.
 
-    Person numbers count from 1 and never come back. Times are seconds on the source's clock and never decrease.
+    Person numbers count from 1 and are never reused. Times are seconds on the source's clock and never decrease.
     """
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
         self._tracks: dict[int, Track] = {}
-        self._last = 0
+        self._last_person = 0
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """Everyone present, oldest first."""
+        """Return the tracks of everyone present, oldest first."""
         return tuple(self._tracks.values())
 
-    def update(self, found: Sequence[Detection], t: float, frame_height: int) -> list[int]:
-        """Take the detections of the frame at `t`; returns the person of each, 0 for nobody.
+    def update(self, detections: Sequence[Detection], t: float, frame_height: int) -> list[int]:
+        """Match the detections of the frame at `t`; return the person of each detection, 0 for none.
 
-        An unsure detection goes on with somebody known but begins nobody new (two thresholds, as in ByteTrack, Zhang et
-        al. 2022). People gone too long are forgotten.
+        `frame_height` is in pixels. A detection below `new_score` continues a track but does not start one: the two
+        thresholds of ByteTrack (Zhang et al. 2022). Tracks unseen for longer than `forget_after_s` are dropped.
         """
-        gone_s = self._settings.gone_s
-        self._tracks = {k: v for k, v in self._tracks.items() if t - v.seen <= gone_s}
-        people = list(self._tracks)
-        owners = [0] * len(found)
-        if people and found:
-            overlap = boxes.iou(
-                np.array([d.box for d in found], np.float32),
-                np.array([self._tracks[k].box for k in people], np.float32),
-            )
-            # Somebody walking through the place where another was last seen keeps being who they were.
-            unseen_s = np.array([t - self._tracks[k].seen for k in people], np.float32)
-            likeness = overlap * (1 - 0.6 * unseen_s / gone_s)
-            for flat in np.argsort(-likeness, axis=None, kind="stable"):
-                row, column = divmod(int(flat), len(people))
-                person = people[column]
-                if overlap[row, column] >= self._settings.overlap and not owners[row] and person not in owners:
-                    owners[row] = person
-        for k, detection in enumerate(found):
+        forget_after_s = self._settings.forget_after_s
+        self._tracks = {
+            person: track for person, track in self._tracks.items() if t - track.last_seen <= forget_after_s
+        }
+        people = self._match(detections, t)
+        for k, detection in enumerate(detections):
             height = detection.box.height / frame_height
-            if owners[k]:
-                old = self._tracks[owners[k]]
-                self._tracks[owners[k]] = replace(old, box=detection.box, height=height, seen=t)
+            if people[k]:
+                track = self._tracks[people[k]]
+                self._tracks[people[k]] = replace(track, box=detection.box, height=height, last_seen=t)
             elif detection.score >= self._settings.new_score:
-                self._last += 1
-                owners[k] = self._last
-                self._tracks[self._last] = Track(self._last, detection.box, height, t, t)
-        return owners
+                self._last_person += 1
+                people[k] = self._last_person
+                self._tracks[self._last_person] = Track(self._last_person, detection.box, height, t, t)
+        return people
 
-    def near(self, person: int) -> bool:
-        """Whether this person's face is large enough to be judged."""
-        return self._tracks[person].height >= self._settings.least_height
+    def _match(self, detections: Sequence[Detection], t: float) -> list[int]:
+        """Return the known person of each detection, 0 for none."""
+        matched = [0] * len(detections)
+        known = list(self._tracks)
+        if not known or not detections:
+            return matched
+        overlap = boxes.iou(
+            np.array([detection.box for detection in detections], np.float32),
+            np.array([self._tracks[person].box for person in known], np.float32),
+        )
+        # A person who crosses another's last position keeps their own track: people in view match better.
+        unseen_s = np.array([t - self._tracks[person].last_seen for person in known], np.float32)
+        score = overlap * (1 - UNSEEN_PENALTY * unseen_s / self._settings.forget_after_s)
+        for flat in np.argsort(-score, axis=None, kind="stable"):
+            row, column = divmod(int(flat), len(known))
+            person = known[column]
+            if overlap[row, column] >= self._settings.match_iou and not matched[row] and person not in matched:
+                matched[row] = person
+        return matched
 
-    def saw_mask(self, person: int, log_odds: float, t: float) -> None:
-        """A fresh look at `person`: `log_odds` of a mask. One look counts for at most the settings' `look_limit`."""
+    def add_mask_score(self, person: int, log_odds: float, t: float) -> None:
+        """Add a look at `person`: the log-odds of a mask, limited to ± `max_log_odds` for the average."""
         track = self._tracks[person]
-        limit = self._settings.look_limit
-        evidence = self._average(track.evidence, min(max(log_odds, -limit), limit), track.looks, track.last_look, t)
-        first = t if track.first_look is None else track.first_look
+        limit = self._settings.max_log_odds
+        limited = min(max(log_odds, -limit), limit)
         self._tracks[person] = replace(
             track,
-            evidence=evidence,
-            latest=log_odds,
+            evidence=self._average(track.evidence, limited, track.looks, track.last_look, t),
+            last_log_odds=log_odds,
             looks=track.looks + 1,
-            first_look=first,
+            first_look=t if track.first_look is None else track.first_look,
             last_look=t,
-            looked_box=track.box,
+            last_look_box=track.box,
         )
 
-    def saw_expression(self, person: int, agitation: float, t: float) -> None:
-        """A fresh look at an unmasked face: the summed probability of the agitated expressions."""
+    def add_expression_score(self, person: int, agitation: float, t: float) -> None:
+        """Add the expression of an unmasked face: the summed probability (0..1) of the agitated expressions."""
         track = self._tracks[person]
         average = self._average(track.agitation, agitation, track.expression_looks, track.last_expression, t)
         self._tracks[person] = replace(
             track, agitation=average, expression_looks=track.expression_looks + 1, last_expression=t
         )
 
-    def forget_all(self) -> None:
-        """The camera was gone: whoever is there now is somebody new."""
+    def clear(self) -> None:
+        """Drop all tracks. After a blind time everyone in view is a new person."""
         self._tracks = {}
 
     def _average(self, old: float, new: float, looks: int, last: float | None, t: float) -> float:
-        """Exponential average in time; the plain mean while there are few looks, so that the first does not rule."""
+        """Return the exponential average over time, or the plain mean if that gives `new` more weight.
+
+        The plain mean of the first looks keeps the very first one from dominating.
+        """
         if last is None:
             return new
-        weight = max(1 - math.exp(-(t - last) / self._settings.memory_s), 1 / (looks + 1))
+        weight = max(1 - math.exp(-(t - last) / self._settings.averaging_s), 1 / (looks + 1))
         return old + (new - old) * weight

@@ -58,4 +58,4 @@ if ! "$compiler" --show_operations --out_dir "$made" \
     echo "compile_edgetpu.sh: $compiler failed; nothing was changed" >&2
     exit 65
 fi
-PYTHONPATH="$root/scripts:$root${PYTHONPATH:+:$PYTHONPATH}" "$python" -m doorlab.edgetpu "$models" "$made"
+PYTHONPATH="$root/scripts:$root${PYTHONPATH:+:$PYTHONPATH}" "$python" -m training.edgetpu "$models" "$made"

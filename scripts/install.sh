@@ -222,7 +222,7 @@ program() {
 # damaged or a package for the wrong processor while the old door still runs.
 try_out() {
     folder="$(mktemp -d)"
-    cp scripts/demo_data/still.jpg "$folder/"
+    cp scripts/assets/demo/still.jpg "$folder/"
     chown -R doorlight: "$folder"
     if ! runuser -u doorlight -- "$1/bin/doorlight" annotate "$folder/still.jpg" "$folder/seen.jpg" >"$folder/said" 2>&1; then
         cat "$folder/said" >&2

@@ -1,4 +1,4 @@
-"""Drawn-in pictures and videos, through the command line."""
+"""`doorlight annotate`: pictures, videos and folders."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from edge.cli import main
-
-DEMO = Path(__file__).resolve().parent.parent / "scripts" / "demo_data"
+from support.paths import DEMO
 
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The second and third second of the clip as a video of its own."""
+    """A video with two seconds of the demo clip."""
     path = tmp_path_factory.mktemp("clip") / "short.mp4"
     capture = cv2.VideoCapture(str(DEMO / "door.mp4"))
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 15, (640, 480))
@@ -30,30 +30,30 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def frames(path: Path) -> list[np.ndarray]:
+def frames(path: Path) -> list[npt.NDArray[np.uint8]]:
     capture = cv2.VideoCapture(str(path))
-    found = []
+    found = []  # type: ignore[var-annotated]
     while True:
         good, picture = capture.read()
         if not good:
             return found
-        found.append(picture)
+        found.append(picture.astype(np.uint8, copy=False))
 
 
-def test_a_picture(tmp_path: Path) -> None:
+def test_picture(tmp_path: Path) -> None:
     out = tmp_path / "seen.png"
     assert main(["annotate", str(DEMO / "still.jpg"), str(out)]) == 0
     before, after = cv2.imread(str(DEMO / "still.jpg")), cv2.imread(str(out))
     assert before.shape == after.shape
     changed = np.abs(before.astype(int) - after).max(2) > 40
-    assert 0.002 < changed.mean() < 0.2, "something is drawn, and most of the picture is left alone"
-    # OpenCV reads BGR. The middle of the green lamp, then of the red one.
-    assert after[33, 33][1] > 180 > 80 > after[33, 33][2], "the green lamp is lit for somebody with a mask"
-    assert after[33, 67].max() < 120, "the red one is not"
-    assert list(tmp_path.iterdir()) == [out], "no temporary file stays"
+    assert 0.002 < changed.mean() < 0.2, "draws something and leaves most of the picture unchanged"
+    # OpenCV reads BGR. The first point is the centre of the green lamp, the second that of the red one.
+    assert after[33, 33][1] > 180 > 80 > after[33, 33][2], "the green lamp is lit for a masked person"
+    assert after[33, 67].max() < 120, "the red lamp is off"
+    assert list(tmp_path.iterdir()) == [out], "no temporary file remains"
 
 
-def test_a_video(tmp_path: Path, short: Path) -> None:
+def test_video(tmp_path: Path, short: Path) -> None:
     out = tmp_path / "seen.mp4"
     assert main(["annotate", str(short), str(out)]) == 0
     assert len(frames(out)) == len(frames(short)) == 30
@@ -61,8 +61,8 @@ def test_a_video(tmp_path: Path, short: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".avi"])
-def test_a_video_of_very_small_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str) -> None:
-    """OpenCV's writers go beyond their buffers then, and end the process."""
+def test_video_of_very_small_pictures_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str) -> None:
+    """OpenCV's writers write beyond their buffers and crash the process."""
     small = tmp_path / "x.mjpeg"
     small.write_bytes(cv2.imencode(".jpg", np.full((8, 2, 3), 77, np.uint8))[1].tobytes() * 3)
     assert main(["annotate", str(small), str(tmp_path / f"seen{ending}")]) == 74
@@ -70,7 +70,7 @@ def test_a_video_of_very_small_pictures(tmp_path: Path, capsys: pytest.CaptureFi
     assert list(tmp_path.iterdir()) == [small]
 
 
-def test_a_folder(tmp_path: Path, short: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folder(tmp_path: Path, short: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     shutil.copy(short, source / "walk.mp4")
@@ -82,7 +82,7 @@ def test_a_folder(tmp_path: Path, short: Path, capsys: pytest.CaptureFixture[str
     assert "broken.jpg" in capsys.readouterr().out
 
 
-def test_originals_are_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_originals_are_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.jpg"
     shutil.copy(DEMO / "still.jpg", path)
     before = path.read_bytes()
@@ -92,7 +92,7 @@ def test_originals_are_never_overwritten(tmp_path: Path, capsys: pytest.CaptureF
     assert "overwrite" in capsys.readouterr().err
 
 
-def test_an_empty_folder_and_an_unreadable_picture(tmp_path: Path) -> None:
+def test_empty_folder_and_unreadable_picture(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert main(["annotate", str(tmp_path / "empty"), str(tmp_path / "out")]) == 66
     (tmp_path / "bad.png").write_bytes(b"nothing")

@@ -1,4 +1,4 @@
-"""Settings: the default file is the schema, and every mistake is named with file, key and what is allowed."""
+"""Settings: the default file is the schema, and an error names the file, the key and the allowed values."""
 
 from __future__ import annotations
 
@@ -12,31 +12,37 @@ from edge import config
 from edge.cli import main
 from edge.errors import ConfigError
 
-#: What is in the file; the words that its message and hint must hold, the key among them.
+#: By case: the text of the file, and the words that message and hint must contain.
 WRONG = {
     "unknown key": ("[camera]\nfsp = 15", ["'camera.fsp'", "did you mean 'camera.fps'?"]),
-    "unknown key, nothing like it": ("[detector]\nzzz = 1", ["'detector.zzz'", "threshold, overlap, most_faces"]),
+    "unknown key without a similar one": ("[detector]\nzzz = 1", ["'detector.zzz'", "threshold, nms_iou, max_faces"]),
     "key outside its section": ("fps = 15", ["'fps'", "camera, models, detector"]),
-    "unknown section": ("[polcy]\nlooks = 3", ["'polcy'", "did you mean 'policy'?"]),
-    "section given as a value": ("camera = 3", ["'camera'", "must be a table", "[camera]"]),
-    "section given as a list": ("[[camera]]\nfps = 15", ["'camera'", "must be a table", "[camera]"]),
-    "value given as a section": ("[camera.fps]\na = 1", ["'camera.fps'", "Expected float"]),
-    "text for a number": ('[camera]\nfps = "15"', ["'camera.fps'", "'15'", "Expected float, got str"]),
-    "number for text": ("[camera]\nsource = 0", ["'camera.source'", "0", "Expected str, got int"]),
-    "true for a whole number": ("[policy]\nlooks = true", ["'policy.looks'", "True", "Expected int, got bool"]),
-    "true for a number": ("[policy]\nhold_s = true", ["'policy.hold_s'", "True", "Expected float, got bool"]),
-    "number for true": ("[camera]\nmirror = 1", ["'camera.mirror'", "1", "Expected bool, got int"]),
-    "fraction for a whole number": ("[policy]\nlooks = 3.5", ["'policy.looks'", "3.5", "Expected int"]),
+    "unknown section": ("[polcy]\nmin_looks = 3", ["'polcy'", "did you mean 'policy'?"]),
+    "value instead of a section": ("camera = 3", ["'camera'", "must be a table", "[camera]"]),
+    "list instead of a section": ("[[camera]]\nfps = 15", ["'camera'", "must be a table", "[camera]"]),
+    "section instead of a value": ("[camera.fps]\na = 1", ["'camera.fps'", "Expected float"]),
+    "text instead of a number": ('[camera]\nfps = "15"', ["'camera.fps'", "'15'", "Expected float, got str"]),
+    "number instead of text": ("[camera]\nsource = 0", ["'camera.source'", "0", "Expected str, got int"]),
+    "true instead of an integer": (
+        "[policy]\nmin_looks = true",
+        ["'policy.min_looks'", "True", "Expected int, got bool"],
+    ),
+    "true instead of a number": (
+        "[policy]\nmin_signal_s = true",
+        ["'policy.min_signal_s'", "True", "Expected float, got bool"],
+    ),
+    "number instead of true": ("[camera]\nmirror = 1", ["'camera.mirror'", "1", "Expected bool, got int"]),
+    "fraction instead of an integer": ("[policy]\nmin_looks = 3.5", ["'policy.min_looks'", "3.5", "Expected int"]),
     "date": ("[camera]\nwidth = 2026-01-01", ["'camera.width'", "Expected int, got date"]),
     "too large": ("[lights]\ngreen = 28", ["'lights.green'", "28", "<= 27"]),
-    "too small": ("[policy]\nlooks = 0", ["'policy.looks'", "0", ">= 1"]),
+    "too small": ("[policy]\nmin_looks = 0", ["'policy.min_looks'", "0", ">= 1"]),
     "not above zero": ("[camera]\nfps = 0", ["'camera.fps'", "0", "> 0"]),
-    "wrong sign": ("[policy]\nunmasked_from = 1.2", ["'policy.unmasked_from'", "1.2", "< 0.0"]),
+    "wrong sign": ("[policy]\nunmasked_threshold = 1.2", ["'policy.unmasked_threshold'", "1.2", "< 0.0"]),
     "not a number": ("[detector]\nthreshold = nan", ["'detector.threshold'", "nan", "Expected float"]),
-    "no end": ("[policy]\nhold_s = inf", ["'policy.hold_s'", "inf", "<= 3600"]),
-    "no such angle": ("[camera]\nrotate = 45", ["'camera.rotate'", "45", "0, 90, 180 or 270"]),
-    "no such metering": ('[camera]\nmetering = "center"', ["'camera.metering'", "'center'", "centre, spot or matrix"]),
-    "no such accelerator": (
+    "infinity": ("[policy]\nmin_signal_s = inf", ["'policy.min_signal_s'", "inf", "<= 3600"]),
+    "unknown angle": ("[camera]\nrotate = 45", ["'camera.rotate'", "45", "0, 90, 180 or 270"]),
+    "unknown metering": ('[camera]\nmetering = "center"', ["'camera.metering'", "'center'", "centre, spot or matrix"]),
+    "unknown accelerator": (
         '[models]\naccelerator = "gpu"',
         ["'models.accelerator'", "'gpu'", "auto, cpu, edgetpu"],
     ),
@@ -45,54 +51,69 @@ WRONG = {
         '[expression]\nagitated = ["angry", "furious"]',
         ["'expression.agitated[1]'", "'furious'", "angry, disgust, fear, happy, sad, surprise, neutral"],
     ),
-    "text for a list": ('[expression]\nagitated = "angry"', ["'expression.agitated'", "Expected array, got str"]),
+    "text instead of a list": (
+        '[expression]\nagitated = "angry"',
+        ["'expression.agitated'", "Expected array, got str"],
+    ),
     "empty list": ("[expression]\nagitated = []", ["'expression.agitated'", "length >= 1"]),
     "two lights on one pin": ("[lights]\ngreen = 27", ["'lights.red'", "27", "'lights.green'", "a pin of its own"]),
-    "buzzer on a light's pin": ("[lights]\nbuzzer = 17", ["'lights.buzzer'", "17", "'lights.green'"]),
-    "a pattern without its end": ("[lights]\nalarm_s = [0.1, 0.1, 0.5]", ["'lights.alarm_s'", "3 entries", "in pairs"]),
-    "a pattern of nothing": ("[lights]\nfault_s = []", ["'lights.fault_s'", "length >= 2"]),
-    "a pattern too quick to see": ("[lights]\nfault_s = [0.5, 0]", ["'lights.fault_s[1]'", "0", ">= 0.01"]),
-    "the pattern's former name": (
-        "[lights]\nalarm_on_s = 0.1",
-        ["'lights.alarm_on_s'", "did you mean 'lights.alarm_s'?"],
+    "buzzer and light on one pin": ("[lights]\nbuzzer = 17", ["'lights.buzzer'", "17", "'lights.green'"]),
+    "pattern without its last off time": (
+        "[lights]\nalarm_pattern_s = [0.1, 0.1, 0.5]",
+        ["'lights.alarm_pattern_s'", "3 entries", "in pairs"],
     ),
-    "lamps that are never lit": ("[lights]\nbrightness = 0", ["'lights.brightness'", "0", ">= 0.01"]),
-    "a tone nobody hears": (
+    "empty pattern": ("[lights]\nfault_pattern_s = []", ["'lights.fault_pattern_s'", "length >= 2"]),
+    "pattern with a time of zero": (
+        "[lights]\nfault_pattern_s = [0.5, 0]",
+        ["'lights.fault_pattern_s[1]'", "0", ">= 0.01"],
+    ),
+    "misspelt pattern": (
+        "[lights]\nalarm_on_s = 0.1",
+        ["'lights.alarm_on_s'", "did you mean 'lights.alarm_pattern_s'?"],
+    ),
+    "brightness of zero": ("[lights]\nbrightness = 0", ["'lights.brightness'", "0", ">= 0.01"]),
+    "tone below the range of a buzzer": (
         "[lights]\nbuzzer_tone_hz = 20",
         ["'lights.buzzer_tone_hz' is 20", "100 to 5000", "active"],
     ),
-    "a tone too high": ("[lights]\nbuzzer_tone_hz = 20000", ["'lights.buzzer_tone_hz'", "20000", "<= 5000"]),
-    "hours, half": ('[lights]\nquiet = "22-7"', ["'lights.quiet' is '22-7'", "22:00-07:00"]),
-    "hours that are none": ('[lights]\nquiet = "22:00-26:00"', ["'lights.quiet'", "no clock"]),
-    "no hours or all?": ('[lights]\nquiet = "07:00-07:00"', ["'lights.quiet'", "begins when it ends"]),
-    "hours without quotes": ("[lights]\nquiet = 22:00:00", ["'lights.quiet'", "Expected str, got time"]),
-    "calm above agitated": (
-        "[policy]\ncalm_below = 0.6",
-        ["'policy.calm_below' is 0.6", "'policy.agitated_from' is 0.5", "must not exceed"],
+    "tone above the range of a buzzer": (
+        "[lights]\nbuzzer_tone_hz = 20000",
+        ["'lights.buzzer_tone_hz'", "20000", "<= 5000"],
     ),
-    "masked crossed": (
-        "[policy]\nmasked_from = 2",
-        ["'policy.masked_from' is 2", "'policy.to_masked' is 1.6", "must not exceed"],
+    "hours without minutes": ('[lights]\nquiet_hours = "22-7"', ["'lights.quiet_hours' is '22-7'", "22:00-07:00"]),
+    "hours beyond 24": ('[lights]\nquiet_hours = "22:00-26:00"', ["'lights.quiet_hours'", "does not exist"]),
+    "hours of equal begin and end": (
+        '[lights]\nquiet_hours = "07:00-07:00"',
+        ["'lights.quiet_hours'", "begins when it ends"],
     ),
-    "unmasked crossed": (
-        "[policy]\nto_unmasked = -1",
-        ["'policy.to_unmasked' is -1", "'policy.unmasked_from' is -1.2", "must not exceed"],
+    "hours without quotes": ("[lights]\nquiet_hours = 22:00:00", ["'lights.quiet_hours'", "Expected str, got time"]),
+    "agitation thresholds crossed": (
+        "[policy]\ncalm_threshold = 0.6",
+        ["'policy.calm_threshold' is 0.6", "'policy.agitated_threshold' is 0.5", "must not exceed"],
     ),
-    "masked out of reach": (
-        "[policy]\nto_masked = 5",
-        ["'policy.to_masked' is 5", "'tracker.look_limit' is 3", "must not exceed"],
+    "masked thresholds crossed": (
+        "[policy]\nmasked_threshold = 2",
+        ["'policy.masked_threshold' is 2", "'policy.change_to_masked' is 1.6", "must not exceed"],
     ),
-    "unmasked out of reach": (
-        "[policy]\nto_unmasked = -5",
-        ["policy.to_unmasked' is 5", "'tracker.look_limit' is 3", "must not exceed"],
+    "unmasked thresholds crossed": (
+        "[policy]\nchange_to_unmasked = -1",
+        ["'policy.change_to_unmasked' is -1", "'policy.unmasked_threshold' is -1.2", "must not exceed"],
     ),
-    "waits crossed": (
+    "masked threshold above the maximum evidence": (
+        "[policy]\nchange_to_masked = 5",
+        ["'policy.change_to_masked' is 5", "'tracker.max_log_odds' is 3", "must not exceed"],
+    ),
+    "unmasked threshold above the maximum evidence": (
+        "[policy]\nchange_to_unmasked = -5",
+        ["policy.change_to_unmasked' is 5", "'tracker.max_log_odds' is 3", "must not exceed"],
+    ),
+    "reopen times crossed": (
         "[camera]\nreopen_s = 9",
-        ["'camera.reopen_s' is 9", "'camera.reopen_most_s' is 8", "must not exceed"],
+        ["'camera.reopen_s' is 9", "'camera.reopen_max_s' is 8", "must not exceed"],
     ),
     "not TOML": ("[camera]\nsource = picamera", ["is not TOML", "line 2", "text needs quotes"]),
-    "half a line": ("[camera]\nfps =", ["is not TOML"]),
-    "twice the same key": ("[camera]\nfps = 15\nfps = 20", ["is not TOML", "overwrite"]),
+    "incomplete line": ("[camera]\nfps =", ["is not TOML"]),
+    "duplicate key": ("[camera]\nfps = 15\nfps = 20", ["is not TOML", "overwrite"]),
 }
 
 
@@ -101,8 +122,8 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "door.toml"
 
 
-def complaint(path: Path) -> str:
-    """Message and hint of the error that this file makes; the message names the file."""
+def error_text(path: Path) -> str:
+    """Return message and hint of the ConfigError for this file. The message must name the file."""
     with pytest.raises(ConfigError) as caught:
         config.load(path)
     assert str(caught.value).startswith(f"{path}: ")
@@ -111,55 +132,55 @@ def complaint(path: Path) -> str:
 
 
 @pytest.mark.parametrize(("text", "words"), WRONG.values(), ids=WRONG.keys())
-def test_a_mistake_is_named(file: Path, text: str, words: list[str]) -> None:
+def test_error_names_file_key_and_allowed_values(file: Path, text: str, words: list[str]) -> None:
     file.write_text(text, encoding="utf-8")
-    found = complaint(file)
+    found = error_text(file)
     assert [word for word in words if word not in found] == []
 
 
 @pytest.mark.parametrize(("text", "words"), WRONG.values(), ids=WRONG.keys())
-def test_the_command_tells_it_in_two_lines(
+def test_check_config_prints_message_and_hint(
     file: Path, text: str, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     file.write_text(text, encoding="utf-8")
     assert main(["check-config", str(file)]) == 78
-    said = capsys.readouterr()
-    assert said.out == ""
-    first, second = said.err.splitlines()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    first, second = captured.err.splitlines()
     assert first.startswith(f"doorlight: {file}: ")
     assert [word for word in words if word not in f"{first} | {second}"] == []
 
 
-def test_not_utf8(file: Path) -> None:
+def test_file_that_is_not_utf8(file: Path) -> None:
     file.write_bytes('[camera]\nsource = "/srv/T\u00fcr"'.encode("latin-1"))
-    found = complaint(file)
+    found = error_text(file)
     assert "is not UTF-8 text (byte 25)" in found
 
 
-def test_missing(file: Path) -> None:
-    found = complaint(file)
+def test_missing_file(file: Path) -> None:
+    found = error_text(file)
     assert "No such file" in found
 
 
-def test_a_folder(tmp_path: Path) -> None:
-    found = complaint(tmp_path)
+def test_folder_instead_of_a_file(tmp_path: Path) -> None:
+    found = error_text(tmp_path)
     assert "directory" in found
 
 
 @pytest.mark.parametrize("name", ["missing.toml", "."])
-def test_the_command_cannot_read(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_config_of_an_unreadable_file(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-config", str(tmp_path / name)]) == 78
     assert "cannot be read" in capsys.readouterr().err
 
 
-class TestRight:
-    def test_the_defaults_load(self) -> None:
+class TestLoad:
+    def test_defaults(self) -> None:
         found = config.load()
         assert found.camera.source == "picamera"
         assert (found.lights.green, found.lights.red, found.lights.buzzer) == (17, 27, 24)
         assert found.expression.agitated == ("angry", "disgust")
 
-    def test_the_default_file_is_the_schema(self) -> None:
+    def test_default_file_lists_every_key_and_the_only_defaults(self) -> None:
         written = tomllib.loads(config.default_text())
         sections = get_type_hints(config.Config)
         assert list(written) == list(config.Config.__struct_fields__)
@@ -168,8 +189,8 @@ class TestRight:
             assert list(keys) == list(kind.__struct_fields__), section
             assert not kind.__struct_defaults__, "a default outside of default.toml"
 
-    def test_every_key_is_explained(self) -> None:
-        """Each key follows a comment, or one that does."""
+    def test_default_file_explains_every_key(self) -> None:
+        """Each key follows a comment, or a key that follows one."""
         explained = False
         for line in config.default_text().splitlines():
             if not line or line.startswith("["):
@@ -179,71 +200,71 @@ class TestRight:
             else:
                 assert explained, line
 
-    def test_every_default_can_be_written_out(self, file: Path) -> None:
+    def test_file_with_all_defaults(self, file: Path) -> None:
         file.write_text(config.default_text(), encoding="utf-8")
         assert config.load(file) == config.load()
 
-    def test_a_file_over_the_defaults(self, file: Path) -> None:
-        file.write_text('[camera]\nsource = "/dev/video0"\n[policy]\nlooks = 6', encoding="utf-8")
+    def test_file_with_some_keys(self, file: Path) -> None:
+        file.write_text('[camera]\nsource = "/dev/video0"\n[policy]\nmin_looks = 6', encoding="utf-8")
         found = config.load(file)
-        assert (found.camera.source, found.policy.looks) == ("/dev/video0", 6)
-        assert (found.camera.fps, found.policy.hold_s) == (15, 0.6)
+        assert (found.camera.source, found.policy.min_looks) == ("/dev/video0", 6)
+        assert (found.camera.fps, found.policy.min_signal_s) == (15, 0.6)
 
-    def test_an_empty_file(self, file: Path) -> None:
+    def test_empty_file(self, file: Path) -> None:
         file.write_text("", encoding="utf-8")
         assert config.load(file) == config.load()
 
-    def test_a_whole_number_where_a_fraction_may_be(self, file: Path) -> None:
-        file.write_text("[policy]\nhold_s = 1", encoding="utf-8")
-        found = config.load(file).policy.hold_s
+    def test_integer_is_accepted_as_a_float(self, file: Path) -> None:
+        file.write_text("[policy]\nmin_signal_s = 1", encoding="utf-8")
+        found = config.load(file).policy.min_signal_s
         assert (found, type(found)) == (1.0, float)
 
-    def test_pins_may_change_places(self, file: Path) -> None:
+    def test_pins_may_be_swapped(self, file: Path) -> None:
         file.write_text("[lights]\ngreen = 27\nred = 17", encoding="utf-8")
         assert config.load(file).lights.red == 17
 
     @pytest.mark.parametrize(
         "text",
         [
-            "[policy]\nmasked_from = 1.6",
-            "[policy]\ncalm_below = 0.5",
-            "[policy]\nto_masked = 3",
+            "[policy]\nmasked_threshold = 1.6",
+            "[policy]\ncalm_threshold = 0.5",
+            "[policy]\nchange_to_masked = 3",
             "[lights]\ngreen = 0",
             "[lights]\nbrightness = 0.01",
             "[lights]\nbuzzer_tone_hz = 100",
-            "[lights]\nalarm_s = [0.01, 10]",
-            '[lights]\nquiet = "00:00-24:00"',
+            "[lights]\nalarm_pattern_s = [0.01, 10]",
+            '[lights]\nquiet_hours = "00:00-24:00"',
             "[camera]\nreopen_s = 8",
-            "[tracker]\nleast_height = 0",
+            "[tracker]\nmin_face_height = 0",
         ],
     )
-    def test_limits_themselves_are_allowed(self, file: Path, text: str) -> None:
+    def test_limits_are_allowed(self, file: Path, text: str) -> None:
         file.write_text(text, encoding="utf-8")
         assert config.load(file) != config.load()
 
-    def test_loading_leaves_no_trace(self, file: Path) -> None:
+    def test_load_does_not_change_the_defaults(self, file: Path) -> None:
         before = config.load()
-        file.write_text("[policy]\nlooks = 6", encoding="utf-8")
+        file.write_text("[policy]\nmin_looks = 6", encoding="utf-8")
         config.load(file)
         assert config.load() == before
 
-    def test_settings_cannot_be_changed(self) -> None:
+    def test_settings_are_read_only(self) -> None:
         with pytest.raises(AttributeError):
-            config.load().policy.looks = 1  # type: ignore[misc]
+            config.load().policy.min_looks = 1  # type: ignore[misc]
 
 
-class TestCommand:
-    def test_right(self, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        file.write_text("[policy]\nlooks = 6", encoding="utf-8")
+class TestCheckConfig:
+    def test_correct_file(self, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        file.write_text("[policy]\nmin_looks = 6", encoding="utf-8")
         assert main(["check-config", str(file)]) == 0
-        said = capsys.readouterr()
-        assert (said.out, said.err) == (f"{file}: right\n", "")
+        captured = capsys.readouterr()
+        assert (captured.out, captured.err) == (f"{file}: OK\n", "")
 
-    def test_without_a_file_it_prints_one(self, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_without_a_file_it_prints_the_default_file(self, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["check-config"]) == 0
         file.write_text(capsys.readouterr().out, encoding="utf-8")
         assert main(["check-config", str(file)]) == 0
 
-    def test_debug_gives_the_traceback(self, file: Path) -> None:
+    def test_debug_option_raises(self, file: Path) -> None:
         with pytest.raises(ConfigError):
             main(["check-config", "--debug", str(file)])

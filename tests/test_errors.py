@@ -1,4 +1,4 @@
-"""The exception tree: what each class promises to whoever catches or reads it."""
+"""The exceptions: exit codes, hints and the class tree."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import pytest
 from edge import errors
 from edge.errors import DoorlightError
 
-#: The exit codes promised in `doorlight --help`, which follow sysexits.h.
+#: As documented in `doorlight --help`; the codes follow sysexits.h.
 EXIT_CODES = {
     "DoorlightError": 1,
     "UsageError": 2,
-    "InputMissing": 66,
-    "Unavailable": 69,
+    "InputError": 66,
+    "UnavailableError": 69,
     "ModelError": 69,
     "CameraError": 69,
     "LightsError": 69,
@@ -22,12 +22,12 @@ EXIT_CODES = {
 CLASSES = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
 
 
-def test_every_class_has_its_exit_code() -> None:
-    assert {kind.__name__: kind.exit_code for kind in CLASSES} == EXIT_CODES
+def test_exit_codes() -> None:
+    assert {kind.__name__: kind.exit_code for kind in CLASSES} == EXIT_CODES  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_one_tree_with_a_hint(kind: type[DoorlightError]) -> None:
+def test_every_error_has_a_message_and_an_optional_hint(kind: type[DoorlightError]) -> None:
     assert issubclass(kind, DoorlightError)
     error = kind("door.toml: unknown key 'fsp'", "did you mean 'fps'?")
     assert (str(error), error.hint) == ("door.toml: unknown key 'fsp'", "did you mean 'fps'?")
@@ -36,5 +36,5 @@ def test_one_tree_with_a_hint(kind: type[DoorlightError]) -> None:
 
 
 @pytest.mark.parametrize("kind", [errors.ModelError, errors.CameraError, errors.LightsError])
-def test_what_cannot_be_used_is_unavailable(kind: type[DoorlightError]) -> None:
-    assert issubclass(kind, errors.Unavailable)
+def test_hardware_and_model_errors_are_unavailable_errors(kind: type[DoorlightError]) -> None:
+    assert issubclass(kind, errors.UnavailableError)

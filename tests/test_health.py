@@ -1,13 +1,15 @@
+"""Health: the summary of the current problems."""
+
 from __future__ import annotations
 
 from edge.health import Health
 
 
-def test_all_is_well_at_first() -> None:
+def test_summary_without_problems() -> None:
     assert Health().summary() == "all well"
 
 
-def test_problems_come_and_go() -> None:
+def test_summary_lists_the_current_problems() -> None:
     health = Health()
     health.set("camera", "no picture for 3 s")
     health.set("events", "disk full")
@@ -17,7 +19,7 @@ def test_problems_come_and_go() -> None:
     assert health.summary() == "events: disk full"
 
 
-def test_a_changed_problem_keeps_its_place() -> None:
+def test_changed_problem_keeps_its_position() -> None:
     health = Health()
     health.set("camera", "lost")
     health.set("events", "disk full")

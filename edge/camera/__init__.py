@@ -1,0 +1,14 @@
+"""Frames from cameras, network streams, videos and image files.
+
+- source: the interface of a source of frames, and the error of a lost camera
+- factory: choose the source for a setting or command-line argument
+- live: the newest frame of a camera, in a thread that is replaced when it hangs
+- device: the interface of a camera driver
+- picamera: the Raspberry Pi camera, through Picamera2
+- v4l2: USB cameras, through OpenCV
+- stream: network cameras, through FFmpeg
+- video_file: every frame of a video file
+- picture_files: a picture, or the pictures of a folder
+- ffmpeg_process: OpenCV's FFmpeg in a child process
+- opencv: frames of a cv2.VideoCapture as RGB
+"""

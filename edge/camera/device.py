@@ -1,0 +1,56 @@
+"""CameraDevice: the interface of a camera driver.
+
+To add a camera, subclass CameraDevice and let factory.open_source return a LiveSource for it. LiveSource adds the
+thread, the timeouts and the reopening.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+from ..config import CameraSettings
+from ..imaging.images import Picture
+
+#: Minimum time for open() and the first picture together: cameras need a second or two to start, streams longer.
+MIN_OPEN_TIMEOUT_S = 10.0
+
+
+def open_timeout_s(settings: CameraSettings) -> float:
+    """Return how long (seconds) a camera may take from open() to its first picture."""
+    return max(settings.timeout_s, MIN_OPEN_TIMEOUT_S)
+
+
+class Capture(NamedTuple):
+    """One picture of a camera, rotated and mirrored as the settings say.
+
+    `picture` is (H, W, 3) uint8 RGB. `lores` is the same scene at a lower resolution, for cameras that provide one.
+    """
+
+    picture: Picture
+    lores: Picture | None = None
+
+
+class CameraDevice(ABC):
+    """One connection to a camera. One thread makes it, opens it once, reads from it and closes it once.
+
+    LiveSource treats any exception of open() and read() as a failure of the camera, not only CameraError.
+    """
+
+    #: How long (seconds) a bit-identical picture still counts as new. Zero for a sensor: its noise changes every picture.
+    repeat_allowed_s = 0.0
+
+    def prepare(self) -> None:  # noqa: B027 - optional: most devices need no preparation
+        """Raise CameraError for a problem that waiting cannot solve, such as missing software."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect to the camera. Raises CameraError, also if the camera is absent."""
+
+    @abstractmethod
+    def read(self) -> Capture:
+        """Wait for the next picture and return it. Raises CameraError if none arrives."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Disconnect. Is also called after open() failed."""

@@ -1,0 +1,46 @@
+"""open_source: choose the class that plays a source, from the text in the settings or on the command line."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import partial
+from pathlib import Path
+
+from ..config import CameraSettings
+from ..errors import InputError
+from ..system.terminal import is_utf8
+from .live import LiveSource
+from .picamera import PiCamera
+from .picture_files import PICTURE_SUFFIXES, PictureFiles
+from .source import SOURCE_KINDS, Source, without_password
+from .stream import NetworkCamera
+from .v4l2 import V4l2Camera
+from .video_file import VideoFile
+
+SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "udp"})
+
+
+def open_source(settings: CameraSettings, source: str | None = None) -> Source:
+    """Return the source for the text `source` (default: settings.source), not yet opened.
+
+    `rotate` and `mirror` of the settings apply to cameras only; files are played as they are.
+    Raises InputError for an address with an unsupported scheme, or one that is not UTF-8.
+    """
+    source = source or settings.source
+    if source == "picamera":
+        return LiveSource(source, partial(PiCamera, settings), settings)
+    is_device = re.match(r"/dev/(video\d+$|v4l/)", source)
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", source)
+    if (is_device or scheme) and not is_utf8(source):
+        raise InputError(f"{without_password(source)}: is not UTF-8", f"give {SOURCE_KINDS}")
+    if is_device:
+        return LiveSource(source, partial(V4l2Camera, source, settings), settings)
+    if scheme and scheme[1].lower() in SCHEMES:
+        return LiveSource(without_password(source), partial(NetworkCamera, source, settings), settings)
+    if scheme:
+        raise InputError(f"{without_password(source)}: unsupported kind of address", f"give {SOURCE_KINDS}")
+    path = Path(os.path.expanduser(source))
+    if os.path.isdir(path) or path.suffix.lower() in PICTURE_SUFFIXES:
+        return PictureFiles(path, settings)
+    return VideoFile(path, settings)

@@ -1,0 +1,87 @@
+"""Source: the interface that the door reads frames from.
+
+A file plays every frame on its own clock (number / fps), so the same file always gives the same frames. A camera is
+live: read() returns the newest frame and drops older ones.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+from ..errors import CameraError
+from ..records import Frame
+
+#: What a source can be, for hints: "give …".
+SOURCE_KINDS = (
+    '"picamera", a device (/dev/video0), an address (rtsp://…), a video file, a picture or a folder of pictures'
+)
+
+
+class CameraLostError(CameraError):
+    """A live source has no new frame. The source is reopening the camera: call read() again.
+
+    `t` is the time of the error in seconds, on the same clock as Frame.t.
+    """
+
+    def __init__(self, message: str, hint: str = "", t: float = 0.0) -> None:
+        super().__init__(message, hint)
+        self.t = t
+
+
+class Source(ABC):
+    """A sequence of frames. As a context manager it opens and closes itself.
+
+    `name` is safe to log: it contains no password. `live` is True for a camera, which drops old frames, and False for a
+    file, which plays every frame. `length` (announced number of frames) and `fps` (rate of a file) are valid after
+    open(), and None if unknown.
+    """
+
+    name: str
+    live: bool
+    length: int | None = None
+    fps: float | None = None
+
+    @property
+    def damage(self) -> str | None:
+        """What was wrong with the file, although it was played; None if it was intact. Final after the last read()."""
+        return None
+
+    @abstractmethod
+    def open(self) -> None:
+        """Start from the beginning. Raises InputError (files) or CameraError (cameras)."""
+
+    @abstractmethod
+    def read(self) -> Frame | None:
+        """Return the next frame; None at the end of a file. A camera raises CameraLostError if no frame is in time."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the file or device. May be called twice, and returns within seconds."""
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def without_password(address: str) -> str:
+    """Return `address` without passwords and query, for messages and logs.
+
+    >>> without_password("rtsp://me:secret@door/1?key=5")
+    'rtsp://me:***@door/1?…'
+    """
+    scheme, _, rest = address.partition("://")
+    # urlsplit fails here: a password may contain an unescaped "/" or "@". The last "@" hides rather too much.
+    user_info, at, location = rest.rpartition("@")
+    user, colon, _ = user_info.partition(":")
+    location = re.sub(r"\?.*", "?…", location, flags=re.DOTALL)
+    # Some cameras take the password in the path: rtsp://door/user=me&password=secret&channel=1
+    location = re.sub(r"(?i)((?:pass\w*|pwd|token|key|secret)=)[^&/]*", r"\1***", location)
+    return f"{scheme}://{user}{colon and ':***'}{at}{location}"

@@ -1,0 +1,43 @@
+"""`doorlight check-config`: check a settings file, or print the default one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..system.terminal import printable
+from .options import Parser, Subparsers
+
+DESCRIPTION = """\
+Check a settings file for unknown keys, wrong types and impossible values.
+Without FILE, print the default settings: every key, its default value, and a
+comment that explains it. The exit code is 0 if the file is correct, 78 if not.
+
+  doorlight check-config > door.toml           write a file to start from
+  doorlight check-config door.toml             check it
+"""
+
+
+def add_parser(subparsers: Subparsers) -> Parser:
+    parser = subparsers.add_parser(
+        "check-config", help="check a settings file, or print the default one", description=DESCRIPTION
+    )
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        type=Path,
+        help="settings file to check (default: print the default settings)",
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from .. import config
+
+    if args.file is None:
+        print(config.default_text(), end="")
+    else:
+        config.load(args.file)
+        print(f"{printable(str(args.file))}: OK")
+    return 0

@@ -1,0 +1,47 @@
+"""`doorlight run`: watch the door.
+
+This module reads the settings and forks the pin process before anything large is imported; `run_door` does the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from . import options, process
+from .options import Parser, Subparsers
+
+DESCRIPTION = """\
+Watch the door: capture frames from the source, show the lights, log the
+events. The command ends with SIGTERM or Ctrl-C, or at the end of a video or
+folder (exit code 0).
+
+A camera is watched live: old frames are dropped, a lost camera is reopened,
+and the light shows FAULT meanwhile. A video or a folder is played completely,
+by its own clock, as fast as the machine can: the same file always gives the
+same events.
+
+Without a GPIO chip, or with --simulate, the lights are printed as lines.
+
+  doorlight run --source /dev/video0           a USB camera
+  doorlight run --source clip.mp4 --simulate   a video; print the lights
+  doorlight run --config door.toml             your own settings
+"""
+
+
+def add_parser(subparsers: Subparsers) -> Parser:
+    parser = subparsers.add_parser("run", help="watch the door", description=DESCRIPTION)
+    options.add_door(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..config import load
+    from ..lights.pin_process import PinProcess
+
+    config = load(args.config)
+    # Fork first: the child stays small, and opens the pins while this process imports the rest. Its timeout is longer than
+    # the longest time between two frames.
+    pin_process = None if args.simulate else PinProcess(config.lights, config.camera.timeout_s + 1)
+    from .run_door import run_door
+
+    return run_door(args, config, pin_process, process.started_at())

@@ -1,0 +1,115 @@
+"""Run the door after the pin process is forked: connect source, models, log and lights, and report what happens.
+
+This module imports NumPy, OpenCV and the model runtimes. Only `run` imports it, at the right moment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import faulthandler
+import threading
+from pathlib import Path
+
+from .. import door
+from ..camera.factory import open_source
+from ..config import Config
+from ..errors import DoorlightError, LightsError
+from ..events.text import describe_without_time
+from ..events.writer import EventLog
+from ..inference import manifest
+from ..inference.edgetpu import Accelerator
+from ..inference.perception import Perception, required_models
+from ..lights.lights import Lights
+from ..lights.pin_process import PinProcess
+from ..records import Event, Signal
+from ..system.terminal import printable
+from . import options
+from .process import make_journal_output_nonblocking, stop_on_signals
+
+#: How long a door that cannot start shows FAULT before it exits. The service then starts it again.
+FAULT_BEFORE_EXIT_S = 5.0
+
+
+def run_door(args: argparse.Namespace, config: Config, pin_process: PinProcess | None, started_at: float) -> int:
+    """Watch the door until the source ends or a signal arrives. Return the exit code.
+
+    Without `pin_process`, the lights are simulated. `started_at` is the monotonic time at which this process started.
+    """
+    log_path = args.events or Path(config.events.file or options.LOCAL_LOG)
+    stop = threading.Event()
+    make_journal_output_nonblocking()
+    # When the watchdog kills a hanging door (SIGABRT), the journal shows where it was.
+    faulthandler.enable(2)
+    if pin_process is None:
+        opened_lights: Lights | PinProcess = Lights(config.lights, True, print_note)
+    else:
+        opened_lights = pin_process.connect(print_note)
+    with opened_lights as lights:
+        try:
+            summary = _watch(args, config, lights, log_path, stop, started_at)
+        except LightsError:
+            raise
+        except DoorlightError:
+            if not lights.simulated:
+                _show_fault(lights, stop)
+            raise
+    _print_summary(summary, log_path)
+    return 0
+
+
+def _watch(
+    args: argparse.Namespace,
+    config: Config,
+    lights: Lights | PinProcess,
+    log_path: Path,
+    stop: threading.Event,
+    started_at: float,
+) -> door.Summary:
+    """Open source, models and log, and run the door's loop."""
+    source = open_source(config.camera, args.source)
+    found = manifest.load(options.models_folder(args, config))
+    with Accelerator(config.models.accelerator, found, required_models(config)) as accelerator:
+        perception = Perception(config, found, accelerator=accelerator)
+        # Open the log last, so that a missing source leaves no empty file.
+        with source, EventLog(log_path, config.events.rotate_bytes, config.events.keep_files) as log:
+            # Only from here on: opening a camera may take long, and until then a signal should end the process at once.
+            stop_on_signals(stop)
+            try:
+                return door.run(config, perception, source, lights, log, stop, started_at, print_event)
+            finally:
+                log.close()
+                if log.problem:
+                    print_note(f"the event log is incomplete: {log.problem}")
+
+
+def _show_fault(lights: Lights | PinProcess, stop: threading.Event) -> None:
+    """Show FAULT for a while: people at the door do not read the journal."""
+    lights.show(Signal.FAULT)
+    stop_on_signals(stop)
+    stop.wait(FAULT_BEFORE_EXIT_S)
+
+
+def _print_summary(summary: door.Summary, log_path: Path) -> None:
+    rate = summary.frames / max(summary.seconds, 1e-3)
+    first = "none" if summary.first_decision_s is None else f"{summary.first_decision_s:.2f} s after start"
+    print_line(
+        f"{summary.frames} frames in {summary.seconds:.1f} s ({rate:.0f} frames/s), first decision {first}; "
+        f"events in {log_path}"
+    )
+
+
+def print_line(line: str) -> None:
+    """Print a line. A closed pipe or a full disk behind standard output does not stop the door."""
+    with contextlib.suppress(OSError):
+        print(printable(line), flush=True)
+
+
+def print_event(event: Event) -> None:
+    """Print an event with its time in the source, in seconds."""
+    print_line(f"{event.t:8.2f} s  {describe_without_time({'event': event.kind, **event.data})}")
+
+
+def print_note(line: str) -> None:
+    """Print a line without a time, in the column of the events."""
+    print_line(f"{'':12}{line}")

@@ -1,0 +1,122 @@
+"""Check `camera`: list the cameras, take a picture with the door's camera, and assess light and focus."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import DoorlightError
+from ..finding import Finding
+from ..host import UNIT, Host
+from ..picture_quality import assess_picture
+
+if TYPE_CHECKING:
+    from ...camera.source import Source
+    from ...records import Frame
+
+#: A camera adjusts its exposure during this time after it is opened. Its picture counts afterwards.
+SETTLE_S = 1.5
+
+#: VIDIOC_QUERYCAP of linux/videodev2.h: the number of the call, the size of struct v4l2_capability, and the offsets of
+#: its fields `capabilities` (of the physical device) and `device_caps` (of this node).
+QUERYCAP, QUERYCAP_BYTES, CAPABILITIES_AT, DEVICE_CAPS_AT = 0x80685600, 104, 84, 88
+V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_DEVICE_CAPS = 0x1, 1 << 31
+#: Names of the Pi's own camera interface, image processor and codecs. They capture too, but only libcamera can use them.
+PI_DEVICES = re.compile(r"unicam|bcm2835-|rp1-cfe|pispbe|rpi-")
+
+
+def check(host: Host) -> Iterator[Finding]:
+    """Yield a finding with the cameras, and one about a picture or about the service that uses the camera.
+
+    Raises InputError or CameraError if the source cannot be opened.
+    """
+    from msgspec.structs import replace
+
+    from ...camera.factory import open_source
+
+    source = open_source(replace(host.settings.camera, wait=False), host.source_name)
+    cameras = v4l2_cameras(host)
+    if host.is_pi or host.source_name == "picamera":
+        cameras += _libcamera_cameras()
+    if cameras or source.live:
+        yield Finding("ok", f"cameras: {', '.join(cameras) or 'none'}; the door uses {source.name}")
+    if host.service_is_running and not host.source:
+        yield _service_finding(host.unit_property("StatusText"))
+        return
+    frame = _take_frame(source)
+    yield assess_picture(frame.picture, _face_count(host, frame))
+
+
+def _service_finding(status: str) -> Finding:
+    message = f"in use by the running service; its status: {status or 'none'}"
+    if status.startswith("FAULT") or "camera:" in status:
+        return Finding("bad", message, f"sudo systemctl stop {UNIT}; doorlight doctor; sudo systemctl start {UNIT}")
+    return Finding("ok", message)
+
+
+def _take_frame(source: Source) -> Frame:
+    """Return the first frame of a file, or the newest frame of a camera after SETTLE_S."""
+    from ...camera.source import CameraLostError
+
+    with source:
+        frame = source.read()
+        settled_at = time.monotonic() + SETTLE_S
+        while source.live and time.monotonic() < settled_at:
+            with contextlib.suppress(CameraLostError):
+                frame = source.read()
+    assert frame is not None  # a source that opens has at least one frame
+    return frame
+
+
+def _face_count(host: Host, frame: Frame) -> str:
+    try:
+        number = len(host.perception.detect(frame))
+    except DoorlightError:
+        return "no face search, see the check models"
+    return {0: "nobody in view", 1: "1 face in view"}.get(number, f"{number} faces in view")
+
+
+def v4l2_cameras(host: Host) -> list[str]:
+    """Return the cameras with a /dev/video node, as in "/dev/video0 (HD Webcam)"."""
+    cameras = []
+    for folder in host.glob("sys/class/video4linux/video*"):
+        name, node = host.read(f"{folder.relative_to(host.root)}/name"), Path(host.root) / "dev" / folder.name
+        if PI_DEVICES.match(name):
+            continue
+        try:
+            if _can_capture(node):
+                cameras.append(f"{node} ({name})")
+        except OSError as error:
+            cameras.append(f"{node} ({name}: {error.strerror})")
+    return cameras
+
+
+def _can_capture(node: Path) -> bool:
+    """Return whether a V4L2 device captures pictures, not only metadata. Raises OSError."""
+    answer = bytearray(QUERYCAP_BYTES)
+    device = os.open(node, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(device, QUERYCAP, answer)
+    finally:
+        os.close(device)
+    capabilities, device_caps = (
+        int.from_bytes(answer[at : at + 4], sys.byteorder) for at in (CAPABILITIES_AT, DEVICE_CAPS_AT)
+    )
+    return bool((device_caps if capabilities & V4L2_CAP_DEVICE_CAPS else capabilities) & V4L2_CAP_VIDEO_CAPTURE)
+
+
+def _libcamera_cameras() -> list[str]:
+    """Return the cameras of libcamera without USB cameras, as in "picamera (imx708)"."""
+    try:
+        cameras = importlib.import_module("picamera2").Picamera2.global_camera_info()
+    except Exception:  # taking a picture reports the reason
+        return []
+    return [f"picamera ({each.get('Model') or each['Id']})" for each in cameras if "/usb" not in each["Id"]]

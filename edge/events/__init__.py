@@ -1,0 +1,10 @@
+"""The event log: JSON lines that survive a power cut, a full disk and a restart.
+
+record     what a line is: encode, parse, number, time
+log_files  the files of a log: rotated names, inodes, lines from the end
+appender   the current file for the writer: lock, repair, append with sync, rotate
+writer     the queue and the thread that writes it
+reader     read and follow a log, across rotated files
+summary    count events, and find the first one of a time span
+text       describe an event in words
+"""

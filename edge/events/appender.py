@@ -1,0 +1,193 @@
+"""The current file of an event log as the writer sees it: lock, repair, append with sync, rotate."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import OutputError
+from ..system.files import open_regular
+from .log_files import is_same_file, lines_from_end, not_a_log, rotated_files, rotated_path, sync_folder
+from .record import EventRecord, parse_complete, sequence_number
+
+
+class Appender:
+    """Append lines to the file at `path`. It is rotated before it exceeds `rotate_bytes`; `keep_files` rotated files are kept.
+
+    Used by one thread. Up to the size that this object remembers, the file is complete and synced.
+    """
+
+    def __init__(self, path: Path, rotate_bytes: int, keep_files: int) -> None:
+        self._path = path
+        self._rotate_bytes = rotate_bytes
+        self._keep_files = keep_files
+        self._file: int | None = None
+        self._size = 0
+
+    def open(self) -> int:
+        """Open and lock the file, and remove a torn last line. Return the number of removed bytes.
+
+        Raises OSError, and OutputError if the file is not an event log or another process writes to it.
+        """
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise OutputError(f"{self._path}: is not a regular file", "name another file after --events")
+            _lock(file, self._path)
+            size = os.fstat(file).st_size
+            complete = _complete_size(file, self._path)
+            if complete < size:
+                os.ftruncate(file, complete)
+                os.fsync(file)
+            sync_folder(self._path)
+        except BaseException:
+            os.close(file)
+            raise
+        self.close()
+        self._file, self._size = file, complete
+        return size - complete
+
+    def open_if_needed(self) -> int:
+        """Open the file if it is not open, or was moved or deleted. Return the number of removed bytes."""
+        if self._file is not None and is_same_file(self._file, self._path):
+            return 0
+        return self.open()
+
+    def append(self, lines: Iterable[bytes]) -> int:
+        """Write and sync as many of the lines as fit into this file. Return their number.
+
+        If none fits, rotate the file and return 0. Raises OSError; then none of the lines is in the file.
+        """
+        room = self._rotate_bytes - self._size
+        block = bytearray()
+        count = 0
+        for line in lines:
+            if len(block) + len(line) > room and (block or self._size):
+                break
+            block += line
+            count += 1
+        if not count:
+            self._rotate()
+            return 0
+        assert self._file is not None
+        self._truncate()  # a truncation after an earlier error may have failed
+        try:
+            rest = memoryview(block)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+            os.fsync(self._file)
+        except OSError:
+            # Half a line is written, or it is unknown what reached the disk. Truncate; the lines are written again later.
+            with contextlib.suppress(OSError):
+                self._truncate()
+            raise
+        self._size += len(block)
+        return count
+
+    def close(self) -> None:
+        """Close the file, if it is open."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _truncate(self) -> None:
+        assert self._file is not None
+        if os.fstat(self._file).st_size > self._size:
+            os.ftruncate(self._file, self._size)
+            os.fsync(self._file)
+
+    def _rotate(self) -> None:
+        for number, path in rotated_files(self._path):
+            if number >= self._keep_files:
+                path.unlink()
+            else:
+                path.rename(rotated_path(self._path, number + 1))
+        self._path.rename(rotated_path(self._path, 1))
+        self.open()
+
+
+def newest_record(path: Path) -> EventRecord | None:
+    """Return the last record with a number of the log at `path`, in the current file or else in a rotated one.
+
+    Raises OSError if a file cannot be read, OutputError if no event can be found in one.
+    """
+    newest_first = (path, *(rotated for _, rotated in reversed(rotated_files(path))))
+    for candidate in newest_first:
+        with contextlib.suppress(FileNotFoundError), open_regular(candidate) as file:
+            size = os.fstat(file.fileno()).st_size
+            searched_from = size
+            for offset, line in lines_from_end(file.fileno(), size):
+                searched_from = offset
+                record = parse_complete(line)
+                if record is not None and sequence_number(record):
+                    return record
+            if searched_from > 0:
+                raise not_a_log(candidate)
+    return None
+
+
+def opening_error(path: Path, error: OSError) -> OutputError:
+    """Return the error for a log that cannot be opened, with the reason and a command."""
+    folder, named = path.parent, error.filename or path
+    if os.path.isdir(path):
+        return OutputError(f"{path}: is a folder", f"name a file: --events {path / 'doorlight-events.jsonl'}")
+    if not os.path.isdir(folder):
+        return OutputError(f"{path}: there is no folder {folder}", f"mkdir -p {folder}")
+    return OutputError(f"{named}: cannot be written: {error.strerror}", f"see who may write: ls -ld {folder} {named}")
+
+
+def has_read_only_view(path: Path) -> bool:
+    """Return whether the folder of `path` is read-only only in this process' view of the mounts, and its disk is not.
+
+    /proc/self/mountinfo lists both options of the mount and options of the file system, see proc(5). A disk that failed also
+    refuses writes, and may be read-only in neither.
+    """
+    try:
+        if not os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+            return False
+        device = os.stat(path.parent).st_dev
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+            rows = [line.split() for line in mounts]
+    except OSError:
+        return False
+    number = f"{os.major(device)}:{os.minor(device)}"
+    return not any("ro" in row[-1].split(",") for row in rows if row[2] == number)
+
+
+#: A full disk stops the log but not the door.
+DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def _lock(file: int, path: Path) -> None:
+    """Lock the file: two doors in one file would mix their lines and repeat each other's numbers."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OutputError(
+            f"{path}: another doorlight is writing to it", f"stop it (fuser -v {path}), or name another file"
+        ) from None
+    except OSError:
+        pass  # a file system without locks
+
+
+def _complete_size(file: int, path: Path) -> int:
+    """Return the size in bytes of an open log without a torn last line.
+
+    Raises OutputError for a file that is not an event log: truncating it would destroy someone's work.
+    """
+    size = os.fstat(file).st_size
+    if size == 0:
+        return 0
+    # Lines are JSON objects; a power cut may leave zeros where data should be.
+    if os.pread(file, 1, 0) not in (b"{", b"\0"):
+        raise OutputError(f"{path}: holds something else than events", "name another file after --events")
+    last = next(lines_from_end(file, size), None)
+    if last is None:
+        raise not_a_log(path)
+    offset, line = last
+    return size if parse_complete(line) is not None else offset

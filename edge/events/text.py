@@ -1,0 +1,68 @@
+"""Events in words, for the terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from ..system.terminal import printable
+from .record import EventRecord, timestamp
+
+_SIGNALS = {
+    "IDLE": "nobody at the door",
+    "PASS": "everyone wears a mask",
+    "STOP": "someone wears no mask",
+    "ALARM": "someone without a mask looks agitated",
+    "FAULT": "the door is blind",
+}
+_EVENTS = {
+    "started": "the door has started",
+    "stopped": "the door has stopped",
+    "masked": "person {person} wears a mask",
+    "unmasked": "person {person} wears no mask",
+    "agitated": "person {person} looks agitated",
+    "calm": "person {person} is calm again",
+    "cleared": "person {person} has gone, after {dwell_s} s",
+    "camera_lost": "the camera is lost",
+    "camera_back": "the camera is back",
+    "accelerator_lost": "the Edge TPU is not in use; the models run on the CPU",
+    "accelerator_back": "the models run on the Edge TPU",
+    "fault": "the door has failed",
+    "source_damaged": "part of the source could not be read",
+    "clock_set": "the clock was set; it would show {before}",
+    "log_lost": "{count} events are missing here: the log could not be written",
+    "log_repaired": "{bytes} bytes of a torn line were removed from the log",
+}
+
+
+def describe(record: EventRecord) -> str:
+    """Return an event as one line: local time, new signal, what happened, and the other fields in brackets.
+
+        10:00:03         person 3 wears no mask (evidence -1.83)
+        10:00:03  STOP   someone wears no mask (before IDLE, people 1)
+
+    An unknown kind of event is shown with its fields as JSON.
+    """
+    moment = timestamp(record)
+    return f"{moment.astimezone().strftime('%H:%M:%S') if moment else '--:--:--'}  {describe_without_time(record)}"
+
+
+def describe_without_time(record: EventRecord) -> str:
+    """Return the line of `describe` without the time."""
+    kind = str(record.get("event", "?"))
+    fields = {key: value for key, value in record.items() if key not in ("seq", "time", "t", "event")}
+    signal = ""
+    if kind == "signal":
+        signal = str(fields.pop("signal", "?"))
+        text = _SIGNALS.get(signal, "")
+    elif kind in _EVENTS:
+        used = set(re.findall(r"{(\w+)}", _EVENTS[kind]))
+        text = _EVENTS[kind].format(**{key: _value_text(fields.pop(key, "?")) for key in used})
+    else:
+        return printable(f"{kind} {json.dumps(fields, ensure_ascii=False)}")
+    rest = ", ".join(f"{key} {_value_text(value)}" for key, value in fields.items())
+    return printable(f"{signal:5}  {text}{f' ({rest})' if rest else ''}".rstrip())
+
+
+def _value_text(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

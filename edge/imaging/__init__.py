@@ -1,0 +1,8 @@
+"""Pixels and boxes as arrays.
+
+- images: resize, letterbox, crop, rotate, convert
+- boxes: the detector's grid, decoding, overlap, non-maximum suppression
+- motion: changes between frames, and black or white frames
+- image_file: decode an image file
+- image_header: the size that an image file announces
+"""

@@ -1,0 +1,9 @@
+"""Two LEDs and a buzzer on the GPIO header.
+
+- `lights`: show one signal at a time on three pins, real or simulated
+- `output`: one pin that is off, on, or plays a pattern
+- `pin_factory`: open gpiozero's pins through lgpio; find out why a machine has no pins
+- `pin_process`: run `lights` in a child process, so that no lamp stays lit when the door dies or hangs
+- `gpio`: find the header's chip, find the holder of a pin, and switch pins off, through the kernel alone
+- `wiring_test`: the steps of `doorlight lights --test`
+"""

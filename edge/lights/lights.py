@@ -1,0 +1,174 @@
+"""Show one signal at a time on a green lamp, a red lamp and a buzzer.
+
+`Lights` uses gpiozero: real pins on a Raspberry Pi, mock pins and one line of text for each change elsewhere. Add a signal's
+appearance to `APPEARANCE` and its pins to `Lights.show`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+from collections.abc import Callable
+from typing import Any, Self
+
+from ..config import LightSettings
+from ..records import Signal
+from ..system import clock
+from . import gpio
+from .output import Output
+from .pin_factory import make_lgpio_factory, missing_pins_reason, pin_error
+
+#: Text for each signal when the lights are simulated.
+APPEARANCE = {
+    Signal.IDLE: "○ green  ○ red",
+    Signal.PASS: "● green  ○ red",
+    Signal.STOP: "○ green  ● red",
+    Signal.ALARM: "○ green  ● red  ♪ buzzer",
+    Signal.FAULT: "○ green  ◐ red blinking",
+}
+SINGLE_APPEARANCE = {
+    "green": APPEARANCE[Signal.PASS],
+    "red": APPEARANCE[Signal.STOP],
+    "buzzer": "○ green  ○ red  ♪ buzzer",
+}
+QUIET_ALARM_APPEARANCE = "○ green  ● red  (buzzer silent: quiet hours)"
+
+#: Frequency of a dimmed lamp: too fast to be seen, slow enough for a small Pi.
+DIM_HZ = 100
+
+
+class Lights:
+    """Two lamps and a buzzer that show one `Signal` at a time.
+
+    With `simulate`, or if this machine is not a Raspberry Pi, the pins are gpiozero's mock pins and `report` is called with
+    one line of text for each change. `factory`, a gpiozero pin factory, replaces both; tests use it.
+
+    Raises LightsError, which names the pin and its holder, if a pin or the chip cannot be used.
+
+    The lights go off in `close`, at the end of a `with` block, and at the interpreter's exit: end of the program, unhandled
+    exception, SIGINT, and SIGTERM if the program handles it. Nothing in a process can handle SIGKILL or a crash of the
+    interpreter. Raspberry Pi OS then leaves the pins as they were (unless config.txt has dtparam=strict_gpiod), so a lamp
+    may stay lit until the next start. The door therefore uses `pin_process`, and its service runs `doorlight lights --off`
+    in ExecStopPost=, which systemd does after any exit.
+    """
+
+    def __init__(
+        self,
+        settings: LightSettings,
+        simulate: bool = False,
+        report: Callable[[str], None] | None = None,
+        *,
+        factory: Any = None,
+    ) -> None:
+        self._settings = settings
+        self._report: Callable[[str], None] | None = None
+        self._shown: Signal | None = None
+        # Imported here because commands without lights (`doorlight events`) do not need gpiozero.
+        from gpiozero.pins.mock import MockFactory
+
+        chip = None
+        if factory is None:
+            factory, chip = self._make_factory(simulate, report)
+        self._simulated = isinstance(factory, MockFactory)
+        dim = (DIM_HZ, settings.brightness) if settings.brightness < 1 else (0, 1)
+        tone = (settings.buzzer_tone_hz, 0.5) if settings.buzzer_tone_hz else (0, 1)
+        with contextlib.ExitStack() as opened:
+            opened.callback(factory.close)
+
+            def open_output(key: str, active_low: bool, hz: float, duty: float) -> Output:
+                pin = getattr(settings, key)
+                try:
+                    output = Output(factory, pin, active_low, hz, duty)
+                except Exception as error:  # lgpio.error and gpiozero's errors have no common base
+                    raise pin_error(chip, pin, key, error) from error
+                opened.callback(output.close)
+                return output
+
+            self._green = open_output("green", settings.active_low, *dim)
+            self._red = open_output("red", settings.active_low, *dim)
+            self._buzzer = open_output("buzzer", settings.buzzer_active_low, *tone)
+            self._opened = opened.pop_all()
+        # Exit handlers run in reverse order, so this one runs before gpiozero's own.
+        atexit.register(self.close)
+
+    def _make_factory(self, simulate: bool, report: Callable[[str], None] | None) -> tuple[Any, str | None]:
+        """Return a pin factory and the path of its chip. Mock pins have no chip and report their changes."""
+        from gpiozero.pins.mock import MockFactory, MockPWMPin
+
+        if not simulate:
+            reason = missing_pins_reason()
+            if not reason:
+                chip = gpio.header_chip()
+                return make_lgpio_factory(chip), chip
+            if report:
+                report(f"the lights are simulated: {reason}")
+        self._report = report
+        return MockFactory(pin_class=MockPWMPin), None
+
+    @property
+    def simulated(self) -> bool:
+        """True if no real pin is driven."""
+        return self._simulated
+
+    def show(self, signal: Signal) -> None:
+        """Show `signal`. Showing the same signal again changes nothing, so a blinking lamp keeps its rhythm.
+
+        Quiet hours are checked once, when an alarm begins.
+        """
+        if signal is self._shown:
+            return
+        appearance = APPEARANCE[signal]
+        # Switch off before on, so that green and red are never lit together.
+        if signal is not Signal.ALARM:
+            self._buzzer.off()
+        if signal is not Signal.PASS:
+            self._green.off()
+        if signal in (Signal.IDLE, Signal.PASS):
+            self._red.off()
+        if signal is Signal.PASS:
+            self._green.on()
+        elif signal is Signal.STOP:
+            self._red.on()
+        elif signal is Signal.ALARM:
+            self._red.on()
+            if is_quiet_now(self._settings):
+                self._buzzer.off()
+                appearance = QUIET_ALARM_APPEARANCE
+            else:
+                self._buzzer.play(self._settings.alarm_pattern_s)
+        elif signal is Signal.FAULT:
+            self._red.play(self._settings.fault_pattern_s)
+        self._shown = signal
+        if self._report:
+            self._report(appearance)
+
+    def show_only(self, key: str) -> None:
+        """Switch on "green", "red" or "buzzer", steadily and also in quiet hours, and everything else off."""
+        for output in (self._buzzer, self._green, self._red):
+            output.off()
+        {"green": self._green, "red": self._red, "buzzer": self._buzzer}[key].on()
+        self._shown = None
+        if self._report:
+            self._report(SINGLE_APPEARANCE[key])
+
+    def close(self) -> None:
+        """Switch everything off and release the pins. Can be called more than once."""
+        self._opened.close()
+        if self._report and self._shown not in (None, Signal.IDLE):
+            self._shown = Signal.IDLE
+            self._report(APPEARANCE[Signal.IDLE])
+        atexit.unregister(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def is_quiet_now(settings: LightSettings) -> bool:
+    """Return whether the buzzer must be silent at this hour."""
+    if not settings.quiet_hours or not clock.within(clock.parse_hours(settings.quiet_hours), clock.minute_of_day()):
+        return False
+    # With a wrong clock the buzzer sounds: an alarm at night is a nuisance, a missing alarm is useless.
+    return clock.is_set()

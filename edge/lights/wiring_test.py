@@ -1,0 +1,115 @@
+"""Show every state of lamps and buzzer in turn, so that one person at the door can check the wiring."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..config import LightSettings
+from ..records import Signal
+from .gpio import HEADER_PIN
+from .lights import Lights, is_quiet_now
+
+
+class Step(NamedTuple):
+    """One step of the test.
+
+    `show` is a signal, or "green", "red" or "buzzer" for that output alone. `expected` says what to see and hear, `remedy`
+    what to do otherwise.
+    """
+
+    show: str | Signal
+    name: str
+    expected: str
+    remedy: str
+
+
+def steps(settings: LightSettings) -> list[Step]:
+    """Return the steps for these settings. The last one leaves everything off."""
+    polarity = "remove" if settings.active_low else "write"
+    alarm = f"silent: quiet hours {settings.quiet_hours}" if is_quiet_now(settings) else "sounding in turns"
+    return [
+        Step(
+            Signal.IDLE,
+            "everything off",
+            "both lamps dark, buzzer silent",
+            f"lamps that are lit now are on when their pins are low: {polarity} active_low = true under [lights]; for the "
+            "buzzer it is buzzer_active_low",
+        ),
+        _lamp_step(settings, "green", "red"),
+        _lamp_step(settings, "red", "green"),
+        _buzzer_step(settings),
+        Step(Signal.PASS, "PASS: everyone wears a mask", "green steady, red dark, buzzer silent", "see the green lamp"),
+        Step(Signal.STOP, "STOP: someone wears no mask", "red steady, green dark, buzzer silent", "see the red lamp"),
+        Step(
+            Signal.ALARM,
+            "ALARM: someone without a mask looks agitated",
+            f"red steady, green dark, buzzer {alarm}",
+            "see the buzzer; alarm_pattern_s sets its rhythm, quiet_hours the hours in which it is silent",
+        ),
+        Step(
+            Signal.FAULT,
+            "FAULT: the camera is lost",
+            "red blinking, green dark, buzzer silent",
+            "if red is steady or dark, check fault_pattern_s",
+        ),
+        Step(
+            Signal.IDLE,
+            "everything off",
+            "both lamps dark, buzzer silent",
+            "a lamp that stays on is not switched by its pin: check where its other leg is connected",
+        ),
+    ]
+
+
+def run(
+    lights: Lights, settings: LightSettings, seconds: float, stop: threading.Event, report: Callable[[str], None]
+) -> bool:
+    """Show each step for `seconds`, and report what to expect. Return False if `stop` was set before the end."""
+    all_steps = steps(settings)
+    for number, step in enumerate(all_steps, 1):
+        if stop.is_set():
+            return False
+        report(f"{number} of {len(all_steps)}  {step.name}")
+        if isinstance(step.show, Signal):
+            lights.show(step.show)
+        else:
+            lights.show_only(step.show)
+        report(f"        expected:  {step.expected}")
+        report(f"        if not:    {step.remedy}")
+        if stop.wait(seconds):
+            return False
+    return True
+
+
+def _lamp_step(settings: LightSettings, key: str, other: str) -> Step:
+    return Step(
+        key,
+        f"the {key} lamp ({_pin_name(settings, key)})",
+        f"{key} lit, {other} dark, buzzer silent",
+        f"if {other} is lit, swap the wires of the two; if none is lit, the LED is reversed or its wire is on another pin; "
+        "if it is faint, its resistor is too large",
+    )
+
+
+def _buzzer_step(settings: LightSettings) -> Step:
+    tone_hz = settings.buzzer_tone_hz
+    if tone_hz:
+        remedy = (
+            f"reverse a buzzer with a plus sign; it may be louder at a pitch near {tone_hz:g} Hz: try another "
+            "buzzer_tone_hz"
+        )
+    else:
+        remedy = "reverse it (plus towards the pin); if it only clicks, it is a passive one: set buzzer_tone_hz = 2500"
+    return Step(
+        "buzzer",
+        f"the buzzer ({_pin_name(settings, 'buzzer')})",
+        "a steady tone, both lamps dark",
+        f"{remedy}; one that hums faintly needs the transistor of the wiring picture",
+    )
+
+
+def _pin_name(settings: LightSettings, key: str) -> str:
+    number = getattr(settings, key)
+    return f"GPIO{number}, pin {HEADER_PIN[number]}"

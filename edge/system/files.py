@@ -1,0 +1,99 @@
+"""Read files of unknown origin, without blocking on a pipe or device and with a size limit; ask about mounts."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any, BinaryIO
+
+#: Longest TOML file that is read; a hundred times the size of a hand-written one.
+MAX_TOML_BYTES = 1 << 20
+#: tomllib needs quadratic time for the dots of a line.
+MAX_DOTS_PER_LINE = 200
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Raises OSError if the file cannot be opened or is not a regular file: reading a pipe may block for ever, and reading a
+    device may never end.
+    """
+    try:
+        _require_regular(path, os.stat(path))  # before opening, because some devices react to being opened
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except ValueError:
+        raise OSError(errno.EINVAL, "the file name contains a NUL character", repr(str(path))) from None
+    try:
+        _require_regular(path, os.fstat(file))
+    except OSError:
+        os.close(file)
+        raise
+    return open(file, "rb")
+
+
+def _require_regular(path: Path, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a regular file", str(path))
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """Return the content of a regular file. Raises OSError if it cannot be read or is longer than `max_bytes`."""
+    with open_regular(path) as file:
+        fits = os.fstat(file.fileno()).st_size <= max_bytes
+        # read() returns None for a file of /proc that has no data yet.
+        data = (file.read(max_bytes + 1) or b"") if fits else b""
+    if not fits or len(data) > max_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {max_bytes / 1e6:.0f} MB", str(path))
+    return data
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the content of a TOML file.
+
+    Raises OSError if it cannot be read, UnicodeDecodeError if it is not UTF-8, and ValueError, with the reason, if it is
+    not TOML or is TOML that tomllib cannot handle.
+    """
+    text = read_regular(path, MAX_TOML_BYTES).decode("utf-8")
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.count(".") > MAX_DOTS_PER_LINE and not line.lstrip().startswith("#"):
+            raise ValueError(f"more than {MAX_DOTS_PER_LINE} dots (at line {number})")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # Python limits the digits of a decimal number, and reports it with an unhelpful message
+        raise ValueError("a number with thousands of digits") from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the names in `folder` to the disk: fsync of a file does not make its new name durable. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_mount_read_only(folder: Path) -> bool:
+    """Return whether `folder` is read-only in this process' view of the mounts, while its file system is writable.
+
+    The kernel lists both in /proc/self/mountinfo, see proc(5): the options of the mount and those of the file system. A
+    disk that has failed refuses writes, too, and may be read-only in neither.
+    """
+    try:
+        if not os.statvfs(folder).f_flag & os.ST_RDONLY:
+            return False
+        device = os.stat(folder).st_dev
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+            rows = [line.split() for line in mounts]
+    except OSError:
+        return False
+    number = f"{os.major(device)}:{os.minor(device)}"
+    return not any("ro" in row[-1].split(",") for row in rows if row[2] == number)

@@ -1,0 +1,22 @@
+"""Make text safe for a terminal and for other programs: names and messages may contain anything."""
+
+from __future__ import annotations
+
+
+def is_utf8(text: str) -> bool:
+    """Return whether a name can be encoded as UTF-8. Linux allows names that cannot; they make OpenCV segfault."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(text: str, max_length: int | None = None) -> str:
+    """Return `text` cut to `max_length` characters, with U+FFFD in place of each character that is not printable.
+
+    Such a character could move the cursor, end the line, or fail to be encoded.
+    """
+    if max_length is not None and len(text) > max_length:
+        text = text[: max_length - 1] + "…"
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

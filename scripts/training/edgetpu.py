@@ -1,0 +1,120 @@
+"""Take what Coral's compiler made into a folder of models: check its report and its files, write the manifest rows."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import math
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import tflite
+
+from edge.errors import DoorlightError
+from edge.inference import manifest
+from edge.inference.manifest import EdgeTpuFile, ModelEntry, Tensor
+
+from . import manifest_rows
+from .modelfile import ModelFileError
+
+#: A line of the compiler's operation log: operator, count, status.
+OPERATION = re.compile(r"([A-Z][A-Z0-9_]*)\s+(\d+)\s+(\S.*)")
+MAPPED = "Mapped to Edge TPU"
+CUSTOM_OP = b"edgetpu-custom-op"
+
+
+def check_report(text: str) -> int:
+    """How many operations an operation log (MODEL_edgetpu.log) has; all must be mapped, or ModelFileError names them."""
+    found = [match.groups() for line in text.splitlines() if (match := OPERATION.fullmatch(line.strip()))]
+    left = [f"{count} {operator}: {status}" for operator, count, status in found if status != MAPPED]
+    if left:
+        raise ModelFileError(f"not all operations run on the Edge TPU: {'; '.join(left)}")
+    if not found:
+        raise ModelFileError("the compiler's operation log names no operation")
+    return sum(int(count) for _, count, _ in found)
+
+
+def check_twin(content: bytes, row: ModelEntry) -> None:
+    """Raises ModelFileError where a compiled model is not one single Edge TPU operation with the tensors of `row`."""
+    model = tflite.Model.GetRootAsModel(content, 0)
+    graph = model.Subgraphs(0)
+    codes = [model.OperatorCodes(graph.Operators(k).OpcodeIndex()) for k in range(graph.OperatorsLength())]
+    if [code.CustomCode() for code in codes] != [CUSTOM_OP]:
+        raise ModelFileError(f"the compiled model has {len(codes)} operations, expected {CUSTOM_OP.decode()} alone")
+
+    def tensors(count: int, at: Any) -> list[Tensor]:
+        return sorted((_tensor(graph.Tensors(at(k))) for k in range(count)), key=lambda tensor: tensor.shape)
+
+    for what, found, expected in (
+        ("inputs", tensors(graph.InputsLength(), graph.Inputs), [row.input]),
+        ("outputs", tensors(graph.OutputsLength(), graph.Outputs), sorted(row.outputs.values(), key=lambda t: t.shape)),
+    ):
+        same = len(found) == len(expected) and all(
+            (a.shape, a.dtype, a.zero_point) == (b.shape, b.dtype, b.zero_point)
+            and math.isclose(a.scale, b.scale, rel_tol=1e-4)
+            for a, b in zip(found, expected, strict=True)
+        )
+        if not same:
+            raise ModelFileError(f"the compiled model's {what} are {found}, the manifest says {expected}")
+
+
+def _tensor(tensor: Any) -> Tensor:
+    dtype: Any = {tflite.TensorType.UINT8: "uint8", tflite.TensorType.INT8: "int8"}.get(tensor.Type(), tensor.Type())
+    quantization = tensor.Quantization()
+    shape = tuple(int(tensor.Shape(k)) for k in range(tensor.ShapeLength()))
+    return Tensor(shape, dtype, float(quantization.Scale(0)), int(quantization.ZeroPoint(0)))
+
+
+def adopt(models: Path, made: Path) -> dict[str, int]:
+    """Take the twins of all models of the folder `models` from the compiler's output folder `made`.
+
+    Returns the number of operations by model. Everything is checked before anything is replaced; raises ModelFileError
+    or a DoorlightError where a check fails.
+    """
+    found = dict(manifest.load(models))
+    counts = {}
+    for name, row in found.items():
+        manifest.load(models).read(name)  # a twin of a damaged model is none
+        stem = Path(row.file).stem + "_edgetpu"
+        try:
+            counts[name] = check_report((made / f"{stem}.log").read_text(encoding="utf-8", errors="replace"))
+            content = (made / f"{stem}.tflite").read_bytes()
+            check_twin(content, row)
+        except OSError as error:
+            raise ModelFileError(f"{name}: the compiler made no {error.filename}") from None
+        except ModelFileError as error:
+            raise ModelFileError(f"{name}: {error}") from None
+        twin = EdgeTpuFile(f"{stem}.tflite", hashlib.sha256(content).hexdigest())
+        found[name] = msgspec.structs.replace(row, edgetpu=twin)
+    # Twins before the manifest: killed in between, the old manifest refuses them by their hash, and the CPU serves.
+    for name in found:
+        stem = Path(found[name].file).stem + "_edgetpu"
+        temporary = models / f".{stem}.tmp"
+        shutil.copyfile(made / f"{stem}.tflite", temporary)
+        os.replace(temporary, models / f"{stem}.tflite")
+    manifest_rows.write(models, found)
+    return counts
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.edgetpu", description=__doc__)
+    parser.add_argument("models", type=Path, help="folder with manifest.toml")
+    parser.add_argument("made", type=Path, help="the compiler's --out_dir")
+    args = parser.parse_args()
+    try:
+        counts = adopt(args.models, args.made)
+    except (ModelFileError, DoorlightError, OSError) as error:
+        print(f"compile_edgetpu.sh: {error}", file=sys.stderr)
+        return 65
+    for name, count in counts.items():
+        print(f"{name}: all {count} operations on the Edge TPU")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

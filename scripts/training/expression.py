@@ -1,0 +1,235 @@
+"""Training the expression classifier: FER2013's labels and ten people's second look at them, and wild faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from edge.imaging import images
+
+from .dataset import EXPRESSIONS, Dataset, Picture, Record, require
+from .loop import TrainingError, load_earlier
+from .nets import ExpressionClassifier, ExpressionTeacher, TwoHeads, normalise
+
+SIZE = 48
+#: Side of a crop in units of the face box's longer side: FER2013 cuts from the brow's edge to the chin.
+MARGIN = 1.0
+#: Weight of the votes' head in the shipped logits, chosen on PublicTest.
+VOTES = 0.2
+#: How much of its smoothing the labels' head takes from the votes: people's doubts are better than an even share.
+SOFTENED = 0.15
+#: With teachers, or an earlier network (--weights): how much of the targets are their answers.
+TAUGHT = 0.5
+WILD_SHARE = 0.12
+
+
+def target(record: Record) -> np.ndarray | None:
+    """What the two heads are to say, (2, 7) float32 probabilities: the label's, softened by the votes, and the votes'.
+
+    None where most people say that there is no face. A picture without votes has the label in both.
+    """
+    assert record.expression is not None
+    label = np.zeros(7, np.float32)
+    label[EXPRESSIONS.index(record.expression)] = 1
+    if record.votes is None:
+        return np.stack([label, label])
+    votes = np.array(record.votes, np.float32)
+    if votes[9] * 2 > votes.sum():
+        return None
+    seven = votes[:7] / votes[:7].sum() if votes[:7].sum() >= 3 else label
+    return np.stack([(1 - SOFTENED) * label + SOFTENED * seven, seven])
+
+
+class Faces48:
+    """All 48x48 grey training faces in memory, augmented as they are drawn."""
+
+    def __init__(self, data: Dataset, records: Sequence[Record]) -> None:
+        self.faces, self.targets = load(data, [r for r in records if r.crop])
+        wild, self.wild_targets = load(data, [r for r in records if not r.crop], 72)
+        # Rarer expressions are drawn more often, though not as often as to be equal.
+        counts = np.bincount(
+            [EXPRESSIONS.index(r.expression) for r in records if not r.crop and r.expression], minlength=7
+        )
+        weights = self.wild_targets[:, 0] @ (1 / np.sqrt(np.maximum(counts, 1))) if len(wild) else np.zeros(0)
+        self.wild, self.wild_weights = wild, weights / max(weights.sum(), 1e-9)
+        require(list(range(len(self.faces) + len(wild))), "train", "face with an expression")
+
+    def draw(self, seed: Sequence[int]) -> tuple[Picture, np.ndarray]:
+        """One face (48, 48) uint8 and its target (2, 7) float32."""
+        rng = np.random.default_rng(seed)
+        if len(self.wild) and (not len(self.faces) or rng.random() < WILD_SHARE):
+            k = int(rng.choice(len(self.wild), p=self.wild_weights))
+            face, wanted = self.wild[k], self.wild_targets[k]
+        else:
+            k = int(rng.integers(len(self.faces)))
+            face, wanted = self.faces[k], self.targets[k]
+        # Shift, turn and scale in one warp; the wild faces come with surroundings.
+        n = face.shape[0]
+        scale = np.exp(rng.normal(0, 0.06))
+        turn = cv2.getRotationMatrix2D((n / 2, n / 2), rng.normal(0, 7), scale)
+        turn[:, 2] += SIZE / 2 - n / 2 + rng.uniform(-3, 3, 2)
+        if rng.random() < 0.5:
+            turn[0] = -turn[0]
+            turn[0, 2] += SIZE
+        out = cv2.warpAffine(face, turn, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        gain, offset = np.exp(rng.normal(0, 0.2)), rng.normal(0, 18)
+        x = (out.astype(np.float32) - 127) * gain + 127 + offset
+        if rng.random() < 0.1:
+            x += rng.normal(0, rng.uniform(2, 10), x.shape)
+        if rng.random() < 0.1:
+            small = int(rng.integers(20, 40))
+            x = cv2.resize(cv2.resize(x, (small, small), interpolation=cv2.INTER_AREA), (SIZE, SIZE))
+        if rng.random() < 0.2:
+            h, w = rng.integers(5, 16, 2)
+            top, left = int(rng.integers(0, SIZE - h)), int(rng.integers(0, SIZE - w))
+            x[top : top + h, left : left + w] = rng.uniform(0, 255)
+        return np.clip(x, 0, 255).astype(np.uint8), wanted
+
+
+def load(data: Dataset, records: Sequence[Record], side: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
+    """Grey faces (n, side, side) uint8 and targets (n, 2, 7); a wild face is cut around its most prominent trusted box."""
+    faces, targets = [], []
+    for r in records:
+        if r.expression is None:
+            continue
+        wanted = target(r)
+        if wanted is None:
+            continue
+        picture = data.picture(r)
+        if r.crop:
+            picture = images.resize(picture, side, side)
+        else:
+            boxes = sorted((f for f in r.faces or () if f.trusted and f.label != "ignore"), key=lambda f: -f.height)
+            if not boxes:
+                continue
+            picture = images.crop_square(picture, boxes[0].box, side, MARGIN * side / SIZE)
+        faces.append(images.grey(picture)[:, :, 0])
+        targets.append(wanted)
+    if not faces:
+        return np.zeros((0, side, side), np.uint8), np.zeros((0, 2, 7), np.float32)
+    return np.stack(faces), np.stack(targets)
+
+
+class ExpressionTask:
+    """What the training loop needs to know about the expression classifier."""
+
+    name = "expression_classifier"
+    metric = "val mean"
+
+    def __init__(self, data: Dataset, splits: dict[str, list[Record]]) -> None:
+        wanted = {s: [r for r in rs if r.expression is not None] for s, rs in splits.items()}
+        require(wanted["val"], "val", "face with an expression")
+        self.faces = Faces48(data, wanted["train"])
+        self.taught = False
+        self.val: list[tuple[Picture, Record]] = []
+        for r in wanted["val"]:
+            found, _ = load(data, [r])
+            if len(found):
+                self.val.append((found[0], r))
+
+    def build(self) -> TwoHeads:
+        return ExpressionClassifier()
+
+    def learn_from(self, earlier: torch.nn.Module) -> None:
+        """Learn from an earlier network's answers too (born-again networks, Furlanello et al. 2018), unless others teach."""
+        if not self.taught:
+            self.teach([earlier])
+
+    def open_teacher(self, path: Path) -> torch.nn.Module:
+        """A teacher out of a run's best.pt, or a classifier out of one or out of a `.tflite`. Raises TrainingError."""
+        try:
+            net: torch.nn.Module = ExpressionTeacher()
+            load_earlier(net, path, self, 1)
+        except TrainingError:
+            net = ExpressionClassifier()
+            load_earlier(net, path, self, 1)
+        return net.eval()
+
+    def teach(self, teachers: Sequence[torch.nn.Module]) -> None:
+        """Mix what these networks answer into the targets (Hinton et al. 2015): they know which labels nobody would have
+        guessed from the picture. An answer is the mean over the face and its mirror image.
+        """
+        self.taught = True
+        for faces, targets in ((self.faces.faces, self.faces.targets), (self.faces.wild, self.faces.wild_targets)):
+            edge = (faces.shape[1] - SIZE) // 2  # wild faces come with surroundings
+            for start in tqdm(range(0, len(faces), 256), desc="teachers' answers", leave=False, disable=None):
+                x = normalise(torch.from_numpy(faces[start : start + 256])[:, None])
+                x = x[:, :, edge : edge + SIZE, edge : edge + SIZE]
+                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                    heads = [
+                        net(v.contiguous(memory_format=torch.channels_last)).float().unflatten(1, (2, 7)).softmax(2)
+                        for net in teachers
+                        for v in (x, x.flip(3))
+                    ]
+                own = targets[start : start + 256]
+                own[:] = (1 - TAUGHT) * own + TAUGHT * torch.stack(heads).mean(0).numpy()
+
+    def calibration(self, n: int, seed: int) -> Tensor:
+        return torch.stack([torch.from_numpy(self.faces.draw((seed, 10**6, k))[0]) for k in range(n)])[:, None]
+
+    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
+        drawn = [self.faces.draw((seed, step, k)) for k in range(size)]
+        rng = np.random.default_rng((seed, step))
+        mix = float(rng.beta(0.3, 0.3)) if rng.random() < 0.3 else 1.0
+        return {
+            "pictures": torch.from_numpy(np.stack([p for p, _ in drawn]))[:, None],
+            "targets": torch.from_numpy(np.stack([t for _, t in drawn])),
+            "mix": torch.tensor(max(mix, 1 - mix)),
+        }
+
+    def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
+        """Cross entropy of both heads against soft targets, with mixup (Zhang et al. 2018) on some batches."""
+        device = next(net.parameters()).device
+        x, y, mix = normalise(batch["pictures"].to(device)), batch["targets"].to(device), batch["mix"].to(device)
+        x, y = mix * x + (1 - mix) * x.flip(0), mix * y + (1 - mix) * y.flip(0)
+        with torch.autocast(device.type, torch.bfloat16):
+            logits = net(x.contiguous(memory_format=torch.channels_last))
+        heads = logits.float().unflatten(1, (2, 7))
+        labels, votes = (F.cross_entropy(heads[:, k], y[:, k], label_smoothing=0.02) for k in (0, 1))
+        return labels + 0.5 * votes
+
+    def validate(self, net: torch.nn.Module) -> dict[str, float]:
+        """Accuracy by the original labels, by the votes' majority, and on wild faces."""
+        assert isinstance(net, TwoHeads)
+        net = net.folded(VOTES)
+        device = next(net.parameters()).device
+        guesses = []
+        for start in range(0, len(self.val), 512):
+            x = torch.from_numpy(np.stack([p for p, _ in self.val[start : start + 512]]))[:, None].to(device)
+            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+                guesses.append(net(normalise(x)).float().argmax(1).cpu().numpy())
+        guess = np.concatenate(guesses)
+        label = np.array([EXPRESSIONS.index(r.expression or "") for _, r in self.val])
+        crop = np.array([r.crop for _, r in self.val])
+        votes = np.array([r.votes or [0] * 10 for _, r in self.val])
+        clear = votes[:, :7].max(1) * 2 > np.maximum(votes.sum(1), 1)
+
+        def share(right: np.ndarray) -> float:
+            return float(right.mean()) if len(right) else float("nan")
+
+        figures = {
+            "val labels": share((guess == label)[crop]),
+            "val votes": share((guess == votes[:, :7].argmax(1))[clear]),
+            "val wild": share((guess == label)[~crop]),
+        }
+        known = {k: v for k, v in figures.items() if v == v}
+        return {
+            "val mean": float(np.mean([v for k, v in known.items() if k != "val wild"] or list(known.values()))),
+            **known,
+        }
+
+
+class TeacherTask(ExpressionTask):
+    """A larger network on the same faces, from ImageNet; what it learns is taught to the one that is shipped."""
+
+    name = "expression_teacher"
+
+    def build(self) -> TwoHeads:
+        return ExpressionTeacher()

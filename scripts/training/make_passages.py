@@ -1,0 +1,277 @@
+"""Render a video of people walking up to a door, out of any folder of labelled pictures, and the truth about it.
+
+Each passage is one person, masked, unmasked or agitated (unmasked with an angry or disgusted face), who comes from
+about 3 m to arm's length and goes. Between passages the door is empty. The same seed and data give the same video.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from training import augment
+from training.dataset import SPLITS, DataError, Dataset, Face, Picture, Record
+from training.rendering import HEIGHT, WIDTH
+from training.rendering.corridor import corridor
+from training.rendering.files import Video, replacing
+from training.rendering.people import Sprite, cut_out
+from training.rendering.walks import random_walk
+
+PEOPLE = ("mux", "ilc", "maks", "chand")
+SCENES = ("bikes", "ilc")
+KINDS = ("masked", "unmasked", "agitated")
+CALM = ("neutral", "happy", "sad", "surprise")
+AGITATED = ("angry", "disgust")
+GAP_S = 1.5
+#: Least height of a face to be used, in pixels: enlarged to 45 % of the frame, anything less is mush.
+MIN_FACE_PX = 60.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    record: Record
+    face: Face
+
+
+def prominent(record: Record) -> Face | None:
+    """The one trusted face that the picture is about, or None."""
+    faces = sorted((f for f in record.faces or () if f.label != "ignore"), key=lambda f: -f.height)
+    if not faces or not faces[0].trusted or faces[0].height < MIN_FACE_PX:
+        return None
+    first = faces[0]
+    x1, y1, x2, y2 = first.box
+    w, h = x2 - x1, y2 - y1
+    # Cut off by the border by more than a crop's usual sliver, or a profile squeezed flat: unfair to anybody.
+    if x1 < -0.12 * w or x2 > record.width + 0.12 * w or y1 < -0.15 * h or y2 > record.height + 0.15 * h:
+        return None
+    if not 0.5 < w / h < 1.25:
+        return None
+    for other in faces[1:]:
+        a1, b1, a2, b2 = other.box
+        # Another face within what is cut out would walk along.
+        if a2 > x1 - 1.0 * w and a1 < x2 + 1.0 * w and b2 > y1 - 0.6 * h and b1 < y2 + 1.0 * h:
+            return None
+    return first
+
+
+def kind_of(record: Record, face: Face) -> str | None:
+    """What a passage of this face is: masked, unmasked, agitated; None where the labels leave it open."""
+    label = record.label or face.label
+    if record.label is not None and face.by == "human" and record.label != face.label:
+        return None
+    if label == "mask":
+        return "masked"
+    if record.expression is not None:
+        return "agitated" if record.expression in AGITATED else "unmasked" if record.expression in CALM else None
+    return "unmasked" if label == "no_mask" else None
+
+
+def cast(records: Sequence[Record]) -> dict[str, list[Candidate]]:
+    """Everybody who can be shown, by kind."""
+    out: dict[str, list[Candidate]] = {k: [] for k in KINDS}
+    for record in records:
+        if record.crop or record.source == "fer2013":
+            continue
+        face = prominent(record)
+        kind = kind_of(record, face) if face is not None else None
+        if face is not None and kind is not None:
+            out[kind].append(Candidate(record, face))
+    return out
+
+
+def choose(people: dict[str, list[Candidate]], count: int, rng: np.random.Generator) -> list[tuple[str, Candidate]]:
+    """`count` passages, the kinds in turn, nobody twice before everybody had their turn; sources evenly."""
+    decks: dict[str, list[Candidate]] = {k: [] for k in KINDS}
+    out = []
+    kinds = [k for k in KINDS if people[k]]
+    for k in range(count):
+        kind = kinds[k % len(kinds)]
+        if not decks[kind]:
+            decks[kind] = _shuffled(people[kind], rng)
+        out.append((kind, decks[kind].pop()))
+    order = rng.permutation(count)
+    return [out[int(k)] for k in order]
+
+
+def _shuffled(people: Sequence[Candidate], rng: np.random.Generator) -> list[Candidate]:
+    by_source: dict[str, list[Candidate]] = {}
+    for k in rng.permutation(len(people)):
+        by_source.setdefault(people[int(k)].record.source, []).append(people[int(k)])
+    # The last is dealt first: pictures of the sources in turn, what is left of the large ones at the end.
+    turns = [(n, s, c) for s, cs in by_source.items() for n, c in enumerate(cs)]
+    return [c for _, _, c in sorted(turns, key=lambda t: (t[0], t[1]), reverse=True)]
+
+
+class Scenes:
+    """Places without a face: parts of pictures that hold none, or a painted corridor."""
+
+    def __init__(self, data: Dataset, records: Sequence[Record]) -> None:
+        self.data = data
+        # A picture that nobody searched for faces may hold one.
+        self.records = [r for r in records if r.faces is not None and not r.crop]
+
+    def draw(self, rng: np.random.Generator) -> Picture:
+        """(480, 640, 3) uint8 RGB."""
+        if self.records and rng.random() < 0.7:
+            for _ in range(30):
+                record = self.records[int(rng.integers(len(self.records)))]
+                height = rng.uniform(0.55, 1.0) * min(record.height, record.width * 0.75)
+                width = height * 4 / 3
+                if height < 110:
+                    continue
+                x, y = rng.uniform(0, record.width - width), rng.uniform(0, record.height - height)
+                if any(self._meets(f, x, y, width, height) for f in record.faces or ()):
+                    continue
+                picture = self.data.picture(record)
+                part = picture[int(y) : int(y + height) + 1, int(x) : int(x + width) + 1]
+                scene = cv2.resize(part, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+                return cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.6, 3.0))  # type: ignore[return-value]
+        return corridor(rng)
+
+    @staticmethod
+    def _meets(face: Face, x: float, y: float, width: float, height: float) -> bool:
+        x1, y1, x2, y2 = face.box
+        w, h = x2 - x1, y2 - y1
+        # Not the face's person either: a headless body is no scene.
+        return x1 - w < x + width and x2 + w > x and y1 - 0.7 * h < y + height and y2 + 3 * h > y
+
+
+@dataclass(frozen=True)
+class Light:
+    """One passage's light and camera."""
+
+    gain: float
+    lift: float
+    gamma: float
+    noise: float
+    blur: float
+    grey: bool
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, grey: bool) -> Light:
+        kind = rng.random()
+        dark, bright = kind < 0.15, 0.15 <= kind < 0.3
+        return cls(
+            gain=rng.uniform(0.30, 0.55) if dark else rng.uniform(1.15, 1.45) if bright else rng.uniform(0.75, 1.1),
+            lift=rng.uniform(0, 18),
+            gamma=float(np.exp(rng.uniform(-0.2, 0.2))),
+            noise=rng.uniform(4, 9) if dark else rng.uniform(0.5, 5),
+            blur=rng.uniform(0.8, 1.6) if rng.random() < 0.2 else 0.0,
+            grey=grey or rng.random() < 0.10,
+        )
+
+    def on(self, frame: Picture, rng: np.random.Generator) -> Picture:
+        levels = (np.arange(256) / 255.0) ** self.gamma * 255 * self.gain + self.lift
+        frame = cv2.LUT(frame, np.clip(levels, 0, 255).astype(np.uint8))  # type: ignore[assignment]
+        if self.blur:
+            frame = cv2.GaussianBlur(frame, (0, 0), self.blur)  # type: ignore[assignment]
+        frame = augment.noise(frame, rng, self.noise, self.noise)
+        return augment.greyscale(frame, rng) if self.grey else frame
+
+
+def is_grey(picture: Picture) -> bool:
+    return bool(np.ptp(picture[::5, ::5].astype(np.int16), axis=2).mean() < 5)
+
+
+def make(
+    data: Dataset,
+    scenes: Scenes,
+    passages: Sequence[tuple[str, Candidate]],
+    out: Path,
+    seed: int,
+    fps: float,
+    seconds: float,
+) -> list[dict[str, object]]:
+    """Render the video; returns the truth."""
+    truth: list[dict[str, object]] = []
+    frames = 0
+    with Video(out, fps) as video, tqdm(total=len(passages), unit="people", file=sys.stderr) as bar:
+        for number, (kind, who) in enumerate(passages):
+            # A generator each: whoever comes first does not change how the others look.
+            rng = np.random.default_rng((seed, number))
+            picture = data.picture(who.record)
+            light = Light.random(rng, is_grey(picture))
+            scene = scenes.draw(rng)
+            stand = Sprite(cut_out(picture, who.face.box, rng))
+            for _ in range(round(GAP_S * fps)):
+                video.write(light.on(scene, rng))
+                frames += 1
+            start = frames
+            for pose in random_walk(rng, seconds).poses(fps, rng):
+                video.write(light.on(stand.into(scene, pose), rng))
+                frames += 1
+            span = {"start_s": round(start / fps, 3), "end_s": round(frames / fps, 3)}
+            truth.append({"kind": kind, **span, "file": who.record.file})
+            bar.update()
+        for _ in range(round(GAP_S * fps)):
+            video.write(light.on(scene, rng))
+    return truth
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.make_passages",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with index.jsonl and images.zip, or pictures")
+    parser.add_argument("--out", type=Path, required=True, help="video to write (.mp4)")
+    parser.add_argument("--truth", type=Path, required=True, help="JSON to write: kind, start_s, end_s of each passage")
+    parser.add_argument("--people", type=int, default=60, help="passages (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument("--fps", type=float, default=10.0, help="(default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=4.5, help="length of one passage (default: %(default)s)")
+    parser.add_argument("--split", choices=SPLITS, default="val", help="which part of the data (default: %(default)s)")
+    parser.add_argument(
+        "--sources", nargs="+", metavar="NAME",
+        help=f"sources of the people (default: those of {', '.join(PEOPLE)} that are there, else all)",
+    )  # fmt: skip
+    parser.add_argument("--scenes-from", type=Path, metavar="DIR", help="data folder for backgrounds (default: --data)")
+    args = parser.parse_args(arguments)
+    if args.people < 1 or args.fps <= 0 or args.seconds < 1:
+        parser.error("--people must be at least 1, --fps above 0, --seconds at least 1")
+    try:
+        data = Dataset(args.data)
+        split = data.splits()[args.split]
+        there = {r.source for r in data.records}
+        wanted = set(args.sources) if args.sources else (set(PEOPLE) & there or there)
+        if missing := wanted - there:
+            raise DataError(f"{args.data / 'index.jsonl'}: no picture of source {', '.join(sorted(missing))}")
+        people = cast([r for r in split if r.source in wanted])
+        for kind in KINDS:
+            if not people[kind]:
+                raise DataError(
+                    f"split '{args.split}' of {args.data} holds nobody {kind} with one prominent, trusted face of at "
+                    f"least {MIN_FACE_PX:.0f} px in sources {', '.join(sorted(wanted))}"
+                )
+        if args.scenes_from is not None:
+            other = Dataset(args.scenes_from)
+            scenes = Scenes(other, other.splits()[args.split])
+        else:
+            scenes = Scenes(data, [r for r in split if r.source in SCENES])
+        args.truth.parent.mkdir(parents=True, exist_ok=True)
+        print("people to choose from:", ", ".join(f"{len(people[k])} {k}" for k in KINDS), file=sys.stderr)
+        passages = choose(people, args.people, np.random.default_rng(args.seed))
+        truth = make(data, scenes, passages, args.out, args.seed, args.fps, args.seconds)
+        with replacing(args.truth) as part:
+            part.write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
+    except DataError as error:
+        print(f"make_passages: {error}", file=sys.stderr)
+        return 65
+    except OSError as error:
+        print(f"make_passages: {error}", file=sys.stderr)
+        return 74
+    print(f"{args.out}: {len(truth)} passages, {truth[-1]['end_s']} s", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

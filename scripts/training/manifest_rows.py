@@ -1,0 +1,41 @@
+"""Write manifest.toml. Imports nothing from the extra `train`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge.inference import manifest
+
+
+def _toml(value: Any) -> str:
+    """Return `value` as TOML on one line; None fields are left out."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items() if v is not None) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    return json.dumps(value)
+
+
+def write(folder: Path, rows: dict[str, manifest.ModelEntry]) -> None:
+    """Replace the manifest of `folder` by one with these rows, completely or not at all."""
+    lines = [
+        "# What is in this folder; written by python -m training.export together with the models and their cards.",
+        "# A model whose file, shapes, types or quantisation differ from its row is refused.",
+    ]
+    for name in sorted(rows, key=manifest.MODEL_NAMES.index):
+        lines += ["", f"[{name}]"]
+        fields = msgspec.to_builtins(rows[name])
+        tables = {k: fields.pop(k) for k in ("outputs", "metrics", "data")}
+        lines += [f"{key} = {_toml(value)}" for key, value in fields.items() if value not in ("", [], (), None)]
+        for table, content in tables.items():
+            lines.append(f"[{name}.{table}]")
+            lines += [f"{key} = {_toml(value)}" for key, value in content.items() if value is not None]
+    path = folder / f"{manifest.MANIFEST_NAME}.tmp"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.replace(folder / manifest.MANIFEST_NAME)

@@ -1,0 +1,347 @@
+"""The three networks, in PyTorch, built only from what a full-integer TFLite model (and the Edge TPU) can express.
+
+Convolutions pad as TensorFlow's ``SAME`` does (the odd pixel goes to the bottom right), so that weights move between
+PyTorch, Keras and TFLite without a shift. Pictures are NCHW float here, RGB, normalised by `normalise`.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Cells of the detector: strides of its three levels, finest first.
+STRIDES = (8, 16, 32)
+# (expansion, channels, repeats, first stride) of MobileNetV2 (Sandler et al. 2018, table 2).
+MOBILENET_V2 = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+def stack(pictures: Sequence[np.ndarray]) -> Tensor:
+    """Pictures (H, W, C) uint8, all of one size, as (B, C, H, W)."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+
+
+def normalise(pictures: Tensor) -> Tensor:
+    """uint8 pixels 0..255 to the -1..1 of the ImageNet weights: (x - 127) / 127.5."""
+    return (pictures.float() - 127.0) / 127.5
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution padded like TensorFlow's SAME; leaf for the exporter."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        if stride == 1:
+            return F.conv2d(x, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
+        pads = []
+        for size in (x.shape[-1], x.shape[-2]):
+            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            pads += [total // 2, total - total // 2]
+        return F.conv2d(F.pad(x, pads), self.weight, self.bias, stride, 0, 1, self.groups)
+
+
+def conv(i: int, o: int, kernel: int = 1, stride: int = 1, groups: int = 1, act: bool = True) -> nn.Sequential:
+    """Convolution, batch norm and (with `act`) ReLU6."""
+    layers: list[nn.Module] = [SameConv2d(i, o, kernel, stride, groups=groups, bias=False), nn.BatchNorm2d(o)]
+    if act:
+        layers.append(nn.ReLU6())
+    return nn.Sequential(*layers)
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block: expand, depthwise, project; a shortcut where shapes allow."""
+
+    def __init__(self, i: int, o: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = i * expansion
+        layers = [conv(i, hidden)] if expansion != 1 else []
+        layers += [conv(hidden, hidden, 3, stride, groups=hidden), conv(hidden, o, act=False)]
+        self.layers = nn.Sequential(*layers)
+        self.shortcut = stride == 1 and i == o
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layers(x)
+        return x + y if self.shortcut else y
+
+
+def mobilenet_blocks(count: int) -> nn.ModuleList:
+    """The stem and the first `count` inverted residuals of MobileNetV2 1.0."""
+    blocks = nn.ModuleList([conv(3, 32, 3, 2)])
+    channels = 32
+    for expansion, width, repeats, stride in MOBILENET_V2:
+        for k in range(repeats):
+            if len(blocks) > count:
+                return blocks
+            blocks.append(InvertedResidual(channels, width, stride if k == 0 else 1, expansion))
+            channels = width
+    return blocks
+
+
+class Frozen(nn.Module):
+    """Blocks that keep their ImageNet weights: no gradient, batch norm as calibrated.
+
+    The first layers are edges and colours; leaving them alone more than doubles the training speed on a CPU, because
+    the widest feature maps need no backward pass.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    def train(self, mode: bool = True) -> Frozen:
+        super().train(False)
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class FaceDetector(nn.Module):
+    """Single-shot, anchor-free face detector on a MobileNetV2 cut at stride 32.
+
+    Input: (B, 3, 192, 256). Output: distances (B, N, 4) from each cell's centre to the left, top, right and bottom of
+    the face in units of the cell's stride, and scores (B, N, 1) as logits; cells run level by level, row by row.
+    The head is FCOS's (Tian et al. 2019) without centre-ness: the score itself is trained to be the IoU (Zhang et al. 2021).
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        blocks = mobilenet_blocks(14)
+        self.frozen = Frozen(blocks[:4])
+        self.to8 = nn.Sequential(*blocks[4:7])
+        self.to16 = nn.Sequential(*blocks[7:14])
+        self.to32 = nn.Sequential(*blocks[14:])
+        self.lateral = nn.ModuleList([conv(c, width) for c in (32, 96, 160)])
+        self.smooth = nn.ModuleList(
+            [nn.Sequential(conv(width, width, 3, groups=width), conv(width, width)) for _ in STRIDES]
+        )
+        self.head = nn.ModuleList(
+            [nn.Sequential(conv(width, width, 3, groups=width), conv(width, width)) for _ in STRIDES]
+        )
+        self.distance = nn.ModuleList([nn.Conv2d(width, 4, 1) for _ in STRIDES])
+        self.score = nn.ModuleList([nn.Conv2d(width, 1, 1) for _ in STRIDES])
+        for layer in self.distance:
+            nn.init.constant_(layer.bias, 2.0)  # type: ignore[union-attr, arg-type]
+        for layer in self.score:
+            nn.init.constant_(layer.bias, -4.0)  # type: ignore[union-attr, arg-type]  # few cells hold a face
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x8 = self.to8(self.frozen(x))
+        x16 = self.to16(x8)
+        x32 = self.to32(x16)
+        p: Tensor | None = None
+        distances, scores = [], []
+        # Level by level from the coarsest: the order in which the exported graph holds the layers, see `restore`.
+        for k, x in ((2, x32), (1, x16), (0, x8)):
+            x = self.lateral[k](x)
+            p = self.smooth[k](x if p is None else x + F.interpolate(p, scale_factor=2.0, mode="nearest"))
+            h = self.head[k](p)
+            distances.append(self.distance[k](h).permute(0, 2, 3, 1).reshape(-1, h.shape[2] * h.shape[3], 4))
+            scores.append(self.score[k](h).permute(0, 2, 3, 1).reshape(-1, h.shape[2] * h.shape[3], 1))
+        return torch.cat(distances[::-1], 1), torch.cat(scores[::-1], 1)
+
+
+class MaskClassifier(nn.Module):
+    """MobileNetV2 1.0 over a face crop; output (B, 2) logits: no mask, mask."""
+
+    def __init__(self, outputs: int = 2, dropout: float = 0.2) -> None:
+        super().__init__()
+        blocks = mobilenet_blocks(17)
+        self.frozen = Frozen(blocks[:3])
+        self.blocks = nn.Sequential(*blocks[3:], conv(320, 1280))
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Linear(1280, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classify(self.dropout(self.blocks(self.frozen(x)).mean((2, 3))))
+
+
+class TwoHeads(nn.Module):
+    """Reads expressions; output (B, 14) logits while training, twice FER2013's seven.
+
+    One head learns what the picture was labelled, the other how ten people voted. Both ways of seeing shape the
+    features; `folded` makes one head of the two.
+    """
+
+    classify: nn.Linear
+
+    def folded(self, votes: float) -> TwoHeads:
+        """The network with one head, (B, 7): its logits are the labels' and (with weight `votes`) the votes', mixed."""
+        net = copy.deepcopy(self)
+        net.classify = nn.Linear(self.classify.in_features, 7)
+        for name in ("weight", "bias"):
+            two = getattr(self.classify, name).data
+            getattr(net.classify, name).data = (1 - votes) * two[:7] + votes * two[7:]
+        return net
+
+
+class ExpressionTeacher(TwoHeads, MaskClassifier):
+    """MobileNetV2 1.0 over a 48x48 grey face, enlarged: too large to ship, it teaches the one that is."""
+
+    def __init__(self) -> None:
+        super().__init__(14, 0.4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # ImageNet's layers know edges at this scale: two pixels where the face has one.
+        large = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return super().forward(large.expand(-1, 3, -1, -1))
+
+
+class ExpressionClassifier(TwoHeads):
+    """A small VGG over a 48x48 grey face."""
+
+    def __init__(self, widths: Sequence[int] = (32, 64, 128, 192), dropout: float = 0.3) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 1
+        for k, width in enumerate(widths):
+            if k:
+                layers.append(nn.MaxPool2d(2))
+            layers += [conv(channels, width, 3), conv(width, width, 3)]
+            channels = width
+        self.features = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Linear(channels, 14)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classify(self.dropout(self.features(x).mean((2, 3))))
+
+
+def tflite_layers(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Weights (convolutions OIHW, depthwise ones C1HW, dense layers OI) and biases, float32, of a quantised `.tflite`, in
+    graph order. Raises ValueError where the runtime takes the file for no such model.
+    """
+    from edge.inference.interpreter import load_runtime
+
+    with warnings.catch_warnings():
+        # Without this the interpreter reuses the memory that the constants were unpacked to; it warns of the memory.
+        warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")
+        interpreter = load_runtime()[1].Interpreter(model_path=str(path), experimental_preserve_all_tensors=True)
+    interpreter.allocate_tensors()
+    by_index = {t["index"]: t for t in interpreter.get_tensor_details()}
+
+    def dequantised(index: int) -> np.ndarray:
+        detail, raw = by_index[index], interpreter.get_tensor(index)
+        quant = detail["quantization_parameters"]
+        scales, zeros = quant["scales"], quant["zero_points"]
+        shape = [1] * raw.ndim
+        shape[quant["quantized_dimension"]] = -1
+        value: np.ndarray = (raw.astype(np.float32) - zeros.reshape(shape)) * scales.reshape(shape)
+        return value
+
+    orders = {"CONV_2D": (0, 3, 1, 2), "DEPTHWISE_CONV_2D": (3, 0, 1, 2), "FULLY_CONNECTED": (0, 1)}
+    found = []
+    for op in interpreter._get_ops_details():
+        if op["op_name"] in orders:
+            weight, bias = dequantised(op["inputs"][1]), dequantised(op["inputs"][2])
+            found.append((weight.transpose(orders[op["op_name"]]).copy(), bias))
+    return found
+
+
+def _normed(net: nn.Module) -> list[tuple[Any, Any]]:
+    """The convolutions that a batch norm follows, each with its norm."""
+    return [
+        (a, b)
+        for a, b in itertools.pairwise(net.modules())
+        if isinstance(a, SameConv2d) and isinstance(b, nn.BatchNorm2d)
+    ]
+
+
+def _unfold(net: nn.Module, folded: Sequence[tuple[Any, Any, np.ndarray, np.ndarray]], pictures: Tensor) -> None:
+    """Give convolutions and the batch norms behind them weights that have the norm folded in.
+
+    Fresh batch-norm layers are *calibrated*: mean and variance are those of the convolution's own output over `pictures`
+    (B, C, H, W, normalised), gamma and beta undo them, so that the function stays what it was while training starts from
+    healthy statistics.
+    """
+    for layer, norm, weight, bias in folded:
+        layer.weight.data.copy_(torch.from_numpy(weight))
+        norm.reset_running_stats()
+        norm.weight.data.fill_(float(np.sqrt(1 + norm.eps)))
+        norm.bias.data.copy_(torch.from_numpy(bias))
+    stats: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def remember(layer: nn.Module, _: Any, output: Tensor) -> None:
+        stats[id(layer)] = (output.mean((0, 2, 3)), output.var((0, 2, 3)))
+
+    hooks = [layer.register_forward_hook(remember) for layer, *_ in folded]
+    net.eval()
+    with torch.no_grad():
+        net(pictures)
+    for hook in hooks:
+        hook.remove()
+    for layer, norm, *_ in folded:
+        mean, var = stats[id(layer)]
+        bias = norm.bias.data.clone()
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(var)
+        norm.weight.data.copy_(torch.sqrt(var + norm.eps))
+        norm.bias.data.copy_(bias + mean)
+
+
+def transplant(net: nn.Module, weights: Path, pictures: Tensor) -> int:
+    """Start the MobileNetV2 part of `net` from ImageNet; returns how many convolutions were taken over.
+
+    `weights` is a quantised MobileNetV2 `.tflite`, `pictures` (B, 3, H, W), normalised, calibrate the batch norms.
+    """
+    folded = []
+    for (layer, norm), (weight, bias) in zip(_normed(net), tflite_layers(weights), strict=False):
+        if tuple(layer.weight.shape) != weight.shape:
+            break
+        folded.append((layer, norm, weight, bias))
+    _unfold(net, folded, pictures)
+    return len(folded)
+
+
+def restore(net: nn.Module, model: Path, pictures: Tensor) -> None:
+    """Make `net` the network that `model`, a `.tflite` exported from one like it, was: for going on without checkpoints.
+
+    Each weight is off by what rounding to 8 bits cost. An expression classifier's two heads both become the shipped mix
+    of them. `pictures` (B, C, H, W), normalised, calibrate the batch norms. Raises ValueError where `model` is of
+    another kind or no quantised model at all.
+    """
+    norms = {id(layer): norm for layer, norm in _normed(net)}
+    layers: list[Any] = []
+    hooks = [
+        m.register_forward_hook(lambda layer, *_: layers.append(layer))
+        for m in net.modules()
+        if isinstance(m, nn.Conv2d | nn.Linear)
+    ]
+    net.eval()
+    with torch.no_grad():
+        net(pictures[:1])
+    for hook in hooks:
+        hook.remove()
+    source = tflite_layers(model)
+    if len(source) != len(layers):
+        raise ValueError(f"{len(source)} layers with weights instead of {len(layers)}")
+    folded = []
+    for k, (layer, (weight, bias)) in enumerate(zip(layers, source, strict=True)):
+        if isinstance(layer, nn.Linear) and layer.out_features == 2 * len(weight):
+            weight, bias = np.tile(weight, (2, 1)), np.tile(bias, 2)
+        if tuple(layer.weight.shape) != weight.shape:
+            raise ValueError(f"layer {k} is {weight.shape} instead of {tuple(layer.weight.shape)}")
+        if id(layer) in norms:
+            folded.append((layer, norms[id(layer)], weight, bias))
+        else:
+            layer.weight.data.copy_(torch.from_numpy(weight))
+            layer.bias.data.copy_(torch.from_numpy(bias))
+    _unfold(net, folded, pictures)

@@ -1,0 +1,187 @@
+"""Plots of figures, with matplotlib (extra `train`): curves, confusion matrices, histograms, timelines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .metrics import Curve, Flags, Scores, calibration_error, reliability
+
+
+def _axes(wide: float = 4.4, high: float = 4.0, panels: int = 1) -> tuple[Any, Any]:
+    """Return a figure and its axes: one, or an array of `panels` beside each other. Sizes are in inches."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    return plt.subplots(1, panels, figsize=(wide, high))
+
+
+def _save(figure: Any, path: Path) -> None:
+    from matplotlib import pyplot as plt
+    from PIL import Image
+
+    figure.set_dpi(110)
+    figure.tight_layout()
+    figure.canvas.draw()
+    # 64 colours are enough for lines on white, and make a third of the size of savefig.
+    picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB").quantize(64)
+    picture.save(path, optimize=True)
+    plt.close(figure)
+
+
+def draw_confusion(path: Path, counts: npt.NDArray[np.int64], rows: Sequence[str], columns: Sequence[str]) -> None:
+    """Plot a confusion matrix, coloured by the share of each row, with the counts."""
+    figure, axis = _axes(1.8 + 0.75 * len(columns), 1.4 + 0.6 * len(rows))
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for y, x in np.ndindex(*counts.shape):
+        text = f"{counts[y, x]}\n{shares[y, x]:.1%}"
+        axis.text(x, y, text, ha="center", va="center", fontsize=8, color="white" if shares[y, x] > 0.6 else "black")
+    axis.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
+    axis.set_yticks(range(len(rows)), rows)
+    axis.set(xlabel="answered", ylabel="is")
+    _save(figure, path)
+
+
+def draw_curves(path: Path, curves: Mapping[str, Curve], across: str, up: str, diagonal: bool = False) -> None:
+    """Plot ROC or precision-recall curves, both axes from 0 to 1."""
+    figure, axis = _axes()
+    if diagonal:
+        axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    _lines(axis, curves, across, up)
+    axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    if curves:
+        axis.legend(loc="lower right" if diagonal else "lower left", fontsize=8)
+    _save(figure, path)
+
+
+def _lines(axis: Any, curves: Mapping[str, Curve], across: str, up: str) -> None:
+    for name, (x, y) in curves.items():
+        axis.plot(x, y, label=name, linewidth=1.4)
+    axis.set(xlabel=across, ylabel=up)
+    axis.grid(alpha=0.3)
+
+
+def _reliability(
+    axis: Any, groups: Mapping[str, tuple[Scores, Flags]], what: str, weights: Scores | None = None
+) -> None:
+    axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    for name, (scores, positive) in groups.items():
+        points = reliability(scores, positive, weights=weights)
+        if points:
+            x, y, n = np.array(points).T
+            (line,) = axis.plot(x, y, linewidth=1, label=f"{name}calibration error {calibration_error(points):.3f}")
+            axis.scatter(x, y, s=12 + 200 * n / n.sum(), color=line.get_color(), alpha=0.8)
+            axis.legend(loc="upper left", fontsize=8)
+    axis.set(xlabel=f"predicted: {what}", ylabel="observed", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axis.grid(alpha=0.3)
+
+
+def draw_reliability(path: Path, scores: Scores, positive: Flags, what: str) -> None:
+    """Plot the score against the observed share; a calibrated score lies on the diagonal. Dots grow with the count."""
+    figure, axis = _axes()
+    _reliability(axis, {"": (scores, positive)}, what)
+    _save(figure, path)
+
+
+class CalibrationCurve(NamedTuple):
+    """Scores before and after calibration, by name: (scores, truth). `what` names the score; `weights` as in `reliability`."""
+
+    what: str
+    by: Mapping[str, tuple[Scores, Flags]]
+    weights: Scores | None = None
+
+
+def draw_choice(
+    path: Path,
+    curves: Mapping[str, Curve],
+    across: str,
+    up: str,
+    chosen: tuple[str, float],
+    top: float | None = None,
+    calibration: CalibrationCurve | None = None,
+) -> None:
+    """Plot the curves by which a number in the manifest was chosen, and the number: `chosen` is (name, value).
+
+    `top` limits the upward axis; `calibration` adds its reliability curves in a second panel.
+    """
+    figure, axes = _axes(4.8 if calibration is None else 8.8, 3.6, 1 if calibration is None else 2)
+    axis = axes
+    if calibration is not None:
+        _reliability(
+            axes[0], {f"{name}: ": pair for name, pair in calibration.by.items()}, calibration.what, calibration.weights
+        )
+        axis = axes[1]
+    _lines(axis, curves, across, up)
+    name, value = chosen
+    axis.axvline(value, color="0.3", linestyle="--", linewidth=1, label=f"{name} {value:.3f}")
+    if top is not None:
+        axis.set_ylim(-0.01 * top, top)
+    axis.legend(fontsize=8)
+    _save(figure, path)
+
+
+def draw_histograms(path: Path, groups: Mapping[str, Scores], what: str, threshold: float | None) -> None:
+    """Plot score histograms of several groups, counts on a log scale, with the threshold."""
+    figure, axis = _axes(5.2, 3.6)
+    for name, scores in groups.items():
+        if len(scores):
+            axis.hist(scores, bins=40, range=(0, 1), histtype="step", linewidth=1.4, label=f"{name} ({len(scores)})")
+    if threshold is not None:
+        axis.axvline(threshold, color="0.4", linestyle="--", linewidth=1, label=f"threshold {threshold:.3f}")
+    axis.set(xlabel=what, ylabel="count", yscale="symlog", xlim=(-0.01, 1.01))
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(fontsize=8)
+    _save(figure, path)
+
+
+def draw_bars(path: Path, names: Sequence[str], shares: Sequence[float | None], what: str) -> None:
+    """Plot shares 0..1 as bars; None leaves a gap."""
+    figure, axis = _axes(1.5 + 0.7 * max(len(names), 4), 3.4)
+    axis.bar(range(len(names)), [0 if s is None else s for s in shares])
+    axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
+    axis.set(ylabel=what, ylim=(0, 1.02))
+    axis.grid(axis="y", alpha=0.3)
+    _save(figure, path)
+
+
+def draw_timeline(
+    path: Path, shown: Sequence[tuple[float, str]], spans: Sequence[tuple[str, float, float]], row_s: float = 60.0
+) -> None:
+    """Plot lights over time, `row_s` seconds a row: who was there (pale, above) and the signal (below).
+
+    `shown` is (t, signal) of every frame, in order; `spans` is (kind, start_s, end_s).
+    """
+    colours = {"IDLE": "0.85", "PASS": "tab:green", "STOP": "tab:red", "ALARM": "darkviolet", "FAULT": "black"}
+    kinds = {"masked": "palegreen", "unmasked": "lightsalmon", "agitated": "plum"}
+    last = max([t for t, _ in shown[-1:]] + [end for _, _, end in spans], default=0.0)
+    rows = max(1, math.ceil(last / row_s))
+    figure, axis = _axes(12, 0.8 + 0.35 * rows)
+
+    def bar(start: float, end: float, top: float, colour: str) -> None:
+        while start < end:
+            row = int(start // row_s)
+            stop = min(end, (row + 1) * row_s)
+            axis.broken_barh([(start - row * row_s, stop - start)], (row + top, 0.38), color=colour)
+            start = stop
+
+    for kind, start, end in spans:
+        bar(start, end, 0.08, kinds.get(kind, "0.5"))
+    begun = 0
+    for k in range(1, len(shown) + 1):
+        if k == len(shown) or shown[k][1] != shown[begun][1]:
+            bar(shown[begun][0], shown[min(k, len(shown) - 1)][0], 0.5, colours.get(shown[begun][1], "black"))
+            begun = k
+    for name, colour in {**kinds, **colours}.items():
+        axis.plot([], [], color=colour, linewidth=6, label=name)
+    axis.set(xlim=(0, row_s), ylim=(rows, 0), xlabel="seconds")
+    axis.set_yticks([r + 0.5 for r in range(rows)], [f"{r * row_s:.0f} s" for r in range(rows)], fontsize=7)
+    axis.legend(ncol=8, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.9 / (rows + 1)))
+    _save(figure, path)

@@ -1,1 +1,0 @@
-"""One module a scenario: a docstring (what is tried and why), QUICK (part of every test run?), run(lab, report)."""

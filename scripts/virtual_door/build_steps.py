@@ -1,0 +1,216 @@
+"""The build steps of the virtual door:
+
+  kernel    User-Mode Linux from Debian's kernel sources, v4l2loopback, a Raspberry Pi's device tree
+  base      a Debian Bookworm with the packages of Raspberry Pi OS and the agent's unit; a folder
+  wheels    the Python packages that Doorlight needs
+  clips     what the camera shows, as raw frames
+  product   the base with Doorlight installed by scripts/install.sh; an ext4 image
+
+The key of each step covers its inputs and the source of its function, but not the functions that it calls.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from .build import CHECKOUT, HERE, BuildError, BuildStep, UnsupportedHostError, hash_of, run_program, source_of
+from .host import package_version
+
+#: Packages of the guest beyond a minimal Debian. install.sh adds none: the guest has no network.
+GUEST_PACKAGES = ("systemd-sysv", "udev", "kmod", "dbus", "python3", "python3-venv", "e2fsprogs", "procps", "dmsetup")
+KERNEL_SOURCE = Path("/usr/src/linux-source-6.1.tar.xz")
+LOOPBACK = "v4l2loopback-dkms"
+#: Raspberry Pi OS has this package in apt; Debian Bookworm does not.
+LGPIO = "lgpio==0.2.2.0"
+IMAGE_MB = 2500
+#: What install.sh needs of the checkout.
+INSTALLED_FILES = (
+    "edge",
+    "models_tflite",
+    "systemd",
+    "scripts/install.sh",
+    "scripts/assets/demo/still.jpg",
+    "pyproject.toml",
+)
+
+AGENT_SCRIPT = """\
+#!/bin/sh
+# Mounts the folder that host and guest share (vdoor=… on the kernel's command line) and starts the agent in it.
+for word in $(cat /proc/cmdline); do
+    case "$word" in vdoor=*) mount -t hostfs none /root/vdoor -o "${word#vdoor=}" ;; esac
+done
+exec /usr/bin/python3 -I -S -B /root/vdoor/guest/agent.py
+"""
+AGENT_UNIT = """\
+[Unit]
+Description=Virtual door: agent of the test bench
+DefaultDependencies=no
+After=systemd-remount-fs.service systemd-udevd.service systemd-tmpfiles-setup-dev.service
+Before=sysinit.target
+ConditionKernelCommandLine=vdoor
+
+[Service]
+Type=notify
+ExecStart=/usr/local/sbin/vdoor
+OOMScoreAdjust=-1000
+TimeoutStartSec=60
+Restart=no
+
+[Install]
+WantedBy=sysinit.target
+"""
+#: Units that a door does not need, or that wait for a network or a terminal.
+MASKED_UNITS = (
+    *("proc-sys-fs-binfmt_misc.automount", "systemd-binfmt.service", "getty.target", "systemd-logind.service"),
+    *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer"),
+    *("e2scrub_all.timer", "e2scrub_reap.service"),
+    *("fstrim.timer", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service", "systemd-pstore.service"),
+    *("systemd-user-sessions.service", "sys-kernel-tracing.mount", "sys-fs-fuse-connections.mount"),
+    *("dev-hugepages.mount", "dev-mqueue.mount", "modprobe@.service", "systemd-random-seed.service"),
+)
+
+
+def all_steps() -> list[BuildStep]:
+    """Return every step, in build order."""
+    return [kernel(), base(), wheels(), clips(), product()]
+
+
+def kernel() -> BuildStep:
+    files = [HERE / name for name in ("kernel.config", "kernel.patch", "door.dts")]
+    key = hash_of(package_version("linux-source-6.1"), *files, source_of(_make_kernel))
+    return BuildStep("kernel", key, _make_kernel)
+
+
+def _make_kernel(folder: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="vdoor-kernel-") as scratch:
+        log, work = folder / "build.log", Path(scratch)
+        run_program(["tar", "-xf", KERNEL_SOURCE, "-C", work], log)
+        source = next(work.glob("linux-source-*"))
+        make = ["make", "-C", source, "ARCH=um", f"-j{os.cpu_count()}"]
+        run_program(["patch", "-p1", "-i", HERE / "kernel.patch"], log, source)
+        run_program([*make, "allnoconfig"], log)
+        merge = ["scripts/kconfig/merge_config.sh", "-m", ".config", HERE / "kernel.config"]
+        run_program(merge, log, source, ARCH="um")
+        run_program([*make, "olddefconfig"], log)
+        _check_kernel_config(source / ".config")
+        run_program([*make, "linux", "modules"], log)
+        run_program(["apt-get", "download", LOOPBACK], log, work, error=UnsupportedHostError)
+        run_program(["dpkg-deb", "-x", next(work.glob(f"{LOOPBACK}_*.deb")), work / "loopback"], log)
+        loopback = next((work / "loopback/usr/src").glob("v4l2loopback-*"))
+        run_program([*make, f"M={loopback}", "modules"], log)
+        run_program([source / "scripts/dtc/dtc", "-O", "dtb", "-o", folder / "door.dtb", HERE / "door.dts"], log)
+        run_program(["strip", "-o", folder / "linux", source / "linux"], log)
+        for module in (loopback / "v4l2loopback.ko", source / "drivers/media/test-drivers/vivid/vivid.ko"):
+            run_program(["strip", "--strip-debug", "-o", folder / module.name, module], log)
+
+
+def _check_kernel_config(made: Path) -> None:
+    """Raise BuildError if an option is missing: olddefconfig drops options with unmet dependencies without a message."""
+    lines = set(made.read_text().splitlines())
+    wanted = [line for line in (HERE / "kernel.config").read_text().splitlines() if line.startswith("CONFIG_")]
+    if dropped := [line for line in wanted if line not in lines and not line.endswith("=n")]:
+        raise BuildError(f"kernel.config: the kernel build drops {', '.join(dropped)}")
+
+
+def base() -> BuildStep:
+    key = hash_of(" ".join(GUEST_PACKAGES + MASKED_UNITS), LGPIO, AGENT_SCRIPT, AGENT_UNIT, source_of(_make_base))
+    return BuildStep("base", key, _make_base)
+
+
+def _make_base(folder: Path) -> None:
+    log, root = folder / "build.log", folder / "root"
+    run_program(
+        [
+            *("mmdebstrap", "--variant=minbase", f"--include={','.join(GUEST_PACKAGES)}"),
+            *("--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*"),
+            *("--dpkgopt=path-exclude=/usr/share/locale/*", "bookworm", root, "http://deb.debian.org/debian"),
+        ],
+        log,
+        error=UnsupportedHostError,
+    )
+    # On Raspberry Pi OS, apt's python3-lgpio is in this folder.
+    target = root / "usr/lib/python3/dist-packages"
+    run_program(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--only-binary=:all:", "--target", target, LGPIO],
+        log,
+        error=UnsupportedHostError,
+    )
+    (root / "etc/hostname").write_text("door\n")
+    (root / "etc/resolv.conf").unlink(missing_ok=True)
+    (root / "root/vdoor").mkdir()
+    script = root / "usr/local/sbin/vdoor"
+    script.write_text(AGENT_SCRIPT)
+    script.chmod(0o755)
+    units = root / "etc/systemd/system"
+    (units / "vdoor.service").write_text(AGENT_UNIT)
+    (units / "sysinit.target.wants").mkdir(exist_ok=True)
+    (units / "sysinit.target.wants/vdoor.service").symlink_to("../vdoor.service")
+    for unit in MASKED_UNITS:
+        (units / unit).unlink(missing_ok=True)
+        (units / unit).symlink_to("/dev/null")
+    (units / "default.target").symlink_to("/lib/systemd/system/multi-user.target")
+    (root / "etc/fstab").write_text("")
+    # With these files systemd skips what it does at the first boot only (users, caches).
+    for changed in ("etc", "var"):
+        (root / changed / ".updated").write_text("")
+
+
+def wheels() -> BuildStep:
+    return BuildStep("wheels", hash_of(CHECKOUT / "pyproject.toml", source_of(_make_wheels)), _make_wheels)
+
+
+def _make_wheels(folder: Path) -> None:
+    log = folder / "build.log"
+    pip_wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--wheel-dir", folder, CHECKOUT]
+    run_program(pip_wheel, log, error=UnsupportedHostError)
+    for own in folder.glob("doorlight-*.whl"):
+        own.unlink()
+
+
+def clips() -> BuildStep:
+    video = CHECKOUT / "scripts/assets/demo/door.mp4"
+    return BuildStep("clips", hash_of(HERE / "clips.py", video), _make_clips)
+
+
+def _make_clips(folder: Path) -> None:
+    from .clips import write_all  # imports NumPy and OpenCV
+
+    write_all(folder)
+
+
+def product() -> BuildStep:
+    parts = [CHECKOUT / name for name in INSTALLED_FILES]
+    return BuildStep("product", hash_of(base().key, wheels().key, *parts, source_of(_make_product)), _make_product)
+
+
+def _make_product(folder: Path) -> None:
+    """Run scripts/install.sh in a chroot, at the host's speed. test_upgrade.py installs in the running machine."""
+    log, root = folder / "build.log", folder / "root"
+    run_program(["cp", "-a", base().folder / "root", root], log)
+    source, packages = root / "root/source", root / "root/wheels"
+    source.mkdir()
+    for name in INSTALLED_FILES:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        run_program(["cp", "-a", CHECKOUT / name, source / name], log)
+    shutil.copytree(wheels().folder, packages, ignore=shutil.ignore_patterns("*.log"))
+    run_program([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", packages, CHECKOUT], log)
+    install = "/root/source/scripts/install.sh --without-start --camera /dev/video0 --wheels /root/wheels"
+    inside = f"mount -t proc proc proc; mount --rbind /dev dev; exec chroot . {install}"
+    run_program(
+        ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-euc", inside],
+        log,
+        root,
+        PATH="/usr/sbin:/usr/bin:/sbin:/bin",
+        HOME="/root",
+        LANG="C.UTF-8",
+    )
+    shutil.rmtree(source)
+    shutil.rmtree(packages)
+    no_lazy_init = "lazy_itable_init=0,lazy_journal_init=0"
+    image = folder / "root.ext4"
+    run_program(["mke2fs", "-q", "-t", "ext4", "-E", no_lazy_init, "-d", root, image, f"{IMAGE_MB}M"], log)
+    shutil.rmtree(root)

@@ -1,0 +1,75 @@
+"""Rebuild a disk whose cache a power cut has emptied, from the log of the kernel's dm-log-writes.
+
+A drive may keep written data in its cache until it receives a flush. dm-log-writes (Linux,
+Documentation/admin-guide/device-mapper/log-writes.rst) lies between file system and disk, and logs a write when a flush has
+made it durable, or at once if it was written through (FUA). The log up to an entry, applied to the disk's earlier content,
+is the worst case of a power cut at that moment: no data that was not flushed. In other cases the disk also holds some
+sectors of later writes: see `torn`.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
+SECTOR = 512
+_MAGIC = 0x6A736677736872
+_SUPER, _ENTRY = struct.Struct("<QQQI"), struct.Struct("<QQQQ")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the log: `data` was written to `sector`, or a mark with `text`."""
+
+    sector: int
+    flags: int
+    data: bytes
+    text: str = ""
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether all entries up to this one were on disk, and not only in its cache, when this one was complete."""
+        return bool(self.flags & (FLUSH | FUA))
+
+
+def entries(path: Path) -> list[Entry]:
+    """Return all entries of a log, in order. Raises ValueError if the file is no such log."""
+    with path.open("rb") as file:
+        magic, _, count, size = _SUPER.unpack(file.read(_SUPER.size))
+        if magic != _MAGIC or size != SECTOR:
+            raise ValueError(f"{path}: no log of dm-log-writes with sectors of {SECTOR} bytes")
+        file.seek(SECTOR)
+        found = []
+        for _ in range(count):
+            head = file.read(SECTOR)
+            sector, sectors, flags, length = _ENTRY.unpack(head[: _ENTRY.size])
+            if flags & MARK:
+                found.append(Entry(0, flags, b"", head[_ENTRY.size : _ENTRY.size + length].split(b"\0")[0].decode()))
+            elif flags & DISCARD:
+                found.append(Entry(sector, flags, bytes(sectors * SECTOR)))
+            else:
+                found.append(Entry(sector, flags, file.read(sectors * SECTOR)))
+        return found
+
+
+def apply(disk: bytearray, written: Iterable[Entry]) -> None:
+    """Apply writes to the content of a disk."""
+    for entry in written:
+        at = entry.sector * SECTOR
+        disk[at : at + len(entry.data)] = entry.data
+
+
+def torn(written: Iterable[Entry], rng: random.Random) -> list[Entry]:
+    """Return a random part of the sectors: what a cache may have written before it received a flush."""
+    share = rng.random()
+    return [
+        Entry(entry.sector + k // SECTOR, 0, entry.data[k : k + SECTOR])
+        for entry in written
+        if not entry.flags & MARK
+        for k in range(0, len(entry.data), SECTOR)
+        if rng.random() < share
+    ]

@@ -1,0 +1,33 @@
+"""`doorlight doctor`: the form of its output. The checks are tested in tests/doctor."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from support.command import doorlight, write_settings
+from support.paths import CLIP
+
+
+def test_lines_and_exit_code_agree() -> None:
+    """The findings differ from machine to machine, so this checks their form only."""
+    done = doorlight("doctor", "--simulate", "--source", CLIP.with_name("still.jpg"))
+    assert done.stderr == ""
+    assert "1 face in view" in " ".join(done.stdout.split())
+    assert "\x1b" not in done.stdout, "no colours and no progress if the output is not a terminal"
+    *lines, _, summary = done.stdout.splitlines()
+    severities = [line.split()[0] for line in lines if line[2] != " "]
+    assert set(severities) <= {"ok", "note", "bad"}
+    bad, note, ok = map(severities.count, ("bad", "note", "ok"))
+    assert summary.strip() == f"{bad} bad, {note} to note, {ok} ok"
+    assert done.returncode == (69 if bad else 0)
+
+
+def test_wrong_settings_do_not_stop_the_other_checks(tmp_path: Path) -> None:
+    config = tmp_path / write_settings("[lights]\ngreen = 99\n")
+    done = doorlight("doctor", "--json", "--simulate", "--source", CLIP, "--config", config)
+    report = json.loads(done.stdout)
+    checks = {check["name"]: check for check in report["checks"]}
+    assert (done.returncode, report["severity"]) == (69, "bad")
+    assert (checks["configuration"]["severity"], checks["camera"]["severity"]) == ("bad", "ok")
+    assert "'lights.green' is 99" in checks["configuration"]["message"]

@@ -1,0 +1,98 @@
+"""Check `camera`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+
+import pytest
+
+from edge.doctor.checks import camera
+from support.doctor import FakeMachine, only
+from support.paths import CLIP
+from support.picamera import World
+
+STILL = CLIP.with_name("still.jpg")
+
+
+def test_a_picture_is_assessed_and_its_faces_are_counted(machine: FakeMachine) -> None:
+    finding = only(machine.check("camera", source=str(STILL)))
+    assert finding.severity == "ok"
+    assert "a picture of 640x480: bright and sharp enough" in finding.message
+    assert "1 face in view" in finding.message
+
+
+def test_a_missing_camera_is_bad(machine: FakeMachine) -> None:
+    cameras, finding = machine.check("camera", source="/dev/video97")
+    assert cameras.message == "cameras: none; the door uses /dev/video97"
+    assert finding[:2] == ("bad", "/dev/video97: no such camera")
+    assert finding.fix
+
+
+def test_a_missing_file_is_bad(machine: FakeMachine) -> None:
+    assert only(machine.check("camera", source="none.mp4"))[:2] == ("bad", "none.mp4: no such file or folder")
+
+
+@pytest.mark.parametrize(
+    ("status", "severity"),
+    [
+        ("IDLE, 14.8 frames/s, CPU (ai_edge_litert), all well", "ok"),
+        ("FAULT, 3.1 frames/s, CPU (ai_edge_litert), camera: no picture", "bad"),
+    ],
+)
+def test_a_camera_that_the_service_uses_is_not_opened(
+    machine: FakeMachine, world: World, status: str, severity: str
+) -> None:
+    machine.install_service(StatusText=status)
+    world.busy = True
+    cameras, finding = machine.check("camera")
+    assert "imx708" in cameras.message
+    assert finding.severity == severity
+    assert finding.message == f"in use by the running service; its status: {status}"
+    assert not world.made
+
+
+def test_a_picture_of_the_pi_camera(machine: FakeMachine, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "SETTLE_S", 0.1)
+    machine.become_pi()
+    world.cameras = [{"Id": "/base/soc/i2c0mux/i2c@1/imx708@1a", "Num": 0, "Model": "imx708_wide"}]
+    cameras, finding = machine.check("camera")
+    assert cameras.message == "cameras: picamera (imx708_wide); the door uses picamera"
+    assert finding.message.startswith("a picture of 640x480: ")
+
+
+def test_a_pi_camera_that_another_program_uses_is_bad(machine: FakeMachine, world: World) -> None:
+    world.busy = True
+    finding = machine.check("camera")[-1]
+    assert finding.severity == "bad"
+    assert "in use by" in finding.message
+
+
+def test_only_nodes_that_capture_pictures_are_listed(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A webcam has one node for pictures and one for metadata; the Pi's own devices are for libcamera."""
+    device_caps_valid, capture, metadata = 0x84A00001, 0x04200001, 0x04A00000
+    nodes = {
+        "video0": ("HD Webcam", capture),
+        "video1": ("HD Webcam", metadata),
+        "video10": ("bcm2835-codec-decode", capture),
+    }
+    for node, (name, _) in nodes.items():
+        machine.add_file(f"sys/class/video4linux/{node}/name", f"{name}\n")
+        machine.add_file(f"dev/{node}")
+
+    def ioctl(device: int, number: int, answer: bytearray) -> int:
+        assert (number, len(answer)) == (0x80685600, 104)
+        node = os.path.basename(os.readlink(f"/proc/self/fd/{device}"))
+        answer[84:92] = b"".join(value.to_bytes(4, sys.byteorder) for value in (device_caps_valid, nodes[node][1]))
+        return 0
+
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    assert camera.v4l2_cameras(machine.host()) == [f"{machine.root}/dev/video0 (HD Webcam)"]
+
+
+def test_a_node_that_does_not_answer_is_listed_with_the_reason(machine: FakeMachine) -> None:
+    machine.add_file("sys/class/video4linux/video0/name", "HD Webcam\n")
+    machine.add_file("dev/video0")
+    expected = f"{machine.root}/dev/video0 (HD Webcam: Inappropriate ioctl for device)"
+    assert camera.v4l2_cameras(machine.host()) == [expected]

@@ -1,0 +1,370 @@
+"""The child process that holds the pins, on real gpiozero pins over a fake lgpio.
+
+In the first half, the door runs in a child process of its own (`PiDoor`), so that it can be killed and stopped. In the second
+half, the test process is the door, with `SilentLights` in the pin process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edge import door
+from edge.errors import LightsError
+from edge.events.writer import EventLog
+from edge.inference import manifest
+from edge.inference.perception import Perception
+from edge.lights import gpio, pin_process
+from edge.lights.pin_process import PinProcess
+from edge.records import Signal
+from support.clip import frame_at
+from support.command import environment
+from support.door import CONFIG, Script
+from support.pi import pi_process, run_on_pi
+
+#: Levels of (green, red, buzzer).
+GREEN, RED, OFF = (1, 0, 0), (0, 1, 0), (0, 0, 0)
+IMPORTS = """
+    import signal, time
+    from edge.lights import pin_process
+    from edge.lights.pin_process import PinProcess
+    # A child process inherits ignored signals, for example from nohup.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+"""
+
+
+class PiDoor:
+    """A door in a child process on a fake Raspberry Pi, and the levels of its pins as the fake lgpio prints them."""
+
+    def __init__(self, folder: Path, code: str) -> None:
+        self.process = pi_process(folder, textwrap.dedent(IMPORTS) + textwrap.dedent(code))
+        self.printed: list[str] = []
+        self._new_line = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._new_line:
+                self.printed.append(line.strip())
+                self._new_line.notify_all()
+
+    def levels(self) -> tuple[int, ...]:
+        """Return the last level of each pin."""
+        written = dict(line.split() for line in self.printed if line[:1].isdigit())
+        return tuple(int(written[pin]) for pin in ("17", "27", "24"))
+
+    def wait_for_levels(self, levels: tuple[int, ...]) -> None:
+        """Wait until the door is ready and the pins have these levels."""
+        with self._new_line:
+            assert self._new_line.wait_for(lambda: "ready" in self.printed and self.levels() == levels, 60), (
+                self.printed
+            )
+
+    def wait_for_end(self) -> list[str]:
+        """Wait until the door and its pin process have exited, and return the lines of both."""
+        self._reader.join(60)
+        assert not self._reader.is_alive(), self.printed
+        return self.printed
+
+    def close(self) -> None:
+        """Kill both processes if they still run."""
+        for number in (signal.SIGKILL, signal.SIGCONT):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
+        self.process.wait()
+        self._reader.join()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+
+@pytest.fixture
+def start_door(tmp_path: Path) -> Iterator[Callable[[str], PiDoor]]:
+    """Return a function that starts a `PiDoor` with some code."""
+    with contextlib.ExitStack() as started:
+
+        def start(code: str) -> PiDoor:
+            return started.enter_context(contextlib.closing(PiDoor(tmp_path, code)))
+
+        yield start
+
+
+#: Show PASS with a pin process that shows FAULT after {timeout} seconds of silence; then run {then}.
+SHOW_GREEN = """
+    with PinProcess(settings, {timeout}).connect() as shown:
+        shown.show(Signal.PASS)
+        print("ready", flush=True)
+        {then}
+"""
+FOREVER = "while True: time.sleep(0.02); shown.show(Signal.PASS)"
+
+
+def test_signals_reach_the_pins(tmp_path: Path) -> None:
+    printed = run_on_pi(tmp_path, """
+        from edge.lights.pin_process import PinProcess
+        process = PinProcess(settings, 60)
+        with process.connect(print) as shown:
+            for signal in (Signal.PASS, Signal.STOP, Signal.STOP, Signal.IDLE):
+                shown.show(signal)
+                while process._unanswered:
+                    process._read_answers()
+            print("simulated", shown.simulated)
+    """)  # fmt: skip
+    written = [line for line in printed if line[0].isdigit()]
+    assert written[:3] == ["17 0", "27 0", "24 0"]
+    assert [line for line in written if line.endswith("1")] == ["17 1", "27 1"]
+    assert written.index("17 1") < written.index("27 1")
+    last = dict(line.split() for line in written)
+    assert set(last.values()) == {"0"}
+    assert "closed []" in printed, "every pin is an input again"
+    assert "simulated False" in printed
+
+
+class TestSilence:
+    def test_shows_fault_until_the_next_signal(self, start_door: Callable[[str], PiDoor]) -> None:
+        running = start_door(SHOW_GREEN.format(timeout=0.3, then=f"sys.stdin.readline()\n        {FOREVER}"))
+        running.wait_for_levels(GREEN)
+        running.wait_for_levels(RED)
+        running.wait_for_levels(OFF)  # red blinks
+        running.wait_for_levels(RED)
+        assert running.process.stdin is not None
+        running.process.stdin.write("\n")
+        running.process.stdin.flush()
+        running.wait_for_levels(GREEN)
+
+    def test_before_the_first_signal_is_no_fault(self, start_door: Callable[[str], PiDoor]) -> None:
+        running = start_door("""
+            with PinProcess(settings, 0.05).connect() as shown:
+                time.sleep(0.5)
+                print("ready", flush=True)
+        """)
+        assert "27 1" not in running.wait_for_end()
+
+    def test_of_a_stopped_process_shows_fault(self, start_door: Callable[[str], PiDoor]) -> None:
+        """A stopped process stands for one that hangs in native code."""
+        running = start_door(SHOW_GREEN.format(timeout=0.3, then=FOREVER))
+        running.wait_for_levels(GREEN)
+        running.process.send_signal(signal.SIGSTOP)
+        running.wait_for_levels(RED)
+        running.process.send_signal(signal.SIGCONT)
+        running.wait_for_levels(GREEN)
+
+
+class TestDoorExit:
+    @pytest.mark.parametrize("cause", ["SIGKILL", "SIGSEGV", "SIGABRT", "exit", "exception"])
+    def test_no_lamp_stays_lit(self, start_door: Callable[[str], PiDoor], cause: str) -> None:
+        then = {"exit": "os._exit(3)", "exception": "raise ZeroDivisionError"}.get(cause, FOREVER)
+        running = start_door(SHOW_GREEN.format(timeout=60, then=then))
+        if cause.startswith("SIG"):
+            running.wait_for_levels(GREEN)
+            running.process.send_signal(signal.Signals[cause])
+        printed = running.wait_for_end()
+        assert "17 1" in printed
+        assert running.levels() == OFF
+        assert printed[-1] == "closed []"
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGABRT, signal.SIGHUP])
+    def test_a_signal_to_both_processes_ends_the_door_first(
+        self, start_door: Callable[[str], PiDoor], number: int
+    ) -> None:
+        """systemd and Ctrl-C send signals to all processes."""
+        running = start_door(SHOW_GREEN.format(timeout=60, then=FOREVER))
+        running.wait_for_levels(GREEN)
+        os.killpg(running.process.pid, number)
+        assert running.wait_for_end()[-1] == "closed []"
+        assert running.levels() == OFF
+
+
+class TestErrors:
+    @pytest.mark.parametrize(("number", "message"), [("SIGKILL", "has died"), ("SIGSTOP", "does not answer")])
+    def test_a_lost_pin_process_is_killed_and_the_pins_switched_off(
+        self, start_door: Callable[[str], PiDoor], number: str, message: str
+    ) -> None:
+        # switch_off is replaced because there is no kernel behind the fake lgpio.
+        running = start_door(f"""
+            pin_process.gpio.switch_off = lambda resting: print("off", resting, flush=True)
+            pin_process.ANSWER_TIMEOUT_S = 0.3
+            process = PinProcess(settings, 60)
+            with process.connect() as shown:
+                shown.show(Signal.PASS)
+                os.kill(process._pid, signal.{number})
+                try:
+                    while True:
+                        time.sleep(0.02)
+                        shown.show(Signal.PASS)
+                except LightsError as error:
+                    print(error, flush=True)
+                shown.show(Signal.STOP)
+        """)
+        printed = running.wait_for_end()
+        assert running.process.wait() == 0
+        (line,) = [line for line in printed if line.startswith("the process that holds the pins")]
+        assert message in line
+        assert printed.count(f"off {CONFIG.lights.resting}") == 1
+
+    def test_pins_that_fail_later(self, tmp_path: Path) -> None:
+        printed = run_on_pi(tmp_path, """
+            import time
+            from edge.lights import pin_process
+            pin_factory.import_lgpio()
+            def gpio_write(handle, pin, level):
+                if level:
+                    raise lgpio.error("no such device")
+            lgpio = sys.modules["lgpio"]
+            lgpio.gpio_write = gpio_write
+            try:
+                with pin_process.PinProcess(settings, 60).connect() as shown:
+                    while True:
+                        shown.show(Signal.PASS)
+                        time.sleep(0.02)
+            except LightsError as error:
+                print(error, error.exit_code)
+        """)  # fmt: skip
+        assert "the lights fail: no such device 69" in printed
+
+    @pytest.mark.parametrize("busy", ["27", "'no chip'"])
+    def test_pins_that_cannot_be_opened_give_the_same_error_as_lights(self, tmp_path: Path, busy: str) -> None:
+        printed = run_on_pi(tmp_path, f"""
+            from edge.lights.pin_process import PinProcess
+            pin_factory.import_lgpio()
+            sys.modules["lgpio"].busy.add({busy})
+            for open_lights in (lambda: lights.Lights(settings), lambda: PinProcess(settings, 60).connect()):
+                try:
+                    open_lights()
+                except LightsError as error:
+                    print(error, "|", error.hint)
+        """)  # fmt: skip
+        direct, by_process = [line for line in printed if "|" in line]
+        assert direct == by_process
+        assert "gpio" in by_process.lower()
+
+    def test_a_raspberry_pi_without_a_chip(self, tmp_path: Path) -> None:
+        printed = run_on_pi(tmp_path, """
+            from edge.lights.pin_process import PinProcess
+            gpio.CHIPS += "-missing"
+            try:
+                PinProcess(settings, 60).connect()
+            except LightsError as error:
+                print(error, error.exit_code)
+        """)  # fmt: skip
+        assert printed[-1].startswith("this is a Raspberry Pi without a GPIO chip (")
+        assert printed[-1].endswith(" 69")
+
+
+def test_the_lights_are_simulated_without_a_chip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(gpio, "CHIPS", str(tmp_path / "gpiochip*"))
+    lines: list[str] = []
+    with PinProcess(CONFIG.lights, 60).connect(lines.append) as shown:
+        assert shown.simulated
+        shown.show(Signal.PASS)
+    assert "no GPIO chip here" in lines[0]
+    assert lines[1] == "● green  ○ red"
+
+
+class SilentLights:
+    """Lights that do nothing, and fail at an alarm."""
+
+    def __init__(self, settings: object) -> None:
+        pass
+
+    def show(self, signal: Signal) -> None:
+        if signal is Signal.ALARM:
+            raise RuntimeError("no such device")
+
+    def __enter__(self) -> SilentLights:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+
+@pytest.fixture
+def silent_lights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with pins that do nothing."""
+    monkeypatch.setattr(pin_process, "missing_pins_reason", lambda: "")
+    monkeypatch.setattr(pin_process, "Lights", SilentLights)
+
+
+def has_been_reaped(process: PinProcess) -> bool:
+    """Return whether the pin process has exited and nothing of it is left."""
+    try:
+        os.waitpid(process._pid, os.WNOHANG)
+    except ChildProcessError:
+        return True
+    return False
+
+
+@pytest.mark.usefixtures("silent_lights")
+class TestClose:
+    def test_leaves_no_process_and_no_file_descriptor(self) -> None:
+        before = sorted(os.listdir("/proc/self/fd"))
+        process = PinProcess(CONFIG.lights, 60)
+        shown = process.connect()
+        shown.show(Signal.PASS)
+        for _ in range(2):
+            shown.close()
+        assert sorted(os.listdir("/proc/self/fd")) == before
+        assert has_been_reaped(process)
+
+    def test_kills_a_process_that_does_not_exit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pin_process, "CLOSE_TIMEOUT_S", 0.1)
+        switched_off: list[object] = []
+        monkeypatch.setattr(gpio, "switch_off", switched_off.append)
+        process = PinProcess(CONFIG.lights, 60)
+        shown = process.connect()
+        os.kill(process._pid, signal.SIGSTOP)
+        shown.close()
+        assert switched_off == [CONFIG.lights.resting]
+        assert has_been_reaped(process)
+
+
+@pytest.mark.usefixtures("silent_lights")
+def test_a_full_socket_does_not_block_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pin_process, "ANSWER_TIMEOUT_S", 3600.0)
+    process = PinProcess(CONFIG.lights, 60)
+    with process.connect() as shown:
+        os.kill(process._pid, signal.SIGSTOP)
+        for _ in range(5000):  # more messages than the socket holds
+            shown.show(Signal.STOP)
+        os.kill(process._pid, signal.SIGCONT)
+        deadline = time.monotonic() + 60
+        while process._unanswered:
+            assert time.monotonic() < deadline
+            process._read_answers()
+
+
+@pytest.mark.usefixtures("silent_lights")
+def test_a_door_that_loses_its_lights_logs_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpio, "switch_off", lambda resting: "")
+    process = PinProcess(CONFIG.lights, 60)
+    with process.connect() as shown:
+        os.kill(process._pid, signal.SIGKILL)
+        os.waitid(os.P_PID, process._pid, os.WEXITED | os.WNOWAIT)
+        perception = Perception(CONFIG, manifest.load())
+        with EventLog(tmp_path / "events.jsonl", 10**6, 2) as log, pytest.raises(LightsError, match="has died"):
+            door.run(CONFIG, perception, Script([frame_at(4.0)] * 9), shown, log, threading.Event(), 0.0)
+    kinds = [json.loads(line)["event"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert kinds == ["started", "fault", "stopped"]
+
+
+def test_importing_the_module_does_not_import_numpy() -> None:
+    """The pin process keeps what the door has imported before the fork."""
+    code = "import sys, edge.lights.pin_process; print('numpy' in sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=environment()
+    )
+    assert ran.stdout.strip() == "False"

@@ -1,0 +1,270 @@
+"""scripts/compile_edgetpu.sh with a compiler that writes what Coral's version 16 writes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import flatbuffers
+import msgspec
+import pytest
+import tflite
+
+from edge.inference import manifest
+from edge.inference.manifest import ModelEntry, Tensor
+from support.paths import ROOT
+from training import edgetpu, manifest_rows
+from training.modelfile import ModelFileError
+
+SCRIPT = ROOT / "scripts/compile_edgetpu.sh"
+
+#: Stands in for edgetpu_compiler: the same options, report, log files and names. What it "compiles" was made before.
+COMPILER = """#!/bin/sh
+[ "$1 $2" = "--show_operations --out_dir" ] || { echo "unexpected: $*" >&2; exit 1; }
+out="$3"; shift 3
+echo "Edge TPU Compiler version 16.0.384591198"
+echo "Started a compilation timeout timer of 180 seconds."
+[ ! -e "$FAKE/broken" ] || { echo "Internal compiler error. Aborting!"; exit 1; }
+echo; echo "Models compiled successfully in 3498 ms."
+for model; do
+    name="$(basename "$model" .tflite)_edgetpu"
+    echo "$name" >>"$FAKE/order"
+    cp "$FAKE/$name.tflite" "$FAKE/$name.log" "$out"
+    cat <<EOF
+
+Input model: $model
+Input size: 2.34MiB
+Output model: $out/$name.tflite
+Output size: 2.76MiB
+On-chip memory used for caching model parameters: 2.33MiB
+On-chip memory remaining for caching model parameters: 1.75KiB
+Off-chip memory used for streaming uncached model parameters: 0.00B
+Number of Edge TPU subgraphs: 1
+Total number of operations: 67
+Operation log: $out/$name.log
+
+EOF
+    tail -n +5 "$FAKE/$name.log"
+done
+echo "Compilation child process completed within timeout period."
+echo "Compilation succeeded! "
+"""
+
+LOG = """Edge TPU Compiler version 16.0.384591198
+Input: {name}.tflite
+Output: {name}_edgetpu.tflite
+
+Operator                       Count      Status
+
+QUANTIZE                       {count}          Mapped to Edge TPU
+CONV_2D                        36         Mapped to Edge TPU
+"""
+CPU = "SOFTMAX                        1          Operation is otherwise supported, but not mapped due to some unspecified limitation\n"
+
+
+def compiled_model(row: ModelEntry, operations: int = 1, custom: bytes = b"edgetpu-custom-op") -> bytes:
+    """A model file of `operations` custom operations with the tensors that a manifest row describes."""
+    b = flatbuffers.Builder(1024)
+    types = {"uint8": tflite.TensorType.UINT8, "int8": tflite.TensorType.INT8}
+
+    def vector(values: list[int], start: object, add: object) -> int:
+        start(b, len(values))  # type: ignore[operator]
+        for value in reversed(values):
+            add(value)  # type: ignore[operator]
+        return int(b.EndVector())
+
+    def tensor(of: Tensor) -> int:
+        scale = vector([of.scale], tflite.QuantizationParametersStartScaleVector, b.PrependFloat32)  # type: ignore[list-item]
+        zero = vector([of.zero_point], tflite.QuantizationParametersStartZeroPointVector, b.PrependInt64)
+        tflite.QuantizationParametersStart(b)
+        tflite.QuantizationParametersAddScale(b, scale)
+        tflite.QuantizationParametersAddZeroPoint(b, zero)
+        quantization = tflite.QuantizationParametersEnd(b)
+        shape = vector(list(of.shape), tflite.TensorStartShapeVector, b.PrependInt32)
+        tflite.TensorStart(b)
+        tflite.TensorAddShape(b, shape)
+        tflite.TensorAddType(b, types[of.dtype])
+        tflite.TensorAddQuantization(b, quantization)
+        return int(tflite.TensorEnd(b))
+
+    def operator() -> int:
+        tflite.OperatorStart(b)
+        return int(tflite.OperatorEnd(b))
+
+    # The compiler keeps to no order of outputs.
+    tensors = [tensor(of) for of in (row.input, *reversed(row.outputs.values()))]
+    tensors_at = vector(tensors, tflite.SubGraphStartTensorsVector, b.PrependUOffsetTRelative)
+    inputs = vector([0], tflite.SubGraphStartInputsVector, b.PrependInt32)
+    outputs = vector(list(range(1, len(tensors))), tflite.SubGraphStartOutputsVector, b.PrependInt32)
+    operators = vector(
+        [operator() for _ in range(operations)], tflite.SubGraphStartOperatorsVector, b.PrependUOffsetTRelative
+    )
+    tflite.SubGraphStart(b)
+    tflite.SubGraphAddTensors(b, tensors_at)
+    tflite.SubGraphAddInputs(b, inputs)
+    tflite.SubGraphAddOutputs(b, outputs)
+    tflite.SubGraphAddOperators(b, operators)
+    graphs = vector([tflite.SubGraphEnd(b)], tflite.ModelStartSubgraphsVector, b.PrependUOffsetTRelative)
+    name = b.CreateString(custom)
+    tflite.OperatorCodeStart(b)
+    tflite.OperatorCodeAddCustomCode(b, name)
+    tflite.OperatorCodeAddBuiltinCode(b, tflite.BuiltinOperator.CUSTOM)
+    codes = vector([tflite.OperatorCodeEnd(b)], tflite.ModelStartOperatorCodesVector, b.PrependUOffsetTRelative)
+    tflite.ModelStart(b)
+    tflite.ModelAddVersion(b, 3)
+    tflite.ModelAddOperatorCodes(b, codes)
+    tflite.ModelAddSubgraphs(b, graphs)
+    b.Finish(tflite.ModelEnd(b), b"TFL3")
+    return bytes(b.Output())
+
+
+class Place:
+    """A folder of models without twins, and the compiler beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.models, self.fake = folder / "models", folder / "fake"
+        self.models.mkdir()
+        self.fake.mkdir()
+        shipped = manifest.load()
+        for name, row in shipped.items():
+            shutil.copy(shipped.folder / row.file, self.models)
+            (self.fake / f"{name}_edgetpu.tflite").write_bytes(compiled_model(row))
+            (self.fake / f"{name}_edgetpu.log").write_text(LOG.format(name=name, count=2))
+        manifest_rows.write(self.models, {n: msgspec.structs.replace(row, edgetpu=None) for n, row in shipped.items()})
+        self.before = self.content()
+        self.compiler = self.fake / "edgetpu_compiler"
+        self.compiler.write_text(COMPILER)
+        self.compiler.chmod(0o755)
+
+    def content(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.models.iterdir()}
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        settings = {"PYTHON": sys.executable, "EDGETPU_COMPILER": str(self.compiler), "FAKE": str(self.fake)}
+        return subprocess.run(
+            [str(SCRIPT), *(arguments or ("--models", str(self.models)))],
+            env=os.environ | settings | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_all_three(place: Place) -> None:
+    done = place.run()
+    assert done.returncode == 0, done.stderr
+    assert "face_detector: all 38 operations on the Edge TPU" in done.stdout
+    found = manifest.load(place.models)
+    assert found.without_edgetpu(manifest.MODEL_NAMES) == []
+    for name in manifest.MODEL_NAMES:
+        assert found.read(name, edgetpu=True) == (place.fake / f"{name}_edgetpu.tflite").read_bytes()
+        assert msgspec.structs.replace(found[name], edgetpu=None) == msgspec.structs.replace(
+            manifest.load()[name], edgetpu=None
+        ), "nothing else of the row has changed"
+    assert (place.fake / "order").read_text().split() == [f"{name}_edgetpu" for name in manifest.MODEL_NAMES], (
+        "together, and the detector first"
+    )
+    assert not [path for path in place.models.iterdir() if path.name.startswith(".")]
+    first = place.content()
+    assert place.run().returncode == 0
+    assert place.content() == first, "again is the same"
+
+
+def test_an_operation_left_to_the_cpu(place: Place) -> None:
+    log = place.fake / "mask_classifier_edgetpu.log"
+    log.write_text(log.read_text() + CPU)
+    done = place.run()
+    assert done.returncode == 65
+    assert "mask_classifier: not all operations run on the Edge TPU: 1 SOFTMAX: Operation is otherwise" in done.stderr
+    assert place.content() == place.before
+
+
+def test_a_compiler_that_fails(place: Place) -> None:
+    (place.fake / "broken").touch()
+    done = place.run()
+    assert done.returncode == 65
+    assert "nothing was changed" in done.stderr
+    assert place.content() == place.before
+
+
+def test_a_compiler_that_writes_nothing(place: Place) -> None:
+    place.compiler.write_text("#!/bin/sh\nexit 0\n")
+    done = place.run()
+    assert done.returncode == 65
+    assert "face_detector: the compiler made no" in done.stderr
+    assert place.content() == place.before
+
+
+def test_a_damaged_model_gets_no_twin(place: Place) -> None:
+    (place.models / "mask_classifier.tflite").write_bytes(b"damaged")
+    done = place.run()
+    assert done.returncode == 65
+    assert "mask_classifier.tflite: is damaged" in done.stderr
+    assert manifest.load(place.models).without_edgetpu(manifest.MODEL_NAMES) == list(manifest.MODEL_NAMES)
+
+
+def test_no_compiler(place: Place) -> None:
+    done = place.run(EDGETPU_COMPILER="", PATH="/usr/bin:/bin")
+    assert done.returncode == 69
+    assert "apt-get install edgetpu-compiler" in done.stderr
+    assert place.run(EDGETPU_COMPILER="/nowhere/compiler").returncode == 69
+
+
+def test_usage(place: Place) -> None:
+    assert place.run("--help").returncode == 0
+    assert place.run("--models", "/nowhere").returncode == 2
+    assert place.run("--what").returncode == 2
+
+
+@pytest.mark.parametrize("name", manifest.MODEL_NAMES)
+class TestTwin:
+    """What a compiled model must be."""
+
+    def test_right(self, name: str) -> None:
+        row = manifest.load()[name]
+        edgetpu.check_twin(compiled_model(row), row)
+
+    def test_part_of_it_on_the_cpu(self, name: str) -> None:
+        row = manifest.load()[name]
+        with pytest.raises(ModelFileError, match="has 2 operations, expected edgetpu-custom-op alone"):
+            edgetpu.check_twin(compiled_model(row, operations=2), row)
+        with pytest.raises(ModelFileError, match="expected edgetpu-custom-op alone"):
+            edgetpu.check_twin(compiled_model(row, custom=b"FlexConv"), row)
+
+    def test_not_compiled_at_all(self, name: str) -> None:
+        found = manifest.load()
+        with pytest.raises(ModelFileError, match="operations, expected edgetpu-custom-op alone"):
+            edgetpu.check_twin(found.read(name), found[name])
+
+    @pytest.mark.parametrize("change", [{"scale": 0.5}, {"zero_point": 3}, {"dtype": "int8"}, {"shape": (1, 2, 3, 4)}])
+    def test_of_another_model(self, name: str, change: dict[str, object]) -> None:
+        row = manifest.load()[name]
+        other = msgspec.structs.replace(row, input=msgspec.structs.replace(row.input, **change))
+        with pytest.raises(ModelFileError, match="inputs are"):
+            edgetpu.check_twin(compiled_model(other), row)
+        key = next(iter(row.outputs))
+        outputs = {**row.outputs, key: msgspec.structs.replace(row.outputs[key], **change)}
+        with pytest.raises(ModelFileError, match="outputs are"):
+            edgetpu.check_twin(compiled_model(msgspec.structs.replace(row, outputs=outputs)), row)
+
+
+def test_a_log_without_operations() -> None:
+    with pytest.raises(ModelFileError, match="names no operation"):
+        edgetpu.check_report("Edge TPU Compiler version 16.0.384591198\n")
+
+
+def test_the_hash_is_of_the_twin(place: Place) -> None:
+    place.run()
+    row = manifest.load(place.models)["face_detector"]
+    assert row.edgetpu is not None
+    content = (place.models / row.edgetpu.file).read_bytes()
+    assert row.edgetpu.sha256 == hashlib.sha256(content).hexdigest() != row.sha256

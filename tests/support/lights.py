@@ -1,0 +1,91 @@
+"""Lights on gpiozero's mock pins, with a record of every change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import ClassVar
+
+import msgspec
+from gpiozero.pins.mock import MockFactory, MockPin, MockPWMPin
+
+from edge import config
+from edge.config import LightSettings
+from edge.lights.lights import Lights
+
+DEFAULT = config.load().lights
+#: Settings with patterns that change every 10 ms.
+QUICK = msgspec.structs.replace(DEFAULT, alarm_pattern_s=(0.01, 0.01), fault_pattern_s=(0.01, 0.01))
+
+
+class RecordingPin(MockPin):
+    """A mock pin that records its changes while it is an output, in one list for all pins."""
+
+    changes: ClassVar[list[tuple[int, bool]]] = []
+
+    def _change_state(self, value: bool) -> bool:
+        changed: bool = super()._change_state(value)
+        if changed and self.function == "output":
+            self.changes.append((self._number, value))
+        return changed
+
+
+class WavePin(RecordingPin, MockPWMPin):
+    """A pin that makes waves as lgpio does, unlike gpiozero's mock pins.
+
+    The state of a running wave counts as "on". A new duty cycle takes effect at the end of a cycle, which in this model
+    never comes. A wave that is stopped leaves the pin high.
+    """
+
+    _frequency: float | None
+
+    def _set_state(self, value: float) -> None:
+        if self._frequency is None:
+            self._change_state(bool(value))
+
+    def _set_frequency(self, value: float | None) -> None:
+        assert value is None or self._function == "output"
+        if value is None and self._frequency is not None:
+            self._change_state(True)
+        elif value is not None:
+            assert 0.1 <= value <= 10_000, "lgpio supports no other frequencies"
+            self._change_state(not self._resting_state)
+        self._frequency = value
+
+    def output_with_state(self, state: bool) -> None:
+        super().output_with_state(state)
+        self._resting_state = bool(state)
+
+
+class LightBox:
+    """`lights` on recording pins, and which of them are on."""
+
+    def __init__(self, settings: LightSettings = DEFAULT, pin_class: type[MockPin] = RecordingPin) -> None:
+        self.settings = settings
+        self.factory = MockFactory(pin_class=pin_class)
+        self.pins = {key: self.factory.pin(getattr(settings, key)) for key in ("green", "red", "buzzer")}
+        self.lights = Lights(settings, factory=self.factory)
+        RecordingPin.changes.clear()
+
+    @property
+    def active(self) -> set[str]:
+        """The outputs that are on now."""
+        return {key for key, pin in self.pins.items() if pin.state != self._resting_level(key)}
+
+    def changes(self) -> list[tuple[str, bool]]:
+        """Return each change since the lights were opened: the output, and whether it was switched on."""
+        keys = {getattr(self.settings, key): key for key in self.pins}
+        return [(keys[pin], level != self._resting_level(keys[pin])) for pin, level in RecordingPin.changes]
+
+    def _resting_level(self, key: str) -> bool:
+        return self.settings.buzzer_active_low if key == "buzzer" else self.settings.active_low
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
+    """Wait until a condition is true; return False after the timeout."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True

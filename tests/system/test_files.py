@@ -1,0 +1,75 @@
+"""Only regular files are read, and only up to a limit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edge.system import files
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "file"
+
+
+def test_reads_a_regular_file(path: Path) -> None:
+    path.write_bytes(b"1234")
+    assert files.read_regular(path, 4) == b"1234"
+    with files.open_regular(path) as file:
+        assert file.read() == b"1234"
+
+
+def test_refuses_a_file_above_the_limit(path: Path) -> None:
+    path.write_bytes(b"12345")
+    with pytest.raises(OSError, match="larger than 0 MB"):
+        files.read_regular(path, 4)
+
+
+def test_refuses_a_file_that_hides_its_size() -> None:
+    with pytest.raises(OSError, match="larger than"):
+        files.read_regular(Path("/proc/self/maps"), 10)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_refuses_a_pipe_and_a_device(path: Path, kind: str) -> None:
+    if kind == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(OSError, match="not a regular file"):
+        files.open_regular(path if kind == "pipe" else Path("/dev/zero"))
+
+
+def test_refuses_a_folder_and_a_name_with_nul(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        files.open_regular(tmp_path)
+    with pytest.raises(OSError, match="NUL"):
+        files.open_regular(Path("a\0b"))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("a = ", "Invalid value"),
+        ("a = " + "[" * 100_000, "nested too deeply"),
+        ("a = " + "9" * 10_000, "thousands of digits"),
+        ("a" + ".a" * 300 + " = 1", "more than 200 dots"),
+    ],
+    ids=["not TOML", "nested", "digits", "dots"],
+)
+def test_read_toml_gives_the_reason(path: Path, content: str, reason: str) -> None:
+    path.write_text(content)
+    with pytest.raises(ValueError, match=reason):
+        files.read_toml(path)
+
+
+def test_read_toml(path: Path) -> None:
+    path.write_text("[a]\nb = 1\n# " + "." * 300)
+    assert files.read_toml(path) == {"a": {"b": 1}}
+
+
+def test_a_writable_folder_is_not_on_a_read_only_mount(tmp_path: Path) -> None:
+    files.sync_folder(tmp_path)
+    assert not files.is_mount_read_only(tmp_path)
+    assert not files.is_mount_read_only(tmp_path / "missing")

@@ -1,0 +1,179 @@
+"""The service's files, held to systemd's own tools, to the code, and to the page that explains them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edge import cli, config, errors
+from edge.commands.events import SERVICE_LOG
+from support.paths import ROOT
+
+FOLDER = ROOT / "systemd"
+UNIT = FOLDER / "doorlight.service"
+PROGRAM = "/opt/doorlight/current/bin/doorlight"
+#: Keys that systemd 252 (Bookworm) does not know; they belong into the drop-in.
+NEWER = {"RestartSteps", "RestartMaxDelaySec"}
+
+needs_analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
+
+
+def settings(path: Path = UNIT) -> list[tuple[str, str]]:
+    """(key, value) of every setting, in order; a key may come more than once."""
+    lines = [line.strip() for line in path.read_text().splitlines()]
+    return [(k, v) for k, _, v in (line.partition("=") for line in lines if line and line[0] not in "#[")]
+
+
+def values(key: str) -> list[str]:
+    return [value for name, value in settings() if name == key]
+
+
+def runnable(folder: Path) -> Path:
+    """The unit with a program that is there, so that systemd-analyze has nothing to say of that."""
+    copy = folder / UNIT.name
+    copy.write_text(UNIT.read_text().replace(PROGRAM, "/bin/true"))
+    return copy
+
+
+def analyze(*args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", *map(str, args)], capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+@needs_analyze
+def test_systemd_finds_nothing_to_say(tmp_path: Path) -> None:
+    done = analyze("verify", "--man=no", runnable(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@needs_analyze
+def test_systemd_would_say_something(tmp_path: Path) -> None:
+    unit = runnable(tmp_path)
+    unit.write_text(unit.read_text().replace("WatchdogSec", "WatchdogSecs"))
+    assert "WatchdogSecs" in analyze("verify", "--man=no", unit).stderr, "the test above must be able to fail"
+
+
+@needs_analyze
+def test_exposure(tmp_path: Path) -> None:
+    assert not (set(values("DeviceAllow")) ^ {
+        "char-81 rw", "char-media rw", "char-dma_heap rw", "char-gpiochip rw", "char-189 rw", "char-apex rw",
+    })  # fmt: skip
+    done = analyze("security", "--offline=true", "--no-pager", runnable(tmp_path))
+    found = re.search(r"Overall exposure level for doorlight\.service: ([\d.]+)", done.stdout)
+    assert found is not None, done.stderr
+    assert float(found[1]) <= 1.5
+
+
+def test_every_setting_is_explained() -> None:
+    rows = [
+        line.split("|")[1]
+        for line in (FOLDER / "README.md").read_text().partition("# The unit")[2].splitlines()
+        if line.startswith("| `")
+    ]
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    explained = {name for name in named if name[0].isupper()}
+    there = {key for key, _ in settings() if key != "DeviceAllow"}
+    there |= {f"DeviceAllow={value.split()[0]}" for value in values("DeviceAllow")}
+    assert explained == there
+    assert {path.name for path in FOLDER.iterdir()} - {"README.md"} == named - explained, "every file has its row too"
+
+
+@pytest.mark.parametrize("key", ["ExecStart", "ExecStopPost"])
+def test_the_command_line_understands_the_unit(key: str) -> None:
+    (command,) = values(key)
+    program, *args = shlex.split(command.lstrip("-"))
+    assert program == PROGRAM
+    parsed = cli.build_parser().parse_args(args)
+    assert parsed.config == Path("/etc/doorlight/doorlight.toml")
+    if key == "ExecStart":
+        assert parsed.events == SERVICE_LOG, "or `doorlight events` would not find it"
+        assert parsed.events.parent == Path("/var/lib") / values("StateDirectory")[0]
+    else:
+        assert parsed.off
+        assert command.startswith("-")
+
+
+def test_times_fit_the_code() -> None:
+    hints = typing.get_type_hints(config.CameraSettings, include_extras=True)
+    (limit,) = [meta.le for meta in hints["timeout_s"].__metadata__ if isinstance(meta, msgspec.Meta)]
+    assert limit is not None
+    assert int(values("WatchdogSec")[0]) >= 2 * limit, "a camera that is slow to say that it is lost is no hang"
+    assert int(values("TimeoutStartSec")[0]) >= 2 * limit
+    assert int(values("TimeoutStopSec")[0]) >= 2 * limit
+
+
+def test_what_no_restart_mends() -> None:
+    codes = {int(code) for code in values("RestartPreventExitStatus")[0].split()}
+    assert codes == {errors.ConfigError.exit_code, errors.UsageError.exit_code}
+
+
+def test_newer_keys_stay_out_of_the_unit() -> None:
+    assert {key for key, _ in settings(FOLDER / "restart-backoff.conf")} == NEWER
+    assert not NEWER & {key for key, _ in settings()}
+
+
+def test_no_network_without_the_drop_in() -> None:
+    assert values("RestrictAddressFamilies") == ["AF_UNIX AF_NETLINK"]
+    assert values("IPAddressDeny") == ["any"]
+    assert not [value for key in ("After", "Wants", "Requires") for value in values(key)], "waits for nothing"
+    opened = dict(settings(FOLDER / "network.conf.example"))
+    assert opened == {"RestrictAddressFamilies": "AF_INET AF_INET6", "IPAddressAllow": "any"}
+
+
+def test_udev_knows_both_faces_of_the_coral() -> None:
+    rules = [line for line in (FOLDER / "60-doorlight.rules").read_text().splitlines() if line and line[0] != "#"]
+    term = re.compile(r'[A-Z]+(\{\w+\})?(==|!=|=)"[^"]*"')
+    assert all(term.fullmatch(part) for rule in rules for part in rule.split(", "))
+    usb = [rule for rule in rules if '"usb"' in rule]
+    pairs = [re.findall(r'ATTR\{id(?:Vendor|Product)\}=="(\w+)"', rule) for rule in usb]
+    assert pairs == [["1a6e", "089a"], ["18d1", "9302"]]
+    assert all('GROUP="plugdev", MODE="0660"' in rule for rule in usb)
+
+
+@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="there is no systemd-sysusers")
+def test_sysusers_makes_the_user(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    subprocess.run(
+        ["systemd-sysusers", f"--root={tmp_path}", FOLDER / "doorlight.sysusers"],
+        check=True, capture_output=True, timeout=600,
+    )  # fmt: skip
+    (user,) = (tmp_path / "etc" / "passwd").read_text().splitlines()
+    assert user.startswith("doorlight:")
+    assert user.endswith(":Doorlight:/var/lib/doorlight:/usr/sbin/nologin")
+    rows = [line.split(":") for line in (tmp_path / "etc" / "group").read_text().splitlines()]
+    assert {row[0]: row[3] for row in rows} == {
+        "doorlight": "", "video": "doorlight", "gpio": "doorlight", "plugdev": "doorlight",
+    }  # fmt: skip
+
+
+UNDER_MDWE = """\
+import ctypes, mmap, os, sys
+# prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN), kernel 6.3: what MemoryDenyWriteExecute=yes asks of seccomp.
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):
+    sys.exit(100)
+try:
+    mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    sys.exit(101)
+except PermissionError:
+    os.execv(sys.executable, [sys.executable, "-m", "edge", *sys.argv[1:]])
+"""
+
+
+def test_runs_where_no_memory_is_both_written_and_run(tmp_path: Path) -> None:
+    assert values("MemoryDenyWriteExecute") == ["yes"]
+    still = ROOT / "scripts" / "assets" / "demo" / "still.jpg"
+    command = [sys.executable, "-c", UNDER_MDWE, "annotate", still, tmp_path / "seen.jpg"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT, check=False)  # type: ignore[arg-type]
+    if done.returncode == 100:
+        pytest.skip("this kernel has no PR_SET_MDWE (6.3 or later)")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "seen.jpg").stat().st_size > 10_000
