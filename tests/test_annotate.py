@@ -61,7 +61,9 @@ def test_video(tmp_path: Path, short: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".avi"])
-def test_video_of_very_small_pictures_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str) -> None:
+def test_video_of_very_small_pictures_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
     """OpenCV's writers write beyond their buffers and crash the process."""
     small = tmp_path / "x.mjpeg"
     small.write_bytes(cv2.imencode(".jpg", np.full((8, 2, 3), 77, np.uint8))[1].tobytes() * 3)

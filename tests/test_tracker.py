@@ -237,7 +237,10 @@ def test_averages_stay_within_the_range_of_the_looks(looks: list[tuple[float, fl
         masks.append(min(max(log_odds, -LIMIT), LIMIT))
         if agitation is not None:
             tracker.add_expression_score(1, agitation, t)
-            agitations = [*([] if agitations == [0.0] and tracker.tracks[0].expression_looks == 1 else agitations), agitation]
+            agitations = [
+                *([] if agitations == [0.0] and tracker.tracks[0].expression_looks == 1 else agitations),
+                agitation,
+            ]
         (track,) = tracker.tracks
         assert min(masks) - 1e-9 <= track.evidence <= max(masks) + 1e-9
         assert min(agitations) - 1e-9 <= track.agitation <= max(agitations) + 1e-9

@@ -118,3 +118,74 @@ def lens_and_light(p: Picture, rng: Rng, strength: float = 1.0) -> Picture:
         if rng.random() < chance * strength:
             p = how(p, rng)
     return p
+
+
+def low_key(p: Picture, rng: Rng) -> Picture:
+    """Deep shadows under few lights: a strong gamma that leaves the brightest parts."""
+    table = _u8((np.arange(256) / 255.0) ** rng.uniform(1.5, 3.0) * 255)
+    return noise(cv2.LUT(p, table), rng, 1, 7)  # type: ignore[arg-type]
+
+
+def motion(p: Picture, rng: Rng) -> Picture:
+    """Blurred along one direction, as whatever moves in a dim room."""
+    n = 2 * int(rng.integers(2, 6)) + 1
+    kernel = np.zeros((n, n), np.float32)
+    kernel[n // 2] = 1
+    turn = cv2.getRotationMatrix2D((n / 2 - 0.5, n / 2 - 0.5), rng.uniform(0, 180), 1)
+    kernel = cv2.warpAffine(kernel, turn, (n, n))  # type: ignore[assignment]
+    return cv2.filter2D(p, -1, kernel / float(kernel.sum()))  # type: ignore[return-value]
+
+
+def silhouette(p: Picture, rng: Rng, faces: np.ndarray) -> Picture:
+    """People in front of a bright door: dark around the faces (n, 4), washed out elsewhere."""
+    h, w = p.shape[:2]
+    shade = np.zeros((h, w), np.float32)
+    for x1, y1, x2, y2 in faces:
+        width, height = x2 - x1, y2 - y1
+        centre = (int((x1 + x2) / 2), int((y1 + y2) / 2 + 0.4 * height))
+        cv2.ellipse(shade, centre, (int(0.9 * width) + 1, int(1.2 * height) + 1), 0, 0, 360, 1.0, -1)
+    shade = cv2.GaussianBlur(shade, (0, 0), rng.uniform(2, 8))  # type: ignore[assignment]
+    shade = shade[:, :, None]
+    bright = p.astype(np.float32) * rng.uniform(0.5, 1.0) + rng.uniform(40, 130)
+    dark = p.astype(np.float32) * rng.uniform(0.2, 0.5) + rng.uniform(0, 30)
+    return _u8(dark * shade + bright * (1 - shade))
+
+
+def bend(p: Picture, rng: Rng, *boxes: np.ndarray) -> tuple[Picture, ...]:
+    """Tilt the camera by up to 25 degrees and let a wide lens bow the edges; returns the picture and the boxes moved.
+
+    Each of `boxes` is (n, 4) float32 in pixels and stays as long; a box encloses the ellipse that filled it before, and may
+    reach beyond the picture.
+    """
+    h, w = p.shape[:2]
+    angle = np.radians(rng.uniform(-25, 25)) if rng.random() < 0.7 else 0.0
+    bow = rng.uniform(0.02, 0.25) if rng.random() < 0.5 else 0.0
+    centre, half = np.array([w / 2, h / 2], np.float32), np.float32(np.hypot(w, h) / 2)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)
+
+    def source(points: np.ndarray) -> np.ndarray:
+        """Where the pixel at each of `points` (..., 2) comes from."""
+        d = (points - centre) / half
+        return (d * (1 + bow * (d**2).sum(-1, keepdims=True)) @ turn) * half + centre
+
+    def moved(points: np.ndarray) -> np.ndarray:
+        """Where each of `points` (..., 2) goes: `source` inverted by fixed-point steps."""
+        wanted = (points - centre) / half @ turn.T
+        d = wanted
+        for _ in range(8):
+            d = wanted / (1 + bow * (d**2).sum(-1, keepdims=True))
+        return d * half + centre
+
+    y, x = np.mgrid[0:h, 0:w].astype(np.float32)
+    at = source(np.stack([x, y], -1)).astype(np.float32)
+    colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+    bent = cv2.remap(p, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=colour)
+    around = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    rim = np.stack([np.cos(around), np.sin(around)], -1)
+    out = []
+    for b in boxes:
+        middle, radius = (b[:, :2] + b[:, 2:]) / 2, (b[:, 2:] - b[:, :2]) / 2
+        points = moved(middle[:, None] + rim * radius[:, None])
+        found = np.concatenate([points.min(1), points.max(1)], 1).reshape(-1, 4) if len(b) else b
+        out.append(found.astype(np.float32))
+    return bent, *out  # type: ignore[return-value]

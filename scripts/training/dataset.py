@@ -9,8 +9,8 @@ import threading
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,18 @@ import numpy as np
 import numpy.typing as npt
 
 Picture = npt.NDArray[np.uint8]
+#: (x1, y1, x2, y2) in pixels.
+Box = tuple[float, float, float, float]
 
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-FACE_LABELS = ("mask", "no_mask", "incorrect", "ignore")
+#: `unknown`: a face of which nobody says whether it wears a mask; `ignore`: perhaps a face, neither asked for nor background.
+FACE_LABELS = ("mask", "no_mask", "incorrect", "unknown", "ignore")
+#: The file, beside an index, that lists faces which the labels of any package miss.
+MISSED = "missed.jsonl"
+#: Teachers' boxes that are dogs, horses and other animals, found by eye: {"file", "boxes"} a line.
+NOT_FACES = Path(__file__).with_name("not_faces.jsonl")
+#: Score and number of looks (of four) from which a missed face is a face, if a second detector agrees.
+MISSED_MIN_SCORE, MISSED_MIN_LOOKS = 0.7, 3
 SPLITS = ("train", "val", "test")
 
 
@@ -33,7 +42,7 @@ class DataError(Exception):
 class Face:
     """One labelled face; box is (x1, y1, x2, y2) in pixels, x to the right, y down."""
 
-    box: tuple[float, float, float, float]
+    box: Box
     label: str
     by: str
     score: float = 1.0
@@ -69,13 +78,26 @@ class Record:
     def human(self) -> bool:
         return any(f.by == "human" for f in self.faces or ())
 
+    @property
+    def face_free(self) -> bool:
+        """Whether the picture is known to show no face.
+
+        A picture of a person, with a label, an expression or a group, holds one even if its teacher saw none.
+        """
+        return self.faces == () and not self.crop and not (self.label or self.expression or self.group)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(_is_number(v) for v in value)
+
 
 def _record(row: Any, where: str) -> Record:
     def bad(name: str, why: str) -> DataError:
         return DataError(f"{where}: field '{name}': {why}")
-
-    def number(v: Any) -> bool:
-        return isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)
 
     def one_of(name: str, values: Sequence[object], found: object) -> None:
         if found not in values:
@@ -110,12 +132,12 @@ def _record(row: Any, where: str) -> Record:
             if not isinstance(face, dict):
                 raise bad(name, f"must be an object with box and label, found {face!r}")
             box = face.get("box")
-            if not isinstance(box, list) or len(box) != 4 or not all(number(v) for v in box):
+            if not _is_box(box):
                 raise bad(f"{name}.box", f"must be four numbers, found {box!r}")
             one_of(f"{name}.by", ("human", "teacher"), face.get("by", "human"))
             one_of(f"{name}.label", FACE_LABELS, face.get("label"))
             for key in ("score", "looks"):
-                if not number(face.get(key, 1)):
+                if not _is_number(face.get(key, 1)):
                     raise bad(f"{name}.{key}", f"must be a number, found {face[key]!r}")
             x1, y1, x2, y2 = box
             if not (x1 < x2 and y1 < y2) or x2 <= 0 or y2 <= 0 or x1 >= row["width"] or y1 >= row["height"]:
@@ -148,66 +170,135 @@ def _record(row: Any, where: str) -> Record:
     )
 
 
-class Dataset:
-    """A folder holding index.jsonl and the pictures, in images.zip or beside it.
+def _rows(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield (place for messages, value) of each line of a JSON Lines file. Raises DataError."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            where = f"{path}:{number}"
+            try:
+                yield where, json.loads(line.decode("utf-8"))
+            except ValueError as error:
+                raise DataError(f"{where}: not JSON: {error}") from None
 
-    Raises DataError, naming record and field, where the index or a picture is not what it should be.
+
+def _missed_face(row: Any, where: str) -> Face:
+    """Return one face of MISSED: a teacher's face if it is sure enough, `ignore` otherwise. Raises DataError."""
+    if not isinstance(row, dict) or not _is_box(row.get("box")):
+        raise DataError(f"{where}: field 'faces': must hold objects with a box of four numbers, found {row!r}")
+    for key in ("score", "looks"):
+        if not _is_number(row.get(key)):
+            raise DataError(f"{where}: field 'faces': field '{key}' must be a number, found {row.get(key)!r}")
+    x1, y1, x2, y2 = row["box"]
+    score, looks = row["score"], row["looks"]
+    if not (score >= MISSED_MIN_SCORE and looks >= MISSED_MIN_LOOKS and row.get("agree") is True):
+        return Face((x1, y1, x2, y2), "ignore", "teacher", score, looks)
+    label = {True: "mask", False: "no_mask"}.get(row.get("mask"), "unknown")
+    return Face((x1, y1, x2, y2), label, "teacher", score, looks)
+
+
+def read_missed(path: Path) -> dict[str, tuple[Face, ...]]:
+    """Return the faces of a MISSED file by the picture's file name. Raises DataError."""
+    found: dict[str, tuple[Face, ...]] = {}
+    for where, row in _rows(path):
+        if not isinstance(row, dict) or not isinstance(row.get("file"), str) or not isinstance(row.get("faces"), list):
+            raise DataError(f"{where}: expected an object with the fields 'file' and 'faces'")
+        found[row["file"]] = tuple(_missed_face(face, where) for face in row["faces"])
+    return found
+
+
+def _without(faces: tuple[Face, ...], boxes: set[Box]) -> tuple[Face, ...]:
+    """Faces without those that a teacher put exactly at one of `boxes`."""
+    return tuple(f for f in faces if f.by == "human" or f.box not in boxes)
+
+
+class _Store:
+    """The pictures of one folder, in images.zip or as files. Raises DataError for a damaged archive."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._zip: zipfile.ZipFile | None = None
+        self._names: set[str] = set()
+        archive = folder / "images.zip"
+        if archive.is_file():
+            try:
+                self._zip = zipfile.ZipFile(archive)
+            except (zipfile.BadZipFile, OSError) as error:
+                raise DataError(f"{archive}: {error}") from None
+            self._names = set(self._zip.namelist())
+
+    def __contains__(self, file: str) -> bool:
+        return file in self._names if self._zip is not None else (self.folder / file).is_file()
+
+    def read(self, file: str) -> bytes:
+        """Return the encoded picture. Raises DataError if it is damaged in the archive."""
+        if self._zip is None:
+            return (self.folder / file).read_bytes()
+        try:
+            with self._lock:
+                return self._zip.read(file)
+        except (zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"record '{file}': field 'file': damaged in images.zip: {error}") from None
+
+
+class Dataset:
+    """Folders that each hold index.jsonl and the pictures, in images.zip or beside it.
+
+    File names are unique across the folders. A MISSED file in any of them adds faces to the pictures of all of them;
+    pictures that are not there are skipped, because it may be about a package that is not used.
+    Raises DataError, naming record and field, where an index or a picture is not what it should be.
     """
 
-    def __init__(self, folder: Path, sources: Iterable[str] | None = None) -> None:
-        self.folder = folder
+    def __init__(self, *folders: Path, sources: Iterable[str] | None = None) -> None:
+        self.records: list[Record] = []
+        self._stores: list[_Store] = []
+        self._store_of: dict[str, int] = {}  # by file; the order of the folders
+        wanted = set(sources) if sources is not None else None
+        missed: dict[str, tuple[Face, ...]] = {}
+        for folder in folders:
+            self._read(folder, wanted)
+            if (folder / MISSED).is_file():
+                missed |= read_missed(folder / MISSED)
+        indexes = ", ".join(str(folder / "index.jsonl") for folder in folders)
+        if wanted is not None and (absent := wanted - {r.source for r in self.records}):
+            raise DataError(f"{indexes}: no picture of source {', '.join(sorted(absent))}")
+        if not self.records:
+            raise DataError(f"{indexes}: holds no picture")
+        not_faces = {row["file"]: {tuple(box) for box in row["boxes"]} for _, row in _rows(NOT_FACES)}
+        for k, r in enumerate(self.records):
+            if r.file in missed or r.file in not_faces:
+                faces = _without(r.faces or (), not_faces.get(r.file, set())) + missed.get(r.file, ())
+                self.records[k] = replace(r, faces=faces)
+        self._cache: dict[str, Picture] = {}
+
+    def _read(self, folder: Path, wanted: set[str] | None) -> None:
+        """Add the records of one folder, those of the sources `wanted` (None: all)."""
         index = folder / "index.jsonl"
         if not index.is_file():
-            raise DataError(f"{index}: no such file; --data takes a folder with index.jsonl and images.zip")
-        self.records: list[Record] = []
-        wanted = set(sources) if sources is not None else None
-        seen: set[str] = set()
-        with index.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                where = f"{index}:{number}"
-                try:
-                    row = json.loads(line.decode("utf-8"))
-                except ValueError as error:
-                    raise DataError(f"{where}: not JSON: {error}") from None
-                record = _record(row, where)
-                if record.file in seen:
-                    raise DataError(f"{where}: field 'file': '{record.file}' is there twice")
-                seen.add(record.file)
-                if wanted is None or record.source in wanted:
-                    self.records.append(record)
-        if wanted is not None and (missing := wanted - {r.source for r in self.records}):
-            raise DataError(f"{index}: no picture of source {', '.join(sorted(missing))}")
-        if not self.records:
-            raise DataError(f"{index}: holds no picture")
-        self._lock = threading.Lock()
-        self._cache: dict[str, Picture] = {}
-        self._zip: zipfile.ZipFile | None = None
-        names: set[str] | None = None
-        if (folder / "images.zip").is_file():
-            try:
-                self._zip = zipfile.ZipFile(folder / "images.zip")
-            except (zipfile.BadZipFile, OSError) as error:
-                raise DataError(f"{folder / 'images.zip'}: {error}") from None
-            names = set(self._zip.namelist())
-        for r in self.records:
-            if not (r.file in names if names is not None else (folder / r.file).is_file()):
+            raise DataError(f"{index}: no such file; --data takes folders with index.jsonl and images.zip")
+        found = []
+        for where, row in _rows(index):
+            record = _record(row, where)
+            if record.file in self._store_of:
+                raise DataError(f"{where}: field 'file': '{record.file}' is there twice")
+            self._store_of[record.file] = len(self._stores)
+            if wanted is None or record.source in wanted:
+                found.append(record)
+        store = _Store(folder)
+        for r in found:
+            if r.file not in store:
                 raise DataError(f"{index}: record '{r.file}': field 'file': no such picture in {folder}")
+        self._stores.append(store)
+        self.records += found
 
     def picture(self, record: Record, cache: bool = False) -> Picture:
         """The picture, (H, W, 3) uint8, RGB."""
         found = self._cache.get(record.file)
         if found is not None:
             return found
-        if self._zip is not None:
-            try:
-                with self._lock:
-                    data = self._zip.read(record.file)
-            except (zipfile.BadZipFile, zlib.error) as error:
-                raise DataError(f"record '{record.file}': field 'file': damaged in images.zip: {error}") from None
-        else:
-            data = (self.folder / record.file).read_bytes()
+        data = self._stores[self._store_of[record.file]].read(record.file)
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         if decoded is None:
             raise DataError(f"record '{record.file}': field 'file': not a readable picture")
@@ -225,7 +316,7 @@ class Dataset:
         """Records by split: about 80 % train, 8 % val (for every choice), 12 % test (for figures only).
 
         Whole families go to one side: the same `group`, and pictures that look alike (difference hashes at most
-        4 of 64 bits apart, Krawetz 2013), across sources. FER2013 keeps its own: Training trains, PublicTest chooses.
+        4 of 64 bits apart, Krawetz 2013), across sources and folders. FER2013 keeps its own: Training trains, PublicTest chooses.
         """
         families = self._families()
         out: dict[str, list[Record]] = {s: [] for s in SPLITS}
@@ -267,12 +358,13 @@ class Dataset:
                     apart = np.unpackbits((values[a + 1 :] ^ values[a]).view(np.uint8).reshape(-1, 8), axis=1).sum(1)
                     for b in np.flatnonzero(apart <= 4):
                         parent[root(hashed[bucket[a + 1 + int(b)]][0])] = root(hashed[j][0])
-        # A family is named by its smallest file name, so that the order of the index does not matter.
-        names: dict[int, str] = {}
+        # A family is named by its smallest file name, so that the order of the index does not matter. A folder added
+        # later names only the families that are new with it, so that the others keep their side.
+        names: dict[int, tuple[int, str]] = {}
         for k, r in enumerate(self.records):
-            top = root(k)
-            names[top] = min(names.get(top, r.file), r.file)
-        return [names[root(k)] for k in range(len(self.records))]
+            top, name = root(k), (self._store_of[r.file], r.file)
+            names[top] = min(names.get(top, name), name)
+        return [names[root(k)][1] for k in range(len(self.records))]
 
     def _hashes(self, records: Sequence[Record]) -> list[int]:
         out = []

@@ -1,6 +1,6 @@
 """Judge the shipped 8-bit models through the door's own code. The last line of stdout is one JSON object.
 
-detector, mask and expression read a folder in the data format (index.jsonl with images.zip or the pictures beside it);
+detector, mask and expression read folders in the data format (index.jsonl with images.zip or the pictures beside it);
 passages plays a video of people walking up. A figure that cannot be computed from what is there is null.
 """
 
@@ -31,7 +31,15 @@ from edge.records import Box, Detection, Signal
 from training import arrays, contact_sheet, metrics, plots
 from training.contact_sheet import Mistake
 from training.dataset import EXPRESSIONS, SPLITS, DataError, Dataset, Face, Record, require
-from training.metrics import Matched, asked_for, average_precision, detection_curve, match_detections
+from training.metrics import (
+    Matched,
+    ap_interval,
+    asked_for,
+    average_precision,
+    detection_curve,
+    match_detections,
+    wilson,
+)
 from training.passages import KINDS, Passage, judge, passage_figures, read_truth
 
 #: IoU from which a detection is a face; the annotators' boxes are loose.
@@ -42,6 +50,8 @@ MIN_HEIGHT = 0.10
 CUTS = tuple((iou, height) for iou in (FOUND, 0.5) for height in (MIN_HEIGHT, 0.20))
 #: Curves go down to this score; below it nothing would ever be used.
 MIN_SCORE = 0.05
+#: Scores of the curves that `new_score` is chosen by.
+SCORES = np.linspace(MIN_SCORE, 1, 192)
 AGITATED = ("angry", "disgust")
 WORST = 64
 
@@ -52,6 +62,14 @@ class Stages(NamedTuple):
     detector: FaceDetector
     mask: MaskClassifier | None = None
     expression: ExpressionClassifier | None = None
+    new_score: float | None = None  # from which the door takes a face for somebody new
+
+
+class Thresholds(NamedTuple):
+    """Least score of a face, and of a face that the door takes for somebody new (None: not judged)."""
+
+    face: float
+    new: float | None
 
 
 class Result(NamedTuple):
@@ -65,25 +83,36 @@ class Result(NamedTuple):
 
 
 def evaluate_detector(data: Dataset, records: Sequence[Record], stages: Stages) -> Result:
-    """Faces in whole pictures with human boxes, and boxes drawn where there is no face at all."""
+    """Faces in whole pictures with human boxes, faces that a teacher boxed, and boxes where there is no face at all."""
     detector = stages.detector
+    thresholds = Thresholds(detector.threshold, stages.new_score)
+    least = min(MIN_SCORE, detector.threshold)
     judged: list[tuple[str, dict[tuple[float, float], Matched]]] = []
-    empty: list[tuple[str, bool]] = []
+    taught: list[tuple[str, Matched]] = []
+    empty: list[tuple[str, float]] = []
     false: list[tuple[float, Mistake]] = []
     missed: list[tuple[float, Mistake]] = []
     heights: list[float] = []
     hit: list[bool] = []
     for record in _progress(records, "face_detector"):
-        if record.crop or record.faces is None or not (record.human or not record.faces):
+        if record.crop or not (record.faces or record.face_free):
             continue
         picture = data.picture(record)
-        if not record.faces:
-            found = detector.detect(picture)
-            empty.append((record.source, bool(found)))
-            false += [(d.score, Mistake(record.file, d.box, (record.file, f"no face {d.score:.2f}"))) for d in found]
+        if record.face_free:
+            found = detector.detect(picture, least)
+            empty.append((record.source, max((d.score for d in found), default=0.0)))
+            false += [
+                (d.score, Mistake(record.file, d.box, (record.file, f"no face {d.score:.2f}")))
+                for d in found
+                if d.score >= detector.threshold
+            ]
             continue
-        found = detector.detect(picture, min(MIN_SCORE, detector.threshold))
+        found = detector.detect(picture, least)
         at, scores = _arrays(found)
+        if not record.human:
+            # A teacher misses faces, so that a box of ours beside its boxes says nothing: only finding them counts.
+            taught.append((record.source, match_detections(record, at, scores, FOUND, MIN_HEIGHT)))
+            continue
         judged.append((record.source, {cut: match_detections(record, at, scores, *cut) for cut in CUTS}))
         # The sheet shows what the figures count: the same matching, from the shipped score up.
         main = judged[-1][1][FOUND, MIN_HEIGHT]
@@ -98,13 +127,13 @@ def evaluate_detector(data: Dataset, records: Sequence[Record], stages: Stages) 
         for d in (found[k] for k in main.found[sure & ~main.right]):
             false.append((d.score, Mistake(record.file, d.box, (record.file, f"false {d.score:.2f}"))))
 
-    figures = detector_figures([m for _, m in judged], [e for _, e in empty], detector.threshold)
-    figures["per_source"] = {
-        source: detector_figures(
-            [m for s, m in judged if s == source], [e for s, e in empty if s == source], detector.threshold
-        )
-        for source in sorted({s for s, _ in judged + empty})
-    }
+    def of(source: str | None) -> dict[str, Any]:
+        """The figures of one source, or of all."""
+        own = (_of_source(group, source) for group in (judged, taught, empty))
+        return detector_figures(*own, thresholds)
+
+    sources = {source for group in (judged, taught, empty) for source, _ in group}
+    figures = of(None) | {"per_source": {source: of(source) for source in sorted(sources)}}
 
     def draw(out: Path) -> None:
         curves = {}
@@ -120,6 +149,19 @@ def evaluate_detector(data: Dataset, records: Sequence[Record], stages: Stages) 
         groups = {"a face": scores[rights], "not a face": scores[~rights]}
         plots.draw_histograms(out / "scores.png", groups, "score", detector.threshold)
         plots.draw_reliability(out / "reliability.png", scores, rights, "score")
+        found_in_groups = {
+            "faces found": [m[FOUND, MIN_HEIGHT] for _, m in judged],
+            "faces of 20 % and more found": [m[FOUND, 0.20] for _, m in judged],
+            "faces of a teacher found": [m for _, m in taught],
+        }
+        by_score = {
+            name: _found_by_score(matches) for name, matches in found_in_groups.items() if any(m.asked for m in matches)
+        }
+        if empty:
+            best = np.array([score for _, score in empty])
+            by_score["pictures without a face with a box"] = SCORES, (best >= SCORES[:, None]).mean(1)
+        mark = ("threshold", thresholds.face) if thresholds.new is None else ("new_score", thresholds.new)
+        plots.draw_choice(out / "by_score.png", by_score, "score", "share", mark)
         steps = (0.10, 0.15, 0.20, 0.30, 0.40, 0.60, 9.0)
         spans = list(itertools.pairwise(steps))
         found_in = [[h for x, h in zip(heights, hit, strict=True) if low <= x < high] for low, high in spans]
@@ -130,26 +172,61 @@ def evaluate_detector(data: Dataset, records: Sequence[Record], stages: Stages) 
     return Result(figures, draw)
 
 
+def _found_by_score(matches: Sequence[Matched]) -> tuple[np.ndarray, np.ndarray]:
+    """SCORES, and the share of the faces asked for that is found at each of them and above."""
+    right = np.concatenate([m.scores[m.right] for m in matches])
+    return SCORES, (right >= SCORES[:, None]).sum(1) / sum(m.asked for m in matches)
+
+
+def _of_source(group: Sequence[tuple[str, Any]], source: str | None) -> list[Any]:
+    return [value for s, value in group if source is None or s == source]
+
+
 def detector_figures(
-    judged: Sequence[dict[tuple[float, float], Matched]], empty: Sequence[bool], threshold: float
+    judged: Sequence[dict[tuple[float, float], Matched]],
+    taught: Sequence[Matched],
+    empty: Sequence[float],
+    thresholds: Thresholds,
 ) -> dict[str, Any]:
-    """The figures of some pictures, matched at every one of CUTS, and of pictures without a face (True: got a box)."""
+    """The figures of pictures with human boxes, matched at every one of CUTS, of pictures with a teacher's boxes, and of
+    pictures without a face (the best score in each; 0: no box). `_95` are 95 % intervals.
+    """
     figures: dict[str, Any] = {}
     for cut in CUTS:
         matches = [m[cut] for m in judged]
         name = f"ap{cut[0] * 100:.0f}_h{cut[1] * 100:.0f}"
-        figures[name] = average_precision(matches) if any(m.asked for m in matches) else None
+        asked = any(m.asked for m in matches)
+        figures[name] = average_precision(matches) if asked else None
+        figures[f"{name}_95"] = ap_interval(matches) if asked else None
     main = [m[FOUND, MIN_HEIGHT] for m in judged]
-    right = np.concatenate([m.right[m.scores >= threshold] for m in main]) if main else np.zeros(0, bool)
+    right = np.concatenate([m.right[m.scores >= thresholds.face] for m in main]) if main else np.zeros(0, bool)
     faces = sum(m.asked for m in main)
+    taught_right = [bool(r) for m in taught for r in m.right[m.scores >= thresholds.face]]
+    taught_faces = sum(m.asked for m in taught)
+    best = np.array(empty)
     return figures | {
         "recall": float(right.sum()) / faces if faces else None,
+        "recall_95": wilson(int(right.sum()), faces),
         "precision": metrics.share(right),
-        "empty_fp": metrics.share(empty),
+        "taught_recall": sum(taught_right) / taught_faces if taught_faces else None,
+        "taught_recall_95": wilson(sum(taught_right), taught_faces),
+        "empty_fp": metrics.share(best >= thresholds.face),
+        "empty_fp_95": wilson(int((best >= thresholds.face).sum()), len(best)),
+        **_empty_new(best, thresholds.new),
         "images": len(main),
         "faces": faces,
-        "empty_images": len(empty),
+        "taught_images": len(taught),
+        "taught_faces": taught_faces,
+        "empty_images": len(best),
     }
+
+
+def _empty_new(best: np.ndarray, new_score: float | None) -> dict[str, Any]:
+    """How many pictures without a face show somebody new, given the best score in each (n,)."""
+    if new_score is None:
+        return {}
+    called = best >= new_score
+    return {"empty_new": metrics.share(called), "empty_new_95": wilson(int(called.sum()), len(best))}
 
 
 # ---------------------------------------------------------------- mask
@@ -181,7 +258,7 @@ def evaluate_mask(data: Dataset, records: Sequence[Record], stages: Stages) -> R
             found = stages.detector.detect(picture)
             faces = record.faces or ()
             for face, owner in zip(faces, pair(faces, found), strict=True):
-                if face.label == "ignore" or face.height < MIN_HEIGHT * record.height:
+                if face.by != "human" or face.label == "ignore" or face.height < MIN_HEIGHT * record.height:
                     continue
                 score = None if owner is None else stages.mask.probability(picture, found[owner].box)
                 looked.append(Looked(record, face.label, score, face.box))
@@ -452,17 +529,17 @@ def _progress(records: Sequence[Record], what: str) -> Iterator[Record]:
     yield from tqdm(records, desc=what, unit="picture", file=sys.stderr, mininterval=0.5)
 
 
-def choose(folder: Path, sources: Sequence[str] | None, split: str) -> tuple[Dataset, list[Record]]:
+def choose(folders: Sequence[Path], sources: Sequence[str] | None, split: str) -> tuple[Dataset, list[Record]]:
     """The data set and the records to judge; raises DataError where a record, or the choice, is not sound.
 
-    Splits keep look-alikes of all sources together, so they are made over the whole data set before `sources` chooses.
+    Splits keep look-alikes of all folders and sources together, so they are made over everything before `sources` chooses.
     Sets that bring a split of their own in every record need no such comparison.
     """
-    data = Dataset(folder, sources)
+    data = Dataset(*folders, sources=sources)
     records = data.records
     if split != "all":
         if any(r.split is None for r in records) and sources is not None:
-            data = Dataset(folder)
+            data = Dataset(*folders)
         records = [r for r in data.splits()[split] if sources is None or r.source in sources]
     require(records, split, "picture")
     return data, records
@@ -490,6 +567,7 @@ def open_stages(task: str, settings: Config, models: Manifest, runtime: str | No
         detector,
         MaskClassifier(model("mask_classifier")) if task == "mask" else None,
         ExpressionClassifier(model("expression_classifier")) if task == "expression" else None,
+        settings.tracker.new_score,
     )
 
 
@@ -501,7 +579,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m training.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("task", choices=[*TASKS, "passages"])
-    parser.add_argument("--data", type=Path, help="folder with index.jsonl and the pictures (all but passages)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        help="folders with index.jsonl and the pictures, the main one first (all but passages)",
+    )
     parser.add_argument("--sources", help="judge on these only, separated by commas (default: all)")
     parser.add_argument("--split", choices=[*SPLITS, "all"], default="all", help="default: all")
     parser.add_argument("--video", type=Path, help="passages: a video of people walking up")

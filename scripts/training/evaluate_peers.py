@@ -37,8 +37,8 @@ ROUNDS = 60
 class Judge:
     """The held-back pictures, and our own stages beside the peers."""
 
-    def __init__(self, folder: Path, models: manifest.Manifest) -> None:
-        self.data = Dataset(folder)
+    def __init__(self, folders: Sequence[Path], models: manifest.Manifest) -> None:
+        self.data = Dataset(*folders)
         splits = self.data.splits()
         self.test = splits["test"]
         self.public = [r for r in splits["val"] if r.split is not None and r.expression is not None]
@@ -114,7 +114,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, help="folder with index.jsonl and the pictures")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", help="folders with index.jsonl and the pictures, the main one first"
+    )
     parser.add_argument("--aizoo", type=Path, help="AIZOO's face_mask_detection.tflite, float")
     parser.add_argument(
         "--ultralight", type=Path, help="Ultra-Light's RFB-320 as .tflite, float, without postprocessing"

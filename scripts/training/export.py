@@ -18,7 +18,13 @@ def main() -> int:
         prog="python -m training.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", choices=("detector", "mask", "expression"))
-    parser.add_argument("--data", type=Path, required=True, help="folder with index.jsonl and images.zip")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        nargs="+",
+        help="folders with index.jsonl and images.zip, the main one first",
+    )
     parser.add_argument("--run", type=Path, help="the training run's folder (default: runs/MODEL)")
     parser.add_argument(
         "--models", type=Path, default=Path("models_tflite"), help="where the model goes (default: %(default)s)"

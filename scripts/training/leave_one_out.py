@@ -24,7 +24,13 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with index.jsonl and images.zip")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        nargs="+",
+        help="folders with index.jsonl and images.zip, the main one first",
+    )
     parser.add_argument("--pretrained", type=Path, help="ImageNet MobileNetV2 .tflite to start from")
     parser.add_argument("--sources", help="leave out only these in turn, separated by commas (default: each)")
     parser.add_argument("--steps", type=int, default=300, help="of each training (default: %(default)s)")
@@ -45,7 +51,7 @@ def main() -> int:
         PLANS["mask"], steps=args.steps, batch=args.batch, warmup=max(1, args.steps // 6), validate_every=args.steps
     )
     try:
-        data = Dataset(args.data)
+        data = Dataset(*args.data)
         splits = data.splits()
         task = MaskTask(data, splits)
         judged: dict[str, list[Example]] = {}

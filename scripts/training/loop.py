@@ -202,7 +202,7 @@ def train(
         tqdm.write(" ".join(f"{k}={v:.4g}" for k, v in row.items() if v is not None))
         if figures[task.metric] > best:
             best, stale = figures[task.metric], 0
-            _save(best_path, {"net": average.state_dict(), "figures": figures, "step": step})
+            save_best(best_path, average, figures, step)
         else:
             stale += 1
         checkpoint()
@@ -269,6 +269,12 @@ def load_earlier(net: torch.nn.Module, path: Path, task: Task, seed: int) -> Non
         restore(net, path, normalise(task.calibration(160, seed)))
     except ValueError as error:
         raise TrainingError(f"{path}: not a model of such a network: {error}") from None
+
+
+def save_best(path: Path, net: torch.nn.Module, figures: dict[str, float], step: int) -> None:
+    """Write weights, with the validation figures that they reached, for `load_best`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _save(path, {"net": net.state_dict(), "figures": figures, "step": step})
 
 
 def load_best(net: torch.nn.Module, path: Path) -> dict[str, float]:

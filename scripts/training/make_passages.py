@@ -222,7 +222,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with index.jsonl and images.zip, or pictures")
+    parser.add_argument(
+        "--data", type=Path, required=True, nargs="+", help="folders with index.jsonl and images.zip, or pictures"
+    )
     parser.add_argument("--out", type=Path, required=True, help="video to write (.mp4)")
     parser.add_argument("--truth", type=Path, required=True, help="JSON to write: kind, start_s, end_s of each passage")
     parser.add_argument("--people", type=int, default=60, help="passages (default: %(default)s)")
@@ -238,18 +240,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.people < 1 or args.fps <= 0 or args.seconds < 1:
         parser.error("--people must be at least 1, --fps above 0, --seconds at least 1")
+    folders = ", ".join(map(str, args.data))
     try:
-        data = Dataset(args.data)
+        data = Dataset(*args.data)
         split = data.splits()[args.split]
         there = {r.source for r in data.records}
         wanted = set(args.sources) if args.sources else (set(PEOPLE) & there or there)
         if missing := wanted - there:
-            raise DataError(f"{args.data / 'index.jsonl'}: no picture of source {', '.join(sorted(missing))}")
+            raise DataError(f"{folders}: no picture of source {', '.join(sorted(missing))}")
         people = cast([r for r in split if r.source in wanted])
         for kind in KINDS:
             if not people[kind]:
                 raise DataError(
-                    f"split '{args.split}' of {args.data} holds nobody {kind} with one prominent, trusted face of at "
+                    f"split '{args.split}' of {folders} holds nobody {kind} with one prominent, trusted face of at "
                     f"least {MIN_FACE_PX:.0f} px in sources {', '.join(sorted(wanted))}"
                 )
         if args.scenes_from is not None:

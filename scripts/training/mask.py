@@ -73,6 +73,8 @@ def examples(records: Sequence[Record]) -> list[Example]:
             if f.height < 12 or (f.by == "teacher" and r.label is None and f.score < 0.9):
                 continue
             label = r.label or f.label
+            if label == "unknown":
+                continue
             out.append(Example(r, f.box, label == "mask", label == "incorrect"))
     return out
 

@@ -76,9 +76,19 @@ def match_detections(record: Record, found: Floats, scores: Floats, iou: float, 
 
 
 def asked_for(record: Record, min_face_height: float) -> npt.NDArray[np.bool_]:
-    """Return which of a record's faces a detector must find, (faces,)."""
+    """Return which of a record's faces are to be found, (faces,).
+
+    In a picture that people boxed these are the faces that people boxed; a face that a teacher added does not count.
+    """
     return np.array(
-        [f.label != "ignore" and f.height >= min_face_height * record.height for f in record.faces or ()], bool
+        [
+            face.trusted
+            and face.label != "ignore"
+            and (face.by == "human" or not record.human)
+            and face.height >= min_face_height * record.height
+            for face in record.faces or ()
+        ],
+        bool,
     )
 
 
@@ -199,3 +209,28 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.integer | np.bool_):
         return value.item()
     return value
+
+
+def wilson(hits: int, of: int) -> tuple[float, float] | None:
+    """Return the 95 % interval of a share (Wilson 1927); None if `of` is 0.
+
+    >>> [round(v, 3) for v in wilson(0, 100)]
+    [0.0, 0.037]
+    """
+    if not of:
+        return None
+    z, share = 1.96, hits / of
+    middle = share + z * z / (2 * of)
+    spread = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    scale = 1 + z * z / of
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+
+
+def ap_interval(matches: Sequence[Matched], rounds: int = 300) -> tuple[float, float]:
+    """Return the 95 % interval of the average precision, by drawing the pictures again (bootstrap, Efron 1979)."""
+    rng = np.random.default_rng(0)
+    drawn = [
+        average_precision([matches[k] for k in rng.integers(len(matches), size=len(matches))]) for _ in range(rounds)
+    ]
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return float(low), float(high)

@@ -65,30 +65,43 @@ def conv(i: int, o: int, kernel: int = 1, stride: int = 1, groups: int = 1, act:
 
 
 class InvertedResidual(nn.Module):
-    """MobileNetV2's block: expand, depthwise, project; a shortcut where shapes allow."""
+    """MobileNetV2's block: expand to `hidden` channels, depthwise, project; a shortcut where shapes allow it.
 
-    def __init__(self, i: int, o: int, stride: int, expansion: int) -> None:
+    Without `expand` the input has the hidden channels already, and there is no shortcut.
+    """
+
+    def __init__(self, i: int, o: int, stride: int, hidden: int, expand: bool = True) -> None:
         super().__init__()
-        hidden = i * expansion
-        layers = [conv(i, hidden)] if expansion != 1 else []
+        layers = [conv(i, hidden)] if expand else []
         layers += [conv(hidden, hidden, 3, stride, groups=hidden), conv(hidden, o, act=False)]
         self.layers = nn.Sequential(*layers)
-        self.shortcut = stride == 1 and i == o
+        self.shortcut = expand and stride == 1 and i == o
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.layers(x)
         return x + y if self.shortcut else y
 
 
-def mobilenet_blocks(count: int) -> nn.ModuleList:
-    """The stem and the first `count` inverted residuals of MobileNetV2 1.0."""
-    blocks = nn.ModuleList([conv(3, 32, 3, 2)])
-    channels = 32
+def mobilenet_hidden(count: int) -> tuple[int, ...]:
+    """Hidden channels of the first `count` inverted residuals of MobileNetV2 1.0; the first one's are the stem's."""
+    hidden, channels = [], 32
+    for expansion, width, repeats, _ in MOBILENET_V2:
+        for _ in range(repeats):
+            hidden.append(channels * expansion)
+            channels = width
+    return tuple(hidden[:count])
+
+
+def mobilenet_blocks(hidden: Sequence[int]) -> nn.ModuleList:
+    """The stem and the first `len(hidden)` inverted residuals of MobileNetV2 1.0, with so many hidden channels each."""
+    blocks = nn.ModuleList([conv(3, hidden[0], 3, 2)])
+    channels = hidden[0]
     for expansion, width, repeats, stride in MOBILENET_V2:
         for k in range(repeats):
-            if len(blocks) > count:
+            if len(blocks) > len(hidden):
                 return blocks
-            blocks.append(InvertedResidual(channels, width, stride if k == 0 else 1, expansion))
+            wide = hidden[len(blocks) - 1]
+            blocks.append(InvertedResidual(channels, width, stride if k == 0 else 1, wide, expansion != 1))
             channels = width
     return blocks
 
@@ -114,18 +127,26 @@ class Frozen(nn.Module):
         return x
 
 
+#: Hidden channels of the detector's inverted residuals: MobileNetV2's own.
+FULL_DETECTOR = mobilenet_hidden(14)
+#: Those of the shipped detector: half as many multiplications. Fewer are left where `prune` finds more to spare.
+SMALL_DETECTOR = (16, 40, 64, 72, 104, 120, 104, 208, 224, 224, 208, 304, 304, 304)
+
+
 class FaceDetector(nn.Module):
     """Single-shot, anchor-free face detector on a MobileNetV2 cut at stride 32.
 
     Input: (B, 3, 192, 256). Output: distances (B, N, 4) from each cell's centre to the left, top, right and bottom of
     the face in units of the cell's stride, and scores (B, N, 1) as logits; cells run level by level, row by row.
     The head is FCOS's (Tian et al. 2019) without centre-ness: the score itself is trained to be the IoU (Zhang et al. 2021).
+    `hidden` are the hidden channels of the inverted residuals (the first: of the stem). The first layers are frozen if
+    they are ImageNet's own; a pruned network trains them too.
     """
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, hidden: Sequence[int] = SMALL_DETECTOR, width: int = 64) -> None:
         super().__init__()
-        blocks = mobilenet_blocks(14)
-        self.frozen = Frozen(blocks[:4])
+        blocks = mobilenet_blocks(hidden)
+        self.front = Frozen(blocks[:4]) if tuple(hidden) == FULL_DETECTOR else nn.Sequential(*blocks[:4])
         self.to8 = nn.Sequential(*blocks[4:7])
         self.to16 = nn.Sequential(*blocks[7:14])
         self.to32 = nn.Sequential(*blocks[14:])
@@ -144,7 +165,7 @@ class FaceDetector(nn.Module):
             nn.init.constant_(layer.bias, -4.0)  # type: ignore[union-attr, arg-type]  # few cells hold a face
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x8 = self.to8(self.frozen(x))
+        x8 = self.to8(self.front(x))
         x16 = self.to16(x8)
         x32 = self.to32(x16)
         p: Tensor | None = None
@@ -164,7 +185,7 @@ class MaskClassifier(nn.Module):
 
     def __init__(self, outputs: int = 2, dropout: float = 0.2) -> None:
         super().__init__()
-        blocks = mobilenet_blocks(17)
+        blocks = mobilenet_blocks(mobilenet_hidden(17))
         self.frozen = Frozen(blocks[:3])
         self.blocks = nn.Sequential(*blocks[3:], conv(320, 1280))
         self.dropout = nn.Dropout(dropout)
@@ -256,7 +277,7 @@ def tflite_layers(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def _normed(net: nn.Module) -> list[tuple[Any, Any]]:
+def normed(net: nn.Module) -> list[tuple[Any, Any]]:
     """The convolutions that a batch norm follows, each with its norm."""
     return [
         (a, b)
@@ -265,30 +286,32 @@ def _normed(net: nn.Module) -> list[tuple[Any, Any]]:
     ]
 
 
-def _unfold(net: nn.Module, folded: Sequence[tuple[Any, Any, np.ndarray, np.ndarray]], pictures: Tensor) -> None:
-    """Give convolutions and the batch norms behind them weights that have the norm folded in.
+def set_folded(layer: nn.Conv2d, norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor) -> None:
+    """Make `layer` and the batch norm behind it a convolution with this weight and bias."""
+    layer.weight.data.copy_(weight)
+    norm.reset_running_stats()
+    norm.weight.data.fill_(float(np.sqrt(1 + norm.eps)))
+    norm.bias.data.copy_(bias)
 
-    Fresh batch-norm layers are *calibrated*: mean and variance are those of the convolution's own output over `pictures`
-    (B, C, H, W, normalised), gamma and beta undo them, so that the function stays what it was while training starts from
-    healthy statistics.
+
+def calibrate_norms(net: nn.Module, pairs: Sequence[tuple[Any, Any]], pictures: Tensor) -> None:
+    """Give the batch norms of `pairs` (layer, norm), as `set_folded` leaves them, the statistics of their own input.
+
+    Mean and variance are those of the convolution's output over `pictures` (B, C, H, W, normalised), gamma and beta undo
+    them, so that the function stays what it was while training starts from healthy statistics.
     """
-    for layer, norm, weight, bias in folded:
-        layer.weight.data.copy_(torch.from_numpy(weight))
-        norm.reset_running_stats()
-        norm.weight.data.fill_(float(np.sqrt(1 + norm.eps)))
-        norm.bias.data.copy_(torch.from_numpy(bias))
     stats: dict[int, tuple[Tensor, Tensor]] = {}
 
     def remember(layer: nn.Module, _: Any, output: Tensor) -> None:
         stats[id(layer)] = (output.mean((0, 2, 3)), output.var((0, 2, 3)))
 
-    hooks = [layer.register_forward_hook(remember) for layer, *_ in folded]
+    hooks = [layer.register_forward_hook(remember) for layer, _ in pairs]
     net.eval()
     with torch.no_grad():
         net(pictures)
     for hook in hooks:
         hook.remove()
-    for layer, norm, *_ in folded:
+    for layer, norm in pairs:
         mean, var = stats[id(layer)]
         bias = norm.bias.data.clone()
         norm.running_mean.copy_(mean)
@@ -297,13 +320,20 @@ def _unfold(net: nn.Module, folded: Sequence[tuple[Any, Any, np.ndarray, np.ndar
         norm.bias.data.copy_(bias + mean)
 
 
+def _unfold(net: nn.Module, folded: Sequence[tuple[Any, Any, np.ndarray, np.ndarray]], pictures: Tensor) -> None:
+    """Give convolutions and the calibrated batch norms behind them weights that have the norm folded in."""
+    for layer, norm, weight, bias in folded:
+        set_folded(layer, norm, torch.from_numpy(weight), torch.from_numpy(bias))
+    calibrate_norms(net, [(layer, norm) for layer, norm, *_ in folded], pictures)
+
+
 def transplant(net: nn.Module, weights: Path, pictures: Tensor) -> int:
     """Start the MobileNetV2 part of `net` from ImageNet; returns how many convolutions were taken over.
 
     `weights` is a quantised MobileNetV2 `.tflite`, `pictures` (B, 3, H, W), normalised, calibrate the batch norms.
     """
     folded = []
-    for (layer, norm), (weight, bias) in zip(_normed(net), tflite_layers(weights), strict=False):
+    for (layer, norm), (weight, bias) in zip(normed(net), tflite_layers(weights), strict=False):
         if tuple(layer.weight.shape) != weight.shape:
             break
         folded.append((layer, norm, weight, bias))
@@ -318,7 +348,7 @@ def restore(net: nn.Module, model: Path, pictures: Tensor) -> None:
     of them. `pictures` (B, C, H, W), normalised, calibrate the batch norms. Raises ValueError where `model` is of
     another kind or no quantised model at all.
     """
-    norms = {id(layer): norm for layer, norm in _normed(net)}
+    norms = {id(layer): norm for layer, norm in normed(net)}
     layers: list[Any] = []
     hooks = [
         m.register_forward_hook(lambda layer, *_: layers.append(layer))

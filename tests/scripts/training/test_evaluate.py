@@ -26,7 +26,7 @@ from edge.errors import ModelError
 from edge.inference import manifest
 from edge.records import Box, Detection, Signal
 from edge.timing import NO_TIMER
-from training import contact_sheet, evaluate, passages
+from training import contact_sheet, evaluate, metrics, passages
 from training.dataset import EXPRESSIONS, DataError, Dataset, Face
 from training.passages import Passage, judge, read_truth
 
@@ -85,7 +85,7 @@ class FakeExpression:
         return tuple(0.4 if label == said else 0.1 for label in self.labels)
 
 
-STAGES = evaluate.Stages(FakeDetector(), FakeMask(), FakeExpression())  # type: ignore[arg-type]
+STAGES = evaluate.Stages(FakeDetector(), FakeMask(), FakeExpression(), 0.65)  # type: ignore[arg-type]
 
 
 def scene(*faces: tuple[tuple[int, int, int, int], float, float], size: tuple[int, int] = (200, 150)) -> np.ndarray:
@@ -187,6 +187,42 @@ def test_detector_empty_pictures_at_the_shipped_threshold(world: World) -> None:
     figures = world.judge("detector")
     assert figures["empty_fp"] == 0.25
     assert (figures["images"], figures["faces"], figures["ap35_h10"], figures["recall"]) == (0, 0, None, None)
+
+
+def test_detector_finds_what_a_teacher_boxed(world: World) -> None:
+    """A box of ours that the teacher lacks is no mistake: the teacher misses faces."""
+
+    def taught(box: tuple[int, int, int, int], score: float = 0.9) -> dict[str, Any]:
+        return {"box": list(box), "label": "mask", "by": "teacher", "score": score, "looks": 3}
+
+    world.add(scene((A, 0.9, 0), (B, 0.9, 0)), "wild", faces=[taught(A)])
+    world.add(scene((A, 0.4, 0)), "wild", faces=[taught(A), taught(B, 0.3), taught(SMALL)])  # unsure, too small
+    world.add(scene((A, 0.9, 0)), "ilc", faces=[human(A), taught(B)])
+    figures = world.judge("detector")
+    assert (figures["taught_images"], figures["taught_faces"], figures["taught_recall"]) == (2, 2, 0.5)
+    assert (figures["images"], figures["faces"], figures["recall"], figures["precision"]) == (1, 1, 1.0, 1.0)
+    assert figures["per_source"]["wild"]["taught_recall"] == 0.5
+    assert figures["per_source"]["ilc"]["taught_recall"] is None
+
+
+def test_detector_counts_who_would_be_new(world: World) -> None:
+    for score in (0.9, 0.6, 0.4, 0.0):
+        world.add(scene((A, score, 0)), faces=[])
+    figures = world.judge("detector")
+    assert (figures["empty_fp"], figures["empty_new"]) == (0.5, 0.25)
+    assert figures["empty_new_95"] == pytest.approx((0.046, 0.699), abs=1e-3)
+    data = Dataset(world.folder)
+    without = evaluate.evaluate_detector(data, data.records, STAGES._replace(new_score=None)).figures
+    assert "empty_new" not in without
+
+
+def test_intervals() -> None:
+    assert metrics.wilson(0, 0) is None
+    assert metrics.wilson(10, 10) == (pytest.approx(0.722, abs=1e-3), 1.0)
+    hit, miss = (metrics.Matched(np.array([0.9]), np.array([0]), np.array([face]), 1) for face in (0, -1))
+    assert metrics.ap_interval([hit] * 5) == (1.0, 1.0)
+    low, high = metrics.ap_interval([hit, miss] * 10)
+    assert 0 < low < high < 1
 
 
 def test_detector_figures_by_source(world: World) -> None:
@@ -500,7 +536,11 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 KEYS = {
-    "detector": ("ap35_h10 ap35_h20 ap50_h10 ap50_h20 recall precision empty_fp images faces empty_images per_source"),
+    "detector": (
+        "ap35_h10 ap35_h10_95 ap35_h20 ap35_h20_95 ap50_h10 ap50_h10_95 ap50_h20 ap50_h20_95 "
+        "recall recall_95 precision taught_recall taught_recall_95 empty_fp empty_fp_95 empty_new empty_new_95 "
+        "images faces taught_images taught_faces empty_images per_source"
+    ),
     "mask": "accuracy balanced_accuracy auc n no_face per_source incorrect_refused",
     "expression": "accuracy macro_f1 agitated_auc n no_face confusion votes_accuracy votes_n votes_agitated_auc",
 }
@@ -612,8 +652,8 @@ def test_a_source_keeps_its_split_when_judged_alone(world: World) -> None:
         world.add(picture, "0" if k % 2 else "z", label="mask")
     folder = world.write()
     for split in evaluate.SPLITS:
-        together = {r.file for r in evaluate.choose(folder, None, split)[1] if r.source == "z"}
-        assert {r.file for r in evaluate.choose(folder, ["z"], split)[1]} == together
+        together = {r.file for r in evaluate.choose([folder], None, split)[1] if r.source == "z"}
+        assert {r.file for r in evaluate.choose([folder], ["z"], split)[1]} == together
 
 
 def test_missing_models_end_in_their_own_exit_code(
