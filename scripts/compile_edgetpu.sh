@@ -1,6 +1,6 @@
 #!/bin/sh
-# Compiles the three models for one Coral Edge TPU, together, so that their weights share its 8 MB, and enters the
-# compiled twins into manifest.toml. Nothing is replaced unless every operation of every model runs on the Edge TPU.
+# Compile the three models for one Coral Edge TPU, and add the compiled twins to manifest.toml. They are compiled
+# together so that their weights share its 8 MB. No file is replaced unless every operation runs on the Edge TPU.
 set -eu
 usage="usage: scripts/compile_edgetpu.sh [--models DIR]"
 root="$(cd "$(dirname "$0")/.." && pwd)"
@@ -26,11 +26,11 @@ esac
 compiler="${EDGETPU_COMPILER:-$(command -v edgetpu_compiler || true)}"
 if [ -z "$compiler" ] || ! command -v "$compiler" >/dev/null; then
     {
-        echo "doorlight: there is no ${compiler:-edgetpu_compiler}"
+        echo "doorlight: ${compiler:-edgetpu_compiler}: not found"
         if [ "$(uname -m)" != x86_64 ]; then
-            echo "           Coral made it for x86-64 only, and this is $(uname -m): compile on a PC, then copy models_tflite/"
+            echo "           It runs on x86-64 only, and this is $(uname -m): compile on a PC, then copy models_tflite/"
         fi
-        echo "           On Debian or Ubuntu (x86-64) it comes from Coral's package archive:"
+        echo "           On Debian or Ubuntu (x86-64), install it from Coral's package archive:"
         echo "             curl -fsSL https://packages.cloud.google.com/apt/doc/apt-key.gpg |"
         echo "               sudo gpg --dearmor -o /usr/share/keyrings/coral-edgetpu.gpg"
         echo "             echo 'deb [signed-by=/usr/share/keyrings/coral-edgetpu.gpg]" \
@@ -44,7 +44,7 @@ fi
 python="${PYTHON:-$root/.venv/bin/python}"
 command -v "$python" >/dev/null || python=python3
 if ! "$python" -c 'import msgspec, tflite' 2>/dev/null; then
-    echo "doorlight: $python lacks what checks the result; scripts/test sets up .venv with it, or: pip install .[dev]" >&2
+    echo "doorlight: $python: msgspec or tflite is missing; run scripts/test once, or: pip install .[dev]" >&2
     exit 69
 fi
 
@@ -52,7 +52,7 @@ made="$(mktemp -d)"
 trap 'rm -rf "$made"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-# What comes first has first call on the memory: the detector looks at every frame, the others at some.
+# The first model gets its share of the memory first: the detector runs on every frame, the others on some.
 if ! "$compiler" --show_operations --out_dir "$made" \
     "$models/face_detector.tflite" "$models/mask_classifier.tflite" "$models/expression_classifier.tflite"; then
     echo "compile_edgetpu.sh: $compiler failed; nothing was changed" >&2

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Installs Doorlight as a service that starts at boot. scripts/install.sh --help tells everything.
+# Install Doorlight as a service that starts at boot. See scripts/install.sh --help.
 #
-# Every step looks first whether it is done, and puts what it makes beside what is there before it takes its place. So
-# it may be interrupted anywhere, by a power cut too: the old door goes on, and the next run finishes the work.
+# Each step first checks whether it is already done. A new file is written under another name and then renamed. So the
+# installation can be interrupted at any time, also by a power cut: the old door continues to work, and the next run
+# completes the installation.
 set -eu
 
 help() {
@@ -11,32 +12,32 @@ usage: sudo scripts/install.sh [--camera SRC] [--wheels DIR] [--without-start] [
        sudo scripts/install.sh --uninstall [--dry-run]
             scripts/install.sh --fetch-wheels DIR
 
-Makes this machine a door: installs Doorlight and starts it now and at every boot. Run it again to upgrade (git pull
-before), or when something was interrupted: it does only what is left to do. Needs Raspberry Pi OS or Debian, Bookworm
-or later, and, the first time, a network and about ten minutes.
+Installs Doorlight as a service, and starts it now and at every boot. Run it again to upgrade (after git pull), or to
+complete an installation that was interrupted. It needs Raspberry Pi OS or Debian, version 12 (Bookworm) or later. The
+first installation needs a network and takes about ten minutes.
 
-  --camera SRC       what to look through, for a first installation: picamera (the Raspberry Pi camera, what a Raspberry
-                     Pi takes without being told), /dev/video0 (a USB camera, what others take), rtsp://… (also see
-                     systemd/network.conf.example). Later: [camera] source in /etc/doorlight/doorlight.toml
-  --wheels DIR       take Python packages from DIR and not from the network
-  --fetch-wheels DIR fill DIR for that, on a machine of the same kind that has a network
-  --without-start    install, but start nothing now; it starts at the next boot
-  --dry-run          only say what would be done
-  --uninstall        take everything away again; asks before the event log and your settings go
+  --camera SRC       the camera, for the first installation: picamera (Raspberry Pi camera, the default on a Raspberry
+                     Pi), /dev/video0 (USB camera, the default elsewhere), or rtsp://… (see also
+                     systemd/network.conf.example). Later, change [camera] source in /etc/doorlight/doorlight.toml
+  --wheels DIR       install Python packages from DIR instead of the network
+  --fetch-wheels DIR download these packages into DIR, on a machine of the same kind with a network
+  --without-start    install, but do not start the service until the next boot
+  --dry-run          print the steps, change nothing
+  --uninstall        remove Doorlight; it asks before it deletes the event log and your settings
 
-Where things are afterwards:
-  doorlight                          the command: try  doorlight events --follow  and  doorlight --help
-  /etc/doorlight/doorlight.toml      your settings, never overwritten;  then: sudo systemctl restart doorlight
-  /etc/doorlight/defaults.toml       every setting there is, its default and what it does, new with each upgrade
+Installed files:
+  doorlight                          the command; see  doorlight events --follow  and  doorlight --help
+  /etc/doorlight/doorlight.toml      your settings, never overwritten; after a change: sudo systemctl restart doorlight
+  /etc/doorlight/defaults.toml       all settings with their defaults and descriptions, replaced by each upgrade
   /var/lib/doorlight/events.jsonl    the event log
   /opt/doorlight                     the program
 
-How is it doing?  systemctl status doorlight      What did it say?  journalctl -u doorlight
-Exit codes: 0 fine, 2 wrong usage, 69 this machine lacks something, 77 not root, 78 your settings are wrong
+State of the service: systemctl status doorlight      Its messages: journalctl -u doorlight
+Exit codes: 0 OK, 2 wrong usage, 69 a requirement is missing on this machine, 77 not root, 78 wrong settings
 HELP
 }
 
-# Debian's own interpreter, whatever else comes first in PATH: apt's picamera2 and lgpio are for this one alone.
+# Debian's Python, also if another one comes first in PATH: apt's picamera2 and lgpio work only with this one.
 PYTHON=/usr/bin/python3
 OPT=/opt/doorlight
 ETC=/etc/doorlight
@@ -56,7 +57,7 @@ die() {
     exit "$code"
 }
 
-# Do it, or with --dry-run say it.
+# act COMMAND...: run a command; with --dry-run print it.
 act() {
     if [ -n "$dry" ]; then
         say "would: $*"
@@ -65,7 +66,7 @@ act() {
     fi
 }
 
-# put FILE DESTINATION: install a file of ours where it differs; it is there whole or not at all.
+# put FILE DESTINATION: install a file if it differs. The destination is never incomplete.
 put() {
     cmp -s "$1" "$2" && return
     if [ -n "$dry" ]; then
@@ -81,26 +82,26 @@ put() {
 check_machine() {
     for tool in apt-get systemctl; do
         command -v "$tool" >/dev/null 2>&1 ||
-            die 69 "this installs on Raspberry Pi OS and Debian with systemd; this machine has no $tool" \
-                "elsewhere: pip install . and write a service of your own after systemd/doorlight.service"
+            die 69 "this script needs Raspberry Pi OS or Debian with systemd; this machine has no $tool" \
+                "on other systems: pip install . and write a service like systemd/doorlight.service"
     done
-    # Debian testing has no number.
+    # Debian testing has no version number.
     debian="$(sed -n 's/^VERSION_ID="\{0,1\}\([0-9]*\).*/\1/p' /etc/os-release)"
-    [ "${debian:-99}" -ge 12 ] || die 69 "this system is older than Bookworm (Debian 12), whose Python is the oldest that will do" \
-        "write a new SD card with the Raspberry Pi Imager: Raspberry Pi OS Lite (64-bit)"
+    [ "${debian:-99}" -ge 12 ] || die 69 "this system is older than Debian 12 (Bookworm); Doorlight needs Python 3.11 or later" \
+        "write Raspberry Pi OS Lite (64-bit) to the SD card with Raspberry Pi Imager"
     if [ "$(getconf LONG_BIT)" = 32 ]; then
         [ "$(uname -m)" != aarch64 ] ||
             die 69 "this is a 32-bit system under a 64-bit kernel, and pip would choose packages for 64 bits" \
-                "take Raspberry Pi OS (64-bit); or write arm_64bit=0 into /boot/firmware/config.txt and reboot"
-        [ "${debian:-99}" = 12 ] || die 69 "for 32 bits TFLite has packages for Bookworm only" "take Raspberry Pi OS (64-bit)"
+                "install Raspberry Pi OS (64-bit), or add arm_64bit=0 to /boot/firmware/config.txt and reboot"
+        [ "${debian:-99}" = 12 ] || die 69 "on 32-bit systems, TFLite has packages for Debian 12 (Bookworm) only" "install Raspberry Pi OS (64-bit)"
     fi
     case "$(uname -m)" in
     x86_64 | aarch64 | armv7l) ;;
     *) die 69 "there are no TFLite packages for this processor ($(uname -m))" ;;
     esac
     free_mb="$(df -Pm /opt 2>/dev/null | awk 'NR == 2 { print $4 }')"
-    # About 250 MB for the program, and as much again while the old one still runs beside it.
-    [ "${free_mb:-0}" -ge 600 ] || die 69 "only ${free_mb:-0} MB are free on the disk of /opt; 600 are needed while installing"
+    # The program needs about 250 MB; during an upgrade the old program needs the same again.
+    [ "${free_mb:-0}" -ge 600 ] || die 69 "only ${free_mb:-0} MB are free on the disk of /opt; the installation needs 600 MB"
 }
 
 is_raspberry_pi() { grep -qs "Raspberry Pi" /proc/device-tree/model; }
@@ -113,12 +114,12 @@ apt_packages() {
     for package in python3 python3-venv; do
         installed "$package" || missing="$missing $package"
     done
-    # A fresh system has no lists of packages yet.
+    # A new system has no package lists yet.
     updated="$dry$wheels"
     if [ -z "$updated" ] && ! known python3-venv; then
         apt-get -q update && updated=yes
     fi
-    # Only Raspberry Pi OS has picamera2; Debian Bookworm has no lgpio either, and does without pins then.
+    # Only Raspberry Pi OS has picamera2. Debian 12 has no lgpio either: Doorlight then runs without pins.
     wanted="python3-lgpio"
     is_raspberry_pi && wanted="$wanted python3-picamera2"
     for package in $wanted; do
@@ -126,11 +127,11 @@ apt_packages() {
         if known "$package"; then
             missing="$missing $package"
         else
-            say "$package: not in this system's packages, going on without"
+            say "$package: this system has no such package; continuing without it"
         fi
     done
     if [ -z "$missing" ]; then
-        say "all there"
+        say "all packages are installed"
         return
     fi
     say "missing:$missing"
@@ -138,13 +139,13 @@ apt_packages() {
         say "would: apt-get install --no-install-recommends$missing"
         return
     fi
-    # An interrupted apt leaves packages half unpacked; this finishes them, and does nothing otherwise.
+    # An interrupted apt leaves packages incomplete; this completes them, and otherwise does nothing.
     dpkg --configure -a
-    [ -n "$updated" ] || apt-get -q update || say "going on with the lists of packages that are there"
-    # Recommends of picamera2 are a desktop and OpenCV: 500 MB that a door needs not.
-    # shellcheck disable=SC2086  # a list of names
+    [ -n "$updated" ] || apt-get -q update || say "continuing with the present package lists"
+    # picamera2 recommends a desktop and OpenCV: 500 MB that a door does not need.
+    # shellcheck disable=SC2086  # a list of package names
     DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $missing ||
-        die 69 "these Debian packages could not be installed:$missing" "is there a network? then try: sudo apt-get update"
+        die 69 "could not install these Debian packages:$missing" "check the network, then run: sudo apt-get update"
 }
 
 user_and_devices() {
@@ -155,14 +156,14 @@ user_and_devices() {
     put systemd/60-doorlight.rules /etc/udev/rules.d/60-doorlight.rules
     act systemd-sysusers doorlight.conf
     act systemd-tmpfiles --create doorlight.conf
-    # For what is plugged in already. In a chroot, or while an image is built, no udev is there to be told.
+    # Apply the rules to devices that are already plugged in. In a chroot or during an image build, udev does not run.
     if [ -e /run/udev/control ]; then
         act udevadm control --reload
         act udevadm trigger --subsystem-match=usb --subsystem-match=gpio --subsystem-match=dma_heap
     fi
 }
 
-# What the program is made of, in a number: the same again, and nothing needs to be done.
+# Print a checksum of everything that the program is built from. If it has not changed, there is nothing to build.
 stamp() {
     {
         "$PYTHON" --version 2>&1
@@ -175,20 +176,20 @@ stamp() {
     } | cksum | cut -d ' ' -f 1
 }
 
-# Apt's picamera2 (its simplejpeg) was compiled for apt's NumPy, and breaks under another major version of it.
+# Apt's picamera2 (its simplejpeg) is compiled for apt's NumPy and fails with another major version.
 numpy_constraint() {
     "$PYTHON" -c 'import numpy; print(f"numpy=={numpy.__version__}")' 2>/dev/null || true
 }
 
 program() {
-    step "Doorlight itself"
+    step "Program"
     if [ -n "$dry" ] && ! [ -x "$PYTHON" ]; then
-        say "would build $OPT/releases/… (Python comes first)"
+        say "would build $OPT/releases/… (after Python is installed)"
         return
     fi
     release="$OPT/releases/$(stamp)"
     if [ -e "$release/.complete" ] && "$release/bin/doorlight" --version >/dev/null 2>&1; then
-        say "built already: $release"
+        say "up to date: $release"
         return
     fi
     if [ -n "$dry" ]; then
@@ -199,8 +200,8 @@ program() {
     mkdir -p "$OPT/releases"
     "$PYTHON" -m venv --system-site-packages "$release"
     numpy_constraint >"$release/constraints.txt"
-    [ ! -s "$release/constraints.txt" ] || say "NumPy is held to what apt's camera library was built for: $(cat "$release/constraints.txt")"
-    say "installing Python packages; on a small Raspberry Pi this takes minutes …"
+    [ ! -s "$release/constraints.txt" ] || say "using the NumPy version of apt's camera library: $(cat "$release/constraints.txt")"
+    say "installing Python packages; this takes minutes on a small Raspberry Pi …"
     if [ -n "$wheels" ]; then
         set -- --no-index --find-links "$wheels" doorlight
     else
@@ -208,18 +209,18 @@ program() {
     fi
     "$release/bin/python" -m pip --disable-pip-version-check install --quiet --no-cache-dir \
         --constraint "$release/constraints.txt" "$@" ||
-        die 69 "installing the Python packages failed; the lines above say why" \
-            "is there a network? run this again, it goes on from here"
-    # Never used again, as an upgrade makes a new one: 25 MB of the card.
+        die 69 "could not install the Python packages, see the lines above" \
+            "check the network, then run this script again"
+    # They are not needed any more, since an upgrade builds a new program. This saves 25 MB.
     "$release/bin/python" -m pip --disable-pip-version-check uninstall --quiet --yes setuptools pip
     try_out "$release"
-    # On the disk before it counts as complete, or a power cut leaves a complete one with empty files.
+    # Sync before .complete is written: otherwise a power cut could leave a complete program with empty files.
     sync
     touch "$release/.complete"
 }
 
-# One picture through all three models, as the door's own user: this finds a library that is missing, a model that is
-# damaged or a package for the wrong processor while the old door still runs.
+# Run one picture through all three models, as the service's user. This detects a missing library, a damaged model or a
+# package for the wrong processor while the old door still runs.
 try_out() {
     folder="$(mktemp -d)"
     cp scripts/assets/demo/still.jpg "$folder/"
@@ -227,10 +228,10 @@ try_out() {
     if ! runuser -u doorlight -- "$1/bin/doorlight" annotate "$folder/still.jpg" "$folder/seen.jpg" >"$folder/said" 2>&1; then
         cat "$folder/said" >&2
         rm -rf "$folder"
-        die 69 "the new program does not work on this machine; nothing was switched over"
+        die 69 "the new program does not work on this machine; the old program stays in use"
     fi
     rm -rf "$folder"
-    say "tried out on a picture: works"
+    say "self-test with one picture: OK"
 }
 
 settings() {
@@ -240,41 +241,41 @@ settings() {
             camera=/dev/video0
             is_raspberry_pi && camera=picamera
         fi
-        case "$camera" in *[\"\\]*) die 2 "--camera: no quotes and backslashes, please: $camera" ;; esac
+        case "$camera" in *[\"\\]*) die 2 "--camera: quotes and backslashes are not allowed: $camera" ;; esac
         cat >"$scratch/doorlight.toml" <<TOML
-# Your settings: only what differs from $ETC/defaults.toml, where every setting is explained.
-# An upgrade never touches this file. After a change:
+# Your settings: only those that differ from $ETC/defaults.toml, which describes all settings.
+# An upgrade never changes this file. After a change:
 #   doorlight check-config $ETC/doorlight.toml
 #   sudo systemctl restart doorlight
 
 [camera]
 source = "$camera"
-# Without its camera the door shows FAULT and waits for it.
+# If there is no camera, the door shows FAULT and waits for it.
 wait = true
 
-# At work and in education the European Union prohibits inferring emotions. There, remove the two # below.
+# The European Union prohibits emotion inference at work and in education. There, remove the two # below.
 #[expression]
 #enabled = false
 TOML
         put "$scratch/doorlight.toml" "$ETC/doorlight.toml"
     elif [ -n "$camera" ]; then
-        say "--camera is for a first installation; yours is set in $ETC/doorlight.toml, which stays as it is"
+        say "--camera is for the first installation only; change [camera] source in $ETC/doorlight.toml"
     else
-        say "$ETC/doorlight.toml is yours and stays as it is"
+        say "$ETC/doorlight.toml is not changed"
     fi
     [ -n "$dry" ] && return
     "$release/bin/doorlight" check-config >"$scratch/defaults.toml"
     if [ -e "$ETC/defaults.toml" ] && ! cmp -s "$scratch/defaults.toml" "$ETC/defaults.toml"; then
-        say "What is new in the defaults (- before, + now):"
+        say "Changes in the defaults (- old, + new):"
         diff -U 1 "$ETC/defaults.toml" "$scratch/defaults.toml" | sed 1,2d || true
     fi
     "$release/bin/doorlight" check-config "$ETC/doorlight.toml" ||
-        die 78 "your settings do not fit the new version (see above); the door was left as it was" \
-            "mend them with: sudo nano $ETC/doorlight.toml    and run this again"
+        die 78 "your settings do not fit the new version (see above); the old program stays in use" \
+            "edit them with: sudo nano $ETC/doorlight.toml    and run this script again"
     put "$scratch/defaults.toml" "$ETC/defaults.toml"
 }
 
-# link TARGET NAME: a symbolic link that is the old one or the new one at every moment.
+# link TARGET NAME: replace a symbolic link atomically.
 link() {
     [ "$(readlink "$2" || true)" = "$1" ] && return
     if [ -n "$dry" ]; then
@@ -287,7 +288,7 @@ link() {
 
 service() {
     step "Service"
-    # Of a door that works: what goes back if the new one does not start.
+    # The program and the unit of a door that runs: they are restored if the new one does not start.
     before=""
     if [ -z "$dry$without_start" ] && [ -e "$UNIT" ] && systemctl --quiet is-active doorlight.service 2>/dev/null; then
         before="$(readlink "$OPT/current")"
@@ -307,31 +308,31 @@ service() {
     act systemctl --quiet enable doorlight.service
     [ -n "$dry" ] || sync
     if [ ! -d /run/systemd/system ]; then
-        say "systemd is not running here (a chroot, an image?): it starts at the next boot"
+        say "systemd is not running (in a chroot or an image): the service starts at the next boot"
         return
     fi
     act systemctl daemon-reload
     if [ -n "$without_start" ]; then
-        say "not started, as you asked; start it with: sudo systemctl start doorlight"
+        say "not started (--without-start); start it with: sudo systemctl start doorlight"
         return
     fi
-    # Comes back once the door has decided about its first picture.
+    # Returns when the door has processed its first picture.
     if ! act systemctl restart doorlight.service; then
-        # What the door said, without what systemd says of it.
-        said="$(journalctl _SYSTEMD_UNIT=doorlight.service -n 5 -o cat --no-pager || true)"
+        # The door's messages, without those of systemd.
+        messages="$(journalctl _SYSTEMD_UNIT=doorlight.service -n 5 -o cat --no-pager || true)"
         if [ -z "$before" ] || [ "$before" = "$release" ]; then
-            die 69 "installed, but the door does not start. What it said:" "$said"
+            die 69 "installed, but the door does not start. Its messages:" "$messages"
         fi
         go_back ||
-            die 69 "the new version does not start, and the one before, which is back, does not either. What the new one said:" "$said"
-        die 69 "the new version does not start here; the one before is on again. What the new one said:" "$said"
+            die 69 "neither the new version nor the restored previous version starts. Messages of the new version:" "$messages"
+        die 69 "the new version does not start; the previous version runs again. Messages of the new version:" "$messages"
     fi
-    [ -n "$dry" ] || say "the door is on"
+    [ -n "$dry" ] || say "the service runs"
 }
 
-# To the program, the unit and the defaults that worked until now; says whether they still do.
+# Restore the previous program, unit and defaults. Fails if they do not start either.
 go_back() {
-    say "it does not start; going back to $before"
+    say "the new version does not start; restoring $before"
     link "$before" "$OPT/current"
     put "$scratch/unit" "$UNIT"
     if "$before/bin/doorlight" check-config >"$scratch/defaults.toml"; then put "$scratch/defaults.toml" "$ETC/defaults.toml"; fi
@@ -340,7 +341,7 @@ go_back() {
 }
 
 tidy() {
-    # Only now that the service runs from the new one: a running Python still reads its old files.
+    # Only after the service runs the new program: a running Python still reads its old files.
     for old in "$OPT"/releases/*; do
         if [ -e "$old" ] && [ "$old" != "${release:-}" ]; then act rm -rf "$old"; fi
     done
@@ -348,9 +349,9 @@ tidy() {
 
 doctor() {
     [ -z "$dry" ] || return 0
-    step "What doorlight doctor says"
+    step "doorlight doctor"
     "$LINK" doctor ||
-        say "Doorlight is installed; what the doctor found can be mended with the commands above. Again: sudo doorlight doctor"
+        say "Doorlight is installed, but the doctor found problems; see its hints above. To check again: sudo doorlight doctor"
 }
 
 uninstall() {
@@ -363,24 +364,24 @@ uninstall() {
         if [ -e "$path" ] || [ -L "$path" ]; then act rm -rf "$path"; fi
     done
     [ ! -d /run/systemd/system ] || act systemctl daemon-reload
-    [ -n "$dry" ] || say "Doorlight is off this machine. Debian packages were left: other programs may use them."
+    [ -n "$dry" ] || say "Doorlight is removed. Debian packages are kept: other programs may use them."
     [ -e "$STATE" ] || [ -e "$ETC" ] || return 0
     if [ -n "$dry" ]; then
-        say "would ask whether the event log ($STATE) and your settings ($ETC) should go too"
+        say "would ask whether to delete the event log ($STATE) and your settings ($ETC)"
         return
     fi
-    printf 'Delete the event log (%s) and your settings (%s) too, for good? [y/N] ' "$STATE" "$ETC"
+    printf 'Delete the event log (%s) and your settings (%s) permanently? [y/N] ' "$STATE" "$ETC"
     answer=""
     read -r answer || say ""
     case "$answer" in
     y | Y | yes | YES)
         rm -rf "$STATE" "$ETC"
-        # The user last: files must not be left to a number that somebody else may get.
+        # The user last: its numeric id may be reused, and must then not own files.
         if getent passwd doorlight >/dev/null; then userdel doorlight; fi
         if getent group doorlight >/dev/null; then groupdel doorlight; fi
         say "deleted"
         ;;
-    *) say "kept: $STATE and $ETC, and the user doorlight, whose they are" ;;
+    *) say "kept: $STATE, $ETC, and their owner, the user doorlight" ;;
     esac
 }
 
@@ -391,7 +392,7 @@ fetch_wheels() {
     "$PYTHON" -m venv --system-site-packages "$scratch/venv"
     numpy_constraint >"$scratch/constraints.txt"
     "$scratch/venv/bin/python" -m pip --disable-pip-version-check wheel --quiet --wheel-dir "$1" \
-        --constraint "$scratch/constraints.txt" "$PWD" || die 69 "fetching failed; is there a network?"
+        --constraint "$scratch/constraints.txt" "$PWD" || die 69 "could not download the packages" "check the network, then run this script again"
     say "$1 is ready for: sudo scripts/install.sh --wheels $1"
 }
 
@@ -406,7 +407,7 @@ while [ $# -gt 0 ]; do
     --without-start) without_start=yes ;;
     --uninstall) uninstall=yes ;;
     --camera | --wheels | --fetch-wheels)
-        [ -n "${2:-}" ] || die 2 "$1 needs a value" "scripts/install.sh --help tells more"
+        [ -n "${2:-}" ] || die 2 "$1 needs a value" "see scripts/install.sh --help"
         case "$1" in
         --camera) camera="$2" ;;
         --wheels) wheels="$(realpath -m -- "$2")" ;;
@@ -414,13 +415,13 @@ while [ $# -gt 0 ]; do
         esac
         shift
         ;;
-    *) die 2 "unknown: $1" "scripts/install.sh --help tells what there is" ;;
+    *) die 2 "unknown option: $1" "see scripts/install.sh --help" ;;
     esac
     shift
 done
 if [ -n "$wheels" ] && ! ls "$wheels"/doorlight-*.whl >/dev/null 2>&1; then
-    die 2 "--wheels: there is no doorlight-….whl in $wheels" \
-        "on a machine of the same kind with a network: scripts/install.sh --fetch-wheels DIR"
+    die 2 "--wheels: $wheels has no doorlight-….whl" \
+        "on a machine of the same kind with a network, run: scripts/install.sh --fetch-wheels DIR"
 fi
 
 cd "$(dirname "$0")/.."
@@ -428,7 +429,7 @@ scratch="$(mktemp -d)"
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-# Whatever the caller's: the door's user must be able to read what is installed.
+# Not the caller's umask: the service's user must be able to read the installed files.
 umask 022
 unset PYTHONPATH PYTHONHOME PIP_REQUIRE_VIRTUALENV
 
@@ -436,8 +437,8 @@ if [ -n "$fetch" ]; then
     fetch_wheels "$fetch"
     exit 0
 fi
-[ -n "$dry" ] || [ "$(id -u)" = 0 ] || die 77 "this needs to be root: sudo scripts/install.sh (or look first: --dry-run)"
-# Held to the end, and let go of by the kernel: two at once would build into each other, or one take away the other's work.
+[ -n "$dry" ] || [ "$(id -u)" = 0 ] || die 77 "the installation needs root: sudo scripts/install.sh (or --dry-run to print the steps)"
+# A lock until the end of this script; the kernel releases it. Two installations at once would remove each other's files.
 if [ -z "$dry" ]; then
     exec 9>/run/doorlight-install.lock
     flock -n 9 || die 69 "another installation is running"
@@ -446,7 +447,7 @@ if [ -n "$uninstall" ]; then
     uninstall
     exit 0
 fi
-# A door at work comes first: unpacking and compiling packages would starve it of a small processor for minutes.
+# A running door comes first: on a small processor, unpacking and compiling packages would slow it down for minutes.
 renice -n 19 -p $$ >/dev/null || true
 ionice -c 3 -p $$ || true
 check_machine
@@ -458,4 +459,4 @@ service
 tidy
 doctor
 [ -n "$dry" ] || say "
-Done. Watch it with: doorlight events --follow"
+Done. To follow the events: doorlight events --follow"

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Shows over SSH what happens at the door, as it happens, until Ctrl-C.
+# Follow the event log of a door over SSH.
 set -eu
 case "${1:-}" in
 "" | -*)
     [ "${1:-}" = --help ] || [ "${1:-}" = -h ] || exec >&2
     echo "usage: scripts/tail.sh HOST [OPTIONS OF doorlight events]"
-    echo "Shows over SSH what happens at the door, as it happens, until Ctrl-C; rotation of the log included."
+    echo "Follows the event log of a door over SSH until Ctrl-C, also when the log is rotated."
     echo
     echo "  scripts/tail.sh raspberrypi.local"
     echo "  scripts/tail.sh pi@192.168.1.20 --since 1h --kind alarm"
@@ -15,12 +15,12 @@ case "${1:-}" in
 esac
 host="$1"
 shift
-# ssh joins its arguments with blanks and has a shell over there take them apart: quoted, they stay what they are.
+# ssh joins its arguments with spaces, and the remote shell splits them again: quote each argument.
 command="doorlight events --follow"
 for word in "$@"; do
     command="$command '$(printf '%s' "$word" | sed "s/'/'\\\\''/g")'"
 done
-# A terminal over there (-t) lets Ctrl-C reach doorlight, which then prints its summary.
+# With a remote terminal (-t), Ctrl-C reaches doorlight, which then prints its summary.
 terminal=""
 [ ! -t 0 ] || terminal=-t
 exec ssh $terminal -- "$host" "$command"

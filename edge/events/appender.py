@@ -11,9 +11,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import OutputError
-from ..system.files import open_regular
-from .log_files import is_same_file, lines_from_end, not_a_log, rotated_files, rotated_path, sync_folder
+from ..system.files import open_regular, sync_folder
+from .log_files import is_same_file, lines_from_end, not_a_log, rotated_files, rotated_path
 from .record import EventRecord, parse_complete, sequence_number
+
+#: A full disk stops the log but not the door.
+DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Appender:
@@ -44,7 +47,7 @@ class Appender:
             if complete < size:
                 os.ftruncate(file, complete)
                 os.fsync(file)
-            sync_folder(self._path)
+            sync_folder(self._path.parent)
         except BaseException:
             os.close(file)
             raise
@@ -139,28 +142,6 @@ def opening_error(path: Path, error: OSError) -> OutputError:
     if not os.path.isdir(folder):
         return OutputError(f"{path}: there is no folder {folder}", f"mkdir -p {folder}")
     return OutputError(f"{named}: cannot be written: {error.strerror}", f"see who may write: ls -ld {folder} {named}")
-
-
-def has_read_only_view(path: Path) -> bool:
-    """Return whether the folder of `path` is read-only only in this process' view of the mounts, and its disk is not.
-
-    /proc/self/mountinfo lists both options of the mount and options of the file system, see proc(5). A disk that failed also
-    refuses writes, and may be read-only in neither.
-    """
-    try:
-        if not os.statvfs(path.parent).f_flag & os.ST_RDONLY:
-            return False
-        device = os.stat(path.parent).st_dev
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
-            rows = [line.split() for line in mounts]
-    except OSError:
-        return False
-    number = f"{os.major(device)}:{os.minor(device)}"
-    return not any("ro" in row[-1].split(",") for row in rows if row[2] == number)
-
-
-#: A full disk stops the log but not the door.
-DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def _lock(file: int, path: Path) -> None:

@@ -50,15 +50,6 @@ def not_a_log(path: Path) -> OutputError:
     )
 
 
-def sync_folder(path: Path) -> None:
-    """Sync the folder of `path`, so that a new or renamed file is as durable as its content."""
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def is_same_file(file: int, path: Path) -> bool:
     """Return whether the open `file` is still the one at `path`, not moved or deleted."""
     with contextlib.suppress(FileNotFoundError):

@@ -17,7 +17,8 @@ from types import TracebackType
 
 from ..errors import OutputError
 from ..records import Event
-from .appender import DISK_FULL_ERRORS, Appender, has_read_only_view, newest_record, opening_error
+from ..system.files import is_mount_read_only
+from .appender import DISK_FULL_ERRORS, Appender, newest_record, opening_error
 from .record import EventRecord, encode, sequence_number, utc_text
 
 #: Events that wait in memory while the disk refuses writes.
@@ -81,7 +82,7 @@ class EventLog:
             self._seq = _last_used_number(path)
             self._report_repair(self._file.open())
         except OSError as error:
-            is_failing = error.errno == errno.EROFS and path.exists() and not has_read_only_view(path)
+            is_failing = error.errno == errno.EROFS and path.exists() and not is_mount_read_only(path.parent)
             if error.errno not in DISK_FULL_ERRORS and not is_failing:
                 raise opening_error(path, error) from error
             self._problem = _reason(path, error)
@@ -216,7 +217,7 @@ class EventLog:
         except (OSError, OutputError) as error:
             self._problem = _reason(self.path, error)
             is_read_only = isinstance(error, OSError) and error.errno == errno.EROFS
-            self._locked_out = is_read_only and has_read_only_view(self.path)
+            self._locked_out = is_read_only and is_mount_read_only(self.path.parent)
             return False
         finally:
             self._writing_since = None

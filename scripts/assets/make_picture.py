@@ -1,4 +1,4 @@
-"""Make the README's picture: three moments of the bundled clip, with everything drawn in that the door sees."""
+"""Make the README's picture: three frames of the demo clip with what the door sees drawn on them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edge import config
 from edge.camera.factory import open_source
@@ -18,20 +19,21 @@ from edge.inference.perception import Perception
 from edge.records import Face
 
 DEMO = Path(__file__).resolve().parent / "demo"
-MOMENTS_S = (3.4, 10.8, 18.4)
+TIMES_S = (3.4, 10.8, 18.4)
 
 
 def main() -> int:
+    """Write demo/seen.jpg and print its path."""
     settings = config.load()
     perception = Perception(settings, manifest.load())
     loop = Pipeline(settings, perception)
-    chosen = []
+    chosen: list[npt.NDArray[np.uint8]] = []
     looks: dict[int, Face] = {}
     with open_source(settings.camera, str(DEMO / "door.mp4")) as source:
         while (frame := source.read()) is not None:
             decision = loop.step(frame)
             looks.update(decision.faces)
-            if len(chosen) < len(MOMENTS_S) and frame.t >= MOMENTS_S[len(chosen)]:
+            if len(chosen) < len(TIMES_S) and frame.t >= TIMES_S[len(chosen)]:
                 chosen.append(draw(frame.picture, replace(decision, faces=looks), perception))
     row = cv2.resize(np.hstack(chosen), None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
     out = DEMO / "seen.jpg"

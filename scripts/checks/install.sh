@@ -1,21 +1,21 @@
 #!/bin/sh
-# Tries scripts/install.sh for real, in a clean Debian. scripts/checks/install.sh --help tells what and how long.
+# Run scripts/install.sh in a clean Debian. See scripts/checks/install.sh --help.
 set -eu
 
 help() {
     cat <<'HELP'
 usage: sudo scripts/checks/install.sh [--cache DIR]
 
-Installs Doorlight in a clean Debian Bookworm in a folder of its own (chroot), for real: a dry run that must change
-nothing, an installation killed half way, the next one repairing it, one with nothing left to do, an upgrade without a
-network and with settings that do not fit, the bundled clip played as the service's user, both ways to uninstall.
+Installs Doorlight in a clean Debian Bookworm in its own folder (chroot) and checks: a dry run that changes nothing, an
+installation that is killed, the next one that completes it, one that has nothing to do, an upgrade without a network and
+with settings that do not fit, the demo clip run as the service's user, both ways to uninstall.
 
-Not part of scripts/test: it needs root, a network, mmdebstrap (apt install mmdebstrap), 2 GB of disk and, on two
-idle cores with a quick network, a minute. Nothing outside the folder is changed.
+It is not part of scripts/test. It needs root, a network, mmdebstrap (apt install mmdebstrap), 2 GB of disk and, on two
+idle cores with a fast network, one minute. It changes nothing outside the folder.
 
-  --cache DIR   where the clean system is kept for the next time (default: ~/.cache/doorlight)
+  --cache DIR   keep the clean system in DIR for the next run (default: ~/.cache/doorlight)
 
-What it cannot show: Raspberry Pi OS's own packages (picamera2, lgpio), and systemd starting the service.
+It does not test the packages of Raspberry Pi OS (picamera2, lgpio), nor the start of the service by systemd.
 HELP
 }
 
@@ -33,31 +33,31 @@ while [ $# -gt 0 ]; do
         exit 0
         ;;
     --cache)
-        [ -n "${2:-}" ] || { echo "check_install: --cache needs a folder" >&2; exit 2; }
+        [ -n "${2:-}" ] || { echo "checks/install.sh: --cache needs a folder" >&2; exit 2; }
         cache="$(realpath -m -- "$2")"
         shift
         ;;
     *)
-        echo "check_install: unknown: $1 (--help tells what there is)" >&2
+        echo "checks/install.sh: unknown option: $1 (see --help)" >&2
         exit 2
         ;;
     esac
     shift
 done
-[ "$(id -u)" = 0 ] || { echo "check_install: needs root, for chroot and mounts" >&2; exit 77; }
-command -v mmdebstrap >/dev/null || { echo "check_install: there is no mmdebstrap: apt install mmdebstrap" >&2; exit 69; }
-# Mounts of our own: however this ends, none is left behind.
+[ "$(id -u)" = 0 ] || { echo "checks/install.sh: needs root for chroot and mounts: sudo scripts/checks/install.sh" >&2; exit 77; }
+command -v mmdebstrap >/dev/null || { echo "checks/install.sh: there is no mmdebstrap: apt install mmdebstrap" >&2; exit 69; }
+# A private mount namespace: the mounts disappear when this script ends.
 if [ -z "${CHECK_INSTALL_INSIDE:-}" ]; then
     CHECK_INSTALL_INSIDE=yes exec unshare --mount --propagation private "$0" --cache "$cache"
 fi
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 mkdir -p "$cache"
 
 # --- a clean system, with the checkout in it -------------------------------------------------------------------------
 arch="$(dpkg --print-architecture)"
 tar="$cache/bookworm-$arch-systemd.tar"
 if [ ! -s "$tar" ]; then
-    echo "making a clean Debian Bookworm …"
+    echo "building a clean Debian Bookworm …"
     mmdebstrap --quiet --format=tar --variant=minbase --include=ca-certificates,systemd-sysv,udev bookworm "$tar.part" http://deb.debian.org/debian
     mv "$tar.part" "$tar"
 fi
@@ -67,12 +67,12 @@ mkdir -p "$root"
 trap 'umount -R "$root" 2>/dev/null || true; rm -rf --one-file-system "$root"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-mount -t tmpfs -o size=4G none "$root" 2>/dev/null || true # in memory where there is enough: faster, kinder to a card
+mount -t tmpfs -o size=4G none "$root" 2>/dev/null || true # in memory if possible: faster, and no writes to an SD card
 tar -xf "$tar" -C "$root" --exclude='./dev/*'
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=755 none "$root/run"
-# Whatever it takes here to reach the packages: name server, certificates, pip's settings.
+# Access to the package servers: name server and certificates.
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 mkdir -p "$root/src"
@@ -82,38 +82,38 @@ git -c safe.directory="$PWD" ls-files -z --cached --others --exclude-standard |
 inside() { env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 chroot "$root" "$@"; }
 as_door() { inside runuser -u doorlight -- "$@"; }
 offline() { unshare --net -- env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 chroot "$root" "$@"; }
-# Names, kinds, modes, owners and sizes of all that Doorlight could have touched.
+# Names, types, modes, owners and sizes of all files that Doorlight may change.
 snapshot() {
     (cd "$root" && find etc opt usr/local var/lib/doorlight -printf '%p %y %m %U:%G %s %l\n' 2>/dev/null |
         grep -vE '^(etc|opt|usr/local|usr/local/bin) |ca-certificates|etc/(passwd|group|shadow|gshadow|subuid|subgid)-? |ld\.so\.cache|__pycache__' | sort)
 }
 current() { readlink "$root/opt/doorlight/current"; }
 
-# --- look first ------------------------------------------------------------------------------------------------------
-# All but what apt-cache keeps of its lists as soon as root asks it anything.
+# --- dry run ------------------------------------------------------------------------------------------------------
+# All files except the cache that apt-cache writes when root runs it.
 everything() { find "$root" -xdev ! -path "$root/var/cache/apt*" -printf '%p %y %m %s\n' | sort | cksum; }
 before="$(everything)"
 inside /src/scripts/install.sh --dry-run >"$cache/check-install.log" 2>&1 || { cat "$cache/check-install.log"; fail "the dry run"; }
 [ "$(everything)" = "$before" ] || fail "the dry run changed something"
-grep -q "apt-get install --no-install-recommends python3 python3-venv" "$cache/check-install.log" || fail "the dry run said too little"
+grep -q "apt-get install --no-install-recommends python3 python3-venv" "$cache/check-install.log" || fail "the dry run does not name the packages"
 ok "a dry run on a clean system changes nothing"
 
-# --- killed half way, then repaired ----------------------------------------------------------------------------------
+# --- killed, then completed ----------------------------------------------------------------------------------
 setsid env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
     chroot "$root" /src/scripts/install.sh --without-start --camera /dev/video0 >"$cache/check-install.log" 2>&1 &
 victim=$!
 tries=0
 until ls -d "$root"/opt/doorlight/releases/*/lib/python3*/site-packages/cv2 >/dev/null 2>&1; do
-    kill -0 "$victim" 2>/dev/null || { cat "$cache/check-install.log"; fail "it ended before it could be killed"; }
+    kill -0 "$victim" 2>/dev/null || { cat "$cache/check-install.log"; fail "the installation ended before it could be killed"; }
     tries=$((tries + 1))
-    [ "$tries" -lt 6000 ] || fail "no half-built program after 20 minutes"
+    [ "$tries" -lt 6000 ] || fail "no incomplete program after 20 minutes"
     sleep 0.2
 done
 kill -s KILL -- "-$victim"
 wait "$victim" 2>/dev/null || true
 ls "$root"/opt/doorlight/releases/*/.complete >/dev/null 2>&1 && fail "killed too late"
-[ ! -e "$root/opt/doorlight/current" ] || fail "a half-built program was switched on"
-ok "killed while Python packages were being unpacked: nothing is switched over"
+[ ! -e "$root/opt/doorlight/current" ] || fail "an incomplete program is in use"
+ok "killed while Python packages were being unpacked: the incomplete program is not used"
 
 inside /src/scripts/install.sh --without-start --camera /dev/video0 2>&1 | tee "$cache/check-install.log"
 [ -e "$root$(current)/.complete" ] || fail "no complete program"
@@ -122,25 +122,25 @@ inside /src/scripts/install.sh --without-start --camera /dev/video0 2>&1 | tee "
 for group in video gpio plugdev; do
     inside id -nG doorlight | grep -qw "$group" || fail "the user is not in group $group"
 done
-[ "$(inside stat -c '%U %a' /var/lib/doorlight)" = "doorlight 755" ] || fail "the event log's folder"
-grep -q 'source = "/dev/video0"' "$root/etc/doorlight/doorlight.toml" || fail "--camera did not reach the settings"
-inside systemd-analyze verify --man=no doorlight.service || fail "systemd finds fault with the unit"
-ok "the next run repairs and finishes; $(du -sm "$root/opt/doorlight" | cut -f 1) MB under /opt/doorlight"
+[ "$(inside stat -c '%U %a' /var/lib/doorlight)" = "doorlight 755" ] || fail "wrong owner or mode of the event log's folder"
+grep -q 'source = "/dev/video0"' "$root/etc/doorlight/doorlight.toml" || fail "--camera is not in the settings"
+inside systemd-analyze verify --man=no doorlight.service || fail "systemd-analyze reports problems of the unit"
+ok "the next run completes the installation; $(du -sm "$root/opt/doorlight" | cut -f 1) MB under /opt/doorlight"
 
-# --- it works --------------------------------------------------------------------------------------------------------
+# --- run the program --------------------------------------------------------------------------------------------------------
 cp scripts/assets/demo/door.mp4 "$root/tmp/"
 as_door doorlight run --simulate --source /tmp/door.mp4 --config /etc/doorlight/doorlight.toml \
     --events /var/lib/doorlight/events.jsonl >"$cache/check-install.log" 2>&1 || { cat "$cache/check-install.log"; fail "the clip"; }
 inside runuser -u nobody -- doorlight events | tee "$cache/check-install.log" | tail -3
 grep -q "ALARM 1" "$cache/check-install.log" || fail "the clip's alarm is not in the event log"
-ok "the clip plays as user doorlight; anybody's 'doorlight events' finds the log"
+ok "the user doorlight runs the clip; 'doorlight events' of any user finds the log"
 
-# --- nothing left to do ----------------------------------------------------------------------------------------------
+# --- nothing to do ----------------------------------------------------------------------------------------------
 printf '\n[lights]\ngreen = 5\n' >>"$root/etc/doorlight/doorlight.toml"
 before="$(snapshot)"
 inside /src/scripts/install.sh --without-start >"$cache/check-install.log" 2>&1 || { cat "$cache/check-install.log"; fail "a second time"; }
 [ "$(snapshot)" = "$before" ] || fail "a second time changed something"
-grep -q "^wrote" "$cache/check-install.log" && fail "a second time wrote something"
+grep -q "^wrote" "$cache/check-install.log" && fail "the second run wrote a file"
 ok "a second time changes nothing, edited settings included"
 
 # --- an upgrade without a network ------------------------------------------------------------------------------------
@@ -150,24 +150,24 @@ sed -i 's/green = 5/grin = 5/' "$root/etc/doorlight/doorlight.toml"
 code=0
 offline /src/scripts/install.sh --without-start --wheels /wheels >"$cache/check-install.log" 2>&1 || code=$?
 [ "$code" = 78 ] || { cat "$cache/check-install.log"; fail "settings that do not fit: exit code $code"; }
-[ "$(current)" = "$old" ] || fail "switched over although the settings do not fit"
-ok "settings that do not fit stop an upgrade (78), and the old program stays"
+[ "$(current)" = "$old" ] || fail "the new program is in use although the settings do not fit"
+ok "settings that do not fit stop an upgrade (78), and the old program stays in use"
 sed -i 's/grin = 5/green = 6/' "$root/etc/doorlight/doorlight.toml"
 offline /src/scripts/install.sh --without-start --wheels /wheels >"$cache/check-install.log" 2>&1 || { cat "$cache/check-install.log"; fail "offline"; }
-[ "$(current)" != "$old" ] || fail "the upgrade did not switch over"
-[ ! -e "$root$old" ] || fail "the old program was left lying about"
+[ "$(current)" != "$old" ] || fail "the new program is not in use"
+[ ! -e "$root$old" ] || fail "the old program was not removed"
 as_door doorlight check-config /etc/doorlight/doorlight.toml >/dev/null || fail "the upgraded program"
 ok "an upgrade from a folder of wheels, without a network"
 
-# --- away with it ----------------------------------------------------------------------------------------------------
+# --- uninstall ----------------------------------------------------------------------------------------------------
 echo n | inside /src/scripts/install.sh --uninstall >"$cache/check-install.log" 2>&1 || fail "uninstalling"
-[ -s "$root/var/lib/doorlight/events.jsonl" ] || fail "uninstalling took the event log without leave"
-inside /src/scripts/install.sh --uninstall </dev/null >"$cache/check-install.log" 2>&1 || fail "uninstalling unasked"
-[ -s "$root/var/lib/doorlight/events.jsonl" ] || fail "nobody there to answer is no leave"
-ok "uninstalled; events and settings kept"
+[ -s "$root/var/lib/doorlight/events.jsonl" ] || fail "uninstalling deleted the event log without consent"
+inside /src/scripts/install.sh --uninstall </dev/null >"$cache/check-install.log" 2>&1 || fail "uninstalling without an answer"
+[ -s "$root/var/lib/doorlight/events.jsonl" ] || fail "uninstalling without an answer deleted the event log"
+ok "uninstalled; event log and settings are kept"
 echo y | inside /src/scripts/install.sh --uninstall >"$cache/check-install.log" 2>&1 || fail "uninstalling everything"
 left="$(cd "$root" && find etc opt usr/local var run -iname '*doorlight*' ! -name 'doorlight-install.lock')"
-[ -z "$left" ] || fail "left behind: $left"
-inside getent passwd doorlight >/dev/null && fail "the user was left behind"
-ok "uninstalled altogether; nothing of Doorlight is left"
+[ -z "$left" ] || fail "remaining files: $left"
+inside getent passwd doorlight >/dev/null && fail "the user was not removed"
+ok "uninstalled everything; no file of Doorlight remains"
 echo "passed"

@@ -1,20 +1,20 @@
 # shellcheck shell=sh
-# Sourced by scripts/demo and scripts/test: makes .venv in the checkout with exactly what is needed, once.
-# usage: setup_venv EXTRAS   ("" or "dev" or "dev,train")
+# Sourced by scripts/demo, scripts/test and scripts/vdoor: create .venv in the checkout with the packages that are needed.
+# usage: setup_venv EXTRAS   ("", "dev" or "dev,train")
 
 setup_venv() {
     extras="$1"
     python="${PYTHON:-python3}"
     if ! command -v "$python" >/dev/null 2>&1; then
-        echo "doorlight: there is no $python; on Debian or Raspberry Pi OS: sudo apt install python3 python3-venv" >&2
+        echo "doorlight: $python: not found; on Debian or Raspberry Pi OS run: sudo apt install python3 python3-venv" >&2
         exit 69
     fi
     if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-        echo "doorlight: $("$python" --version) is too old, 3.11 or newer is needed (Debian 12, Raspberry Pi OS Bookworm);" >&2
-        echo "           another interpreter can be named: PYTHON=python3.11 $0" >&2
+        echo "doorlight: $("$python" --version) is too old; Doorlight needs Python 3.11 or later (Debian 12 or later);" >&2
+        echo "           to use another interpreter: PYTHON=python3.11 $0" >&2
         exit 69
     fi
-    # What pip would only call "no matching distribution": there are few packages for 32 bits.
+    # pip would only print "no matching distribution": few packages support 32 bits.
     "$python" - <<'EOF' || exit 69
 import platform
 import sys
@@ -23,7 +23,7 @@ wrong = None
 if sys.maxsize < 2**32 and platform.machine() == "aarch64":
     wrong = "this Python has 32 bits under a 64-bit kernel, and pip would choose packages for 64"
 elif sys.maxsize < 2**32 and sys.version_info >= (3, 12):
-    wrong = "for 32 bits there is a TFLite runtime for Python 3.11 (Bookworm) only"
+    wrong = "on 32-bit systems, TFLite has a runtime for Python 3.11 (Debian 12) only"
 if wrong:
     print(f"doorlight: {wrong}", file=sys.stderr)
     print("           install the 64-bit Raspberry Pi OS (or a 32-bit Bookworm with arm_64bit=0", file=sys.stderr)
@@ -32,19 +32,19 @@ if wrong:
 EOF
     if [ -d .venv ] && ! .venv/bin/python -m pip --version >/dev/null 2>&1 &&
         ! .venv/bin/python -m ensurepip >/dev/null 2>&1; then
-        echo "doorlight: .venv is broken (an interrupted installation?), making it anew" >&2
+        echo "doorlight: .venv is broken (perhaps by an interrupted installation); creating it again" >&2
         rm -rf .venv
     fi
     if [ ! -d .venv ]; then
-        # Debian splits venv off Python: ensurepip is what is missing then.
+        # Debian has venv in a separate package; without it, ensurepip is missing.
         if ! "$python" -c 'import venv, ensurepip' >/dev/null 2>&1; then
             echo "doorlight: Python's venv module is missing; install it with: sudo apt install python3-venv" >&2
             exit 69
         fi
-        echo "making .venv …" >&2
+        echo "creating .venv …" >&2
         "$python" -m venv .venv || exit 69
     fi
-    # Installed again only when what is asked for has changed, or the checkout has moved; extras that are there stay.
+    # Install again only if pyproject.toml, the extras or the checkout's path have changed. Installed extras are kept.
     stamp="$(cksum <pyproject.toml) $PWD"
     have=""
     if [ "$(sed -n 1p .venv/.doorlight 2>/dev/null)" = "$stamp" ]; then
@@ -53,9 +53,9 @@ EOF
     all="$(printf 'run,%s,%s' "$have" "$extras" | tr ',' '\n' | sed '/^$/d' | sort -u | paste -sd, -)"
     if [ "$all" != "$have" ]; then
         named="$(printf '%s' "$all" | tr ',' '\n' | sed '/^run$/d' | paste -sd, -)"
-        echo "installing what Doorlight needs${named:+ ($named)} into .venv …" >&2
+        echo "installing Doorlight's packages${named:+ ($named)} into .venv …" >&2
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${named:+[$named]}" || {
-            echo "doorlight: installing failed; is there a network, and space on the disk?" >&2
+            echo "doorlight: the installation failed; check the network and the free disk space" >&2
             exit 69
         }
         printf '%s\n%s\n' "$stamp" "$all" >.venv/.doorlight
@@ -65,14 +65,14 @@ import re
 import sys
 
 try:
-    import cv2  # noqa: F401
+    import cv2  # noqa: F401 - only tests the import
 
     from edge.inference.interpreter import load_runtime
 
     load_runtime()
 except Exception as error:
-    print(f"doorlight: what Doorlight needs cannot be loaded: {error}", file=sys.stderr)
-    # NumPy's words about a missing library are many, and OpenCV hides them behind its own.
+    print(f"doorlight: a package cannot be loaded: {error}", file=sys.stderr)
+    # NumPy's message about a missing library is long, and OpenCV hides it behind its own.
     why = f"{error} {error.__context__}"
     if missing := re.search(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object", why):
         packages = {
@@ -85,7 +85,7 @@ except Exception as error:
         }
         package = packages.get(missing[1])
         how = f"sudo apt install {package}" if package else f"sudo apt install apt-file; apt-file search {missing[1]}"
-        print(f"           install what is missing with: {how}", file=sys.stderr)
+        print(f"           install the missing library with: {how}", file=sys.stderr)
     sys.exit(1)
 EOF
 }

@@ -1,4 +1,4 @@
-"""Take what Coral's compiler made into a folder of models: check its report and its files, write the manifest rows."""
+"""Check the output of Coral's compiler and add it to a folder of models and its manifest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ CUSTOM_OP = b"edgetpu-custom-op"
 
 
 def check_report(text: str) -> int:
-    """How many operations an operation log (MODEL_edgetpu.log) has; all must be mapped, or ModelFileError names them."""
+    """Return the number of operations in an operation log (MODEL_edgetpu.log).
+
+    Raises ModelFileError, naming the operations, if not all of them run on the Edge TPU.
+    """
     found = [match.groups() for line in text.splitlines() if (match := OPERATION.fullmatch(line.strip()))]
     left = [f"{count} {operator}: {status}" for operator, count, status in found if status != MAPPED]
     if left:
@@ -40,7 +43,7 @@ def check_report(text: str) -> int:
 
 
 def check_twin(content: bytes, row: ModelEntry) -> None:
-    """Raises ModelFileError where a compiled model is not one single Edge TPU operation with the tensors of `row`."""
+    """Raise ModelFileError unless a compiled model is one Edge TPU operation with the tensors of `row`."""
     model = tflite.Model.GetRootAsModel(content, 0)
     graph = model.Subgraphs(0)
     codes = [model.OperatorCodes(graph.Operators(k).OpcodeIndex()) for k in range(graph.OperatorsLength())]
@@ -71,15 +74,15 @@ def _tensor(tensor: Any) -> Tensor:
 
 
 def adopt(models: Path, made: Path) -> dict[str, int]:
-    """Take the twins of all models of the folder `models` from the compiler's output folder `made`.
+    """Copy the compiled twins of all models in `models` from the compiler's output folder `made`.
 
-    Returns the number of operations by model. Everything is checked before anything is replaced; raises ModelFileError
-    or a DoorlightError where a check fails.
+    Return the number of operations by model. Everything is checked before a file is replaced. Raises ModelFileError
+    or a DoorlightError if a check fails.
     """
     found = dict(manifest.load(models))
     counts = {}
     for name, row in found.items():
-        manifest.load(models).read(name)  # a twin of a damaged model is none
+        manifest.load(models).read(name)  # a damaged model must not get a twin
         stem = Path(row.file).stem + "_edgetpu"
         try:
             counts[name] = check_report((made / f"{stem}.log").read_text(encoding="utf-8", errors="replace"))
@@ -91,7 +94,7 @@ def adopt(models: Path, made: Path) -> dict[str, int]:
             raise ModelFileError(f"{name}: {error}") from None
         twin = EdgeTpuFile(f"{stem}.tflite", hashlib.sha256(content).hexdigest())
         found[name] = msgspec.structs.replace(row, edgetpu=twin)
-    # Twins before the manifest: killed in between, the old manifest refuses them by their hash, and the CPU serves.
+    # The twins come before the manifest: after a kill in between, the old manifest rejects them by hash and the CPU is used.
     for name in found:
         stem = Path(found[name].file).stem + "_edgetpu"
         temporary = models / f".{stem}.tmp"

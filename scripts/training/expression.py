@@ -1,4 +1,4 @@
-"""Training the expression classifier: FER2013's labels and ten people's second look at them, and wild faces."""
+"""Train the expression classifier on FER2013 with its labels and the votes of FER+, and on faces in whole pictures."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,26 +15,28 @@ from tqdm import tqdm
 
 from edge.imaging import images
 
+from .arrays import Floats, as_floats
 from .dataset import EXPRESSIONS, Dataset, Picture, Record, require
 from .loop import TrainingError, load_earlier
 from .nets import ExpressionClassifier, ExpressionTeacher, TwoHeads, normalise
 
 SIZE = 48
-#: Side of a crop in units of the face box's longer side: FER2013 cuts from the brow's edge to the chin.
+#: Side of a crop in units of the face box's longer side. FER2013 cuts from the brows to the chin.
 MARGIN = 1.0
 #: Weight of the votes' head in the shipped logits, chosen on PublicTest.
 VOTES = 0.2
-#: How much of its smoothing the labels' head takes from the votes: people's doubts are better than an even share.
+#: Share of the votes in the targets of the labels' head. Votes are better label smoothing than an even share.
 SOFTENED = 0.15
-#: With teachers, or an earlier network (--weights): how much of the targets are their answers.
+#: Share of the teachers' answers in the targets, with --teacher or --weights.
 TAUGHT = 0.5
+#: Share of faces from whole pictures in a batch.
 WILD_SHARE = 0.12
 
 
-def target(record: Record) -> np.ndarray | None:
-    """What the two heads are to say, (2, 7) float32 probabilities: the label's, softened by the votes, and the votes'.
+def target(record: Record) -> Floats | None:
+    """Return the targets of the two heads, (2, 7) float32 probabilities: the label softened by the votes, and the votes.
 
-    None where most people say that there is no face. A picture without votes has the label in both.
+    Return None if most votes say that there is no face. Without votes both targets are the label.
     """
     assert record.expression is not None
     label = np.zeros(7, np.float32)
@@ -44,25 +47,25 @@ def target(record: Record) -> np.ndarray | None:
     if votes[9] * 2 > votes.sum():
         return None
     seven = votes[:7] / votes[:7].sum() if votes[:7].sum() >= 3 else label
-    return np.stack([(1 - SOFTENED) * label + SOFTENED * seven, seven])
+    return as_floats(np.stack([(1 - SOFTENED) * label + SOFTENED * seven, seven]))
 
 
 class Faces48:
-    """All 48x48 grey training faces in memory, augmented as they are drawn."""
+    """Hold all 48x48 grey training faces in memory and augment each one as it is drawn."""
 
     def __init__(self, data: Dataset, records: Sequence[Record]) -> None:
         self.faces, self.targets = load(data, [r for r in records if r.crop])
         wild, self.wild_targets = load(data, [r for r in records if not r.crop], 72)
-        # Rarer expressions are drawn more often, though not as often as to be equal.
+        # Rare expressions are drawn more often, but not as often as the common ones.
         counts = np.bincount(
             [EXPRESSIONS.index(r.expression) for r in records if not r.crop and r.expression], minlength=7
         )
         weights = self.wild_targets[:, 0] @ (1 / np.sqrt(np.maximum(counts, 1))) if len(wild) else np.zeros(0)
         self.wild, self.wild_weights = wild, weights / max(weights.sum(), 1e-9)
-        require(list(range(len(self.faces) + len(wild))), "train", "face with an expression")
+        require([*self.faces, *wild], "train", "face with an expression")
 
-    def draw(self, seed: Sequence[int]) -> tuple[Picture, np.ndarray]:
-        """One face (48, 48) uint8 and its target (2, 7) float32."""
+    def draw(self, seed: Sequence[int]) -> tuple[Picture, Floats]:
+        """Return one face (48, 48) uint8 and its targets (2, 7) float32."""
         rng = np.random.default_rng(seed)
         if len(self.wild) and (not len(self.faces) or rng.random() < WILD_SHARE):
             k = int(rng.choice(len(self.wild), p=self.wild_weights))
@@ -70,10 +73,10 @@ class Faces48:
         else:
             k = int(rng.integers(len(self.faces)))
             face, wanted = self.faces[k], self.targets[k]
-        # Shift, turn and scale in one warp; the wild faces come with surroundings.
+        # One warp shifts, rotates and scales; faces from whole pictures come with surroundings.
         n = face.shape[0]
         scale = np.exp(rng.normal(0, 0.06))
-        turn = cv2.getRotationMatrix2D((n / 2, n / 2), rng.normal(0, 7), scale)
+        turn = np.asarray(cv2.getRotationMatrix2D((n / 2, n / 2), rng.normal(0, 7), scale), np.float64)
         turn[:, 2] += SIZE / 2 - n / 2 + rng.uniform(-3, 3, 2)
         if rng.random() < 0.5:
             turn[0] = -turn[0]
@@ -93,8 +96,11 @@ class Faces48:
         return np.clip(x, 0, 255).astype(np.uint8), wanted
 
 
-def load(data: Dataset, records: Sequence[Record], side: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
-    """Grey faces (n, side, side) uint8 and targets (n, 2, 7); a wild face is cut around its most prominent trusted box."""
+def load(data: Dataset, records: Sequence[Record], side: int = SIZE) -> tuple[Picture, Floats]:
+    """Return grey faces (n, side, side) uint8 and targets (n, 2, 7) float32.
+
+    From a whole picture the most prominent trusted face is cut out.
+    """
     faces, targets = [], []
     for r in records:
         if r.expression is None:
@@ -118,7 +124,7 @@ def load(data: Dataset, records: Sequence[Record], side: int = SIZE) -> tuple[np
 
 
 class ExpressionTask:
-    """What the training loop needs to know about the expression classifier."""
+    """The expression classifier's part of the training loop (`loop.Task`)."""
 
     name = "expression_classifier"
     metric = "val mean"
@@ -138,12 +144,12 @@ class ExpressionTask:
         return ExpressionClassifier()
 
     def learn_from(self, earlier: torch.nn.Module) -> None:
-        """Learn from an earlier network's answers too (born-again networks, Furlanello et al. 2018), unless others teach."""
+        """Use an earlier network as teacher (born-again networks, Furlanello et al. 2018), unless there is a teacher."""
         if not self.taught:
             self.teach([earlier])
 
     def open_teacher(self, path: Path) -> torch.nn.Module:
-        """A teacher out of a run's best.pt, or a classifier out of one or out of a `.tflite`. Raises TrainingError."""
+        """Return the teacher or classifier of a run's best.pt, or the classifier of a `.tflite`. Raises TrainingError."""
         try:
             net: torch.nn.Module = ExpressionTeacher()
             load_earlier(net, path, self, 1)
@@ -153,12 +159,13 @@ class ExpressionTask:
         return net.eval()
 
     def teach(self, teachers: Sequence[torch.nn.Module]) -> None:
-        """Mix what these networks answer into the targets (Hinton et al. 2015): they know which labels nobody would have
-        guessed from the picture. An answer is the mean over the face and its mirror image.
+        """Mix the answers of these networks into the targets (Hinton et al. 2015), which corrects unlikely labels.
+
+        An answer is the mean over the face and its mirror image.
         """
         self.taught = True
         for faces, targets in ((self.faces.faces, self.faces.targets), (self.faces.wild, self.faces.wild_targets)):
-            edge = (faces.shape[1] - SIZE) // 2  # wild faces come with surroundings
+            edge = (faces.shape[1] - SIZE) // 2  # faces from whole pictures come with surroundings
             for start in tqdm(range(0, len(faces), 256), desc="teachers' answers", leave=False, disable=None):
                 x = normalise(torch.from_numpy(faces[start : start + 256])[:, None])
                 x = x[:, :, edge : edge + SIZE, edge : edge + SIZE]
@@ -185,7 +192,7 @@ class ExpressionTask:
         }
 
     def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
-        """Cross entropy of both heads against soft targets, with mixup (Zhang et al. 2018) on some batches."""
+        """Return the cross entropy of both heads with soft targets, with mixup (Zhang et al. 2018) on some batches."""
         device = next(net.parameters()).device
         x, y, mix = normalise(batch["pictures"].to(device)), batch["targets"].to(device), batch["mix"].to(device)
         x, y = mix * x + (1 - mix) * x.flip(0), mix * y + (1 - mix) * y.flip(0)
@@ -196,7 +203,7 @@ class ExpressionTask:
         return labels + 0.5 * votes
 
     def validate(self, net: torch.nn.Module) -> dict[str, float]:
-        """Accuracy by the original labels, by the votes' majority, and on wild faces."""
+        """Return the accuracy by the labels, by the majority of the votes, and on faces from whole pictures."""
         assert isinstance(net, TwoHeads)
         net = net.folded(VOTES)
         device = next(net.parameters()).device
@@ -211,7 +218,7 @@ class ExpressionTask:
         votes = np.array([r.votes or [0] * 10 for _, r in self.val])
         clear = votes[:, :7].max(1) * 2 > np.maximum(votes.sum(1), 1)
 
-        def share(right: np.ndarray) -> float:
+        def share(right: npt.NDArray[np.bool_]) -> float:
             return float(right.mean()) if len(right) else float("nan")
 
         figures = {
@@ -227,7 +234,7 @@ class ExpressionTask:
 
 
 class TeacherTask(ExpressionTask):
-    """A larger network on the same faces, from ImageNet; what it learns is taught to the one that is shipped."""
+    """A larger network on the same faces, started from ImageNet. It teaches the network that is shipped."""
 
     name = "expression_teacher"
 

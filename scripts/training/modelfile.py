@@ -1,4 +1,4 @@
-"""What a .tflite file is made of, and whether the Edge TPU's compiler would take it. Needs no TensorFlow."""
+"""Inspect a .tflite file and check that the Edge TPU compiler accepts it. Needs no TensorFlow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import tflite
 
-#: Ops and highest op versions that Coral's own published models use: what the Edge TPU compiler will take.
+#: Ops and highest op versions in Coral's published models. The Edge TPU compiler accepts these.
 EDGE_TPU_OPS = {
     "ADD": 2, "AVERAGE_POOL_2D": 1, "CONCATENATION": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "DEQUANTIZE": 2,
     "FULLY_CONNECTED": 4, "LOGISTIC": 2, "MAX_POOL_2D": 2, "MEAN": 2, "MUL": 2, "PAD": 2, "QUANTIZE": 1, "RELU6": 1,
@@ -18,11 +18,11 @@ _TYPE_NAMES = {v: k for k, v in vars(tflite.TensorType).items() if isinstance(v,
 
 
 class ModelFileError(Exception):
-    """A model that is not full-integer, static, and within the Edge TPU's table; the message names every violation."""
+    """The model is not full-integer, not static, or outside the Edge TPU's table. The message names every violation."""
 
 
 def ops(content: bytes) -> dict[str, int]:
-    """Names of the ops used, with the highest version of each."""
+    """Return the names of the ops in a model, with the highest version of each."""
     model = tflite.Model.GetRootAsModel(content, 0)
     found: dict[str, int] = {}
     for k in range(model.OperatorCodesLength()):
@@ -33,7 +33,7 @@ def ops(content: bytes) -> dict[str, int]:
 
 
 def macs(content: bytes) -> int:
-    """Multiplications, each with its addition, of one inference: those of the convolutions and the dense layers."""
+    """Return the multiply-accumulate operations of one inference, in convolutions and dense layers."""
     model = tflite.Model.GetRootAsModel(content, 0)
     graph = model.Subgraphs(0)
     total = 0
@@ -52,10 +52,11 @@ def macs(content: bytes) -> int:
 
 
 def check(content: bytes) -> dict[str, int]:
-    """The ops of a model that is as it must be; raises ModelFileError where it is not.
+    """Check a model and return its ops as `ops` does. Raises ModelFileError.
 
-    One uint8 input, uint8 outputs, int8 (biases int32) in between, static shapes, every op and op version in EDGE_TPU_OPS,
-    dense layers quantised per tensor (which the op version does not show: the scales are counted).
+    The model must have one uint8 input, uint8 outputs, int8 tensors (int32 for biases) in between, static shapes, and
+    only ops and op versions in EDGE_TPU_OPS. Dense layers must be quantised per tensor; the op version does not show
+    this, so the scales are counted.
     """
     model = tflite.Model.GetRootAsModel(content, 0)
     graph = model.Subgraphs(0)

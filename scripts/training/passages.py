@@ -1,4 +1,4 @@
-"""People walking up in a video: who was there when, and what the lights made of it."""
+"""Judge the lights of the door over a video of people who walk up."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from edge.records import Signal
 from .dataset import DataError
 from .metrics import share
 
-#: Whom a passage shows, and the lights that are right for them.
+#: The kinds of people, and the right signals for each.
 KINDS = {"masked": {Signal.PASS}, "unmasked": {Signal.STOP, Signal.ALARM}, "agitated": {Signal.STOP, Signal.ALARM}}
-#: Someone who walked out of the picture is remembered for a moment: what shows until then still counts as theirs.
+#: The door remembers a person who left for a moment: a signal until then still counts for that passage.
 TAIL_S = 0.7
-#: This long after someone left, the lights are off.
+#: The lights must be off this long after a person left.
 LIGHTS_OFF_S = 2.0
 
 
 class Passage(NamedTuple):
-    """Someone walks up: who, and from when to when they can be seen, in seconds of the video."""
+    """One person walks up: the kind, and the time span in which the person is visible, in seconds of the video."""
 
     kind: str
     start_s: float
@@ -31,7 +31,7 @@ class Passage(NamedTuple):
 
 
 def read_truth(path: Path) -> list[Passage]:
-    """The passages of a truth file in the order of their start. Raises InputError, or DataError naming the field."""
+    """Return the passages of a truth file in the order of their start. Raises InputError, or DataError with the field."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -58,10 +58,10 @@ def read_truth(path: Path) -> list[Passage]:
 
 
 class Outcome(NamedTuple):
-    """What one passage came to.
+    """The result of one passage.
 
-    `wrong_t` is when a wrong light first showed, `decided_s` how long after `start_s` the first light did, `last` the
-    last one shown (IDLE: none ever).
+    `last` is the last signal (IDLE if there was none). `wrong_t` is the time of the first wrong signal. `decided_s` is
+    the time from `start_s` to the first signal.
     """
 
     passage: Passage
@@ -76,12 +76,11 @@ class Outcome(NamedTuple):
 
 
 def judge(passages: Sequence[Passage], shown: Sequence[tuple[float, Signal]]) -> tuple[list[Outcome], float | None]:
-    """What each passage came to, and the share of empty time with a light on (None: the scene was never empty).
+    """Return the outcome of each passage, and the share of empty time with a light on (None if never empty).
 
     `shown` is (t, signal) of every frame. A passage is judged from `start_s` until TAIL_S after `end_s`, or until the
-    next one starts. A light that was on before it started and has not changed since is the previous person's, for up
-    to LIGHTS_OFF_S after they left. The scene counts as empty from LIGHTS_OFF_S after somebody left until the next
-    start.
+    next passage starts. A signal from before the start that has not changed belongs to the previous person, for up to
+    LIGHTS_OFF_S after that person left. The scene is empty from LIGHTS_OFF_S after a passage until the next one.
     """
     outcomes = []
     for k, passage in enumerate(passages):
@@ -111,7 +110,7 @@ def judge(passages: Sequence[Passage], shown: Sequence[tuple[float, Signal]]) ->
 
 
 def passage_figures(outcomes: Sequence[Outcome], light_while_empty: float | None) -> dict[str, Any]:
-    """Counts per kind; `light_while_empty` is a share, 0..1."""
+    """Return counts by kind and `light_while_empty`, a share 0..1."""
     figures: dict[str, Any] = {}
     for kind in KINDS:
         own = [o for o in outcomes if o.passage.kind == kind]

@@ -90,10 +90,10 @@ def _make_kernel(folder: Path) -> None:
         log, work = folder / "build.log", Path(scratch)
         run_program(["tar", "-xf", KERNEL_SOURCE, "-C", work], log)
         source = next(work.glob("linux-source-*"))
-        make = ["make", "-C", source, "ARCH=um", f"-j{os.cpu_count()}"]
+        make = ["make", "-C", str(source), "ARCH=um", f"-j{os.cpu_count()}"]
         run_program(["patch", "-p1", "-i", HERE / "kernel.patch"], log, source)
         run_program([*make, "allnoconfig"], log)
-        merge = ["scripts/kconfig/merge_config.sh", "-m", ".config", HERE / "kernel.config"]
+        merge = ["scripts/kconfig/merge_config.sh", "-m", ".config", str(HERE / "kernel.config")]
         run_program(merge, log, source, ARCH="um")
         run_program([*make, "olddefconfig"], log)
         _check_kernel_config(source / ".config")
@@ -165,7 +165,7 @@ def wheels() -> BuildStep:
 
 def _make_wheels(folder: Path) -> None:
     log = folder / "build.log"
-    pip_wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--wheel-dir", folder, CHECKOUT]
+    pip_wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--wheel-dir", str(folder), str(CHECKOUT)]
     run_program(pip_wheel, log, error=UnsupportedHostError)
     for own in folder.glob("doorlight-*.whl"):
         own.unlink()

@@ -54,12 +54,13 @@ def write(path: Path, pictures: Iterable[Picture], seed: int = 1) -> None:
 
 def video() -> list[Picture]:
     """Return the frames of the demo video, (480, 640, 3) uint8 BGR."""
-    capture, frames = cv2.VideoCapture(str(VIDEO)), []
+    capture = cv2.VideoCapture(str(VIDEO))
+    frames: list[Picture] = []
     while True:
         ok, frame = capture.read()
         if not ok:
             return frames
-        frames.append(frame)
+        frames.append(frame.astype(np.uint8, copy=False))
 
 
 def write_all(folder: Path) -> None:

@@ -23,8 +23,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edge import config, door
 from edge.bench import drawn_people, measure
@@ -38,6 +40,9 @@ from edge.records import Event, Frame
 
 ROOT = Path(__file__).resolve().parents[2]
 FPS = 7.5
+
+Picture = npt.NDArray[np.uint8]
+
 CLIP = ROOT / "scripts/assets/demo/door.mp4"
 #: Number of different pictures of the empty door, each with its own noise.
 EMPTY_PICTURES = 16
@@ -83,7 +88,7 @@ class Day(Source):
     name = "a day"
     fps = FPS
 
-    def __init__(self, hours: float, clip: list[np.ndarray], crowd: list[np.ndarray], people_an_hour: float) -> None:
+    def __init__(self, hours: float, clip: list[Picture], crowd: list[Picture], people_an_hour: float) -> None:
         self.hours = hours
         self.playing = "empty"
         self.plays: Counter[str] = Counter()
@@ -96,14 +101,15 @@ class Day(Source):
         self._night = [self._noisy(picture * NIGHT_BRIGHTNESS, rng) for picture in clip]
 
     @staticmethod
-    def _noisy(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return np.clip(picture + rng.normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
+    def _noisy(picture: npt.NDArray[Any], rng: np.random.Generator) -> Picture:
+        noisy: Picture = np.clip(picture + rng.normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
+        return noisy
 
     def open(self) -> None:
         self._pictures = self._story()
         self._number = 0
 
-    def _story(self) -> Iterator[tuple[str, np.ndarray]]:
+    def _story(self) -> Iterator[tuple[str, Picture]]:
         while True:
             shorter = self.hours / 24
             hour = self._number / FPS / 3600 / shorter
@@ -119,12 +125,12 @@ class Day(Source):
                 yield from self._nobody(self._empty, self._pause_s)
                 yield from self._play("clip", self._clip)
 
-    def _nobody(self, pictures: list[np.ndarray], seconds: float) -> Iterator[tuple[str, np.ndarray]]:
+    def _nobody(self, pictures: list[Picture], seconds: float) -> Iterator[tuple[str, Picture]]:
         for k in range(round(seconds * FPS)):
             # For some seconds, events still belong to the persons who have left.
             yield ("" if k < 5 * FPS else "empty"), pictures[k % EMPTY_PICTURES]
 
-    def _play(self, name: str, pictures: list[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    def _play(self, name: str, pictures: list[Picture]) -> Iterator[tuple[str, Picture]]:
         self.plays[name] += 1
         for picture in pictures:
             yield name, picture
@@ -142,9 +148,9 @@ class Day(Source):
         pass
 
 
-def pictures_of(source: Source, every: int, limit: int = 10**6) -> list[np.ndarray]:
+def pictures_of(source: Source, every: int, limit: int = 10**6) -> list[Picture]:
     """Return each `every`-th picture of a source, (H, W, 3) uint8 BGR, at most `limit` of them."""
-    found: list[np.ndarray] = []
+    found: list[Picture] = []
     with source:
         while len(found) < limit and (frame := source.read()) is not None:
             if frame.number % every == 0:

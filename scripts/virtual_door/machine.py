@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -62,8 +63,8 @@ class Machine:
             link_or_copy(file, self.session / "kernel" / file.name)
         link_or_copy(image or latest("product") / "root.ext4", self.session / "root.ext4")
         data = self.session / "data.ext4"
-        with data.open("wb") as file:
-            file.truncate(data_mb << 20)
+        with data.open("wb") as disk:
+            disk.truncate(data_mb << 20)
         subprocess.run(
             ["mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-L", "data", data],
             check=True,
@@ -230,7 +231,7 @@ class Machine:
             raise MachineError(f"{path}: {done.err}")
 
     @contextlib.contextmanager
-    def _console_in_errors(self) -> Any:
+    def _console_in_errors(self) -> Iterator[None]:
         """Add the last lines of the console to a MachineError that the guest's state may explain."""
         try:
             yield

@@ -1,4 +1,4 @@
-"""The cascade on the real models: found where they are, cut as in training, expression only without a mask."""
+"""The cascade with the shipped models on the demo clip."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def perception() -> Perception:
 
 
 @pytest.mark.parametrize(("second", "masked"), [(4.0, True), (11.0, False), (18.5, False)])
-def test_the_person_of_the_clip(perception: Perception, second: float, masked: bool) -> None:
+def test_the_person_in_the_clip_is_found_and_classified(perception: Perception, second: float, masked: bool) -> None:
     picture = frame_at(second)
     found = perception.detector.detect(picture)
     assert len(found) == 1
     face = perception.classify(picture, found[0])
     assert (face.mask_probability > 0.5) is masked
-    assert (face.expression is None) is masked, "expression is for unmasked faces alone"
+    assert (face.expression is None) is masked, "only an unmasked face has an expression"
     if face.expression is not None:
         assert len(face.expression) == 7
         assert sum(face.expression) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_runs_on_the_cpu_without_an_accelerator(perception: Perception) -> None:
+def test_without_an_accelerator_the_models_run_on_the_cpu(perception: Perception) -> None:
     assert perception.runs_on == f"CPU ({perception.runtime})"
 
 
@@ -45,32 +45,32 @@ def test_an_empty_corridor_has_no_face(perception: Perception) -> None:
 
 @pytest.mark.parametrize("second", [4.0, 11.0, 18.5])
 @pytest.mark.parametrize("size", [(256, 192), (320, 200), (200, 240)])
-def test_faces_sought_in_the_small_picture_are_told_in_the_large_one(
+def test_faces_found_in_the_small_picture_have_boxes_in_the_large_one(
     perception: Perception, second: float, size: tuple[int, int]
 ) -> None:
     picture = frame_at(second)
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # of another shape, too: each way by itself
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # also with another aspect ratio
     (plain,) = perception.detect(Frame(0, 0.0, picture))
     (found,) = perception.detect(Frame(0, 0.0, picture, small))  # type: ignore[arg-type]
     assert boxes.iou(np.array([plain.box], np.float32), np.array([found.box], np.float32))[0, 0] > 0.7
     assert perception.detector.detect(picture) == [plain]
 
 
-def test_several_faces_at_once_and_independent_of_the_picture_size(perception: Perception) -> None:
-    masked, bare = frame_at(4.0), frame_at(11.0)
-    wide = np.hstack([masked, bare])
+def test_several_faces_are_found_in_pictures_of_any_size(perception: Perception) -> None:
+    masked, unmasked = frame_at(4.0), frame_at(11.0)
+    wide = np.hstack([masked, unmasked])
     found = perception.detector.detect(wide)
     assert len(found) == 2
-    looks = {d.box.x1 < 640: perception.mask.probability(wide, d.box) > 0.5 for d in found}
-    assert looks == {True: True, False: False}
+    is_masked = {d.box.x1 < 640: perception.mask.probability(wide, d.box) > 0.5 for d in found}
+    assert is_masked == {True: True, False: False}
     for scale in (0.5, 1.7):
-        small = cv2.resize(bare, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(unmasked, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         (again,) = perception.detector.detect(small)  # type: ignore[arg-type]
-        (first,) = perception.detector.detect(bare)
+        (first,) = perception.detector.detect(unmasked)
         assert np.array(again.box) / scale == pytest.approx(np.array(first.box), abs=14)
 
 
-def test_a_crowd_is_cut_to_the_nearest(perception: Perception) -> None:
+def test_in_a_crowd_the_nearest_faces_are_kept(perception: Perception) -> None:
     near = cv2.resize(frame_at(11.0), (320, 240), interpolation=cv2.INTER_AREA)
     far = cv2.resize(near, (160, 120), interpolation=cv2.INTER_AREA)
     canvas = np.full((240, 480, 3), 127, np.uint8)
@@ -87,18 +87,18 @@ def test_a_crowd_is_cut_to_the_nearest(perception: Perception) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2000), (2000, 3), (48, 48)])
 @pytest.mark.parametrize("value", [0, 255])
-def test_odd_pictures_give_an_answer(perception: Perception, shape: tuple[int, int], value: int) -> None:
+def test_pictures_of_unusual_shape_give_a_result(perception: Perception, shape: tuple[int, int], value: int) -> None:
     picture = np.full((*shape, 3), value, np.uint8)
     assert isinstance(perception.detector.detect(picture), list)
     box = Box(-50.0, -50.0, 5000.0, 5000.0)
     assert 0 <= perception.classify(picture, Detection(box, 1.0)).mask_probability <= 1
 
 
-def test_a_threshold_above_every_score_finds_nobody(perception: Perception) -> None:
+def test_a_threshold_above_every_score_finds_no_face(perception: Perception) -> None:
     assert perception.detector.detect(frame_at(11.0), threshold=1.0) == []
 
 
-def test_expression_turned_off_is_not_even_loaded(tmp_path: Path) -> None:
+def test_the_expression_model_is_not_loaded_if_expression_is_off(tmp_path: Path) -> None:
     file = tmp_path / "door.toml"
     file.write_text("[expression]\nenabled = false\n")
     perception = Perception(config.load(file), manifest.load())
@@ -109,13 +109,13 @@ def test_expression_turned_off_is_not_even_loaded(tmp_path: Path) -> None:
     assert perception.classify(picture, perception.detector.detect(picture)[0]).expression is None
 
 
-def test_agitation_sums_what_the_settings_name(perception: Perception) -> None:
+def test_agitation_is_the_sum_of_the_named_expressions(perception: Perception) -> None:
     assert perception.expression is not None
     p = (0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1)
     assert perception.expression.agitation(p, ("angry", "disgust")) == pytest.approx(0.5)
     assert perception.expression.agitation(p, ("neutral",)) == pytest.approx(0.1)
 
 
-def test_log_odds_stay_finite() -> None:
+def test_log_odds_are_finite() -> None:
     assert log_odds(0.5) == 0
     assert log_odds(1.0) == -log_odds(0.0) == pytest.approx(math.log(511))

@@ -1,6 +1,6 @@
-"""The scripts that people run on a machine of theirs, as far as that can be tried without changing this one.
+"""The shell scripts, as far as they can be tested without changing this machine.
 
-scripts/checks/install.sh installs, interrupts, upgrades and uninstalls for real, in a clean Debian; it takes minutes.
+scripts/checks/install.sh installs, interrupts, upgrades and uninstalls in a clean Debian; it takes minutes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Tools = Callable[..., dict[str, str]]
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Tools:
-    """Give it name="shell script" for each program to be replaced; returns the environment that finds them first."""
+    """Return a function that replaces programs: name="shell script" for each. It returns the environment to use."""
 
     def make(**programs: str) -> dict[str, str]:
         folder = tmp_path / "bin"
@@ -37,7 +37,7 @@ def tools(tmp_path: Path) -> Tools:
     return make
 
 
-#: A clean 64-bit machine: programs that answer, and refuse to do anything.
+#: A clean 64-bit machine: programs that answer queries, and fail if they are to change something.
 CLEAN = {
     "apt_get": "echo touched >&2; exit 99",
     "systemctl": 'case "$1" in --version) echo "systemd 252 (252)" ;; *) echo touched >&2; exit 99 ;; esac',
@@ -56,7 +56,7 @@ def script(
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=env, check=False, **kw)  # type: ignore[call-overload, no-any-return]
 
 
-@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="there is no shellcheck (apt install shellcheck)")
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed (apt install shellcheck)")
 @pytest.mark.parametrize("name", SHELL)
 def test_shellcheck(name: str) -> None:
     done = subprocess.run(["shellcheck", SCRIPTS / name], capture_output=True, text=True, timeout=300, check=False)
@@ -65,7 +65,7 @@ def test_shellcheck(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHELL)
-def test_help_teaches(name: str) -> None:
+def test_help_shows_usage(name: str) -> None:
     done = script(name, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage: ")
@@ -73,20 +73,20 @@ def test_help_teaches(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["install.sh", "checks/install.sh", "checks/arm64.sh"])
-def test_an_option_that_is_not_there(name: str) -> None:
+def test_unknown_option_is_an_error(name: str) -> None:
     done = script(name, "--frobnicate")
     assert done.returncode == 2
     assert "--frobnicate" in done.stderr
 
 
-def test_a_dry_run_tells_all_and_touches_nothing(tools: Tools) -> None:
+def test_dry_run_prints_all_steps_and_changes_nothing(tools: Tools) -> None:
     before = [os.path.lexists(place) for place in PLACES]
     done = script("install.sh", "--dry-run", "--camera", "/dev/video7", env=tools(**CLEAN))
     assert done.returncode == 0, done.stderr
     assert "touched" not in done.stderr
     assert [os.path.lexists(place) for place in PLACES] == before
-    for told in ("apt-get install", "python3-lgpio", "60-doorlight.rules", "sysusers", "enable doorlight"):
-        assert told in done.stdout
+    for step in ("apt-get install", "python3-lgpio", "60-doorlight.rules", "sysusers", "enable doorlight"):
+        assert step in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -97,27 +97,27 @@ def test_a_dry_run_tells_all_and_touches_nothing(tools: Tools) -> None:
         ({"df": 'printf "h\\n/dev/x 9 1 120 1%% /\\n"'}, "only 120 MB"),
     ],
 )
-def test_a_machine_that_will_not_do_is_told_why(tools: Tools, programs: dict[str, str], says: str) -> None:
+def test_unsupported_machine_is_an_error(tools: Tools, programs: dict[str, str], says: str) -> None:
     done = script("install.sh", "--dry-run", env=tools(**{**CLEAN, **programs}))
     assert done.returncode == 69
     assert says in done.stderr
     assert done.stderr.startswith("doorlight: ")
 
 
-def test_wheels_need_the_doors_own(tmp_path: Path, tools: Tools) -> None:
+def test_wheels_must_include_doorlight(tmp_path: Path, tools: Tools) -> None:
     done = script("install.sh", "--dry-run", "--wheels", tmp_path, env=tools(**CLEAN))
     assert done.returncode == 2
     assert "--fetch-wheels" in done.stderr
 
 
-def test_not_root_is_told_how(tools: Tools) -> None:
+def test_installation_needs_root(tools: Tools) -> None:
     done = script("install.sh", env=tools(**CLEAN, id="echo 1000"))
     assert done.returncode == 77
     assert "sudo" in done.stderr
 
 
-def test_tail_hands_every_word_over_whole(tmp_path: Path, tools: Tools) -> None:
-    # As sshd has it: the words joined with blanks, taken apart by a shell.
+def test_tail_quotes_every_argument(tmp_path: Path, tools: Tools) -> None:
+    # Like sshd: the arguments are joined with spaces, and a shell splits them.
     env = tools(
         ssh='[ "$1" = -- ] || exit 98; shift; echo "to $1"; shift; exec sh -c "$*"',
         doorlight='for word in "$@"; do echo "<$word>"; done',
@@ -131,7 +131,7 @@ def test_tail_hands_every_word_over_whole(tmp_path: Path, tools: Tools) -> None:
     assert not (tmp_path / "gone").exists()
 
 
-def test_tail_wants_a_host() -> None:
+def test_tail_needs_a_host() -> None:
     done = script("tail.sh")
     assert done.returncode == 2
     assert "usage: " in done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,14 +42,6 @@ class Usb:
     def unplug(self) -> None:
         """Remove every device."""
         shutil.rmtree(self.root / "sys")
-
-
-def until(condition: Callable[[], object], limit_s: float = 60.0) -> None:
-    """Wait until `condition()` is true; the limit is generous because the machine may be busy."""
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def room() -> Iterator[MachineRoom]:
 @pytest.fixture
 def results(request: pytest.FixtureRequest) -> Path:
     """The folder for files of this scenario, runs/vdoor/TEST; it is created when needed."""
-    folder = results_folder() / request.node.name
+    folder = results_folder() / str(request.node.name)
     shutil.rmtree(folder, ignore_errors=True)
     return folder
 
@@ -60,7 +60,8 @@ def report(request: pytest.FixtureRequest) -> Report:
     description = inspect.getdoc(request.function) or ""
     report = Report(request.node.name, description)
     request.node.stash[REPORT] = report
-    request.config.stash.setdefault(REPORTS, []).append(report)
+    reports: list[Report] = request.config.stash.setdefault(REPORTS, [])
+    reports.append(report)
     return report
 
 
@@ -94,7 +95,8 @@ def pytest_runtest_makereport(
         result.sections.append(("measured", "\n".join(f"{m.name}: {m}" for m in report.measures)))
         folder = results_folder()
         folder.mkdir(parents=True, exist_ok=True)
-        report_files.write(folder, item.config.stash[REPORTS], about())  # type: ignore[index]
+        reports: list[Report] = item.config.stash[REPORTS]
+        report_files.write(folder, reports, about())
     return result
 
 

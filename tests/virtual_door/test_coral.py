@@ -107,8 +107,8 @@ def _install(door: Door) -> None:
     library = folder / "libedgetpu.so.1"
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, LIBRARY_SOURCE], check=True, capture_output=True)
     environment = {"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'scripts'}", "PATH": "/usr/bin:/bin"}
-    command = [sys.executable, "-c", MAKE_MODELS, folder / "models"]
-    made = subprocess.run(command, env=environment, capture_output=True, text=True)  # type: ignore[arg-type]
+    command = [sys.executable, "-c", MAKE_MODELS, str(folder / "models")]
+    made = subprocess.run(command, env=environment, capture_output=True, text=True)
     if made.returncode:
         raise MachineError(f"the models could not be made:\n{made.stderr}")
     door.sh(

@@ -7,6 +7,7 @@ process that has ended keep their levels.
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import pytest
 
@@ -236,7 +237,7 @@ def test_process_hangs(lab: Lab, report: Report) -> None:
         for fault, where in HANGS.items():
             what = fault.replace("_", " ")
             journal = check_failure(
-                door, report, what, lambda fault=fault: inject(door, fault),  # type: ignore[misc]
+                door, report, what, partial(inject, door, fault),
                 result="watchdog", safe_within_s=MAX_HANG_S, back_within_s=MAX_BACK_AFTER_HANG_S,
             )  # fmt: skip
             has_stack = "Fatal Python error: Aborted" in journal and where in journal

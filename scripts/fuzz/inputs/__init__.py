@@ -1,14 +1,14 @@
-"""What hostile.py throws at Doorlight: each kind makes a case from a random generator, in the working directory.
+"""The inputs: each kind is a function that makes a case from a random generator, in the working directory.
 
-Most are good files with a few things wrong, as mere noise is refused at the first byte; the rest is made on purpose:
-bombs, loops, pipes, devices, playlists, rude servers, escape sequences.
+Most inputs are valid files with a few errors, since random bytes are rejected at once. The others are made on purpose: huge
+pictures, loops, pipes, devices, playlists, broken servers, escape sequences.
 """
 
+# The modules are imported because they add their kinds to KINDS.
 from . import cameras, logs, models, names, pictures, processes, settings, videos
 from .cases import KINDS, LIMIT_S, Case, Kind, Material
 from .good import LOADED, load_models, material
 
-# The modules are imported for the kinds that they add to KINDS.
 __all__ = [
     "KINDS",
     "LIMIT_S",

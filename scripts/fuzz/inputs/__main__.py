@@ -1,4 +1,4 @@
-"""Writes the good files into the one that is named: python -m virtual_door.rubbish FILE."""
+"""Write the valid files into one file: python -m fuzz.inputs FILE."""
 
 import pickle
 import sys

@@ -1,4 +1,4 @@
-"""Breaking good files, and what is right after that: what must be left whole."""
+"""Break valid files, and check the files that a case must leave intact."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from .cases import PIXELS_MIB, Case, Random
+from .cases import LIMIT_S, PIXELS_MIB, Case, Random
 
 ODD = (
     0,
@@ -35,7 +34,7 @@ ODD = (
 
 
 def broken(rng: Random, data: bytes, others: Iterable[bytes] = ()) -> bytes:
-    """`data` with one to eight things wrong, rather at its beginning, where headers are."""
+    """Return `data` with one to eight errors, half of them in its first bytes, where headers are."""
     out = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 5, 8))):
         if not out:
@@ -70,7 +69,7 @@ def broken(rng: Random, data: bytes, others: Iterable[bytes] = ()) -> bytes:
 
 
 def sized(rng: Random, data: bytes, width: int, height: int) -> bytes:
-    """`data` with every mention of its size, in two or four bytes of either order, changed to absurd ones."""
+    """Return `data` with absurd values for its size, wherever that occurs in two or four bytes of either byte order."""
     for old in (width, height):
         new = rng.choice((0, 1, 2, 15, 8191, 16383, 16384, 20000, 32767, 65500, 65535, 1 << 20, 0x7FFFFFFF, old + 1))
         for form in ("<I", ">I", "<H", ">H"):
@@ -80,7 +79,7 @@ def sized(rng: Random, data: bytes, width: int, height: int) -> bytes:
 
 
 def written(name: str | bytes, data: bytes) -> str:
-    """A file of the working directory, and its name."""
+    """Write a file into the working directory and return its name."""
     path = os.fsdecode(name)
     with open(path, "wb") as file:
         file.write(data)
@@ -93,13 +92,13 @@ OTHER_ENDINGS = (".gif", ".tif", ".mpg", ".ts", ".mjpeg", ".flv", ".sdp", ".m3u8
 
 
 def log_is_whole(path: str = "events.jsonl") -> Iterator[str]:
-    """What is wrong with an event log that a door has closed."""
+    """Yield what is wrong with an event log that a door has closed."""
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
         return
     if data and not data.endswith(b"\n"):
-        yield "the event log ends in the middle of a line"
+        yield "the event log ends with an incomplete line"
     for line in data.splitlines():
         try:
             if not isinstance(json.loads(line), dict):
@@ -109,25 +108,25 @@ def log_is_whole(path: str = "events.jsonl") -> Iterator[str]:
 
 
 def nothing_half_written() -> Iterator[str]:
+    """Yield temporary files that were not removed."""
     for path in Path().rglob(".*"):
         if ".part" in path.name:
-            yield f"{path} is left behind"
+            yield f"{path} was not removed"
 
 
-def looked_at(rng: Random, source: str, ending: str, **more: Any) -> Case:
-    """A picture or video goes through `run`, or through `annotate`."""
-    more = {"most_mib": PIXELS_MIB, "codes": frozenset({0, 66})} | more
+def looked_at(rng: Random, source: str, ending: str, limit_s: float = LIMIT_S) -> Case:
+    """Return a case that gives a picture or video to `run` or `annotate`."""
     if rng.random() < 0.6:
         argv = ["run", "--simulate", "--source", source, "--events", "events.jsonl"]
-        return Case(argv, check=log_is_whole, **more)
+        return Case(argv, frozenset({0, 66}), limit_s, PIXELS_MIB, check=log_is_whole)
     same = ending if ending in ENDINGS + VIDEO_ENDINGS else ".mp4"
     out = rng.choice((same, same, rng.choice(ENDINGS + VIDEO_ENDINGS)))
-    # 2: another kind of file asked for than was given. 74: OpenCV's writers do not take every size and rate.
-    more["codes"] |= {2, 74}
-    return Case(["annotate", source, f"out{out}"], check=nothing_half_written, **more)
+    # 2: the output is another kind of file than the input. 74: OpenCV's writers do not support every size and rate.
+    codes = frozenset({0, 2, 66, 74})
+    return Case(["annotate", source, f"out{out}"], codes, limit_s, PIXELS_MIB, check=nothing_half_written)
 
 
 def quick_settings(wait: bool = False) -> str:
-    """Settings under which a camera is given up soon."""
+    """Write settings with short camera timeouts and return their file name."""
     text = f"[camera]\nwait = {str(wait).lower()}\ntimeout_s = 0.2\nreopen_s = 0.05\nreopen_max_s = 0.2\n"
     return written("quick.toml", text.encode())

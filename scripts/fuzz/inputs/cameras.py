@@ -1,4 +1,4 @@
-"""Cameras whose drivers give nonsense, and servers that are rude."""
+"""Camera drivers that return nonsense, and broken video servers."""
 
 from __future__ import annotations
 
@@ -17,89 +17,96 @@ from .cases import PIXELS_MIB, Case, Material, Random, kind
 from .videos import PLAYLISTS, changing_sizes
 
 
-@kind(share=6, waits=True)
-def v4l2(rng: Random, material: Material) -> Case:
-    """A camera whose driver gives nonsense, through OpenCV's own class."""
+def _nonsense(rng: Random) -> Any:
+    """Return what a broken driver may return from VideoCapture.read; sometimes slowly, sometimes as an exception."""
     import cv2
     import numpy as np
 
-    def nonsense() -> Any:
-        what = rng.randrange(10)
-        side = rng.choice((0, 1, 2, 63, 640))
-        if what == 0:
-            return False, None
-        if what == 1:
-            return True, None
-        if what == 2:
-            return True, np.zeros((side, rng.choice((0, 1, 480))), np.uint8)
-        if what == 3:
-            return True, np.zeros((side, 480, rng.choice((1, 2, 4, 5))), np.uint8)
-        if what == 4:
-            return True, np.full((64, 64, 3), np.nan, rng.choice((np.float32, np.float64)))
-        if what == 5:
-            return True, np.zeros((64, 64, 3), np.uint16)
-        if what == 6:
-            time.sleep(rng.choice((0.1, 0.5, 3.0)))
-        if what == 7:
-            raise rng.choice(
-                (cv2.error("x\n\x1b[2J"), MemoryError(), ValueError("\n"), SystemError(), OSError(5, "\x1b"))
-            )
-        return True, np.zeros((max(side, 1), 480, 3), np.uint8)
+    what = rng.randrange(10)
+    side = rng.choice((0, 1, 2, 63, 640))
+    if what == 0:
+        return False, None
+    if what == 1:
+        return True, None
+    if what == 2:
+        return True, np.zeros((side, rng.choice((0, 1, 480))), np.uint8)
+    if what == 3:
+        return True, np.zeros((side, 480, rng.choice((1, 2, 4, 5))), np.uint8)
+    if what == 4:
+        return True, np.full((64, 64, 3), np.nan, rng.choice((np.float32, np.float64)))
+    if what == 5:
+        return True, np.zeros((64, 64, 3), np.uint16)
+    if what == 6:
+        time.sleep(rng.choice((0.1, 0.5, 3.0)))
+    if what == 7:
+        raise rng.choice((cv2.error("x\n\x1b[2J"), MemoryError(), ValueError("\n"), SystemError(), OSError(5, "\x1b")))
+    return True, np.zeros((max(side, 1), 480, 3), np.uint8)
 
+
+class _BrokenCapture:
+    """Stands in for cv2.VideoCapture."""
+
+    def __init__(self, rng: Random, opens: bool) -> None:
+        self._rng = rng
+        self._opens = opens
+
+    def open(self, *_: object) -> bool:
+        import cv2
+
+        if self._rng.random() < 0.1:
+            raise cv2.error("open")
+        return self._opens
+
+    def isOpened(self) -> bool:
+        return self._opens
+
+    def set(self, *_: object) -> bool:
+        return self._rng.random() < 0.5
+
+    def get(self, *_: object) -> float:
+        return self._rng.choice((0.0, -1.0, float("nan"), float("inf"), 1e300))
+
+    def read(self) -> Any:
+        return _nonsense(self._rng)
+
+    def release(self) -> None:
+        import cv2
+
+        if self._rng.random() < 0.05:
+            raise cv2.error("release")
+
+
+@kind(share=6, waits=True)
+def v4l2(rng: Random, material: Material) -> Case:
+    """A camera whose driver returns nonsense, through OpenCV's VideoCapture."""
     opens = rng.random() < 0.9
 
-    class Capture:
-        def open(self, *arguments: object) -> bool:
-            if rng.random() < 0.1:
-                raise cv2.error("open")
-            return opens
-
-        def isOpened(self) -> bool:
-            return opens
-
-        def set(self, *arguments: object) -> bool:
-            return rng.random() < 0.5
-
-        def get(self, *arguments: object) -> float:
-            return rng.choice((0.0, -1.0, float("nan"), float("inf"), 1e300))
-
-        def read(self) -> Any:
-            return nonsense()
-
-        def release(self) -> None:
-            if rng.random() < 0.05:
-                raise cv2.error("release")
-
     @contextlib.contextmanager
-    def faked() -> Iterator[None]:
-        real, cv2.VideoCapture = cv2.VideoCapture, Capture  # type: ignore[misc,assignment]
-        exists = os.path.exists
-        os.path.exists = lambda path: path == "/dev/video0" or exists(path)
+    def fake_camera() -> Iterator[None]:
+        import cv2
+
+        real, exists = cv2.VideoCapture, os.path.exists
+        setattr(cv2, "VideoCapture", lambda: _BrokenCapture(rng, opens))  # noqa: B010 - mypy rejects the assignment
+        setattr(os.path, "exists", lambda path: path == "/dev/video0" or exists(path))  # noqa: B010 - as above
         try:
             yield
         finally:
-            cv2.VideoCapture = real  # type: ignore[misc]
-            os.path.exists = exists
+            setattr(cv2, "VideoCapture", real)  # noqa: B010 - as above
+            setattr(os.path, "exists", exists)  # noqa: B010 - as above
 
     wait = rng.random() < 0.8
     argv = [
-        "run",
-        "--simulate",
-        "--config",
-        quick_settings(wait),
-        "--source",
-        "/dev/video0",
-        "--events",
-        "events.jsonl",
+        *("run", "--simulate", "--config", quick_settings(wait), "--source", "/dev/video0"),
+        *("--events", "events.jsonl"),
     ]
     codes = frozenset({0}) if wait else frozenset({0, 69})
     signals = frozenset({signal.SIGTERM}) - ({signal.SIGTERM} if wait else set())
-    return Case(argv, codes, stop_s=0.8, signals=signals, around=faked, check=log_is_whole)
+    return Case(argv, codes, stop_s=0.8, signals=signals, around=fake_camera, check=log_is_whole)
 
 
 @kind(share=9, waits=True)
 def stream(rng: Random, material: Material) -> Case:
-    """A server that sends rubbish, half of what it should, nothing at all, or never ends."""
+    """A server that sends random data, a part of a picture, nothing, or an endless picture."""
     server = socket.create_server(("127.0.0.1", 0))
     port = server.getsockname()[1]
     rtsp = rng.random() < 0.4
@@ -119,7 +126,7 @@ def stream(rng: Random, material: Material) -> Case:
                 while not stop.is_set():
                     threading.Thread(target=answer, args=(server.accept()[0],), daemon=True).start()
 
-        def shout() -> None:
+        def send_datagrams() -> None:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
                 data = broken(rng, material.videos["mp4v.ts"])
                 while not stop.is_set():
@@ -128,7 +135,7 @@ def stream(rng: Random, material: Material) -> Case:
                             out.sendto(data[at : at + 1316], ("127.0.0.1", port))
                     time.sleep(0.05)
 
-        thread = threading.Thread(target=shout if udp else accept, daemon=True)
+        thread = threading.Thread(target=send_datagrams if udp else accept, daemon=True)
         thread.start()
         yield
         stop.set()
@@ -140,18 +147,18 @@ def stream(rng: Random, material: Material) -> Case:
     return Case(
         argv,
         frozenset({0}),
-        most_mib=PIXELS_MIB,
+        max_mib=PIXELS_MIB,
         stop_s=rng.choice((0.8, 2.5)),
-        signals=frozenset({signal.SIGTERM}),  # before the door runs, it ends it at once
+        signals=frozenset({signal.SIGTERM}),  # before the door handles signals, SIGTERM ends it
         around=serving,
         check=log_is_whole,
     )
 
 
-def _pour(client: socket.socket, stop: threading.Event, piece: bytes, most: int) -> None:
-    """Send the same again and again."""
+def _send_repeatedly(client: socket.socket, stop: threading.Event, piece: bytes, limit: int) -> None:
+    """Send the same bytes until `limit` bytes are sent."""
     sent = 0
-    while sent < most and not stop.is_set():
+    while sent < limit and not stop.is_set():
         client.sendall(piece)
         sent += len(piece)
 
@@ -169,9 +176,9 @@ def _http(rng: Random, material: Material, client: socket.socket, stop: threadin
     elif what == 2:
         client.sendall(rng.randbytes(5000))
     elif what == 3:
-        _pour(client, stop, b"HTTP/1.0 200 OK\r\n" + b"X-Y: " + b"z" * 4000, 1 << 28)
+        _send_repeatedly(client, stop, b"HTTP/1.0 200 OK\r\n" + b"X-Y: " + b"z" * 4000, 1 << 28)
     elif what == 4:
-        _pour(client, stop, b"X: y\r\n" * 1000, 1 << 28)
+        _send_repeatedly(client, stop, b"X: y\r\n" * 1000, 1 << 28)
     elif what == 5:
         host, port = client.getsockname()
         client.sendall(
@@ -185,15 +192,15 @@ def _http(rng: Random, material: Material, client: socket.socket, stop: threadin
         while not stop.is_set():
             client.sendall(part % (len(jpeg), broken(rng, jpeg) if rng.random() < 0.6 else jpeg))
             time.sleep(0.02)
-    elif what == 8:  # half a picture, then silence
+    elif what == 8:  # an incomplete picture, then nothing
         client.sendall(
             multipart + (part % (len(jpeg), jpeg)) * 3 + (part % (len(jpeg), jpeg))[: rng.randrange(100, 3000)]
         )
         stop.wait(30)
-    elif what == 9:  # a picture that never ends
+    elif what == 9:  # an endless picture
         client.sendall(multipart + b"--b\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg[:-2])
-        _pour(client, stop, b"\x55" * 65536, 1 << 32)
-    elif what == 10:  # sizes that change, or are absurd
+        _send_repeatedly(client, stop, b"\x55" * 65536, 1 << 32)
+    elif what == 10:  # changing or absurd sizes
         for _ in range(3):
             data = changing_sizes(rng) if rng.random() < 0.5 else sized(rng, jpeg, 160, 120)
             client.sendall(multipart + part % (len(data), data))

@@ -1,4 +1,4 @@
-"""The good files that are then broken, and the shipped models."""
+"""The valid files from which broken ones are made, and the shipped models."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 DEMO = REPOSITORY / "scripts" / "assets" / "demo"
 MODELS = REPOSITORY / "models_tflite"
 NAMES = ("face_detector", "mask_classifier", "expression_classifier")
-#: The shipped models, by name, once load_models() has been called.
+#: The shipped models by name, after load_models().
 LOADED: dict[str, Any] = {}
 
 
 @contextlib.contextmanager
 def material() -> Iterator[Material]:
-    """Everything good that is then broken; made in a process of its own, as OpenCV starts threads."""
-    with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
+    """Make the valid files, in a child process because OpenCV starts threads."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         environ = os.environ | {
             "PYTHONPATH": str(REPOSITORY / "scripts"),
             "OPENCV_FFMPEG_LOGLEVEL": "-8",
@@ -37,11 +37,12 @@ def material() -> Iterator[Material]:
         command = [sys.executable, "-m", __package__, str(made)]
         done = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"the material cannot be made: {done.stderr}")
+            raise RuntimeError(f"could not make the valid files: {done.stderr}")
         yield Material(*pickle.loads(made.read_bytes()))
 
 
 def make_material() -> Material:
+    """Make pictures and videos with OpenCV, in the working directory, and read the models."""
     import cv2
     import numpy as np
 
@@ -96,11 +97,9 @@ def make_material() -> Material:
 
 
 def load_models() -> None:
-    """Fill LOADED, once in a worker."""
+    """Load the shipped models into LOADED, once in each worker."""
     from edge import config
-    from edge.inference import (
-        manifest,
-    )
+    from edge.inference import manifest
     from edge.inference.perception import Perception
 
     if not LOADED:
@@ -111,13 +110,14 @@ def load_models() -> None:
 
 
 def with_exif(jpeg: bytes, orientation: int, extra: bytes = b"") -> bytes:
+    """Return a JPEG with an EXIF orientation and further bytes after it."""
     tiff = b"MM\0*\0\0\0\x08" + struct.pack(">H", 1) + struct.pack(">HHIHH", 0x112, 3, 1, orientation, 0) + b"\0" * 4
     body = b"Exif\0\0" + tiff + extra
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
 
 
 def _gif(frames: int) -> bytes:
-    """A looping GIF of one grey, 16x16."""
+    """Return a looping GIF, 16x16, of one colour."""
     head = b"GIF89a" + struct.pack("<HHBBB", 16, 16, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
     loop = b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
     frame = b"!\xf9\x04\0\n\0\0\0" + b"," + struct.pack("<HHHHB", 0, 0, 16, 16, 0) + b"\x02\x02\x4c\x01\0"
@@ -134,11 +134,12 @@ def _animated_webp(still: bytes) -> bytes:
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
+    """Return a chunk of a PNG."""
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 def png(width: int, height: int, rows: bytes, *, bits: int = 8, colour: int = 0, extra: bytes = b"") -> bytes:
-    """A PNG whose header says what it likes; `rows` as stored, filter bytes included."""
+    """Return a PNG with any header; `rows` are the stored bytes, filter bytes included."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width & 0xFFFFFFFF, height & 0xFFFFFFFF, bits, colour, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + extra + chunk(b"IDAT", zlib.compress(rows, 6)) + chunk(b"IEND", b"")
 

@@ -1,4 +1,4 @@
-"""Broken event logs: read, gone on with, and followed."""
+"""Broken event logs: read them, append to them, follow them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ EVENTS = ("started", "signal", "unmasked", "cleared", "camera_lost", "log_lost",
 
 
 def log_text(rng: Random, seq: int = 1, longest: int = 1 << 27) -> bytes:
-    """A log, or something that looks like one, with a line of up to `longest` bytes."""
+    """Return a log with errors, or bytes that resemble one, with a line of up to `longest` bytes."""
     many = 200_000 if longest > 1 << 22 else 2000
     what = rng.randrange(14)
     if what == 0:
@@ -89,6 +89,7 @@ def log_text(rng: Random, seq: int = 1, longest: int = 1 << 27) -> bytes:
 
 
 def _logs(rng: Random) -> str:
+    """Write a broken log, sometimes with rotated files, and return its name."""
     written("x.jsonl", log_text(rng, 100))
     for ending in (".1", ".2", ".3", ".01", ".1٣", ".999999999999999999999", ".1.gz"):
         if rng.random() < 0.15:
@@ -113,7 +114,7 @@ def log(rng: Random, material: Material) -> Case:
 
 @kind(share=10)
 def repair(rng: Random, material: Material) -> Case:
-    """A door that goes on with a broken log: it ends whole, and numbers that can be read rise."""
+    """A door appends to a broken log: at the end its last line is complete, and seq increases."""
     path = _logs(rng)
     before = Path(path).stat().st_size
     still = written("x.jpg", material.pictures["small.jpg"])
@@ -121,24 +122,24 @@ def repair(rng: Random, material: Material) -> Case:
     def check() -> Iterator[str]:
         data = Path(path).read_bytes()
         if not data.endswith(b"\n"):
-            yield "the log ends in the middle of a line"
+            yield "the log ends with an incomplete line"
         last = [json.loads(line) for line in data.rstrip(b"\n").split(b"\n")[-2:]]
         if [line["event"] for line in last] != ["started", "stopped"]:
             yield f"the log ends with {last}"
         if not 0 < last[0]["seq"] < last[1]["seq"] < 1 << 53:
-            yield f"numbers that do not rise: {last}"
+            yield f"seq does not increase: {last}"
 
-    def whole() -> Iterator[str]:
-        # What never was a log is left alone, and said.
+    def check_if_changed() -> Iterator[str]:
+        # A file that is no log is not changed, and reported.
         return iter(()) if Path(path).stat().st_size == before else check()
 
     argv = ["run", "--simulate", "--source", still, "--events", path]
-    return Case(argv, frozenset({0, 74}), most_mib=MAX_MIB, check=whole)
+    return Case(argv, frozenset({0, 74}), max_mib=MAX_MIB, check=check_if_changed)
 
 
 @kind(share=3, waits=True)
 def follow(rng: Random, material: Material) -> Case:
-    """`events --follow` of a log to which rubbish is added, which is cut, and which is rotated away."""
+    """`events --follow` of a log that grows by random bytes, is truncated, and is rotated."""
     path = _logs(rng)
 
     @contextlib.contextmanager

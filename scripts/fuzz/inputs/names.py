@@ -1,4 +1,4 @@
-"""Things that are no files, and names that nobody wants to see on a terminal."""
+"""Paths that are no regular files, and file names with control characters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .good import MODELS, NAMES
 
 
 def impossible(rng: Random, name: bytes) -> None:
-    """Make something of that name which is no plain file to be read."""
+    """Create something under this name that is no readable regular file, or an odd one."""
     what = rng.randrange(12)
     if what == 0:
         os.mkfifo(name)
@@ -34,13 +34,13 @@ def impossible(rng: Random, name: bytes) -> None:
         os.mkdir(name)
     elif what == 7:
         server = socket.socket(socket.AF_UNIX)
-        with contextlib.suppress(OSError):  # names of sockets are short
+        with contextlib.suppress(OSError):  # the name of a socket must be short
             server.bind(name)
     elif what == 8:
         written(name, b"")
     elif what == 9:
         written(name, b"")
-        os.truncate(name, rng.choice((1 << 20, 1 << 30, 1 << 31, 1 << 33)))  # nothing but a hole
+        os.truncate(name, rng.choice((1 << 20, 1 << 30, 1 << 31, 1 << 33)))  # a sparse file
     elif what == 10:
         written(name, rng.randbytes(rng.choice((1, 100, 5000))))
     else:
@@ -50,7 +50,7 @@ def impossible(rng: Random, name: bytes) -> None:
 
 @kind(share=10, waits=True, fresh=True)
 def no_file(rng: Random, material: Material) -> Case:
-    """A pipe, a device, a loop of links … wherever the command line takes a file."""
+    """A pipe, a device, a loop of links … for each argument of the command line that is a file."""
     good = written("good.jpg", material.pictures["small.jpg"])
     ending = rng.choice((".jpg", ".png", ".mp4", ".mkv", ".jsonl", ".toml", ""))
     name = f"thing{ending}"
@@ -85,7 +85,7 @@ def no_file(rng: Random, material: Material) -> Case:
         (["annotate", good, name], {0, 2, 74}),
         (["lights", "--test", "--simulate", "--seconds", "0.01", "--config", name], {0, 78}),
     ]
-    if rng.random() < 0.3:  # a folder with such a thing in the place of its manifest, or of a model
+    if rng.random() < 0.3:  # such a path instead of a manifest or a model
         shutil.copytree(MODELS, "models")
         inside = rng.choice(("manifest.toml", *(f"{model}.tflite" for model in NAMES)))
         os.unlink(f"models/{inside}")
@@ -136,13 +136,13 @@ ODDITIES = (
 
 
 def odd_name(rng: Random) -> str:
-    """Part of a file name that nobody wants to see on a terminal."""
+    """Return a part of a file name with control characters and other special characters."""
     return "".join(rng.choice(ODDITIES) for _ in range(rng.choice((0, 1, 1, 2, 3))))
 
 
 @kind(share=16)
 def name(rng: Random, material: Material) -> Case:
-    """Newlines, escape sequences and bytes that are no UTF-8 in names of files, there or not, and in addresses."""
+    """Newlines, escape sequences and invalid UTF-8 in names of present and missing files, and in addresses."""
     ending = rng.choice((".jpg", ".mp4", ".jsonl", ".toml", ""))
     odd = (f"x{odd_name(rng)}{odd_name(rng)}")[:180] + ending
     if rng.random() < 0.1:

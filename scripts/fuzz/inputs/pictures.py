@@ -1,4 +1,4 @@
-"""Broken, enormous and odd pictures, and folders of them."""
+"""Broken, huge and odd pictures, and folders of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .names import impossible, odd_name
 
 @kind(share=40)
 def picture(rng: Random, material: Material) -> Case:
-    """A picture with something wrong."""
+    """A picture with errors."""
     name = rng.choice(sorted(material.pictures))
     data = material.pictures[name]
     if rng.random() < 0.15:
@@ -43,15 +43,15 @@ def picture(rng: Random, material: Material) -> Case:
 
 @kind(share=4)
 def bomb(rng: Random, material: Material) -> Case:
-    """A small file that says it is an enormous picture, or really is one."""
+    """A small file that is, or claims to be, a huge picture."""
     sides = (1, 2, 3, 100, 4000, 8000, 8192, 9000, 16384, 20000, 32000, 65500, 65535, 100_000, 1 << 20, (1 << 31) - 1)
     width, height = rng.choice(sides), rng.choice(sides)
     jpegs = [material.pictures[name] for name in ("small.jpg", "progressive.jpg", "grey.jpg")]
     what = rng.randrange(6)
-    if what == 0:  # all there, if it is not too much to make
+    if what == 0:  # complete, unless that takes too much memory to make
         bits, colour = rng.choice(((1, 0), (8, 0), (8, 2), (16, 6), (8, 3)))
         row = 1 + (min(width, 70_000) * bits * {0: 1, 2: 3, 6: 4, 3: 1}[colour] + 7) // 8
-        # Compressed piece by piece: making it must not take what is then forbidden.
+        # Compress in pieces: making the input must not exceed the limit of the case.
         packer, left = zlib.compressobj(1), min(row * min(height, 70_000), 400_000_000)
         packed = bytearray()
         while left > 0:
@@ -63,18 +63,18 @@ def bomb(rng: Random, material: Material) -> Case:
             b"\x89PNG\r\n\x1a\n" + head + palette + chunk(b"IDAT", bytes(packed + packer.flush())) + chunk(b"IEND", b"")
         )
         ending = ".png"
-    elif what == 1:  # text and profile chunks that unpack to a lot
+    elif what == 1:  # text and profile chunks with a high compression ratio
         inside = zlib.compress(bytes(rng.choice((1000, 50_000_000))), 9)
         extra = chunk(rng.choice((b"zTXt", b"iCCP")), b"x\0\0" + inside) * rng.choice((1, 50))
         data, ending = png(64, 48, (b"\0" + bytes(64)) * 48, extra=extra), ".png"
     elif what == 2:
-        data = bytearray(rng.choice(jpegs))
+        changed = bytearray(rng.choice(jpegs))
         for marker in (b"\xff\xc0", b"\xff\xc2"):
-            at = bytes(data).find(marker)
+            at = changed.find(marker)
             if at > 0:
-                data[at + 5 : at + 9] = struct.pack(">HH", height & 0xFFFF, width & 0xFFFF)
-        ending, data = ".jpg", bytes(data)
-    elif what == 3:  # progressive, the same scan thousands of times
+                changed[at + 5 : at + 9] = struct.pack(">HH", height & 0xFFFF, width & 0xFFFF)
+        ending, data = ".jpg", bytes(changed)
+    elif what == 3:  # progressive, the same scan many times
         data = jpegs[1]
         scan = data[data.find(b"\xff\xda") : -2]
         data, ending = data[:-2] + scan * rng.choice((10, 300)) + data[-2:], ".jpg"
@@ -85,15 +85,15 @@ def bomb(rng: Random, material: Material) -> Case:
         )
         data, ending = b"BM" + struct.pack("<IHHI", 1000, 0, 0, rng.choice((54, 1078, 0))) + rows + bytes(2000), ".bmp"
     else:
-        data = bytearray(material.pictures["animated.webp"])
-        data[24:30] = struct.pack("<I", width & 0xFFFFFF)[:3] + struct.pack("<I", height & 0xFFFFFF)[:3]
-        ending, data = ".webp", bytes(data)
+        changed = bytearray(material.pictures["animated.webp"])
+        changed[24:30] = struct.pack("<I", width & 0xFFFFFF)[:3] + struct.pack("<I", height & 0xFFFFFF)[:3]
+        ending, data = ".webp", bytes(changed)
     return looked_at(rng, written(f"x{ending}", data), ending, limit_s=60.0)
 
 
 @kind(share=3)
 def exif(rng: Random, material: Material) -> Case:
-    """Orientations that there are not, and tags that point anywhere."""
+    """Invalid orientations, and tags with wrong offsets."""
     data = with_exif(
         material.pictures["small.jpg"], rng.choice((0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 255, 65535)), rng.randbytes(40)
     )
@@ -105,7 +105,7 @@ def exif(rng: Random, material: Material) -> Case:
 
 @kind(share=6)
 def folder(rng: Random, material: Material) -> Case:
-    """A folder of good, broken and impossible things."""
+    """A folder with valid and broken files, and paths that are no files."""
     os.mkdir("in")
     good = False
     for k in range(rng.randrange(1, 8)):
@@ -124,6 +124,6 @@ def folder(rng: Random, material: Material) -> Case:
     if rng.random() < 0.6:
         codes = frozenset({0}) if good else frozenset({0, 66})
         argv = ["run", "--simulate", "--source", "in", "--events", "events.jsonl"]
-        return Case(argv, codes, most_mib=PIXELS_MIB, check=log_is_whole)
+        return Case(argv, codes, max_mib=PIXELS_MIB, check=log_is_whole)
     codes = frozenset({0, 66, 74})
-    return Case(["annotate", "in", "out"], codes, limit_s=40.0, most_mib=PIXELS_MIB, check=nothing_half_written)
+    return Case(["annotate", "in", "out"], codes, limit_s=40.0, max_mib=PIXELS_MIB, check=nothing_half_written)

@@ -1,4 +1,4 @@
-"""Some of the others, each as a program of its own."""
+"""Cases of the other kinds, each as a new `doorlight`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .videos import sizes, video
 
 @kind(share=4, waits=True)
 def process(rng: Random, material: Material) -> Case:
-    """One of the others as a `doorlight` of its own, in one language or another."""
+    """A case of another kind as a new `doorlight`, with different locales."""
     others = [
         picture,
         bomb,

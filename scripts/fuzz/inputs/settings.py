@@ -60,7 +60,7 @@ VALUES = (
 
 
 def settings_text(rng: Random) -> bytes:
-    """A configuration file, or something that looks a little like one."""
+    """Return a settings file with errors, or bytes that resemble one."""
     text = (REPOSITORY / "edge" / "default.toml").read_text()
     keys = {section: list(values) for section, values in tomllib.loads(text).items()}
     what = rng.randrange(8)
@@ -109,17 +109,17 @@ def settings(rng: Random, material: Material) -> Case:
 
 @kind(share=5)
 def settings_run(rng: Random, material: Material) -> Case:
-    """A door under such settings: whatever is let through must work."""
+    """A door with such settings: if they are accepted, the door must work."""
     os.mkdir("in")
     for k in range(3):
         written(f"in/{k}.jpg", material.pictures["small.jpg"])
     argv = ["run", "--simulate", "--config", written("x.toml", settings_text(rng)), "--source", "in"]
-    return Case([*argv, "--events", "events.jsonl"], frozenset({0, 69, 78}), most_mib=PIXELS_MIB, check=log_is_whole)
+    return Case([*argv, "--events", "events.jsonl"], frozenset({0, 69, 78}), max_mib=PIXELS_MIB, check=log_is_whole)
 
 
 @kind(share=5)
 def settings_paths(rng: Random, material: Material) -> Case:
-    """The paths in the settings, as nasty as TOML allows."""
+    """Odd paths in the settings."""
     odd = rng.choice((*ODDITIES, "\0", "a\0b", "/dev/zero", "", ".", "/", "x" * 5000, "nowhere/x")) + odd_name(rng)
     odd = odd.encode("utf-8", "replace").decode()
     key = rng.choice(("camera.source", "models.directory", "events.file"))

@@ -1,4 +1,4 @@
-"""Broken videos, pictures that change their size, and playlists."""
+"""Broken videos, streams with changing picture sizes, and playlists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .cases import Case, Material, Random, kind
 
 @kind(share=36)
 def video(rng: Random, material: Material) -> Case:
-    """A video with something wrong."""
+    """A video with errors."""
     name = rng.choice(sorted(material.videos))
     data = material.videos[name]
     if rng.random() < 0.2:
@@ -24,11 +24,12 @@ def video(rng: Random, material: Material) -> Case:
 
 @kind(share=4)
 def sizes(rng: Random, material: Material) -> Case:
-    """A stream of pictures that change their size on the way."""
+    """A stream whose picture size changes."""
     return looked_at(rng, written("x.mjpeg", changing_sizes(rng)), ".mp4", limit_s=40.0)
 
 
 def changing_sizes(rng: Random) -> bytes:
+    """Return JPEG pictures of different sizes, one after the other."""
     import cv2
     import numpy as np
 
@@ -59,12 +60,12 @@ PLAYLISTS = (
 
 @kind(share=4)
 def playlist(rng: Random, material: Material) -> Case:
-    """Text that names other files, which FFmpeg might follow: here into a pipe that nobody writes to."""
+    """Text that names other files, which FFmpeg might open: for example a pipe without a writer."""
     os.mkfifo("pipe.ts")
     written("other.ts", material.videos["mp4v.ts"])
     target = rng.choice(("pipe.ts", "other.ts", os.path.abspath("pipe.ts"), "/dev/zero", "file:///dev/zero", "x.m3u8"))
     text = rng.choice(PLAYLISTS).format(target).encode()
-    if rng.random() < 0.6:  # past a check for text
+    if rng.random() < 0.6:  # so that a check for text does not detect it
         at = rng.randrange(len(text) + 1)
         text = text[:at] + rng.choice((b"\1", b"\0", b"\n#\1\n", b"\x1b[2J")) + text[at:]
     ending = rng.choice(VIDEO_ENDINGS + OTHER_ENDINGS)

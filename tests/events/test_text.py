@@ -1,0 +1,75 @@
+"""Events in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from edge.events.text import describe
+
+
+@pytest.fixture
+def central_european_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One hour ahead of UTC."""
+    monkeypatch.setenv("TZ", "CET-1")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("central_european_time")
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ({"event": "signal", "signal": "STOP", "faces": 1}, "STOP   someone wears no mask (faces 1)"),
+        ({"event": "signal", "signal": "IDLE"}, "IDLE   nobody at the door"),
+        ({"event": "unmasked", "person": 3, "evidence": -1.8349}, "       person 3 wears no mask (evidence -1.83)"),
+        ({"event": "masked", "person": 3}, "       person 3 wears a mask"),
+        ({"event": "agitated", "person": 3, "agitation": 0.7}, "       person 3 looks agitated (agitation 0.70)"),
+        ({"event": "calm", "person": 3}, "       person 3 is calm again"),
+        ({"event": "cleared", "person": 3, "dwell_s": 4.2}, "       person 3 has gone, after 4.20 s"),
+        ({"event": "cleared"}, "       person ? has gone, after ? s"),
+        ({"event": "camera_lost", "reason": "unplugged"}, "       the camera is lost (reason unplugged)"),
+        ({"event": "log_lost", "count": 7}, "       7 events are missing here: the log could not be written"),
+        ({"event": "log_repaired", "bytes": 33}, "       33 bytes of a torn line were removed from the log"),
+        (
+            {"event": "accelerator_lost", "reason": "gone"},
+            "       the Edge TPU is not in use; the models run on the CPU (reason gone)",
+        ),
+        ({"event": "yet_unknown", "device": "usb:0"}, 'yet_unknown {"device": "usb:0"}'),
+        ({"event": "started", "source": "a\x1b[2Jb\nc"}, "       the door has started (source a�[2Jb�c)"),
+        ({}, "? {}"),
+    ],
+)
+def test_describe(data: dict[str, Any], text: str) -> None:
+    record = {"seq": 1, "time": "2026-11-20T10:00:03.120Z", "t": 3.12, **data}
+    assert describe(record) == f"11:00:03  {text}"
+
+
+@pytest.mark.parametrize("moment", [None, "yesterday", 12, "2026-11-20T10:00:03"])
+def test_describe_without_a_time(moment: object) -> None:
+    assert describe({"time": moment, "event": "stopped"}) == "--:--:--         the door has stopped"
+
+
+def test_every_event_has_words() -> None:
+    door = (
+        "started",
+        "stopped",
+        "signal",
+        "camera_lost",
+        "camera_back",
+        "fault",
+        "clock_set",
+        "source_damaged",
+        "accelerator_lost",
+        "accelerator_back",
+        "log_lost",
+        "log_repaired",
+    )
+    person = ("masked", "unmasked", "agitated", "calm", "cleared")
+    for kind in door + person:
+        assert "{" not in describe({"event": kind, "signal": "PASS"})
