@@ -22,7 +22,7 @@ ROTATE_BYTES = 20_000  # every few seconds
 
 def main() -> None:
     path, n = Path(sys.argv[1]), int(sys.argv[2])
-    log = EventLog(path, ROTATE_BYTES, keep=1000)
+    log = EventLog(path, ROTATE_BYTES, keep_files=1000)
     while True:
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         print(f"{now:.4f} {n}", flush=True)
