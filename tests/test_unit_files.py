@@ -1,4 +1,4 @@
-"""The service's files, held to systemd's own tools, to the code, and to the page that explains them."""
+"""The files of the service agree with systemd's tools, with the code and with systemd/README.md."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from support.paths import ROOT
 FOLDER = ROOT / "systemd"
 UNIT = FOLDER / "doorlight.service"
 PROGRAM = "/opt/doorlight/current/bin/doorlight"
-#: Keys that systemd 252 (Bookworm) does not know; they belong into the drop-in.
+#: Keys that systemd 252 (Debian 12) does not know; they belong in the drop-in.
 NEWER = {"RestartSteps", "RestartMaxDelaySec"}
 
-needs_analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
+needs_analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 
 def settings(path: Path = UNIT) -> list[tuple[str, str]]:
-    """(key, value) of every setting, in order; a key may come more than once."""
+    """Return (key, value) of every setting, in order; a key may occur more than once."""
     lines = [line.strip() for line in path.read_text().splitlines()]
     return [(k, v) for k, _, v in (line.partition("=") for line in lines if line and line[0] not in "#[")]
 
@@ -37,7 +37,7 @@ def values(key: str) -> list[str]:
 
 
 def runnable(folder: Path) -> Path:
-    """The unit with a program that is there, so that systemd-analyze has nothing to say of that."""
+    """Return a copy of the unit whose program exists: otherwise systemd-analyze would warn about it."""
     copy = folder / UNIT.name
     copy.write_text(UNIT.read_text().replace(PROGRAM, "/bin/true"))
     return copy
@@ -50,20 +50,20 @@ def analyze(*args: object) -> subprocess.CompletedProcess[str]:
 
 
 @needs_analyze
-def test_systemd_finds_nothing_to_say(tmp_path: Path) -> None:
+def test_systemd_verifies_the_unit(tmp_path: Path) -> None:
     done = analyze("verify", "--man=no", runnable(tmp_path))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @needs_analyze
-def test_systemd_would_say_something(tmp_path: Path) -> None:
+def test_systemd_reports_a_misspelt_key(tmp_path: Path) -> None:
     unit = runnable(tmp_path)
     unit.write_text(unit.read_text().replace("WatchdogSec", "WatchdogSecs"))
     assert "WatchdogSecs" in analyze("verify", "--man=no", unit).stderr, "the test above must be able to fail"
 
 
 @needs_analyze
-def test_exposure(tmp_path: Path) -> None:
+def test_security_exposure_is_low(tmp_path: Path) -> None:
     assert not (set(values("DeviceAllow")) ^ {
         "char-81 rw", "char-media rw", "char-dma_heap rw", "char-gpiochip rw", "char-189 rw", "char-apex rw",
     })  # fmt: skip
@@ -73,7 +73,7 @@ def test_exposure(tmp_path: Path) -> None:
     assert float(found[1]) <= 1.5
 
 
-def test_every_setting_is_explained() -> None:
+def test_readme_explains_every_setting() -> None:
     rows = [
         line.split("|")[1]
         for line in (FOLDER / "README.md").read_text().partition("# The unit")[2].splitlines()
@@ -84,11 +84,13 @@ def test_every_setting_is_explained() -> None:
     there = {key for key, _ in settings() if key != "DeviceAllow"}
     there |= {f"DeviceAllow={value.split()[0]}" for value in values("DeviceAllow")}
     assert explained == there
-    assert {path.name for path in FOLDER.iterdir()} - {"README.md"} == named - explained, "every file has its row too"
+    assert {path.name for path in FOLDER.iterdir()} - {"README.md"} == named - explained, (
+        "each file needs a row in the README"
+    )
 
 
 @pytest.mark.parametrize("key", ["ExecStart", "ExecStopPost"])
-def test_the_command_line_understands_the_unit(key: str) -> None:
+def test_command_line_parses_the_unit_s_command(key: str) -> None:
     (command,) = values(key)
     program, *args = shlex.split(command.lstrip("-"))
     assert program == PROGRAM
@@ -102,16 +104,16 @@ def test_the_command_line_understands_the_unit(key: str) -> None:
         assert command.startswith("-")
 
 
-def test_times_fit_the_code() -> None:
+def test_timeouts_fit_the_camera_timeout() -> None:
     hints = typing.get_type_hints(config.CameraSettings, include_extras=True)
     (limit,) = [meta.le for meta in hints["timeout_s"].__metadata__ if isinstance(meta, msgspec.Meta)]
     assert limit is not None
-    assert int(values("WatchdogSec")[0]) >= 2 * limit, "a camera that is slow to say that it is lost is no hang"
+    assert int(values("WatchdogSec")[0]) >= 2 * limit, "a camera timeout must not trigger the watchdog"
     assert int(values("TimeoutStartSec")[0]) >= 2 * limit
     assert int(values("TimeoutStopSec")[0]) >= 2 * limit
 
 
-def test_what_no_restart_mends() -> None:
+def test_wrong_settings_and_usage_prevent_restarts() -> None:
     codes = {int(code) for code in values("RestartPreventExitStatus")[0].split()}
     assert codes == {errors.ConfigError.exit_code, errors.UsageError.exit_code}
 
@@ -124,12 +126,14 @@ def test_newer_keys_stay_out_of_the_unit() -> None:
 def test_no_network_without_the_drop_in() -> None:
     assert values("RestrictAddressFamilies") == ["AF_UNIX AF_NETLINK"]
     assert values("IPAddressDeny") == ["any"]
-    assert not [value for key in ("After", "Wants", "Requires") for value in values(key)], "waits for nothing"
+    assert not [value for key in ("After", "Wants", "Requires") for value in values(key)], (
+        "the unit must not wait for other units"
+    )
     opened = dict(settings(FOLDER / "network.conf.example"))
     assert opened == {"RestrictAddressFamilies": "AF_INET AF_INET6", "IPAddressAllow": "any"}
 
 
-def test_udev_knows_both_faces_of_the_coral() -> None:
+def test_udev_rules_have_both_ids_of_the_coral() -> None:
     rules = [line for line in (FOLDER / "60-doorlight.rules").read_text().splitlines() if line and line[0] != "#"]
     term = re.compile(r'[A-Z]+(\{\w+\})?(==|!=|=)"[^"]*"')
     assert all(term.fullmatch(part) for rule in rules for part in rule.split(", "))
@@ -139,8 +143,8 @@ def test_udev_knows_both_faces_of_the_coral() -> None:
     assert all('GROUP="plugdev", MODE="0660"' in rule for rule in usb)
 
 
-@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="there is no systemd-sysusers")
-def test_sysusers_makes_the_user(tmp_path: Path) -> None:
+@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not installed")
+def test_sysusers_creates_the_user(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     subprocess.run(
         ["systemd-sysusers", f"--root={tmp_path}", FOLDER / "doorlight.sysusers"],
@@ -157,7 +161,7 @@ def test_sysusers_makes_the_user(tmp_path: Path) -> None:
 
 UNDER_MDWE = """\
 import ctypes, mmap, os, sys
-# prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN), kernel 6.3: what MemoryDenyWriteExecute=yes asks of seccomp.
+# prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN), kernel 6.3: has the effect of MemoryDenyWriteExecute=yes.
 if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):
     sys.exit(100)
 try:
@@ -168,7 +172,7 @@ except PermissionError:
 """
 
 
-def test_runs_where_no_memory_is_both_written_and_run(tmp_path: Path) -> None:
+def test_models_run_without_writable_and_executable_memory(tmp_path: Path) -> None:
     assert values("MemoryDenyWriteExecute") == ["yes"]
     still = ROOT / "scripts" / "assets" / "demo" / "still.jpg"
     command = [sys.executable, "-c", UNDER_MDWE, "annotate", still, tmp_path / "seen.jpg"]

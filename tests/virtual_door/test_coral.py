@@ -32,7 +32,7 @@ MAKE_MODELS = """\
 import shutil, sys
 from pathlib import Path
 import msgspec
-from training import rows
+from training import manifest_rows
 from edge.inference import manifest
 folder, found, shipped = Path(sys.argv[1]), {}, manifest.load()
 for name, row in shipped.items():
@@ -40,7 +40,7 @@ for name, row in shipped.items():
     shutil.copy(shipped.folder / row.file, folder)
     shutil.copy(shipped.folder / row.file, folder / compiled)
     found[name] = msgspec.structs.replace(row, edgetpu=manifest.EdgeTpuFile(compiled, row.sha256))
-rows.write(folder, found)
+manifest_rows.write(folder, found)
 """
 #: Writes the behaviour as one atomic change, and prints the time (CLOCK_BOOTTIME).
 SET_BEHAVIOUR = """\

@@ -23,7 +23,7 @@ HASTY = """
 forget_after_s = 0.1
 max_looks_per_frame = 8
 [policy]
-looks = 1
+min_looks = 1
 min_decide_s = 0.0
 min_signal_s = 0.0
 undecided_max_s = 0.0

@@ -5,14 +5,14 @@ The module that writes each text is named in the comment above it.
 
 from __future__ import annotations
 
-# edge.camera, edge.door: the reasons in `camera_lost`
+# edge.camera.live, edge.imaging.motion: the reasons in `camera_lost`
 CAMERA_MISSING = "/dev/video0"
 CAMERA_HANGS = "no new picture"
 CAMERA_FROZEN = "frozen"
 CAMERA_BLACK = "the picture is black"
 CAMERA_WHITE = "the picture is white"
 
-# edge.door, edge.events.writer: the status text in `systemctl status`
+# edge.health, edge.door, edge.events.writer: the status text in `systemctl status`
 STATUS_OK = "all well"
 STATUS_EVENT_LOG = "event log:"
 STATUS_EVENTS_LOST = "events lost"
@@ -24,11 +24,11 @@ STATUS_EDGE_TPU_PROBLEM = "Edge TPU: "
 NO_SPACE = "No space left"
 READ_ONLY = "Read-only file system"
 
-# edge.door: the journal
-JOURNAL_LOG_INCOMPLETE = "the event log is not whole"
+# edge.commands.run_door, edge.lights.pin_process: the journal
+JOURNAL_LOG_INCOMPLETE = "the event log is incomplete"
 JOURNAL_LIGHTS_FAIL = "the lights fail"
 
-# edge.lights: the journal
+# edge.lights.pin_factory: the journal
 NO_CHIP = "without a GPIO chip"
 
 
@@ -39,8 +39,8 @@ def pin_unusable(pin: int, key: str) -> str:
 #: "lg" is the label under which lgpio holds a pin.
 PIN_HELD = 'it is held by "lg"'
 
-# edge.doctor
-DOCTOR_DISK_FULL = "next to nothing"
+# edge.doctor.checks.events
+DOCTOR_DISK_FULL = "almost full"
 DOCTOR_DISK_FREE = "MB free"
 DOCTOR_LINE_TIME = "a line is on the disk in"
 DOCTOR_BAD = "bad"
@@ -48,7 +48,7 @@ DOCTOR_BAD = "bad"
 # edge.events.text: `doorlight events`
 EVENTS_MISSING = "events are missing here"
 
-# edge.inference.edgetpu: the reasons in `accelerator_lost`
+# edge.inference.edgetpu_process: the reasons in `accelerator_lost`
 EDGE_TPU_FAILED = "failed"
 EDGE_TPU_TIMEOUT = "no answer in 0.5 s"
 EDGE_TPU_PROBE_HANGS = "hangs when it is probed"

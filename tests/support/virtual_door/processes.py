@@ -41,8 +41,8 @@ def segfault():
 
 def inference_hangs(libc):
     """The next call of a model does not return."""
-    from edge.inference.interpreter import Network
-    Network.invoke = lambda *_: libc.sleep(1 << 30)
+    from edge.inference.interpreter import CheckedInterpreter
+    CheckedInterpreter.invoke = lambda *_: libc.sleep(1 << 30)
 
 def inference_hangs_without_gil():
     inference_hangs(ctypes.CDLL(None))
