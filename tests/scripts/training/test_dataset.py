@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+pytest.importorskip("sklearn", reason="training.metrics needs the extra: pip install .[train]")
+
 from training import dataset
 from training.dataset import SPLITS, DataError, Dataset
 from training.metrics import asked_for
