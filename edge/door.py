@@ -224,7 +224,7 @@ def run(
         for frame, decision in decisions(Pipeline(config, perception), source, perception.timer.mark):
             current.handle(frame, decision)
             if stop.is_set():
-                reason = "signal"
+                reason = "terminated"
                 break
         else:
             reason = "end of source"

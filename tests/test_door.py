@@ -139,7 +139,7 @@ def test_stop_ends_a_live_source(whole: Door) -> None:
     whole.stop.set()
     summary = whole.run(Script([frame_at(EMPTY_S)] * 50))
     assert summary.frames == 1
-    assert whole.records()[-1]["reason"] == "signal"
+    assert whole.records()[-1]["reason"] == "terminated"
 
 
 class FakeEdgeTpu(Accelerator):
