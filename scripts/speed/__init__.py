@@ -10,9 +10,10 @@ Modules:
 
 scenes            the frames of a comparison, made from a video or pictures
 measure           pipelines, and how they are timed in turn
-peers             public models, behind the methods of Doorlight's own models
 tutorial          the mask detector that most tutorials build
 target            the result of a target
 loop_targets      targets of the loop in this process
 program_targets   targets of the whole program
+
+The public models are in the package `peers`.
 """

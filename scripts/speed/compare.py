@@ -36,7 +36,9 @@ from edge.imaging.images import Picture
 from edge.inference import manifest
 from edge.inference.perception import Perception
 from edge.records import Box
-from speed import measure, peers, scenes, tutorial
+from peers import detectors
+from peers.float_models import Floats
+from speed import measure, scenes, tutorial
 from speed.measure import Pipeline, Timing
 
 CLIP = Path(__file__).resolve().parents[1] / "assets" / "demo" / "door.mp4"
@@ -49,7 +51,7 @@ class DetectorPipeline(Pipeline):
 
     every = 3
 
-    def __init__(self, name: str, detector: peers.Anchored) -> None:
+    def __init__(self, name: str, detector: detectors.AnchorDetector) -> None:
         self.name = f"{name}, frame to boxes"
         self._detector = detector
 
@@ -62,7 +64,7 @@ class NetworkPipeline(Pipeline):
 
     every = 3
 
-    def __init__(self, name: str, graph: peers.Graph) -> None:
+    def __init__(self, name: str, graph: detectors.Graph) -> None:
         self.name = f"{name}, network alone"
         self._graph = graph
         self._pixels = np.zeros((graph.height, graph.width, 3), np.float32)
@@ -81,7 +83,7 @@ class TutorialPipeline(Pipeline):
         self,
         name: str,
         detect: Callable[[Picture], list[Box]],
-        classify: Callable[[peers.Floats], peers.Floats],
+        classify: Callable[[Floats], Floats],
     ) -> None:
         self.name = name
         self._tutorial = tutorial.MaskDetector(detect, classify)
@@ -102,8 +104,8 @@ class Comparison:
         cv2.setNumThreads(1)
         self.fps = settings.camera.fps
         # Files that may be missing come first: making the scenes takes longer.
-        aizoo = peers.Aizoo(args.aizoo) if args.aizoo else None
-        ultralight = peers.UltraLight(args.ultralight) if args.ultralight else None
+        aizoo = detectors.Aizoo(args.aizoo) if args.aizoo else None
+        ultralight = detectors.UltraLight(args.ultralight) if args.ultralight else None
         tutorials = _tutorial_pipelines(args.mobilenet, args.ssd) if args.mobilenet else []
         self.models = manifest.load(args.models)
         self.perception = Perception(self.config, self.models)

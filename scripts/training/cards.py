@@ -1,6 +1,6 @@
 """Model cards: what a model is, what it was made from, how good it is, and what it must not be used for.
 
-And the comparison of all of them with the public peers, which is rendered from the manifest and from peers.json.
+And the comparison of all of them with the public peers, which is rendered from the manifest and from scripts/peers/figures.json.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edge.inference.manifest import ModelEntry
 README = "README.md"
 BEGIN, END = "<!-- comparison: written by python -m training.evaluate_peers -->", "<!-- end of comparison -->"
 #: What python -m training.evaluate_peers found, kept so that exporting a model can renew the comparison without the peers.
-PEERS = Path(__file__).parents[1] / "speed" / "peers.json"
+PEERS = Path(__file__).parents[1] / "peers" / "figures.json"
 
 SOURCES = {
     "ilc": "face-mask-dataset-ilc-2021 (jolignier): web pictures, students' boxes",
@@ -95,7 +95,7 @@ CURVES = {
 
 
 def flat(figures: Mapping[str, Any], key: str = "test") -> dict[str, dict[str, Any]]:
-    """evaluate.py's figures as manifest and peers.json hold them, rounded, without lists.
+    """evaluate.py's figures as the manifest and scripts/peers/figures.json hold them, rounded, without lists.
 
     `key` holds the figures of all pictures, `key_SOURCE` those of one source.
 

@@ -86,3 +86,12 @@ def test_reliability_counts_by_weight() -> None:
 def test_plain_holds_no_nan() -> None:
     value = {"a": float("nan"), "b": [np.float32(0.5), np.inf], "c": np.arange(2), "d": None, "e": np.int64(4)}
     assert metrics.plain(value) == {"a": None, "b": [0.5, None], "c": [0, 1], "d": None, "e": 4}
+
+
+def test_intervals() -> None:
+    assert metrics.wilson(0, 0) is None
+    assert metrics.wilson(10, 10) == (pytest.approx(0.722, abs=1e-3), 1.0)
+    hit, miss = (metrics.Matched(np.array([0.9]), np.array([0]), np.array([face]), 1) for face in (0, -1))
+    assert metrics.ap_interval([hit] * 5) == (1.0, 1.0)
+    low, high = metrics.ap_interval([hit, miss] * 10)
+    assert 0 < low < high < 1
