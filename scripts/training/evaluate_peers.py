@@ -21,7 +21,7 @@ from typing import Any
 
 from edge.errors import DoorlightError
 from edge.inference import manifest
-from training import cards
+from training import comparison
 from training.command_line import add_data, parser_for, print_error
 from training.dataset import DataError
 from training.evaluation.peers import PeerEvaluation
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 found[name] = {**getattr(evaluation, name)(path), **_describe_file(path)}
         if args.table is not None:
             _keep(found)
-            cards.write_comparison(args.table, models)
+            comparison.write_comparison(args.table, models)
     except (DataError, DoorlightError, OSError) as error:
         return print_error("evaluate_peers", error)
     print(json.dumps(found, allow_nan=False))
@@ -61,7 +61,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--xception", type=Path, help="fer2013_mini_XCEPTION .hdf5 (needs TensorFlow)")
     parser.add_argument("--models", type=Path, help="folder with manifest.toml (default: the shipped models)")
     parser.add_argument(
-        "--table", type=Path, help=f"keep the figures, and update the comparison in this {cards.README}"
+        "--table", type=Path, help=f"keep the figures, and update the comparison in this {comparison.README}"
     )
     args = parser.parse_args(argv)
     if _files(args) and args.data is None:
@@ -88,10 +88,10 @@ def _describe_file(path: Path) -> dict[str, Any]:
 
 def _keep(found: dict[str, Any]) -> None:
     """Add figures to the file of kept figures. Those of other models stay."""
-    kept = json.loads(cards.PEERS.read_text(encoding="utf-8")) if cards.PEERS.is_file() else {}
-    temporary = cards.PEERS.with_name(f"{cards.PEERS.name}.tmp")
+    kept = json.loads(comparison.PEERS.read_text(encoding="utf-8")) if comparison.PEERS.is_file() else {}
+    temporary = comparison.PEERS.with_name(f"{comparison.PEERS.name}.tmp")
     temporary.write_text(json.dumps(kept | found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(temporary, cards.PEERS)
+    os.replace(temporary, comparison.PEERS)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from edge.inference.perception import FaceDetector
 from peers import detectors
 from peers.xception import Xception
 
-from .. import cards, metrics
+from .. import metrics
 from ..dataset import Dataset, Record, require
+from ..figures import flat
 from .detector import evaluate_detector
 from .expression import evaluate_expression
 from .mask import evaluate_mask
@@ -47,7 +48,7 @@ class PeerEvaluation:
         peer = detectors.Aizoo(path)
         stages = Stages(peer, detectors.AizooMask(peer))
         mask = evaluate_mask(self._data, self._test, stages).figures
-        return {"name": "AIZOO", **self._detector_figures(peer), "mask": cards.flat(metrics.plain(mask))}
+        return {"name": "AIZOO", **self._detector_figures(peer), "mask": flat(metrics.plain(mask))}
 
     def ultralight(self, path: Path) -> dict[str, Any]:
         """Evaluate Ultra-Light on faces."""
@@ -58,7 +59,7 @@ class PeerEvaluation:
         stages = Stages(self._detector, None, Xception(path, self._models["expression_classifier"].margin))
 
         def figures(records: Sequence[Record], key: str) -> dict[str, Any]:
-            return cards.flat(metrics.plain(evaluate_expression(self._data, records, stages).figures), key)
+            return flat(metrics.plain(evaluate_expression(self._data, records, stages).figures), key)
 
         wild = [r for r in self._test if r.expression is not None]
         require(self._public_test + wild, "test", "face with an expression")
@@ -69,7 +70,7 @@ class PeerEvaluation:
         figures = evaluate_detector(self._data, self._test, Stages(peer)).figures
         ours_s, peer_s = time_in_turn(_doorlight_inference(self._detector), _peer_inference(peer.graph))
         return {
-            "detector": cards.flat(metrics.plain(figures)),
+            "detector": flat(metrics.plain(figures)),
             "milliseconds": round(peer_s * 1e3, 2),
             "times_ours": round(peer_s / ours_s, 2),
             "ours": self._models["face_detector"].architecture,

@@ -1,109 +1,42 @@
-"""Model cards, and the comparison with public models in models_tflite/README.md."""
+"""Model cards, and the figures in them."""
 
 from __future__ import annotations
 
 import doctest
+import shutil
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
-from edge.errors import OutputError
+pytest.importorskip("tflite", reason="training.cards reads models: pip install .[dev]")
+
 from edge.inference import manifest
-from training import cards
+from training import cards, figures
 
 
 def test_examples_in_docstrings() -> None:
-    failed, tried = doctest.testmod(cards)
+    failed, tried = doctest.testmod(figures)
     assert tried
     assert not failed
 
 
-def row(name: str, **metrics: Any) -> manifest.ModelEntry:
-    return msgspec.structs.replace(manifest.load()[name], metrics={"bytes": 888_000, **metrics}, date="2026-01-01")
-
-
-def peer(**figures: Any) -> dict[str, Any]:
-    return {"name": "Peer", "date": "2026-02-02", "bytes": 4_060_000, **figures}
-
-
-DETECTOR = {"ap35_h10": 0.97, "empty_fp": 0.02, "images": 228, "faces": 450, "empty_images": 11}
-
-
-def test_the_better_figure_is_bold() -> None:
-    rows = {"face_detector": row("face_detector", test=DETECTOR, test_ilc={"ap35_h10": 0.9, "images": 9, "faces": 20})}
-    figures = {
-        "test": DETECTOR | {"ap35_h10": 0.94, "empty_fp": 0.01},
-        "test_ilc": {"ap35_h10": 0.95, "images": 9, "faces": 20, "empty_fp": None},
-        "test_bikes": {"ap35_h10": None, "images": 0, "empty_images": 2, "empty_fp": 0.0},
-    }
-    lines = cards.comparison(
-        rows, {"p": peer(detector=figures, times_ours=5.43, ours="another architecture")}
-    ).splitlines()
-    assert lines[:4] == [
-        "### Finding faces",
-        "",
-        "| | ours, 8-bit (2026-01-01) | Peer, float (2026-02-02) |",
-        "|---|---:|---:|",
-    ]
-    assert lines[4:] == [
-        "| **all** (228 pictures, 450 faces, 11 pictures without a face) | | |",
-        "| AP at IoU 0.35, faces ≥ 10 % of the height | **0.970** | 0.940 |",
-        "| pictures without a face that get a box | 2.0 % | **1.0 %** |",
-        "| **`ilc`** (9 pictures, 20 faces) | | |",
-        "| AP at IoU 0.35, faces ≥ 10 % of the height | 0.900 | **0.950** |",
-        "| **file**, MB | **0.89** | 4.06 |",
-    ]
-
-
-def test_times_are_shown_only_for_the_architecture_they_were_measured_with() -> None:
-    ours = row("face_detector", test=DETECTOR)
-    text = cards.comparison(
-        {"face_detector": ours}, {"p": peer(detector={"test": DETECTOR}, times_ours=5.43, ours=ours.architecture)}
-    )
-    assert "| **1.0** | 5.4 |" in text
-
-
-def test_figures_of_other_pictures_are_not_compared() -> None:
-    rows = {"mask_classifier": row("mask_classifier", test={"accuracy": 0.99, "n": 99})}
-    text = cards.comparison(rows, {"p": peer(mask={"test": {"accuracy": 0.9, "n": 100}})})
-    assert "| right; a face not found is wrong | – | 90.0 % |" in text
-    assert "99.0 %" not in text
-    assert text.endswith("Not judged yet on the same pictures as the peers: ours on all.")
-
-
-def test_only_models_with_a_peer_are_compared() -> None:
-    rows = {name: row(name, test={"n": 5}) for name in manifest.MODEL_NAMES}
-    text = cards.comparison(rows, {"p": peer(expression={"test": {"accuracy": 0.5, "n": 5}})})
-    assert text.count("###") == 1
-    assert "**FER2013 PublicTest** (5 judged)" in text
-    assert cards.comparison(rows, {}) == ""
-
-
-def test_the_rest_of_the_page_stays(tmp_path: Path) -> None:
-    page = tmp_path / "README.md"
-    page.write_text(f"above\n\n{cards.BEGIN}\nold\n{cards.END}\n\nbelow\n")
-    cards.write_comparison(page, manifest.load())
-    text = page.read_text()
-    assert text.startswith(f"above\n\n{cards.BEGIN}\n\n")
-    assert text.endswith(f"\n\n{cards.END}\n\nbelow\n")
-    assert "\nold\n" not in text
-    cards.write_comparison(page, manifest.load())
-    assert page.read_text() == text
-    assert [p.name for p in tmp_path.iterdir()] == ["README.md"]
-
-    page.write_text("no place for it")
-    with pytest.raises(OutputError, match="no place"):
-        cards.write_comparison(page, manifest.load())
-    assert page.read_text() == "no place for it"
-
-
-def test_the_shipped_page_shows_the_shipped_figures(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", manifest.MODEL_NAMES)
+def test_the_shipped_cards_are_up_to_date(name: str, tmp_path: Path) -> None:
     shipped = manifest.load()
-    page = tmp_path / "README.md"
-    page.write_bytes((shipped.folder / cards.README).read_bytes())
-    cards.write_comparison(page, shipped)
-    assert page.read_bytes() == (shipped.folder / cards.README).read_bytes(), (
-        "renew it: python -m training.evaluate_peers --table models_tflite/README.md"
+    folder = tmp_path / "models"
+    shutil.copytree(shipped.folder, folder)
+    assert cards.main([str(folder)]) == 0
+    expected = (folder / f"{name}.md").read_text(encoding="utf-8")
+    assert (shipped.folder / f"{name}.md").read_text(encoding="utf-8") == expected, (
+        "update it: python -m training.cards models_tflite"
     )
+
+
+def test_figures_that_no_source_has_are_left_out() -> None:
+    lines = cards._table({"test": {"n": 5, "recall_95": None}, "test_ilc": {"accuracy": 0.5, "recall_95": None}})
+    assert lines == ["| figure | test | test_ilc |", "|---|---|---|", "| n | 5 | – |", "| accuracy | – | 0.5 |"]
+
+
+def test_a_folder_without_models_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cards.main([str(tmp_path)]) == 69
+    assert "manifest.toml" in capsys.readouterr().err

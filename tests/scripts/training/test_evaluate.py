@@ -157,7 +157,7 @@ def test_a_source_keeps_its_split_when_judged_alone(world: World) -> None:
     for k in range(40):
         picture = np.asarray(cv2.resize(rng.integers(0, 256, (6, 8, 3), np.uint8), (80, 60)), np.uint8)
         world.add(picture, "a", label="mask")
-        # A twin in a source that sorts later or earlier: the pair's family is named by the smaller file name.
+        # The same picture in a source that sorts later or earlier: the smaller file name names the family.
         world.add(picture, "0" if k % 2 else "z", label="mask")
     folder = world.write()
     for split in SPLITS:

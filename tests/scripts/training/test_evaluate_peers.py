@@ -14,7 +14,7 @@ pytest.importorskip("tqdm", reason="training.evaluation needs the extra: pip ins
 
 from peers import detectors
 from support.peers import LEFT, RIGHT, FakeGraph, FakeUltraLight, draw_faces
-from training import cards, evaluate_peers
+from training import comparison, evaluate_peers
 
 
 @pytest.fixture
@@ -43,11 +43,11 @@ def data(tmp_path: Path) -> Path:
 def test_the_command_keeps_the_figures_and_updates_the_page(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cards, "PEERS", tmp_path / "peers.json")
+    monkeypatch.setattr(comparison, "PEERS", tmp_path / "peers.json")
     monkeypatch.setattr(detectors, "Graph", FakeGraph)
     (tmp_path / "aizoo.tflite").write_bytes(b"stands in")
     page = tmp_path / "README.md"
-    page.write_text(f"{cards.BEGIN}\n{cards.END}\n")
+    page.write_text(f"{comparison.BEGIN}\n{comparison.END}\n")
     given = ["--data", str(data), "--aizoo", str(tmp_path / "aizoo.tflite"), "--table", str(page)]
     assert evaluate_peers.main(given) == 0
     out, err = capsys.readouterr()
@@ -90,9 +90,9 @@ def test_the_command_without_a_peer_only_updates_the_page(
             }
         )
     )
-    monkeypatch.setattr(cards, "PEERS", kept)
+    monkeypatch.setattr(comparison, "PEERS", kept)
     page = tmp_path / "README.md"
-    page.write_text(f"{cards.BEGIN}\n{cards.END}\n")
+    page.write_text(f"{comparison.BEGIN}\n{comparison.END}\n")
     assert evaluate_peers.main(["--table", str(page)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "{}"
     assert "Mask or no mask" in page.read_text()
@@ -114,7 +114,7 @@ def test_a_missing_file_is_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(cards, "PEERS", tmp_path / "peers.json")
+    monkeypatch.setattr(comparison, "PEERS", tmp_path / "peers.json")
     assert evaluate_peers.main(given) == code
     out, err = capsys.readouterr()
     assert out == ""
