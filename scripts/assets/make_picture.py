@@ -1,4 +1,4 @@
-"""Make the README's picture: three frames of the demo clip with what the door sees drawn on them."""
+"""Make the picture of the main README: three frames of the demo clip, with the door's decisions drawn on them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from edge.inference.perception import Perception
 from edge.records import Face
 
 DEMO = Path(__file__).resolve().parent / "demo"
+#: The times of the three frames.
 TIMES_S = (3.4, 10.8, 18.4)
 
 
@@ -26,15 +27,16 @@ def main() -> int:
     """Write demo/seen.jpg and print its path."""
     settings = config.load()
     perception = Perception(settings, manifest.load())
-    loop = Pipeline(settings, perception)
+    pipeline = Pipeline(settings, perception)
     chosen: list[npt.NDArray[np.uint8]] = []
-    looks: dict[int, Face] = {}
+    latest_faces: dict[int, Face] = {}
     with open_source(settings.camera, str(DEMO / "door.mp4")) as source:
         while (frame := source.read()) is not None:
-            decision = loop.step(frame)
-            looks.update(decision.faces)
+            decision = pipeline.step(frame)
+            latest_faces.update(decision.faces)
+            # A frame has only the faces that were looked at in it: draw the latest look at each person.
             if len(chosen) < len(TIMES_S) and frame.t >= TIMES_S[len(chosen)]:
-                chosen.append(draw(frame.picture, replace(decision, faces=looks), perception))
+                chosen.append(draw(frame.picture, replace(decision, faces=latest_faces), perception))
     row = cv2.resize(np.hstack(chosen), None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
     out = DEMO / "seen.jpg"
     cv2.imwrite(str(out), cv2.cvtColor(row, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
