@@ -2,9 +2,9 @@
 
 Commands, see README.md:
 
-check             does Doorlight reach its targets on this machine?
-compare           how fast is Doorlight beside public models and the pipeline of the tutorials?
-estimate          how fast would it be on a Raspberry Pi?
+check             check the targets on this machine
+compare           time Doorlight, public models and the pipeline of the tutorials
+estimate          estimate the speed on Raspberry Pis
 
 Modules:
 

@@ -4,7 +4,7 @@ The last line of stdout is one JSON object with the figures of each model, as th
 evaluated on the split `test`, expressions on FER2013's PublicTest and on the whole pictures of `test`, where Doorlight's
 detector finds the face. `--table` keeps the figures (scripts/peers/figures.json) and updates the comparison in a file;
 without a model, it updates the comparison from the kept figures. The model files are not part of this project:
-scripts/peers/README.md says where to get them.
+scripts/peers/README.md has their addresses.
 """
 
 from __future__ import annotations

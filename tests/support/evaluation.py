@@ -1,4 +1,4 @@
-"""Stand-ins for the stages of the cascade, and a data set in the making.
+"""Fake stages of the cascade, and a data set made of drawn pictures.
 
 In its pictures faces are rectangles whose red is 200; green is the detector's score, blue the classifiers' answer (/ 255).
 """
@@ -84,7 +84,7 @@ def crop(blue: float) -> Picture:
 
 
 class World:
-    """A data set in the making."""
+    """A data set that a test fills."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

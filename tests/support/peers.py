@@ -1,4 +1,4 @@
-"""Stand-ins for the networks of the public detectors, and pictures that they understand.
+"""Fake networks of the public detectors, and pictures for them.
 
 A face is a rectangle whose red is full. Its blue is the score, its green P(mask).
 """

@@ -59,7 +59,7 @@ KEYS = {
 @pytest.mark.usefixtures("faked")
 @pytest.mark.parametrize("task", KEYS)
 @pytest.mark.parametrize("full", [True, False])
-def test_command_prints_json_last_and_draws(
+def test_the_command_prints_json_and_draws(
     world: World, tmp_path: Path, task: str, full: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if full:
@@ -70,7 +70,7 @@ def test_command_prints_json_last_and_draws(
         world.add(crop(blue_of("happy")), label="mask", expression="happy", votes=votes[::-1], crop=True)
         world.add(scene((A, 0.9, 0.9)), faces=[])
     else:
-        world.add(scene())  # nothing that any task could judge: figures are null, and the drawings still come
+        world.add(scene())  # no face: figures are null, and there are drawings
     out = tmp_path / "out"
     assert evaluate.main([task, "--data", str(world.write()), "--out", str(out)]) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1], parse_constant=lambda c: pytest.fail(c))
@@ -83,7 +83,7 @@ def test_command_prints_json_last_and_draws(
 
 
 def broken_zip(world: World) -> None:
-    """The second picture's bytes are damaged inside images.zip."""
+    """Damage the second picture in images.zip."""
     with zipfile.ZipFile(world.folder / "images.zip", "w", zipfile.ZIP_STORED) as archive:
         for row in world.rows:
             archive.write(world.folder / row["file"], row["file"])
@@ -114,7 +114,7 @@ def set_field(name: str, value: Any) -> Any:
     ],
     ids=["label", "box", "face label", "votes", "width", "missing", "not a picture", "zip"],
 )
-def test_bad_data_is_named_before_any_figure(
+def test_bad_data_is_named_before_inference(
     world: World,
     damage: Any,
     named: tuple[str, str],
@@ -133,7 +133,7 @@ def test_bad_data_is_named_before_any_figure(
 
 
 @pytest.mark.usefixtures("faked")
-def test_sources_and_splits_choose(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sources_and_splits_choose_records(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     for k in range(3):
         world.add(crop(0.9), "fer2013", label="mask", crop=True, split="Training" if k else "PublicTest")
     world.add(crop(0.9), "other", label="mask", crop=True)
@@ -152,7 +152,7 @@ def test_sources_and_splits_choose(world: World, capsys: pytest.CaptureFixture[s
     assert "nowhere" in capsys.readouterr().err
 
 
-def test_a_source_keeps_its_split_when_judged_alone(world: World) -> None:
+def test_a_source_has_the_same_split_alone(world: World) -> None:
     rng = np.random.default_rng(1)
     for k in range(40):
         picture = np.asarray(cv2.resize(rng.integers(0, 256, (6, 8, 3), np.uint8), (80, 60)), np.uint8)
@@ -165,16 +165,14 @@ def test_a_source_keeps_its_split_when_judged_alone(world: World) -> None:
         assert {r.file for r in choose([folder], ["z"], split)[1]} == together
 
 
-def test_missing_models_end_in_their_own_exit_code(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_models_have_their_exit_code(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world.add(crop(0.5), label="mask", crop=True)
     assert evaluate.main(["mask", "--data", str(world.write()), "--models", str(tmp_path)]) == 69
     assert "manifest.toml" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["mask"], ["passages", "--video", "x.mp4"], ["nothing"]])
-def test_usage(arguments: list[str]) -> None:
+def test_wrong_arguments_are_usage_errors(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         evaluate.main(arguments)
     assert caught.value.code == 2
@@ -182,7 +180,7 @@ def test_usage(arguments: list[str]) -> None:
 
 @needs_models
 @pytest.mark.parametrize("task", KEYS)
-def test_the_shipped_models_as_a_command(world: World, task: str) -> None:
+def test_the_command_with_the_shipped_models(world: World, task: str) -> None:
     rng = np.random.default_rng(2)
     world.add(rng.integers(0, 256, (150, 200, 3), np.uint8), faces=[])
     world.add(scene(), faces=[human(A)], label="no_mask", expression="happy")

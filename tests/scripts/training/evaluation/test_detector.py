@@ -18,8 +18,8 @@ from training.evaluation import detector
 from training.evaluation.detector import evaluate_detector
 
 
-def test_detector_counts_what_is_big_enough_and_not_ignored(world: World) -> None:
-    # Found, found below the shipped threshold, missed, too small (and found), to be ignored (and found).
+def test_small_and_ignored_faces_do_not_count(world: World) -> None:
+    # Found, found below the threshold, missed, too small (and found), ignored (and found).
     world.add(
         scene((A, 0.9, 0), (B, 0.3, 0), (SMALL, 0.95, 0), ((60, 100, 90, 140), 0.99, 0)),
         faces=[human(A), human(B), human((150, 60, 190, 140)), human(SMALL), human((60, 100, 90, 140), "ignore")],
@@ -32,7 +32,7 @@ def test_detector_counts_what_is_big_enough_and_not_ignored(world: World) -> Non
     assert figures["empty_fp"] is None
 
 
-def test_detector_heights_and_overlaps(world: World) -> None:
+def test_average_precision_by_height_and_iou(world: World) -> None:
     low = (10, 100, 40, 125)  # 17 % of the height
     loose = (100, 20, 140, 60)  # IoU with what is found there (B): 2/3
     world.add(scene((B, 0.9, 0), (low, 0.8, 0)), faces=[human(loose), human(low)])
@@ -42,24 +42,24 @@ def test_detector_heights_and_overlaps(world: World) -> None:
     assert figures["faces"] == 3
     assert figures["ap35_h10"] == 1.0
     assert figures["ap50_h10"] == pytest.approx(2 / 3)
-    assert figures["ap35_h20"] == 1.0  # `tight` is 13 % high: only `loose` is asked for
+    assert figures["ap35_h20"] == 1.0  # `tight` is 13 % high: only `loose` counts
     assert figures["precision"] == 1.0
 
 
-def test_detector_false_boxes_cost_precision(world: World) -> None:
+def test_false_boxes_lower_the_precision(world: World) -> None:
     world.add(scene((A, 0.8, 0), (B, 0.9, 0)), faces=[human(A)])
     figures = world.figures("detector")
     assert figures["precision"] == 0.5
     assert figures["recall"] == 1.0
-    assert figures["ap35_h10"] == 0.5  # the false one comes first
+    assert figures["ap35_h10"] == 0.5  # the false box has the higher score
 
 
-def test_detector_empty_pictures_at_the_shipped_threshold(world: World) -> None:
+def test_pictures_without_a_face_count_at_the_threshold(world: World) -> None:
     world.add(scene((A, 0.9, 0)), faces=[])
     world.add(scene((A, 0.4, 0)), faces=[])
     world.add(scene(), faces=[])
     world.add(scene(), faces=[])
-    world.add(scene((A, 0.9, 0)))  # nobody looked for faces
+    world.add(scene((A, 0.9, 0)))  # not searched for faces
     world.add(crop(0.5), crop=True, faces=[])
     world.add(scene((A, 0.9, 0)), faces=[{"box": list(B), "label": "mask", "by": "teacher"}])
     figures = world.figures("detector")
@@ -67,8 +67,8 @@ def test_detector_empty_pictures_at_the_shipped_threshold(world: World) -> None:
     assert (figures["images"], figures["faces"], figures["ap35_h10"], figures["recall"]) == (0, 0, None, None)
 
 
-def test_detector_finds_what_a_teacher_boxed(world: World) -> None:
-    """A box of ours that the teacher lacks is no mistake: the teacher misses faces."""
+def test_teacher_boxes_count_for_recall_only(world: World) -> None:
+    """A detection without a teacher's box is not false: the teacher misses faces."""
 
     def taught(box: tuple[int, int, int, int], score: float = 0.9) -> dict[str, Any]:
         return {"box": list(box), "label": "mask", "by": "teacher", "score": score, "looks": 3}
@@ -83,7 +83,7 @@ def test_detector_finds_what_a_teacher_boxed(world: World) -> None:
     assert figures["per_source"]["ilc"]["taught_recall"] is None
 
 
-def test_detector_counts_who_would_be_new(world: World) -> None:
+def test_pictures_without_a_face_count_at_new_score(world: World) -> None:
     for score in (0.9, 0.6, 0.4, 0.0):
         world.add(scene((A, score, 0)), faces=[])
     figures = world.figures("detector")
@@ -94,7 +94,7 @@ def test_detector_counts_who_would_be_new(world: World) -> None:
     assert "empty_new" not in without
 
 
-def test_detector_figures_by_source(world: World) -> None:
+def test_figures_by_source(world: World) -> None:
     world.add(scene((A, 0.9, 0)), "ilc", faces=[human(A)])
     world.add(scene((B, 0.8, 0)), "maks", faces=[human(A), human(B)])
     world.add(scene((B, 0.8, 0)), "bikes", faces=[])
@@ -108,15 +108,13 @@ def test_detector_figures_by_source(world: World) -> None:
 
 
 @needs_matplotlib
-def test_detector_sheet_shows_what_the_figures_count(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    left, right = (10, 10, 29, 60), (31, 10, 50, 60)  # both are A, IoU 0.475: one of them is one too many
+def test_the_sheet_shows_what_the_figures_count(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left, right = (10, 10, 29, 60), (31, 10, 50, 60)  # both are A, IoU 0.475: one of them is false
     world.add(
         scene((left, 0.8, 0), (right, 0.7, 0), (B, 0.95, 0), (SMALL, 0.9, 0), ((60, 100, 90, 140), 0.3, 0)),
         faces=[human(A), human((150, 60, 190, 140))],
     )
-    world.add(scene((SMALL, 0.6, 0)), faces=[])  # without a face every box is a false one, however small
+    world.add(scene((SMALL, 0.6, 0)), faces=[])  # without a face every box is false, of any size
     data = Dataset(world.write())
     result = evaluate_detector(data, data.records, STAGES)
     shown: list[contact_sheet.Mistake] = []

@@ -13,7 +13,7 @@ from training.dataset import EXPRESSIONS
 from training.evaluation.expression import is_mostly_agitated, majority
 
 
-def test_expression_crops_and_pictures(world: World) -> None:
+def test_crops_and_whole_pictures(world: World) -> None:
     world.add(crop(blue_of("angry")), expression="angry", crop=True)
     world.add(crop(blue_of("happy")), expression="sad", crop=True)
     world.add(scene((A, 0.9, blue_of("fear")), (B, 0.9, blue_of("sad"))), expression="sad")  # B is the larger
@@ -32,11 +32,11 @@ def test_expression_crops_and_pictures(world: World) -> None:
     assert (figures["votes_accuracy"], figures["votes_n"], figures["votes_agitated_auc"]) == (None, 0, None)
 
 
-def test_expression_votes(world: World) -> None:
+def test_votes(world: World) -> None:
     #           a  d  f  h  s  su n  c  u  not
     clear = [6, 0, 0, 2, 0, 0, 0, 2, 0, 0]
-    half = [3, 2, 0, 5, 0, 0, 0, 0, 0, 0]  # half is not more than half; but half is agitated
-    other = [0, 0, 0, 0, 0, 0, 0, 9, 1, 0]  # contempt is none of the seven
+    half = [3, 2, 0, 5, 0, 0, 0, 0, 0, 0]  # half is no majority, but agitated
+    other = [0, 0, 0, 0, 0, 0, 0, 9, 1, 0]  # contempt is not one of the seven
     happy = [0, 0, 0, 9, 0, 0, 0, 0, 0, 0]
     for votes, answer in ((clear, "disgust"), (half, "angry"), (other, "sad"), (happy, "happy")):
         world.add(crop(blue_of(answer)), expression="happy", votes=votes, crop=True)
@@ -47,7 +47,7 @@ def test_expression_votes(world: World) -> None:
     assert figures["accuracy"] == 0.25
 
 
-def test_majority_is_of_all_votes() -> None:
+def test_a_majority_is_more_than_half_of_all_votes() -> None:
     assert majority([5, 0, 0, 0, 0, 0, 0, 4, 0, 0]) == "angry"
     assert majority([5, 0, 0, 0, 0, 0, 0, 5, 0, 0]) is None
     assert majority([0] * 10) is None

@@ -10,18 +10,18 @@ pytest.importorskip("tqdm", reason="training.evaluation needs the extra: pip ins
 from support.evaluation import SMALL, A, B, World, crop, human, scene
 
 
-def test_mask_on_human_boxes(world: World) -> None:
+def test_faces_boxed_by_humans(world: World) -> None:
     far = (150, 100, 190, 145)
     world.add(
         scene((A, 0.9, 0.9), (B, 0.9, 0.55), (SMALL, 0.9, 0.9)),
         "ilc",
         faces=[human(A, "mask"), human(B, "mask"), human(far, "no_mask"), human(SMALL, "no_mask")],
-        label="no_mask",  # boxes say more than the picture's label
+        label="no_mask",  # the labels of boxes take precedence over that of the picture
     )
     world.add(scene((A, 0.9, 0.2), (B, 0.9, 0.8)), "maks", faces=[human(A, "incorrect"), human(B, "incorrect")])
-    world.add(scene((A, 0.4, 0.2)), "maks", faces=[human(A, "incorrect")])  # below the shipped score: not found
+    world.add(scene((A, 0.4, 0.2)), "maks", faces=[human(A, "incorrect")])  # below the threshold: not found
     figures = world.figures("mask")
-    # Right: A. Wrong: B (0.55 is below the manifest's 0.6), far (not found). SMALL is not asked for.
+    # Right: A. Wrong: B (0.55 is below the manifest's 0.6), far (not found). SMALL does not count.
     assert (figures["n"], figures["no_face"]) == (3, 1)
     assert figures["accuracy"] == pytest.approx(1 / 3)
     assert figures["balanced_accuracy"] == 0.25
@@ -33,13 +33,13 @@ def test_mask_on_human_boxes(world: World) -> None:
     }
 
 
-def test_mask_by_picture_label_takes_the_largest_face(world: World) -> None:
-    world.add(scene((A, 0.99, 0.1), (B, 0.6, 0.9)), label="mask")  # B is larger, A surer
+def test_the_label_of_a_picture_is_for_its_largest_face(world: World) -> None:
+    world.add(scene((A, 0.99, 0.1), (B, 0.6, 0.9)), label="mask")  # B is larger, A has the better score
     world.add(scene((A, 0.9, 0.1)), label="no_mask", faces=[{"box": list(B), "label": "mask", "by": "teacher"}])
     world.add(scene(), label="no_mask")
     world.add(crop(0.95), "k12", label="mask", crop=True)
     world.add(crop(0.7), "k12", label="no_mask", crop=True)
-    world.add(scene((A, 0.9, 0.1)))  # without a label: not judged
+    world.add(scene((A, 0.9, 0.1)))  # without a label: does not count
     figures = world.figures("mask")
     assert (figures["n"], figures["no_face"]) == (5, 1)
     assert figures["accuracy"] == pytest.approx(3 / 5)

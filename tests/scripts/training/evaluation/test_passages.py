@@ -26,14 +26,14 @@ from training.evaluation.passages import Passage, judge, read_truth
 
 
 def lights(*spans: tuple[float, Signal], end: float) -> list[tuple[float, Signal]]:
-    """Ten frames a second; each span lasts until the next."""
+    """Return (t, signal) at ten frames a second. Each signal lasts until the next one."""
     return [(k / 10, [s for t, s in spans if t <= k / 10][-1]) for k in range(round(end * 10))]
 
 
 IDLE, PASS, STOP, ALARM = Signal.IDLE, Signal.PASS, Signal.STOP, Signal.ALARM
 
 
-def test_passages_are_judged_by_their_last_light_and_by_any_wrong_one() -> None:
+def test_the_last_light_and_any_wrong_light_count() -> None:
     shown = lights((0, IDLE), (2, STOP), (2.5, PASS), (5, IDLE), (11, STOP), (12, ALARM), (15, IDLE), end=20)
     outcomes, empty = judge([Passage("masked", 1, 4.5), Passage("agitated", 10, 14.5)], shown)
     masked, agitated = outcomes
@@ -45,7 +45,7 @@ def test_passages_are_judged_by_their_last_light_and_by_any_wrong_one() -> None:
     assert figures["unmasked"] == {"n": 0, "right": 0, "wrong_light_ever": 0, "alarm": 0, "median_decision_s": None}
 
 
-def test_passages_never_decided_are_not_right() -> None:
+def test_a_passage_without_a_light_is_not_right() -> None:
     outcomes, empty = judge([Passage("masked", 0, 4)], lights((0, IDLE), end=5))
     assert (outcomes[0].is_right, outcomes[0].wrong_t, outcomes[0].decided_s) == (False, None, None)
     assert empty is None  # the video ends before the scene counts as empty
@@ -54,25 +54,25 @@ def test_passages_never_decided_are_not_right() -> None:
 @pytest.mark.parametrize(
     ("until", "wrong", "decided_s"),
     [
-        (2.5, False, None),  # the previous person's green goes out soon after the next one came
-        (3.5, True, 1.0),  # it stays: after two seconds it is shown to the wrong one
+        (2.5, False, None),  # the green of the previous person goes off soon after the next one came
+        (3.5, True, 1.0),  # it stays: after two seconds it counts for the next person
     ],
 )
-def test_passages_tell_a_leftover_light_from_a_wrong_one(until: float, wrong: bool, decided_s: float | None) -> None:
+def test_a_leftover_light_becomes_wrong_after_two_seconds(until: float, wrong: bool, decided_s: float | None) -> None:
     shown = lights((0, IDLE), (0.5, PASS), (until, IDLE), end=6)
     outcomes, _ = judge([Passage("masked", 0, 1), Passage("unmasked", 2, 5)], shown)
     assert (outcomes[1].wrong_t is not None, outcomes[1].decided_s) == (wrong, decided_s)
     assert outcomes[0].is_right
 
 
-def test_passages_a_light_that_comes_again_is_not_a_leftover() -> None:
+def test_a_light_that_comes_again_is_not_a_leftover() -> None:
     shown = lights((0, PASS), (2.1, IDLE), (2.3, PASS), (2.5, STOP), end=6)
     outcomes, _ = judge([Passage("masked", 0, 1), Passage("unmasked", 2, 5)], shown)
     assert outcomes[1].wrong_t == 2.3
     assert outcomes[1].is_right
 
 
-def test_passages_lights_in_an_empty_scene() -> None:
+def test_lights_in_an_empty_scene() -> None:
     # Empty: 0 to 1 and 5 to 10. Lit: 0 to 0.5, and 5 to 6.
     shown = lights((0, STOP), (0.5, IDLE), (2, PASS), (6, IDLE), end=10)
     _, empty = judge([Passage("masked", 1, 3)], shown)
@@ -94,7 +94,7 @@ def test_passages_lights_in_an_empty_scene() -> None:
         ('[{"kind": "masked", "start_s": 2, "end_s": 1}]', "field 'end_s'"),
     ],
 )
-def test_truth_that_is_wrong_is_named(tmp_path: Path, text: str, named: str) -> None:
+def test_a_wrong_truth_file_is_named(tmp_path: Path, text: str, named: str) -> None:
     truth = tmp_path / "truth.json"
     truth.write_text(text)
     with pytest.raises(DataError, match=r"truth\.json") as caught:
@@ -103,7 +103,7 @@ def test_truth_that_is_wrong_is_named(tmp_path: Path, text: str, named: str) -> 
 
 
 class FakePerception:
-    """Faces are bright: green ones wear a mask, red ones do not."""
+    """Finds bright rectangles: green ones wear a mask, red ones do not."""
 
     expression = None
     runtime = "fake"
@@ -128,7 +128,7 @@ class FakePerception:
 
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
-    """12 s at 10 frames/s: nobody, green from 1 to 4, nobody, red from 7 to 10, nobody."""
+    """Return a video of 12 s at 10 frames/s: empty, green from 1 to 4, empty, red from 7 to 10, empty."""
     path = tmp_path / "walk.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (160, 120))  # type: ignore[attr-defined]
     for k in range(120):
@@ -146,7 +146,7 @@ def video(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("drawn", [False, pytest.param(True, marks=needs_matplotlib)])
-def test_passages_run_through_the_door(
+def test_a_video_runs_through_the_door(
     video: Path, drawn: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(passages, "Perception", FakePerception)
@@ -167,7 +167,7 @@ def test_passages_run_through_the_door(
 @pytest.mark.parametrize(
     ("start", "code", "named"), [(60, 65, "passage 0: field 'start_s'"), (None, 66, "no such file")]
 )
-def test_passages_that_do_not_fit_the_video(
+def test_a_truth_that_does_not_fit_the_video_is_named(
     video: Path,
     start: int | None,
     code: int,

@@ -8,10 +8,10 @@ from edge import config
 from training.evaluation import stages
 
 
-def test_detector_is_judged_on_more_than_the_door_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_evaluation_of_the_detector_keeps_all_faces(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr(stages, "Model", lambda *_: None)
-    monkeypatch.setattr(stages, "FaceDetector", lambda model, threshold, overlap, most: asked.append(most))
+    monkeypatch.setattr(stages, "FaceDetector", lambda model, threshold, max_iou, max_faces: asked.append(max_faces))
     monkeypatch.setattr(stages, "MaskClassifier", lambda model: None)
     shipped = config.load()
     for task in ("detector", "mask"):
