@@ -29,14 +29,13 @@ def main() -> int:
     perception = Perception(settings, manifest.load())
     pipeline = Pipeline(settings, perception)
     chosen: list[npt.NDArray[np.uint8]] = []
-    latest_faces: dict[int, Face] = {}
+    looks: dict[int, Face] = {}
     with open_source(settings.camera, str(DEMO / "door.mp4")) as source:
         while (frame := source.read()) is not None:
             decision = pipeline.step(frame)
-            latest_faces.update(decision.faces)
-            # A frame has only the faces that were looked at in it: draw the latest look at each person.
+            looks.update(decision.faces)
             if len(chosen) < len(TIMES_S) and frame.t >= TIMES_S[len(chosen)]:
-                chosen.append(draw(frame.picture, replace(decision, faces=latest_faces), perception))
+                chosen.append(draw(frame.picture, replace(decision, faces=looks), perception))
     row = cv2.resize(np.hstack(chosen), None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
     out = DEMO / "seen.jpg"
     cv2.imwrite(str(out), cv2.cvtColor(row, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])

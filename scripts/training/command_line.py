@@ -32,6 +32,7 @@ def add_data(parser: argparse.ArgumentParser, required: bool = True) -> None:
         type=Path,
         required=required,
         nargs="+",
+        metavar="DIR",
         help="folders with index.jsonl and the pictures (or images.zip), the main one first",
     )
 

@@ -57,14 +57,22 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_for("evaluate", __doc__)
     parser.add_argument("task", choices=[*TASKS, "passages"])
     add_data(parser, required=False)
-    parser.add_argument("--sources", help="evaluate on these only, separated by commas (default: all)")
+    parser.add_argument("--sources", metavar="NAMES", help="evaluate on these only, separated by commas (default: all)")
     parser.add_argument("--split", choices=[*SPLITS, "all"], default="all", help="default: all")
-    parser.add_argument("--video", type=Path, help="passages: a video of people who walk up")
-    parser.add_argument("--truth", type=Path, help='passages: JSON list of {"kind", "start_s", "end_s"}')
-    parser.add_argument("--models", type=Path, help="folder with manifest.toml (default: the shipped models)")
-    parser.add_argument("--config", type=Path, help="settings file of the door (default: the default settings)")
+    parser.add_argument("--video", metavar="FILE", type=Path, help="passages: a video of people who walk up")
+    parser.add_argument(
+        "--truth", metavar="FILE", type=Path, help='passages: JSON list of {"kind", "start_s", "end_s"}'
+    )
+    parser.add_argument(
+        "--models", metavar="DIR", type=Path, help="folder with manifest.toml (default: the shipped models)"
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, help="settings file of the door (default: the default settings)"
+    )
     parser.add_argument("--runtime", choices=RUNTIMES, help="TFLite runtime (default: the first that is installed)")
-    parser.add_argument("--out", type=Path, help="folder for curves, the worst mistakes and metrics.json")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="folder for curves, the worst mistakes and metrics.json"
+    )
     args = parser.parse_args(argv)
     for name in ("video", "truth") if args.task == "passages" else ("data",):
         if getattr(args, name) is None:

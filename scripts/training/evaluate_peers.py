@@ -54,12 +54,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_for("evaluate_peers", __doc__)
     add_data(parser, required=False)
-    parser.add_argument("--aizoo", type=Path, help="AIZOO's face_mask_detection.tflite, float")
+    parser.add_argument("--aizoo", metavar="FILE", type=Path, help="AIZOO's face_mask_detection.tflite, float")
     parser.add_argument(
-        "--ultralight", type=Path, help="Ultra-Light's RFB-320 as .tflite, float, without postprocessing"
+        "--ultralight",
+        metavar="FILE",
+        type=Path,
+        help="Ultra-Light's RFB-320 as .tflite, float, without postprocessing",
     )
-    parser.add_argument("--xception", type=Path, help="fer2013_mini_XCEPTION .hdf5 (needs TensorFlow)")
-    parser.add_argument("--models", type=Path, help="folder with manifest.toml (default: the shipped models)")
+    parser.add_argument("--xception", metavar="FILE", type=Path, help="fer2013_mini_XCEPTION .hdf5 (needs TensorFlow)")
+    parser.add_argument(
+        "--models", metavar="DIR", type=Path, help="folder with manifest.toml (default: the shipped models)"
+    )
     parser.add_argument(
         "--table", type=Path, help=f"keep the figures, and update the comparison in this {comparison.README}"
     )

@@ -34,9 +34,9 @@ class Result(NamedTuple):
 
 
 class RankedMistake(NamedTuple):
-    """A mistake, and how bad it is."""
+    """A mistake; the worst have the highest severity."""
 
-    badness: float
+    severity: float
     mistake: Mistake
 
 
@@ -76,7 +76,7 @@ def largest(found: Sequence[Detection]) -> Box | None:
 def draw_sheet(data: Dataset, records: Sequence[Record], groups: Sequence[Sequence[RankedMistake]], out: Path) -> None:
     """Write worst.png: the worst mistakes of each group, in turn."""
     by_file = {r.file: r for r in records}
-    sorted_groups = [[m.mistake for m in sorted(group, key=lambda m: -m.badness)] for group in groups]
+    sorted_groups = [[m.mistake for m in sorted(group, key=lambda m: -m.severity)] for group in groups]
     worst = contact_sheet.interleave(sorted_groups, MAX_MISTAKES)
     tiles = [contact_sheet.tile(data.picture(by_file[m.file]), m.box, m.lines) for m in worst]
     contact_sheet.write(out / "worst.png", tiles)
