@@ -66,7 +66,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--models", metavar="DIR", type=Path, help="folder with manifest.toml (default: the shipped models)"
     )
     parser.add_argument(
-        "--table", type=Path, help=f"keep the figures, and update the comparison in this {comparison.README}"
+        "--table",
+        metavar="FILE",
+        type=Path,
+        help=f"keep the figures, and update the comparison in this {comparison.README}",
     )
     args = parser.parse_args(argv)
     if _files(args) and args.data is None:
