@@ -18,7 +18,8 @@ from edge.errors import ModelError, UnavailableError
 from edge.imaging import boxes, images
 from edge.inference.interpreter import load_runtime
 from edge.records import Box, Detection
-from training.dataset import EXPRESSIONS, Picture
+from training.arrays import Picture
+from training.dataset import EXPRESSIONS
 
 Floats = npt.NDArray[np.float32]
 

@@ -10,17 +10,15 @@ import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Picture = npt.NDArray[np.uint8]
-#: (x1, y1, x2, y2) in pixels.
-Box = tuple[float, float, float, float]
+from . import landmarks
+from .arrays import Box, Floats, Picture
 
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 #: `unknown`: a face of which nobody says whether it wears a mask; `ignore`: perhaps a face, neither asked for nor background.
@@ -40,13 +38,14 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class Face:
-    """One labelled face; box is (x1, y1, x2, y2) in pixels, x to the right, y down."""
+    """One labelled face. `box` is in pixels of the picture; `points` are its landmarks, see `landmarks`."""
 
     box: Box
     label: str
     by: str
     score: float = 1.0
     looks: int = 3
+    points: Floats | None = field(default=None, compare=False)
 
     @property
     def trusted(self) -> bool:
@@ -73,6 +72,8 @@ class Record:
     split: str | None = None
     votes: tuple[int, ...] | None = None
     faces: tuple[Face, ...] | None = None
+    #: Landmarks of the face of a crop.
+    points: Floats | None = field(default=None, compare=False)
 
     @property
     def human(self) -> bool:
@@ -151,6 +152,7 @@ def _record(row: Any, where: str) -> Record:
                     face.get("by", "human"),
                     face.get("score", 1.0),
                     face.get("looks", 3),
+                    landmarks.parse(face.get("points")),
                 )
             )
         faces = tuple(found)
@@ -208,6 +210,30 @@ def read_missed(path: Path) -> dict[str, tuple[Face, ...]]:
     return found
 
 
+def read_landmarks(path: Path) -> dict[str, list[tuple[Box, Floats]]]:
+    """Return the faces (box, landmarks) of a LANDMARKS file by the picture's file name, the surest first. Raises DataError."""
+    found: dict[str, list[tuple[Box, Floats]]] = {}
+    for where, row in _rows(path):
+        if not isinstance(row, dict) or not isinstance(row.get("file"), str) or not isinstance(row.get("faces"), list):
+            raise DataError(f"{where}: expected an object with the fields 'file' and 'faces'")
+        for face in row["faces"]:
+            points = landmarks.parse(face.get("points")) if isinstance(face, dict) else None
+            if points is None or not _is_box(face.get("box")):
+                raise DataError(f"{where}: field 'faces': must hold objects with a box and five points, found {face!r}")
+            found.setdefault(row["file"], []).append((tuple(face["box"]), points))
+    return found
+
+
+def _with_landmarks(record: Record, rows: list[tuple[Box, Floats]]) -> Record:
+    """Return the record with landmarks for those of its faces that have none."""
+    if record.crop:
+        return replace(record, points=rows[0][1])
+    faces = tuple(
+        f if f.points is not None else replace(f, points=landmarks.nearest(f.box, rows)) for f in record.faces or ()
+    )
+    return replace(record, faces=faces if record.faces is not None else None)
+
+
 def _without(faces: tuple[Face, ...], boxes: set[Box]) -> tuple[Face, ...]:
     """Faces without those that a teacher put exactly at one of `boxes`."""
     return tuple(f for f in faces if f.by == "human" or f.box not in boxes)
@@ -246,7 +272,7 @@ class _Store:
 class Dataset:
     """Folders that each hold index.jsonl and the pictures, in images.zip or beside it.
 
-    File names are unique across the folders. A MISSED file in any of them adds faces to the pictures of all of them;
+    File names are unique across the folders. A MISSED or LANDMARKS file in any of them adds faces or landmarks to the pictures of all;
     pictures that are not there are skipped, because it may be about a package that is not used.
     Raises DataError, naming record and field, where an index or a picture is not what it should be.
     """
@@ -257,10 +283,13 @@ class Dataset:
         self._store_of: dict[str, int] = {}  # by file; the order of the folders
         wanted = set(sources) if sources is not None else None
         missed: dict[str, tuple[Face, ...]] = {}
+        points: dict[str, list[tuple[Box, Floats]]] = {}
         for folder in folders:
             self._read(folder, wanted)
             if (folder / MISSED).is_file():
                 missed |= read_missed(folder / MISSED)
+            if (folder / landmarks.LANDMARKS).is_file():
+                points |= read_landmarks(folder / landmarks.LANDMARKS)
         indexes = ", ".join(str(folder / "index.jsonl") for folder in folders)
         if wanted is not None and (absent := wanted - {r.source for r in self.records}):
             raise DataError(f"{indexes}: no picture of source {', '.join(sorted(absent))}")
@@ -270,7 +299,8 @@ class Dataset:
         for k, r in enumerate(self.records):
             if r.file in missed or r.file in not_faces:
                 faces = _without(r.faces or (), not_faces.get(r.file, set())) + missed.get(r.file, ())
-                self.records[k] = replace(r, faces=faces)
+                r = replace(r, faces=faces)
+            self.records[k] = _with_landmarks(r, points[r.file]) if r.file in points else r
         self._cache: dict[str, Picture] = {}
 
     def _read(self, folder: Path, wanted: set[str] | None) -> None:

@@ -18,7 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from training import augment
-from training.dataset import SPLITS, DataError, Dataset, Face, Picture, Record
+from training.arrays import Picture
+from training.dataset import SPLITS, DataError, Dataset, Face, Record
 from training.rendering import HEIGHT, WIDTH
 from training.rendering.corridor import corridor
 from training.rendering.files import Video, replacing
