@@ -71,6 +71,9 @@ class Record:
     squashed: bool = False
     split: str | None = None
     votes: tuple[int, ...] | None = None
+    age: int | None = None
+    sex: str | None = None
+    ethnicity: str | None = None
     faces: tuple[Face, ...] | None = None
     #: Landmarks of the face of a crop.
     points: Floats | None = field(default=None, compare=False)
@@ -116,8 +119,12 @@ def _record(row: Any, where: str) -> Record:
     one_of("split", (None, "Training", "PublicTest"), row.get("split"))
     for name in ("crop", "squashed"):
         one_of(name, (None, False, True), row.get(name))
-    if not isinstance(row.get("group"), str | None):
-        raise bad("group", f"must be text, found {row['group']!r}")
+    for name in ("group", "sex", "ethnicity"):
+        if not isinstance(row.get(name), str | None):
+            raise bad(name, f"must be text, found {row[name]!r}")
+    age = row.get("age")
+    if age is not None and (not _is_number(age) or age < 0):
+        raise bad("age", f"must be a number of years, found {age!r}")
     votes = row.get("votes")
     if votes is not None and (
         not isinstance(votes, list) or len(votes) != 10 or any(not isinstance(v, int) or v < 0 for v in votes)
@@ -168,6 +175,9 @@ def _record(row: Any, where: str) -> Record:
         squashed=bool(row.get("squashed")),
         split=row.get("split"),
         votes=tuple(votes) if votes is not None else None,
+        age=row.get("age"),
+        sex=row.get("sex"),
+        ethnicity=row.get("ethnicity"),
         faces=faces,
     )
 
