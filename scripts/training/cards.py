@@ -16,7 +16,7 @@ from edge.inference import manifest
 from edge.inference.manifest import ModelEntry
 
 from . import modelfile
-from .figures import held_back
+from .figures import GROUP, held_back
 
 SOURCES = {
     "ilc": "face-mask-dataset-ilc-2021 (jolignier): web pictures, students' boxes",
@@ -159,6 +159,7 @@ def _data(row: ModelEntry, text: CardText) -> list[str]:
 def _figures(row: ModelEntry, text: CardText) -> list[str]:
     judged = held_back(row.metrics)
     own = {k: v for k, v in row.metrics.items() if k not in judged}
+    groups = {k.removeprefix(GROUP): judged.pop(k) for k in list(judged) if k.startswith(GROUP)}
     lines = [
         "## Figures",
         "",
@@ -170,6 +171,18 @@ def _figures(row: ModelEntry, text: CardText) -> list[str]:
     if judged:
         command = f"python -m training.evaluate {text.task} --data DIR --split {text.split}"
         lines += [f"On held-back pictures, {text.judged_on} (`{command}`):", "", *_table(judged), ""]
+    if groups:
+        lines += [
+            "By age in years, sex and ethnicity, on held-back portraits, bare and with drawn masks (same command):",
+            "",
+        ]
+        # A row for each group: there are more groups than figures.
+        names = list(next(iter(groups.values())))
+        lines += [f"| group | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+        lines += [
+            f"| {group.replace('_', ' ')} | {' | '.join(str(v) for v in f.values())} |" for group, f in groups.items()
+        ]
+        lines += [""]
     return lines
 
 

@@ -59,7 +59,7 @@ KINDS = {
         ("face",),
         strides=STRIDES,
     ),
-    "mask": Kind("mask_classifier", mask.MaskTask, "MobileNetV2 1.0", mask.LABELS, mask.MARGIN),
+    "mask": Kind("mask_classifier", mask.MaskTask, "MobileNetV2 1.0, pruned", mask.LABELS, mask.MARGIN),
     "expression": Kind(
         "expression_classifier",
         expression.ExpressionTask,

@@ -11,6 +11,7 @@ from .. import metrics, plots
 from ..arrays import Box, Picture
 from ..contact_sheet import Mistake
 from ..dataset import Dataset, Record
+from ..groups import group_figures
 from .common import MIN_FACE_HEIGHT, RankedMistake, Result, draw_binary, draw_sheet, largest, pair, progress
 from .stages import MaskStage, Stages
 
@@ -42,19 +43,27 @@ class MaskAnswer:
 def evaluate_mask(data: Dataset, records: Sequence[Record], stages: Stages) -> Result:
     """Evaluate on faces boxed by humans, and on the most prominent face of other pictures with a label."""
     assert stages.mask is not None
-    threshold = stages.mask.threshold
+    mask = stages.mask
+    threshold = mask.threshold
     answers = [
         MaskAnswer(record, label, score, box, threshold)
         for record in progress(records, "mask_classifier")
         if record.human or record.label
-        for label, score, box in _scores(record, data.picture(record), stages, stages.mask)
+        for label, score, box in _scores(record, data.picture(record), stages, mask)
     ]
 
     def draw(out: Path) -> None:
         _draw(out, answers, threshold)
         draw_sheet(data, records, _mistakes(answers), out)
 
-    return Result(mask_figures(answers), draw)
+    def masked(crop: Picture) -> bool:
+        probability = mask.probability_of_crop(crop)
+        return probability is not None and probability >= threshold
+
+    figures = mask_figures(answers)
+    if per_group := group_figures(data, records, masked):
+        figures["per_group"] = per_group
+    return Result(figures, draw)
 
 
 def _scores(
