@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import importlib
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import DoorlightError
+from ...frame_rate import SLOW_HINT, SLOW_S, FrameInterval
 from ..finding import Finding
 from ..host import UNIT, Host
 from ..picture_quality import assess_picture
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: A camera adjusts its exposure during this time after it is opened. Its picture counts afterwards.
 SETTLE_S = 1.5
+#: A camera that is slow at first is watched for this time.
+MEASURE_SLOW_S = 9.0
 
 #: VIDIOC_QUERYCAP of linux/videodev2.h: the number of the call, the size of struct v4l2_capability, and the offsets of
 #: its fields `capabilities` (of the physical device) and `device_caps` (of this node).
@@ -51,29 +53,53 @@ def check(host: Host) -> Iterator[Finding]:
     if host.service_is_running and not host.source:
         yield _service_finding(host.unit_property("StatusText"))
         return
-    frame = _take_frame(source)
+    frame, interval_s = _take_frame(source)
     yield assess_picture(frame.picture, _face_count(host, frame))
+    if interval_s:
+        seconds = host.settings.policy.min_looks * interval_s
+        yield Finding(
+            "note", f"slow: one picture in {interval_s:.1f} s, so a decision takes about {seconds:.0f} s", SLOW_HINT
+        )
 
 
 def _service_finding(status: str) -> Finding:
     message = f"in use by the running service; its status: {status or 'none'}"
+    if "camera: slow" in status:
+        return Finding("note", message, SLOW_HINT)
     if status.startswith("FAULT") or "camera:" in status:
         return Finding("bad", message, f"sudo systemctl stop {UNIT}; doorlight doctor; sudo systemctl start {UNIT}")
     return Finding("ok", message)
 
 
-def _take_frame(source: Source) -> Frame:
-    """Return the first frame of a file, or the newest frame of a camera after SETTLE_S."""
+def _take_frame(source: Source) -> tuple[Frame, float]:
+    """Return the first frame of a file, or the newest frame of a camera after SETTLE_S, and the interval of a slow camera.
+
+    Raises CameraLostError if the camera is too slow.
+    """
     from ...camera.source import CameraLostError
 
+    interval = FrameInterval()
+    error: CameraLostError | None = None
     with source:
         frame = source.read()
-        settled_at = time.monotonic() + SETTLE_S
-        while source.live and time.monotonic() < settled_at:
-            with contextlib.suppress(CameraLostError):
-                frame = source.read()
-    assert frame is not None  # a source that opens has at least one frame
-    return frame
+        assert frame is not None  # a source that opens has at least one frame
+        begin = time.monotonic()
+        interval.add(frame.t)
+        frames = 1
+        while source.live:
+            elapsed_s = time.monotonic() - begin
+            if elapsed_s >= SETTLE_S and (frames > elapsed_s / SLOW_S or elapsed_s >= MEASURE_SLOW_S):
+                break
+            try:
+                frame = source.read() or frame
+            except CameraLostError as lost:
+                error = lost
+            else:
+                frames, error = frames + 1, None
+                interval.add(frame.t)
+    if error is not None:
+        raise error
+    return frame, interval.seconds
 
 
 def _face_count(host: Host, frame: Frame) -> str:
