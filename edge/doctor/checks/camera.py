@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import DoorlightError
 from ...frame_rate import SLOW_HINT, SLOW_S, FrameInterval
+from ...settings_notes import camera_notes
 from ..finding import Finding
 from ..host import UNIT, Host
 from ..picture_quality import assess_picture
@@ -36,7 +37,7 @@ PI_DEVICES = re.compile(r"unicam|bcm2835-|rp1-cfe|pispbe|rpi-")
 
 
 def check(host: Host) -> Iterator[Finding]:
-    """Yield a finding with the cameras, and one about a picture or about the service that uses the camera.
+    """Yield findings with settings that have no effect and with the cameras, and one about a picture or about the service that uses the camera.
 
     Raises InputError or CameraError if the source cannot be opened.
     """
@@ -44,6 +45,8 @@ def check(host: Host) -> Iterator[Finding]:
 
     from ...camera.factory import open_source
 
+    for note in camera_notes(host.settings, host.source_name):
+        yield Finding("note", note)
     source = open_source(replace(host.settings.camera, wait=False), host.source_name)
     cameras = v4l2_cameras(host)
     if host.is_pi or host.source_name == "picamera":
