@@ -25,6 +25,9 @@ Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=3600)]
 Pin = Annotated[int, Meta(ge=0, le=27)]
+#: A light or buzzer that is not there.
+NO_PIN: Literal["none"] = "none"
+OptionalPin = Pin | Literal["none"]
 Pattern = Annotated[tuple[Annotated[float, Meta(ge=0.01, le=10)], ...], Meta(min_length=2, max_length=20)]
 #: Corners (x, y) as shares of the picture's width and height.
 Polygon = Annotated[tuple[tuple[Share, Share], ...], Meta(max_length=100)]
@@ -39,6 +42,9 @@ SEE_DEFAULTS = "doorlight check-config, without a file, prints every key and the
 CHOICES = {
     "camera.rotate": "0, 90, 180 or 270",
     "camera.metering": "centre, spot or matrix",
+    "lights.green": 'a pin, or "none" for no green lamp',
+    "lights.buzzer": 'a pin, or "none" for no buzzer',
+    "lights.red": "a pin: STOP and FAULT need a red lamp",
     "models.accelerator": ", ".join(get_args(AcceleratorMode)),
     "expression.agitated": "one of " + ", ".join(get_args(Expression)),
 }
@@ -58,6 +64,7 @@ class CameraSettings(Section, frozen=True):
     fps: Annotated[float, Meta(gt=0, le=120)]
     rotate: Literal[0, 90, 180, 270]
     mirror: bool
+    grey: bool
     timeout_s: Annotated[float, Meta(ge=0.2, le=10)]
     reopen_s: Annotated[float, Meta(gt=0, le=60)]
     reopen_max_s: Annotated[float, Meta(gt=0, le=600)]
@@ -66,7 +73,6 @@ class CameraSettings(Section, frozen=True):
     max_exposure_s: Annotated[float, Meta(ge=0.001, le=1)]
     metering: Literal["centre", "spot", "matrix"]
     exposure_stops: Annotated[float, Meta(ge=-8, le=8)]
-    grey: bool
 
 
 class DoorSettings(Section, frozen=True):
@@ -123,9 +129,9 @@ class PolicySettings(Section, frozen=True):
 
 
 class LightSettings(Section, frozen=True):
-    green: Pin
+    green: OptionalPin
     red: Pin
-    buzzer: Pin
+    buzzer: OptionalPin
     active_low: bool
     buzzer_active_low: bool
     brightness: Annotated[float, Meta(ge=0.01, le=1)]
@@ -135,9 +141,15 @@ class LightSettings(Section, frozen=True):
     quiet_hours: str
 
     @property
+    def pins(self) -> dict[str, int]:
+        """Return the pin (BCM number) of "green", "red" and "buzzer", without those that are not there."""
+        pins = {"green": self.green, "red": self.red, "buzzer": self.buzzer}
+        return {key: pin for key, pin in pins.items() if isinstance(pin, int)}
+
+    @property
     def resting(self) -> dict[int, bool]:
         """Return the level of each pin when its light or buzzer is off."""
-        return {self.green: self.active_low, self.red: self.active_low, self.buzzer: self.buzzer_active_low}
+        return {pin: self.buzzer_active_low if key == "buzzer" else self.active_low for key, pin in self.pins.items()}
 
 
 class EventSettings(Section, frozen=True):
@@ -213,7 +225,8 @@ def _invalid_value(error: msgspec.ValidationError, name: str, settings: dict[str
         elif isinstance(value, list) and part.isdigit():
             value = value[int(part)]
     choices = CHOICES.get(key.partition("[")[0])
-    if choices and expected.startswith("Invalid enum value"):
+    is_wrong_type = key.startswith("lights.") and ", got " in expected
+    if choices and (expected.startswith("Invalid enum value") or is_wrong_type):
         expected = f"Expected {choices}"
     expected = expected.replace("`", "").replace("-0.0", "0.0")  # msgspec writes "< 0.0" as "< -0.0".
     return ConfigError(f"{name}: '{key}' is {_format(value)}: {expected}", SEE_DEFAULTS)
@@ -284,8 +297,7 @@ def _check_door(door: DoorSettings, name: str) -> None:
 
 def _check_pins(lights: LightSettings, name: str) -> None:
     key_of: dict[int, str] = {}
-    for key in ("green", "red", "buzzer"):
-        pin = getattr(lights, key)
+    for key, pin in lights.pins.items():
         if pin in key_of:
             raise ConfigError(
                 f"{name}: 'lights.{key}' is {pin}: that pin already belongs to 'lights.{key_of[pin]}'",

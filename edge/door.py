@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +20,7 @@ from .camera.source import CameraLostError, Source
 from .config import Config
 from .errors import OutputError
 from .events.writer import EventLog
+from .frame_rate import FrameInterval, decision_times
 from .health import Health
 from .imaging import motion
 from .inference.perception import Perception, log_odds
@@ -42,7 +44,7 @@ class Decision:
     """The result of the pipeline for one frame, or for a moment without one.
 
     `faces` are the looks at this frame, by person. `verdicts` and `agitated` cover everyone present. `fault` is the
-    reason why the door is blind, or None.
+    reason why the door is blind, or None. `interval_s` is the interval between the frames of a slow source, 0 for others.
     """
 
     t: float
@@ -53,6 +55,7 @@ class Decision:
     agitated: frozenset[int]
     events: list[Event]
     fault: str | None = None
+    interval_s: float = 0.0
 
 
 class Pipeline:
@@ -66,10 +69,14 @@ class Pipeline:
         self._tracker = Tracker(config.tracker)
         self._state = State()
         self._blind_since: float | None = None
+        self._interval = FrameInterval()
+        self._interval_s = 0.0
+        self._policy = config.policy
 
     def step(self, frame: Frame) -> Decision:
         """Return the decision for `frame`. The times of the frames must not decrease."""
         mark = self._perception.timer.mark
+        self._adapt_times(self._interval.add(frame.t))
         grid = motion.brightness_grid(frame.picture if frame.lores is None else frame.lores)
         blind_reason = motion.blind_reason(grid)
         mark("motion")
@@ -101,7 +108,17 @@ class Pipeline:
         """Return the decision for time `t` at which there is no usable picture, for example from a lost camera."""
         self._tracker.clear()
         self._attention.clear()
+        self._interval.clear()
         return self._decide(t, {}, reason)
+
+    def _adapt_times(self, interval_s: float) -> None:
+        """Adapt the decision times to the interval between frames. A normal camera always has the interval 0."""
+        if interval_s == self._interval_s:
+            return
+        self._interval_s = interval_s
+        times = decision_times(self._config.tracker, self._config.policy, interval_s)
+        self._tracker.bridge_s, self._tracker.max_weight = times.bridge_s, times.max_weight
+        self._policy = msgspec.structs.replace(self._config.policy, undecided_max_s=times.undecided_max_s)
 
     def _search(self, frame: Frame, grid: motion.BrightnessGrid) -> Search:
         """Return the faces in `frame`, from an earlier search if that still serves."""
@@ -124,7 +141,7 @@ class Pipeline:
 
     def _decide(self, t: float, faces: dict[int, Face], fault: str | None) -> Decision:
         tracks = self._tracker.tracks
-        self._state, signal, events = step(self._state, tracks, t, self._config.policy, fault)
+        self._state, signal, events = step(self._state, tracks, t, self._policy, fault)
         people = self._state.people
         return Decision(
             t,
@@ -135,6 +152,7 @@ class Pipeline:
             frozenset(number for number, person in people.items() if person.agitated),
             events,
             fault,
+            self._interval_s,
         )
 
 
@@ -145,16 +163,18 @@ def decisions(
 
     While a live camera is lost, yield (None, decision) at each timeout of the source. The events of a decision begin
     with camera_lost if the door becomes blind (no frames, or frames that show nothing) and with camera_back if it sees
-    again.
+    again. camera_lost follows a second time if the reason turns out to be a slow camera.
     """
-    was_blind = False
+    was_blind = was_too_slow = False
     t = 0.0
     while True:
         frame = None
+        is_too_slow = False
         try:
             frame = source.read()
         except CameraLostError as error:
             t = max(t, error.t)
+            is_too_slow = error.is_too_slow
             decision = pipeline.blind(t, str(error))
         else:
             if frame is None:
@@ -165,9 +185,9 @@ def decisions(
         is_blind = decision.fault is not None
         if was_blind and not is_blind:
             decision.events.insert(0, Event("camera_back", t, {"source": source.name}))
-        elif is_blind and not was_blind:
+        elif is_blind and (not was_blind or (is_too_slow and not was_too_slow)):
             decision.events.insert(0, Event("camera_lost", t, {"source": source.name, "reason": decision.fault}))
-        was_blind = is_blind
+        was_blind, was_too_slow = is_blind, is_blind and (was_too_slow or is_too_slow)
         yield frame, decision
 
 
@@ -288,7 +308,7 @@ class _Run:
             # Ready at the first decision, even if that is FAULT: systemd must not kill a door that waits for its camera.
             self._systemd.ready()
             self._is_ready = True
-        self._check_health(frame, decision)
+        self._check_health(decision)
         self._systemd.watchdog()
         if now - self._status_at >= STATUS_EVERY_S:
             self._status_at = now
@@ -310,7 +330,7 @@ class _Run:
         if self._on_event is not None:
             self._on_event(event)
 
-    def _check_health(self, frame: Frame | None, decision: Decision) -> None:
+    def _check_health(self, decision: Decision) -> None:
         """Update the health of accelerator, camera and log. Raises OutputError if only a new process can write the log."""
         accelerator = self._perception.accelerator
         if accelerator is not None:
@@ -318,9 +338,10 @@ class _Run:
                 self.record(kind, data)
             self._health.set("Edge TPU", accelerator.problem)
         if decision.fault is None:
-            self._health.set("camera", None)
+            is_slow = self._source.live and decision.interval_s > 0
+            self._health.set("camera", f"slow, one picture in {decision.interval_s:.1f} s" if is_slow else None)
         else:
-            self._health.set("camera", "no picture" if frame is None else decision.fault)
+            self._health.set("camera", decision.fault)
         self._health.set("event log", self._log.problem)
         if self._log.locked_out:
             raise OutputError(f"{self._log.problem}, but only for this process", "systemd restarts the service")

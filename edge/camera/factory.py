@@ -24,7 +24,6 @@ SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "udp"})
 def open_source(settings: CameraSettings, source: str | None = None) -> Source:
     """Return the source for the text `source` (default: settings.source), not yet opened.
 
-    `rotate` and `mirror` of the settings apply to cameras only; files are played as they are.
     Raises InputError for an address with an unsupported scheme, or one that is not UTF-8.
     """
     source = source or settings.source

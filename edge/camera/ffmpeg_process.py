@@ -25,7 +25,7 @@ import struct
 import subprocess
 import sys
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -33,8 +33,14 @@ from ..imaging.image_header import MAX_PIXELS
 from ..imaging.images import Picture
 from ..system import child_process
 
+if TYPE_CHECKING:
+    import cv2
+
 #: Limit of the child's data segment: enough for pictures of 64 million pixels.
 MAX_MEMORY_BYTES = 1 << 30
+#: FFmpeg reads an RTSP camera for 5 s, or 20 frames, to estimate its frame rate, which nobody needs. OpenCV 4.11 ignores
+#: the options for that, but if its timeout ends the search, a camera whose picture size is known counts as open.
+RTSP_PROBE_S = 1.2
 #: The child has timeouts of its own. It is killed this much later. Opening includes the start of the child.
 OPEN_GRACE_S, READ_GRACE_S = 5.0, 1.0
 _INFO = struct.Struct("<?dddd")  # is open, width, height, frames per second, number of frames
@@ -63,14 +69,19 @@ class FfmpegProcess:
             json.dumps([source, round(1000 * open_timeout_s), round(1000 * read_timeout_s)]).encode() + b"\n"
         )
         self._open_timeout_s, self._read_timeout_s = open_timeout_s + OPEN_GRACE_S, read_timeout_s + READ_GRACE_S
+        # The first picture of a stream may have to wait for a key frame.
+        self._first_timeout_s = self._open_timeout_s if "://" in source else self._read_timeout_s
         self._child = subprocess.Popen(
-            child_process.command("edge.camera.ffmpeg_process"),
+            self._command(),
             env=child_process.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
         )
+
+    def _command(self) -> list[str]:
+        return child_process.command("edge.camera.ffmpeg_process")
 
     def open(self) -> StreamInfo | None:
         """Open the source and return what it announces; None if it cannot be opened."""
@@ -89,7 +100,8 @@ class FfmpegProcess:
         if not self._child.stdin.closed:
             self._child.stdin.close()  # requests the pictures
         size = bytearray(_SIZE.size)
-        if not self._receive(memoryview(size), self._read_timeout_s):
+        timeout_s, self._first_timeout_s = self._first_timeout_s, self._read_timeout_s
+        if not self._receive(memoryview(size), timeout_s):
             return None
         height, width = _SIZE.unpack(size)
         if not height:
@@ -135,7 +147,7 @@ class FfmpegProcess:
 
 def serve(source: str, open_timeout_ms: int, read_timeout_ms: int) -> None:
     """Open `source`, announce it on stdout, then decode as fast as the parent reads."""
-    _protect_process()
+    protect_process()
     os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # AV_LOG_QUIET: nobody reads the messages
     import cv2
 
@@ -143,11 +155,7 @@ def serve(source: str, open_timeout_ms: int, read_timeout_ms: int) -> None:
 
     with os.fdopen(os.dup(1), "wb", buffering=0) as out:
         capture = cv2.VideoCapture()
-        timeouts = (
-            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_timeout_ms),
-            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_timeout_ms),
-        )
-        is_open = capture.open(source, cv2.CAP_FFMPEG, timeouts)
+        is_open = _open(capture, source, open_timeout_ms, read_timeout_ms)
         size = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
         out.write(_INFO.pack(is_open, *size, capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         sys.stdin.buffer.read()  # until the parent requests pictures: it may reject the announced size
@@ -159,7 +167,28 @@ def serve(source: str, open_timeout_ms: int, read_timeout_ms: int) -> None:
         out.write(_SIZE.pack(0, 0))
 
 
-def _protect_process() -> None:
+def _open(capture: cv2.VideoCapture, source: str, open_timeout_ms: float, read_timeout_ms: float) -> bool:
+    """Open `source` and return whether it is open."""
+    import cv2
+
+    if "://" in source:
+        read_timeout_ms = max(open_timeout_ms, read_timeout_ms)  # the parent has shorter timeouts
+    is_rtsp = source.lower().startswith(("rtsp://", "rtsps://"))
+    probe_ms = 1000 * RTSP_PROBE_S if is_rtsp else 0.0
+    for timeout_ms in filter(None, (probe_ms, open_timeout_ms - probe_ms)):
+        begin = time.monotonic()
+        timeouts = (
+            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(timeout_ms)),
+            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(read_timeout_ms)),
+        )
+        if capture.open(source, cv2.CAP_FFMPEG, timeouts):
+            return True
+        if time.monotonic() - begin < timeout_ms / 1000:
+            break  # a refusal is quick, and final
+    return False
+
+
+def protect_process() -> None:
     """Protect the door from this process: stop signals, memory limit, no core file."""
     child_process.set_up()
     with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid it, and sets a limit of its own
