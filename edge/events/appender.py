@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import fcntl
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import OutputError
-from ..system.files import open_regular, sync_folder
+from ..system.files import open_regular, sync_folder, wide_encoding
 from .log_files import is_same_file, lines_from_end, not_a_log, rotated_files, rotated_path
 from .record import EventRecord, parse_complete, sequence_number
 
@@ -164,8 +165,11 @@ def _complete_size(file: int, path: Path) -> int:
     size = os.fstat(file).st_size
     if size == 0:
         return 0
+    start = os.pread(file, 16, 0)
+    if encoding := wide_encoding(start):
+        raise OutputError(f"{path}: is {encoding} text, an event log is UTF-8", "name another file after --events")
     # Lines are JSON objects; a power cut may leave zeros where data should be.
-    if os.pread(file, 1, 0) not in (b"{", b"\0"):
+    if not start.removeprefix(codecs.BOM_UTF8).startswith((b"{", b"\0")):
         raise OutputError(f"{path}: holds something else than events", "name another file after --events")
     last = next(lines_from_end(file, size), None)
     if last is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Mapping
@@ -42,7 +43,8 @@ def _json_value(value: object) -> object:
 
 
 def parse(line: bytes) -> EventRecord | None:
-    """Return the record of a line; None if the line is damaged."""
+    """Return the record of a line; None if the line is damaged. A byte order mark, as editors write it, is skipped."""
+    line = line.removeprefix(codecs.BOM_UTF8)
     # The cheap checks come first: a damaged log may contain megabytes of garbage.
     if not line.startswith(b"{") or len(line) > MAX_LINE_BYTES:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import stat
@@ -13,6 +14,14 @@ from typing import Any, BinaryIO
 MAX_TOML_BYTES = 1 << 20
 #: tomllib needs quadratic time for the dots of a line.
 MAX_DOTS_PER_LINE = 200
+
+
+class WrongEncodingError(ValueError):
+    """A text is in another encoding than UTF-8; `encoding` is its name."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(f"it is {encoding} text")
+        self.encoding = encoding
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -55,10 +64,13 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the content of a TOML file.
 
-    Raises OSError if it cannot be read, UnicodeDecodeError if it is not UTF-8, and ValueError, with the reason, if it is
-    not TOML or is TOML that tomllib cannot handle.
+    Raises OSError if it cannot be read, WrongEncodingError or UnicodeDecodeError if it is not UTF-8, and ValueError, with
+    the reason, if it is not TOML or is TOML that tomllib cannot handle.
     """
-    text = read_regular(path, MAX_TOML_BYTES).decode("utf-8")
+    data = read_regular(path, MAX_TOML_BYTES)
+    if encoding := wide_encoding(data):
+        raise WrongEncodingError(encoding)
+    text = data.decode("utf-8-sig")  # skips the byte order mark of Windows' editors
     for number, line in enumerate(text.splitlines(), 1):
         if line.count(".") > MAX_DOTS_PER_LINE and not line.lstrip().startswith("#"):
             raise ValueError(f"more than {MAX_DOTS_PER_LINE} dots (at line {number})")
@@ -70,6 +82,24 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise
     except ValueError:  # Python limits the digits of a decimal number, and reports it with an unhelpful message
         raise ValueError("a number with thousands of digits") from None
+
+
+def wide_encoding(start: bytes) -> str | None:
+    """Return "UTF-16" or "UTF-32" if a text is in that encoding, with or without a byte order mark; None otherwise.
+
+    `start` is the text, or at least its first 8 bytes.
+    """
+    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "UTF-32"
+    if len(start) >= 4 and start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16"
+    # Text begins with ASCII characters, such as "[" or "{": the other bytes of each are zero.
+    is_zero = tuple(byte == 0 for byte in start[:8])
+    if is_zero in ((False, True, True, True) * 2, (True, True, True, False) * 2):
+        return "UTF-32"
+    if is_zero in ((False, True) * 4, (True, False) * 4):
+        return "UTF-16"
+    return None
 
 
 def sync_folder(folder: Path) -> None:

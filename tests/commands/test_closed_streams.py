@@ -54,7 +54,7 @@ def test_nothing_that_is_printed_goes_into_the_event_log(closed: str) -> None:
     done = run_closed(closed, "run", "--simulate", "--source", STILL, "--events", "x.jsonl")
     assert done.returncode == 0, done.stderr
     reading = read(Path("x.jsonl"))
-    assert [record["event"] for record in reading][0] == "started"
+    assert "started" in [record["event"] for record in reading]
     assert reading.damaged == 0
     assert run_closed(closed, "annotate", STILL, "seen.png").returncode == 0
     assert Path("seen.png").read_bytes().startswith(b"\x89PNG")

@@ -205,3 +205,24 @@ def test_two_doors_cannot_share_a_log(path: Path) -> None:
             EventLog(path, NO_ROTATION, 4)
     write(path, "started")
     assert kinds(path) == ["started", "started"]
+
+
+def test_a_log_with_a_byte_order_mark_is_continued(path: Path) -> None:
+    """An editor of Windows has saved it."""
+    write(path, "started", "stopped")
+    before = b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n")
+    path.write_bytes(before)
+    write(path, "started")
+    assert path.read_bytes().startswith(before)
+    reading = read(path)
+    assert [record["seq"] for record in reading] == [1, 2, 3]
+    assert reading.damaged == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
+def test_a_log_in_another_encoding_is_refused_by_its_name(path: Path, encoding: str) -> None:
+    path.write_text('{"seq": 1, "event": "started"}\n', encoding=encoding)
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match=f"is {encoding[:6].upper()} text"):
+        EventLog(path, NO_ROTATION, 4)
+    assert path.read_bytes() == before
