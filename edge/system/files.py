@@ -1,4 +1,4 @@
-"""Read files of unknown origin, without blocking on a pipe or device and with a size limit; ask about mounts."""
+"""Read files of unknown origin, without blocking on a pipe or device and with a size limit; ask about mounts and folders."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -127,3 +128,17 @@ def is_mount_read_only(folder: Path) -> bool:
         return False
     number = f"{os.major(device)}:{os.minor(device)}"
     return not any("ro" in row[-1].split(",") for row in rows if row[2] == number)
+
+
+def state_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the folder for what this machine remembers; None if there is none.
+
+    systemd names it in $STATE_DIRECTORY. Without a service it belongs to the user, see the XDG Base Directory Specification.
+    """
+    if service := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
+        return Path(service)
+    base = environ.get("XDG_STATE_HOME", "")
+    if not base.startswith("/"):
+        home = environ.get("HOME", "")
+        base = f"{home}/.local/state" if home.startswith("/") else ""
+    return Path(base) / "doorlight" if base else None

@@ -91,7 +91,6 @@ def test_wide_encodings_are_named(path: Path, encoding: str, name: str) -> None:
     with pytest.raises(files.WrongEncodingError) as caught:
         files.read_toml(path)
     assert caught.value.encoding == name
-    assert files.wide_encoding("\ufeff{}".encode(encoding if encoding[-2] == "-" else f"{encoding}-be")) == name
 
 
 @pytest.mark.parametrize(
@@ -104,3 +103,18 @@ def test_other_bytes_are_not_a_wide_encoding(data: bytes) -> None:
 def test_a_byte_order_mark_is_skipped(path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbf[a]\r\nb = 1\r\n")
     assert files.read_toml(path) == {"a": {"b": 1}}
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/doorlight:/var/lib/other", "HOME": "/root"}, "/var/lib/doorlight"),
+        ({"XDG_STATE_HOME": "/data/state", "HOME": "/home/a"}, "/data/state/doorlight"),
+        ({"XDG_STATE_HOME": "relative", "HOME": "/home/a"}, "/home/a/.local/state/doorlight"),
+        ({"HOME": "/home/a"}, "/home/a/.local/state/doorlight"),
+        ({"HOME": ""}, None),
+        ({}, None),
+    ],
+)
+def test_state_folder(environ: dict[str, str], folder: str | None) -> None:
+    assert files.state_folder(environ) == (None if folder is None else Path(folder))
