@@ -135,6 +135,7 @@ def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:
                 break
             line = file.readline(MAX_LINE_BYTES)
         else:
+            yield b""
             return
         yield b""
 

@@ -29,6 +29,11 @@ def encode(record: EventRecord) -> bytes:
     return text.encode("utf-8", "replace") + b"\n"
 
 
+def ascii_text(record: EventRecord) -> str:
+    """Return a record as one JSON object in one line of ASCII, which no terminal interprets."""
+    return json.dumps(_json_value(record), allow_nan=False)
+
+
 def _json_value(value: object) -> object:
     """Convert `value` to what JSON can express. No value may stop the log: NaN and infinity become null, others text."""
     if isinstance(value, float):

@@ -34,9 +34,26 @@ def move(path: Path, name: str) -> Path:
     return path.rename(path.with_name(name))
 
 
-def copy_and_truncate(path: Path) -> None:
-    shutil.copy(path, f"{path}.1")
+def copy_and_truncate(path: Path) -> Path:
+    copy = Path(shutil.copy(path, f"{path}.1"))
     os.truncate(path, 0)
+    return copy
+
+
+def rotate_and_create(path: Path) -> None:
+    pack(move(path, f"{path.name}.1"))
+    path.touch()
+
+
+def rotate_with_delay(path: Path) -> None:
+    """Leave the newest file unpacked; here is no older event in the packed one."""
+    move(path, f"{path.name}.1")
+    Path(f"{path}.2.gz").write_bytes(b"")
+
+
+def move_away(path: Path) -> None:
+    (path.parent / "away").mkdir()
+    path.rename(path.parent / "away" / path.name)
 
 
 #: What other programs and people do to a log; the argument is its path.
@@ -52,11 +69,11 @@ ROTATIONS: dict[str, Callable[[Path], object]] = {
     "extension": lambda path: pack(move(path, f"{path.stem}-20261120{path.suffix}")),
     "packed by hand": pack,
     "copytruncate": copy_and_truncate,
-    "copytruncate and compress": lambda path: (copy_and_truncate(path), pack(Path(f"{path}.1"))),
-    "create": lambda path: (pack(move(path, f"{path.name}.1")), path.touch()),
-    "delaycompress": lambda path: (move(path, f"{path.name}.1"), Path(f"{path}.2.gz").write_bytes(b"")),
+    "copytruncate and compress": lambda path: pack(copy_and_truncate(path)),
+    "create": rotate_and_create,
+    "delaycompress": rotate_with_delay,
     "deleted": lambda path: path.unlink(),
-    "moved away": lambda path: (path.parent / "away").mkdir() or path.rename(path.parent / "away" / path.name),
+    "moved away": move_away,
     "emptied": lambda path: os.truncate(path, 0),
 }
 
@@ -218,7 +235,12 @@ def test_a_log_without_counters_is_better_than_none(tmp_path: Path, obstacle: st
 def test_the_counter_is_written_once_for_many_numbers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored: list[int] = []
     real = Counter.store
-    monkeypatch.setattr(Counter, "store", lambda self, number: (stored.append(number), real(self, number)))
+
+    def store(counter: Counter, number: int) -> None:
+        stored.append(number)
+        real(counter, number)
+
+    monkeypatch.setattr(Counter, "store", store)
     with EventLog(path, NO_ROTATION, 4) as log:
         for _ in range(10):
             for _ in range(210):

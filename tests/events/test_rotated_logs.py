@@ -8,6 +8,7 @@ import io
 import lzma
 import os
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def seqs(path: Path) -> list[int]:
     ids=" ".join,
 )
 def test_files_are_read_in_the_order_of_their_events(path: Path, names: list[str]) -> None:
-    packers = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    packers: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
     for k, name in enumerate(names):
         data = lines(10 * k + 1, 10 * k + 10)
         path.with_name(name).write_bytes(packers.get(Path(name).suffix, bytes)(data))
