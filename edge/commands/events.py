@@ -8,14 +8,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from ..errors import InputError, UsageError
 from ..system.terminal import printable
-from .options import LOCAL_LOG, Parser, Subparsers
+from .options import LOCAL_LOG, MAX_MESSAGE_LENGTH, Parser, Subparsers
 
 if TYPE_CHECKING:
     from ..events.reader import EventReader
@@ -128,18 +127,21 @@ def run(args: argparse.Namespace) -> int:
     totals = summary.summarise(print_each(selected(), args.follow or is_stream, sys.stdout))
     if not log.has_events and not args.follow and (reading.damaged or log.totals.records):
         raise _not_a_log(path)
-    lines = _render_summary(totals, reading)
+    notes = _notes(reading)
     if not totals.records:
-        lines.append(_explain_nothing(log.totals, bool(kinds), since is not None or until is not None))
-    if not (args.json or args.csv):
-        print("\n" + "\n".join(lines))
-    elif not totals.records or reading.damaged or reading.unread:
-        print("\n".join(lines), file=sys.stderr)
+        notes.insert(0, _explain_nothing(log.totals, bool(kinds), since is not None or until is not None))
+    if args.json or args.csv:
+        for note in notes:
+            print(f"doorlight: note: {note}", file=sys.stderr)
+    else:
+        print("\n" + "\n".join([*_render_summary(totals), *notes]))
     return 0
 
 
 def _time_span(args: argparse.Namespace) -> tuple[float | None, float | None]:
     """Return --since and --until in seconds since the epoch. Raises UsageError."""
+    from datetime import datetime
+
     from ..events.time_span import parse_moment
 
     now = datetime.now().astimezone()
@@ -279,17 +281,21 @@ def _explain_nothing(log: Summary, by_kind: bool, by_time: bool) -> str:
     return f"none is {filters}; the log has {_render_count(log)}"
 
 
-def _render_summary(summary: Summary, reading: EventReader) -> list[str]:
-    """Return the lines below the events: number and time span, counts of signals and other events, what was not read."""
+def _render_summary(summary: Summary) -> list[str]:
+    """Return the lines below the events: number and time span, counts of signals and other events."""
     lines = [_render_count(summary)]
     if summary.signals:
         lines.append(f"signals: {_render_counts(summary.signals)}")
     if others := {name: count for name, count in summary.events.items() if name != "signal"}:
         lines.append(f"others: {_render_counts(others)}")
-    if reading.damaged:
-        lines.append(f"{reading.damaged} damaged lines were skipped")
-    lines += [printable(f"not read: {name}: {reason}") for name, reason in reading.unread.items()]
     return lines
+
+
+def _notes(reading: EventReader) -> list[str]:
+    """Return a line for everything that was not read."""
+    lines = [f"{reading.damaged} damaged lines were skipped"] if reading.damaged else []
+    lines += [f"not read: {name}: {reason}" for name, reason in reading.unread.items()]
+    return [printable(line, MAX_MESSAGE_LENGTH) for line in lines]
 
 
 def _render_count(summary: Summary) -> str:

@@ -51,6 +51,8 @@ class Counter:
             slot = _slot_text(generation + 1, number).ljust(SLOT_BYTES)
             os.pwrite(self._file, slot, (generation + 1) % 2 * SLOT_BYTES)
             os.fdatasync(self._file)
+            if current is None:
+                sync_folder(self._path.parent)  # the file is new
         self.stored = number
 
     def reserve(self, number: int, ahead: int) -> None:
@@ -80,8 +82,6 @@ class Counter:
                 pass  # a file system without locks
             if status.st_size < 2 * SLOT_BYTES:
                 os.posix_fallocate(file, 0, 2 * SLOT_BYTES)
-                os.fsync(file)
-                sync_folder(self._path.parent)
         except BaseException:
             os.close(file)
             raise

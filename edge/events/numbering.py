@@ -14,6 +14,7 @@ from .record import MAX_LINE_BYTES, EventRecord, parse, parse_complete, sequence
 
 #: Packed files have to be read from their beginning. Reading more than this (unpacked) would delay the door's start.
 MAX_SEARCHED_BYTES = 1 << 26
+_BLOCK_BYTES = 1 << 16
 
 
 def last_used_number(path: Path, counted: int | None, skipped: int, known: int = 0) -> int:
@@ -74,15 +75,16 @@ def _last_records_of_rotated_files(path: Path) -> Iterator[EventRecord]:
 
 def _last_record_of_packed(file: Path, max_bytes: int) -> tuple[EventRecord, int]:
     """Return the last record of a packed file, as far as it can be read, and the number of unpacked bytes."""
-    size, last = 0, b""
+    size, end = 0, b""
     with open_unpacked(file) as opened:
         try:
-            while size < max_bytes and (line := opened.readline(MAX_LINE_BYTES)):
-                size += len(line)
-                last = line if line.endswith(b"\n") else last
+            while size < max_bytes and (data := opened.read(_BLOCK_BYTES)):
+                size += len(data)
+                end = (end + data)[-MAX_LINE_BYTES:]
         except unpack_errors():
             pass  # its end is missing
-    return _numbered(last), size
+    complete = end[: end.rfind(b"\n") + 1]
+    return next(filter(None, map(_numbered, reversed(complete.splitlines()))), {}), size
 
 
 def _numbered(line: bytes) -> EventRecord:

@@ -24,6 +24,8 @@ from .record import MAX_LINE_BYTES, EventRecord, parse, sequence_number
 
 #: The first line of a log differs from that of another within these bytes: they contain its number and time.
 _START_BYTES = 64
+#: So many lines in a row without an event are not part of a log. A few packed kilobytes may hold millions of line breaks.
+MAX_DAMAGED_LINES = 1_000_000
 
 
 class EventReader(Iterator[EventRecord]):
@@ -104,8 +106,8 @@ def _lines_of_log(files: LogFiles, reading: EventReader) -> Iterator[bytes]:
 def _lines_of_file(file: BinaryIO, log: Path) -> Iterator[bytes]:
     """Yield the lines of a file. A damaged end of a packed file is an empty line.
 
-    A line longer than MAX_LINE_BYTES is empty; one longer than MAX_SEARCH_BYTES ends the file. Raises InputError if a packed
-    file is too large.
+    A line longer than MAX_LINE_BYTES is empty; one longer than MAX_SEARCH_BYTES, or MAX_DAMAGED_LINES in a row, end the
+    file. Raises InputError if a packed file is too large.
     """
     if not is_unpacking(file):
         yield from _bounded_lines(file)
@@ -126,9 +128,13 @@ def _lines_of_file(file: BinaryIO, log: Path) -> Iterator[bytes]:
 
 
 def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:
+    damaged = 0
     while line := file.readline(MAX_LINE_BYTES):
         if len(line) < MAX_LINE_BYTES or line.endswith(b"\n"):
             yield line
+            damaged = 0 if line.startswith(b"{") else damaged + 1
+            if damaged == MAX_DAMAGED_LINES:
+                return
             continue
         for _ in range(MAX_SEARCH_BYTES // MAX_LINE_BYTES):
             if not line or line.endswith(b"\n"):

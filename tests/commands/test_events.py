@@ -199,7 +199,7 @@ def test_an_empty_selection_says_what_the_log_has(
     for form in ("--json", "--csv"):
         output, errors = events(capfd, *args, form)
         assert len(output) == (form == "--csv"), "a table has a heading"
-        assert errors[-1].startswith(explanation)
+        assert errors[-1].startswith(f"doorlight: note: {explanation}")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -137,12 +138,18 @@ def test_a_torn_packed_file_is_read_as_far_as_possible(path: Path) -> None:
 
 def test_the_search_of_packed_files_is_limited(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numbering, "MAX_SEARCHED_BYTES", 100_000)
+    opened: list[Path] = []
+    real = numbering.open_unpacked
+
+    def open_unpacked(file: Path) -> BinaryIO:
+        opened.append(file)
+        return real(file)
+
+    monkeypatch.setattr(numbering, "open_unpacked", open_unpacked)
     Path(f"{path}.1.gz").write_bytes(gzip.compress(b'{"seq": 5, "event": "stopped"}\n' + b"\n" * 10_000_000))
     Path(f"{path}.2.gz").write_bytes(gzip.compress(b'{"seq": 4, "event": "stopped"}\n'))
-    reads = []
-    monkeypatch.setattr(numbering, "parse", lambda line: reads.append(line))
-    assert last_used_number(path, None, 0) == 0
-    assert len(reads) == 1, "the second file is not opened"
+    assert last_used_number(path, None, 0) == 5
+    assert opened == [Path(f"{path}.1.gz")]
 
 
 def test_a_killed_door_whose_log_is_gone(path: Path) -> None:

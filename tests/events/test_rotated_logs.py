@@ -131,7 +131,7 @@ def test_a_torn_packed_file_counts_as_damaged(path: Path, pack: object) -> None:
 
 def test_a_gzip_bomb_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "MAX_UNPACKED_BYTES", 1 << 20)
-    path.write_bytes(gzip.compress(lines(1, 2) + b"\n" * (1 << 21)))
+    path.write_bytes(gzip.compress(lines(1, 20_000)))
     with pytest.raises(InputError, match="larger than 1 MB when it is unpacked"):
         list(read(path))
 
@@ -140,6 +140,14 @@ def test_a_gzip_bomb_without_line_breaks_needs_little_memory(path: Path) -> None
     path.write_bytes(gzip.compress(bytes(64 << 20)))
     reading = read(path)
     assert list(reading) == []
+
+
+def test_a_gzip_bomb_of_line_breaks_ends_early(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MAX_DAMAGED_LINES", 1000)
+    path.write_bytes(gzip.compress(lines(1, 2) + b"\n" * 999 + lines(3, 3) + b"\n" * 100_000 + lines(4, 4)))
+    reading = read(path)
+    assert [record["seq"] for record in reading] == [1, 2, 3]
+    assert reading.damaged == 1999
 
 
 def test_a_stream(tmp_path: Path) -> None:
