@@ -118,6 +118,8 @@ def run(args: argparse.Namespace) -> int:
         for position, entry in enumerate(log.entries(records)):
             if begin <= position < end and summary.is_of_kind(entry.record, kinds):
                 yield entry
+        if not log.has_events and (reading.damaged or log.totals.records):
+            raise _not_a_log(path)
         if args.follow:
             new = reader.follow(path, POLL_S, stop.is_set, reading.last_seq)
             yield from (entry for entry in log.entries(new) if summary.is_of_kind(entry.record, kinds))
@@ -125,8 +127,6 @@ def run(args: argparse.Namespace) -> int:
     print_each = _print_json if args.json else _print_csv if args.csv else _print_words
     # What comes through a pipe may be as slow as the events themselves.
     totals = summary.summarise(print_each(selected(), args.follow or is_stream, sys.stdout))
-    if not log.has_events and not args.follow and (reading.damaged or log.totals.records):
-        raise _not_a_log(path)
     notes = _notes(reading)
     if not totals.records:
         notes.insert(0, _explain_nothing(log.totals, bool(kinds), since is not None or until is not None))
@@ -161,6 +161,7 @@ def _open(
 ) -> tuple[EventReader, Iterator[EventRecord], tuple[float, float]]:
     """Return the reader of a log, its records from the first one on, and the positions at which the time span begins and ends."""
     from ..events import reader
+    from ..events.record import ascii_text
     from ..events.time_span import window
 
     is_whole = since is None and until is None
@@ -176,7 +177,8 @@ def _open(
         span = (0, float("inf")) if is_whole else window(chain([first] if first else [], scanned), since, until)
         reading = reader.read(path)
         again = next(reading, None)
-        if is_whole or again == first:  # otherwise the oldest file was deleted between the two
+        # Otherwise the oldest file was deleted between the two. The texts are compared, because NaN differs from itself.
+        if is_whole or ascii_text(again or {}) == ascii_text(first or {}):
             return reading, chain([] if again is None else [again], reading), span
 
 
@@ -189,6 +191,7 @@ class _Log:
         self.totals: Summary = summarise(())
         self.has_events = False
         self._played: Playing | None = None
+        self._starts = 0
 
     def entries(self, records: Iterator[EventRecord]) -> Iterator[Entry]:
         """Yield each record with the playing that it comes from."""
@@ -197,8 +200,9 @@ class _Log:
         count, first, last = 0, None, None
         for record in records:
             if record.get("event") == "started":
+                self._starts += 1
                 is_played = record.get("live") is False
-                self._played = Playing(str(record.get("source", "?")), count) if is_played else None
+                self._played = Playing(str(record.get("source", "?")), self._starts) if is_played else None
             self.has_events = self.has_events or isinstance(record.get("event"), str)
             count += 1
             last = timestamp(record) or last

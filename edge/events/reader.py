@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -80,8 +81,10 @@ def read_stream(stream: BinaryIO, name: str) -> EventReader:
     def lines() -> Iterator[bytes]:
         try:
             yield from _lines_of_file(unpacked_stream(stream), Path(name))
+        except UnsupportedPackingError as error:
+            raise InputError(f"{name}: {error.reason}", f"unpack it before the last |, with {error.command}") from error
         except OSError as error:
-            raise _reading_error(Path(name), error) from error
+            raise InputError(f"{name}: cannot be read: {error.strerror}", "check what is before the |") from error
 
     reading = EventReader()
     reading._lines = lines()
@@ -301,4 +304,7 @@ def _reading_error(path: Path, error: OSError) -> InputError:
     name = Path(error.filename or path)
     if isinstance(error, UnsupportedPackingError):
         return InputError(f"{name}: {error.reason}", f"{error.command} {name} | doorlight events -")
-    return InputError(f"{name}: cannot be read: {error.strerror}", f"see who may read it: ls -ld {name}")
+    hint = f"see who may read it: ls -ld {name}"
+    if error.errno == errno.EINVAL:
+        hint = f"to read a pipe: doorlight events - < {name}"
+    return InputError(f"{name}: cannot be read: {error.strerror}", hint)

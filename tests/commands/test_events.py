@@ -82,7 +82,9 @@ def test_the_default_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 def test_a_pipe_does_not_block(capfd: pytest.CaptureFixture[str]) -> None:
     os.mkfifo("x.jsonl")
     assert main(["events", "x.jsonl"]) == 66
-    assert "not a regular file" in capfd.readouterr().err
+    message, hint = capfd.readouterr().err.splitlines()
+    assert "not a regular file" in message
+    assert "doorlight events - < x.jsonl" in hint
 
 
 def test_control_characters_in_a_log_are_replaced(capfd: pytest.CaptureFixture[str]) -> None:
@@ -230,6 +232,17 @@ def test_since_and_until(capfd: pytest.CaptureFixture[str]) -> None:
         (["--since", "2026-11-01", "--until", "2026-11-30"], 3),
     ):
         assert len(events(capfd, *args, "--json")[0]) == count
+
+
+def test_a_first_record_that_differs_from_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    """NaN is no JSON, but Python reads it. The log is read twice, and the two must be recognised as the same."""
+    write_log('"event": "started", "time": "2026-11-20T10:00:00Z", "x": NaN', STOP)
+    assert len(events(capfd, "--since", "2026-11-20", "--json")[0]) == 2
+
+
+def test_following_a_file_that_is_no_log_ends(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("x.jsonl").write_text("Dear diary\n")
+    assert "is not an event log" in events(capfd, "--follow", code=66)[1][0]
 
 
 def test_kinds_in_other_spellings(capfd: pytest.CaptureFixture[str]) -> None:
