@@ -23,17 +23,19 @@ def run_closed(closed: str, *args: object, **variables: str) -> subprocess.Compl
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize(
-    ("args", "code"),
+    ("closed", "args", "code"),
     [
-        (["check-config"], 0),
-        (["--version"], 0),
-        (["events", "x.jsonl"], 0),
-        (["events", "none"], 66),
-        (["events", "-x"], 2),
+        ("<&-", ["check-config"], 0),
+        (">&-", ["check-config"], 0),
+        ("2>&-", ["events", "none"], 66),
+        ("<&- >&- 2>&-", ["check-config"], 0),
+        ("<&- >&- 2>&-", ["--version"], 0),
+        ("<&- >&- 2>&-", ["events", "x.jsonl"], 0),
+        ("<&- >&- 2>&-", ["events", "-"], 0),
+        ("<&- >&- 2>&-", ["events", "none"], 66),
+        ("<&- >&- 2>&-", ["events", "--unknown"], 2),
     ],
-    ids=["check-config", "version", "events", "no log", "usage"],
 )
 def test_commands(closed: str, args: list[str], code: int) -> None:
     Path("x.jsonl").write_text('{"seq": 1, "time": "2026-11-20T10:00:03.120Z", "event": "started"}\n')
