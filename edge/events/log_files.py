@@ -82,12 +82,14 @@ def foreign_files(path: Path) -> list[Path]:
     """Return the files of the log at `path` that another program has rotated, oldest first as far as names say."""
     name, stem, suffix = re.escape(path.name), re.escape(path.stem), re.escape(path.suffix)
     date = r"\d{4}[-._]?\d\d[-._]?\d\d[\d._:T-]*"
-    in_the_middle = rf"{stem}[-._](?P<middle>{date}){suffix}" if path.suffix else r"(?!)"
+    in_the_middle = rf"{stem}(?:[-._](?={date}{suffix})|\.(?=\d{{1,3}}{suffix}))(?P<middle>\d[\d._:T-]*){suffix}"
+    if not path.suffix:
+        in_the_middle = r"(?!)"
     pattern = re.compile(
         rf"(?:{name}[-._](?P<end>\d[\d._:T-]*)|{in_the_middle}|{name}(?=\.))(?P<packed>\.(?:{PACKED_SUFFIXES}))?"
     )
     own = {rotated for _, rotated in rotated_files(path)}
-    found: list[tuple[bool, int, str, Path]] = []
+    found: list[tuple[bool, int, str, bool, Path]] = []
     with contextlib.suppress(OSError):
         for entry in os.listdir(path.parent):
             match = pattern.fullmatch(entry)
@@ -95,8 +97,8 @@ def foreign_files(path: Path) -> list[Path]:
                 continue
             mark = (match["end"] or match["middle"] or "").rstrip(".")
             is_number = mark.isascii() and mark.isdigit() and len(mark) < 8  # otherwise it is a date
-            # A high number is old, a late date is new. A packed file is older than the same one that is not packed yet.
-            found.append((not is_number, -int(mark) if is_number else 0, entry, file))
+            # A high number is old, a late date is new. The last of two files of one name is the one that is not yet packed.
+            found.append((not is_number, -int(mark) if is_number else 0, mark, match["packed"] is None, file))
     return [file for *_, file in sorted(found)]
 
 
@@ -132,7 +134,8 @@ class LogFiles:
         times = [moment for name in (*by_number, self.path) if (moment := firsts[name][1]) is not None]
         numbers = [number for name in (*by_number, self.path) if (number := firsts[name][0])]
         # An old version started with 1 again when another program had rotated its log: then only the names tell.
-        return by_number if times == sorted(times) and numbers == sorted(numbers) else names
+        is_consistent = times == sorted(times) and numbers == sorted(set(numbers))
+        return by_number if is_consistent else names
 
     def _first_event(self, file: Path) -> tuple[int, datetime | None]:
         """Return number and time of the first event of a file; (0, None) if none is found at its beginning."""

@@ -46,6 +46,7 @@ def seqs(path: Path) -> list[int]:
         ["log.jsonl-2026110123.gz", "log.jsonl-2026110200.gz", "log.jsonl-1795000000.gz"],
         ["log.jsonl.2026-11-01", "log.jsonl.2026-11-01_10:00.gz", "log.jsonl.2026-11-02"],
         ["log-20261101.jsonl.gz", "log-20261108.jsonl.gz", "log-20261115.jsonl"],
+        ["log.3.jsonl.gz", "log.2.jsonl.gz", "log.1.jsonl"],
         # The door and logrotate in turns; a change of logrotate's settings; packed by hand.
         ["log.jsonl.2", "log.jsonl-20261101", "log.jsonl.1"],
         ["log.jsonl-20261101.gz", "log.jsonl.1.gz", "log.jsonl-20261108"],
@@ -75,8 +76,10 @@ def test_numbers_that_start_again_are_read_in_the_order_of_the_names(path: Path)
 
 def test_a_file_that_is_there_twice_is_read_once(path: Path) -> None:
     """gzip removes the unpacked file only at the end; copytruncate empties the log after the copy."""
-    Path(f"{path}.1").write_bytes(lines(1, 10))
-    Path(f"{path}.1.gz").write_bytes(gzip.compress(lines(1, 10))[:60])
+    Path(f"{path}.1").write_bytes(lines(1, 5))
+    Path(f"{path}.1.gz").write_bytes(gzip.compress(lines(1, 5))[:80])
+    Path(f"{path}-20261119").write_bytes(lines(6, 10))
+    Path(f"{path}-20261119.gz").write_bytes(gzip.compress(lines(6, 10))[:80])
     Path(f"{path}-20261120").write_bytes(lines(11, 15))
     path.write_bytes(lines(11, 20))
     assert seqs(path) == list(range(1, 21))
