@@ -6,10 +6,12 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from edge import door
+from edge.config import DoorSettings
 from edge.errors import OutputError
 from edge.events.writer import EventLog
 from edge.inference import manifest
@@ -76,6 +78,18 @@ def test_decide_image(perception: Perception) -> None:
     assert decision.signal is Signal.STOP, "one person without a mask is enough"
     assert len(decision.verdicts) == 2
     assert decision.faces.keys() == decision.verdicts.keys(), "every person's last look"
+
+
+def test_a_face_outside_the_zone_is_ignored(perception: Perception) -> None:
+    steps = [frame_at(UNMASKED_S)] * 15
+    face = play(perception, steps)[-1].tracks[0].box
+    middle = (face.x1 + face.x2) / 2 / 640
+    left = DoorSettings(((0.0, 0.0), (middle - 0.01, 0.0), (middle - 0.01, 1.0), (0.0, 1.0)), ())
+    with Script(steps) as source:
+        pipeline = door.Pipeline(msgspec.structs.replace(CONFIG, door=left), perception)
+        decisions = [decision for _, decision in door.decisions(pipeline, source)]
+    assert {d.signal for d in decisions} == {Signal.IDLE}
+    assert not any(d.tracks for d in decisions)
 
 
 def test_run_writes_every_event_to_the_log(whole: Door) -> None:
