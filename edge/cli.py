@@ -5,8 +5,8 @@ To add a command, write a module in `commands` and list it in `COMMANDS`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import io
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +15,7 @@ from .commands import annotate, bench, check_config, doctor, events, lights, run
 from .commands.options import MAX_MESSAGE_LENGTH, Parser
 from .commands.process import INTERRUPTED, discard_output
 from .errors import DoorlightError, OutputError
+from .system import streams
 from .system.terminal import printable
 
 COMMANDS = (run, annotate, events, lights, doctor, bench, check_config)
@@ -62,9 +63,8 @@ def build_parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: sys.argv) and return the exit code. Print an error as one line and a hint."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without "●" in its character set must not stop the door
+    streams.open_missing()  # before any file is opened
+    streams.replace_missing_characters()
     args = build_parser().parse_args(argv)
     try:
         code: int = args.run(args)
@@ -73,9 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DoorlightError as error:
         if args.debug:
             raise
-        print(f"doorlight: {printable(str(error), MAX_MESSAGE_LENGTH)}", file=sys.stderr)
+        _print_error(f"doorlight: {printable(str(error), MAX_MESSAGE_LENGTH)}")
         if error.hint:
-            print(f"           {printable(error.hint, MAX_MESSAGE_LENGTH)}", file=sys.stderr)
+            _print_error(f"           {printable(error.hint, MAX_MESSAGE_LENGTH)}")
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -84,9 +84,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         discard_output()
         return 0
     except OSError as error:
-        # Standard output is a file on a full disk, a terminal that is gone, or a journal that does not read.
-        if args.debug or error.errno not in (errno.ENOSPC, errno.EIO, errno.EAGAIN):
+        # Standard output is a file on a full disk, a terminal that is gone, a journal that does not read, or open for
+        # reading only.
+        if args.debug or error.errno not in (errno.ENOSPC, errno.EIO, errno.EAGAIN, errno.EBADF):
             raise
         discard_output()
-        print(f"doorlight: the output cannot be written: {error.strerror}", file=sys.stderr)
+        _print_error(f"doorlight: the output cannot be written: {error.strerror}")
         return OutputError.exit_code
+
+
+def _print_error(line: str) -> None:
+    """Print a line to standard error. If that cannot be written, the exit code alone reports the error."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr)

@@ -18,7 +18,7 @@ from msgspec import Meta
 from .errors import ConfigError
 from .renamed_settings import check_keys
 from .system.clock import parse_hours
-from .system.files import read_toml
+from .system.files import WrongEncodingError, read_toml
 from .zone import Zone, crossing_sides, surface
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -208,6 +208,8 @@ def _read(path: Path) -> dict[str, Any]:
         return read_toml(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}", "check the path after --config") from None
+    except WrongEncodingError as error:
+        raise ConfigError(f"{path}: is {error.encoding} text, not UTF-8", "save it as UTF-8") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
     except ValueError as error:

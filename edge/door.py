@@ -234,7 +234,8 @@ def run(
     only a new process can write the log.
     """
     current = _Run(perception, source, lights, log, started_at, on_event, on_decision)
-    current.record("started", {"source": source.name, "runtime": perception.runtime, "simulated": lights.simulated})
+    about = {"source": source.name, "live": source.live, "runtime": perception.runtime, "simulated": lights.simulated}
+    current.record("started", about)
     if perception.accelerator is not None and not source.live:
         # The events of a file must be reproducible, so a file waits until it is known where the models run. A camera
         # does not wait: the CPU serves until the Edge TPU is ready.

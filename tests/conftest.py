@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A busy machine is no failure: hypothesis's time limits are off, as no test here is about time.
@@ -9,3 +12,12 @@ settings.register_profile("doorlight", deadline=None, suppress_health_check=[Hea
 settings.load_profile("doorlight")
 
 pytest_plugins = ["support.doctor", "support.edgetpu", "support.gpio", "support.picamera"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the counter of this machine's door out of the home folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("STATE_DIRECTORY", raising=False)
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield

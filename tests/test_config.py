@@ -314,3 +314,18 @@ def test_absent_lights_have_no_pins(tmp_path: Path) -> None:
     file.write_text('[lights]\ngreen = "none"\nbuzzer = "none"\nactive_low = true\n')
     lights = config.load(file).lights
     assert (lights.pins, lights.resting) == ({"red": 27}, {27: True})
+
+
+def test_a_settings_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "door.toml"
+    path.write_text("[lights]\ngreen = 5\n", encoding="utf-8-sig")
+    assert config.load(path).lights.green == 5
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_a_settings_file_in_another_encoding_is_refused_by_its_name(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "door.toml"
+    path.write_text("[lights]\ngreen = 5\n", encoding=encoding)
+    with pytest.raises(ConfigError, match=f"is {encoding[:6].upper()} text, not UTF-8") as caught:
+        config.load(path)
+    assert "save it as UTF-8" in caught.value.hint

@@ -36,6 +36,25 @@ def test_the_demo_output_in_the_readme_is_what_the_demo_prints(
         assert line in printed, f"not printed, or not in this order: {line}"
 
 
+def test_the_line_of_the_event_log_in_the_documents_is_what_the_door_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Users search the log for what they see there, with every space."""
+    pytest.importorskip("ai_edge_litert", reason="the other runtime decides a frame earlier or later")
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--simulate", "--source", str(CLIP), "--events", "x.jsonl"]) == 0
+    written = {re.sub(r'"time": "[^"]*"', '"time": ""', line) for line in Path("x.jsonl").read_text().splitlines()}
+    shown = [
+        line.strip()
+        for document in DOCUMENTS
+        for line in document.read_text(encoding="utf-8").splitlines()
+        if re.match(r'\s*{"seq"', line)
+    ]
+    assert shown
+    for line in shown:
+        assert re.sub(r'"time": "[^"]*"', '"time": ""', line) in written
+
+
 def test_the_readme_fits_on_three_screens() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 

@@ -1,37 +1,49 @@
-"""`doorlight events`: show an event log as readable lines, with a summary."""
+"""`doorlight events`: show an event log as readable lines, JSON or CSV."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import signal
+import sys
 import threading
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
+from ..errors import InputError, UsageError
 from ..system.terminal import printable
-from .options import LOCAL_LOG, Parser, Subparsers
+from .options import LOCAL_LOG, MAX_MESSAGE_LENGTH, Parser, Subparsers
 
 if TYPE_CHECKING:
+    from ..events.reader import EventReader
     from ..events.record import EventRecord
     from ..events.summary import Summary
 
 #: Event log of the service, as in systemd/doorlight.service.
 SERVICE_LOG = Path("/var/lib/doorlight/events.jsonl")
+#: FILE for standard input.
+STANDARD_INPUT = Path("-")
 #: Interval between two reads of --follow.
 POLL_S = 0.2
 
 DESCRIPTION = f"""\
 Show an event log as readable lines, with a summary at the end. Rotated files
-(.1, .2, …) are read too.
+are read too: .1, .2, …, and those of logrotate (.gz, .xz, dates).
 
   doorlight events --since 1h                  the last hour
+  doorlight events --since yesterday           yesterday and today
+  doorlight events --since "2026-11-20 14:00" --until "2026-11-20 18:30"
   doorlight events /mnt/old/events.jsonl       another log
   doorlight events --kind alarm                only changes to ALARM
   doorlight events --kind camera_lost --kind camera_back
   doorlight events --follow                    show new events until Ctrl-C
+  doorlight events --csv > events.csv          for a spreadsheet
+  ssh door cat events.jsonl | doorlight events -
+
+Times are local. The events of a played video are shown with their time in the
+video; --since and --until use the time at which it was played.
 
 Without FILE, the command reads ./{LOCAL_LOG} if it exists, else
 the service's log, {SERVICE_LOG}.
@@ -40,14 +52,20 @@ the service's log, {SERVICE_LOG}.
 
 def add_parser(subparsers: Subparsers) -> Parser:
     parser = subparsers.add_parser("events", help="show an event log", description=DESCRIPTION)
-    parser.add_argument("file", metavar="FILE", nargs="?", type=Path, help="event log (default: see above)")
+    parser.add_argument(
+        "file", metavar="FILE", nargs="?", type=Path, help="event log; - for standard input (default: see above)"
+    )
     parser.add_argument(
         "--follow", action="store_true", help="keep showing new events until Ctrl-C (default: stop at the end)"
     )
     parser.add_argument(
         "--since",
-        metavar="AGE",
-        help="show events of the last AGE only: a number and s, m, h or d, such as 90s, 30m, 1h, 2d (default: all)",
+        metavar="TIME",
+        help="show events from TIME on: an age (90s, 30m, 1h, 2d), today, yesterday, a date (2026-11-20), a time of today "
+        '(14:30), or "DATE TIME" (default: all)',
+    )
+    parser.add_argument(
+        "--until", metavar="TIME", help="show events before TIME only; a day ends at midnight (default: all)"
     )
     parser.add_argument(
         "--kind",
@@ -55,31 +73,144 @@ def add_parser(subparsers: Subparsers) -> Parser:
         metavar="KIND",
         help="show only this kind of event or this signal; can be repeated (default: all)",
     )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "--json", action="store_true", help="print one JSON object a line, as in the log (default: words)"
+    )
+    form.add_argument("--csv", action="store_true", help="print a table for spreadsheets (default: words)")
     return parser
+
+
+class Playing(NamedTuple):
+    """One playing of a file: its name, and a number that no other playing in this log has."""
+
+    file: str
+    number: int
+
+
+class Entry(NamedTuple):
+    """A record, and the playing that it comes from; None for a camera."""
+
+    record: EventRecord
+    played: Playing | None
 
 
 def run(args: argparse.Namespace) -> int:
     from ..events import reader, summary
 
-    since = time.time() - summary.parse_duration(args.since) if args.since else None
-    kinds = {kind.lower() for kind in args.kind or ()}
+    since, until = _time_span(args)
+    kinds = {part.strip().lower().replace("-", "_") for kind in args.kind or () for part in kind.split(",")}
     path: Path = args.file or _default_log()
-    reading = reader.read(path)
-    after = summary.last_before(reader.read(path), since) if since is not None else 0
-
+    is_stream = path == STANDARD_INPUT
+    if is_stream and args.follow:
+        raise UsageError("standard input cannot be followed", "leave out --follow: it is read until it ends")
+    if kinds:
+        summary.check_kinds(kinds, () if is_stream else reader.read(path))
     stop = threading.Event()
     if args.follow:
         # Ctrl-C is the normal end. It must not interrupt between printing a record and counting it.
         signal.signal(signal.SIGINT, lambda *_: stop.set())
 
-    def selected() -> Iterator[EventRecord]:
-        yield from summary.select(reading, after, kinds)
-        if args.follow:
-            yield from summary.select(reader.follow(path, POLL_S, stop.is_set, reading.last_seq), 0, kinds)
+    reading, records, (begin, end) = _open(path, since, until)
+    log = _Log()
 
-    totals = summary.summarise(_print_each(selected(), flush=args.follow))
-    print(f"\n{_render_summary(totals, reading.damaged)}")
+    def selected() -> Iterator[Entry]:
+        for position, entry in enumerate(log.entries(records)):
+            if begin <= position < end and summary.is_of_kind(entry.record, kinds):
+                yield entry
+        if not log.has_events and (reading.damaged or log.totals.records):
+            raise _not_a_log(path)
+        if args.follow:
+            new = reader.follow(path, POLL_S, stop.is_set, reading.last_seq)
+            yield from (entry for entry in log.entries(new) if summary.is_of_kind(entry.record, kinds))
+
+    print_each = _print_json if args.json else _print_csv if args.csv else _print_words
+    # What comes through a pipe may be as slow as the events themselves.
+    totals = summary.summarise(print_each(selected(), args.follow or is_stream, sys.stdout))
+    notes = _notes(reading)
+    if not totals.records:
+        notes.insert(0, _explain_nothing(log.totals, bool(kinds), since is not None or until is not None))
+    if args.json or args.csv:
+        for note in notes:
+            print(f"doorlight: note: {note}", file=sys.stderr)
+    else:
+        print("\n" + "\n".join([*_render_summary(totals), *notes]))
     return 0
+
+
+def _time_span(args: argparse.Namespace) -> tuple[float | None, float | None]:
+    """Return --since and --until in seconds since the epoch. Raises UsageError."""
+    from datetime import datetime
+
+    from ..events.time_span import parse_moment
+
+    now = datetime.now().astimezone()
+    since = None if args.since is None else parse_moment(args.since, now)
+    until = None if args.until is None else parse_moment(args.until, now, is_end=True)
+    if until is not None and args.follow:
+        raise UsageError("--follow and --until exclude each other", "leave out one of them")
+    if since is not None and until is not None and since >= until:
+        raise UsageError(f"--since {args.since} is not before --until {args.until}", "exchange the two")
+    if since is not None and since > now.timestamp() and not args.follow:
+        raise UsageError(f"--since {args.since} is in the future", "a time without a date is one of today")
+    return since, until
+
+
+def _open(
+    path: Path, since: float | None, until: float | None
+) -> tuple[EventReader, Iterator[EventRecord], tuple[float, float]]:
+    """Return the reader of a log, its records from the first one on, and the positions at which the time span begins and ends."""
+    from ..events import reader
+    from ..events.record import ascii_text
+    from ..events.time_span import window
+
+    is_whole = since is None and until is None
+    if path == STANDARD_INPUT:
+        reading = reader.read_stream(sys.stdin.buffer, "standard input")
+        if is_whole:
+            return reading, reading, (0, float("inf"))
+        records = list(reading)  # it cannot be read twice
+        return reading, iter(records), window(records, since, until)
+    while True:
+        scanned = reader.read(path)
+        first = None if is_whole else next(scanned, None)
+        span = (0, float("inf")) if is_whole else window(chain([first] if first else [], scanned), since, until)
+        reading = reader.read(path)
+        again = next(reading, None)
+        # Otherwise the oldest file was deleted between the two. The texts are compared, because NaN differs from itself.
+        if is_whole or ascii_text(again or {}) == ascii_text(first or {}):
+            return reading, chain([] if again is None else [again], reading), span
+
+
+class _Log:
+    """What is known about a log after its records have been read."""
+
+    def __init__(self) -> None:
+        from ..events.summary import summarise
+
+        self.totals: Summary = summarise(())
+        self.has_events = False
+        self._played: Playing | None = None
+        self._starts = 0
+
+    def entries(self, records: Iterator[EventRecord]) -> Iterator[Entry]:
+        """Yield each record with the playing that it comes from."""
+        from ..events.record import timestamp
+
+        count, first, last = 0, None, None
+        for record in records:
+            if record.get("event") == "started":
+                self._starts += 1
+                is_played = record.get("live") is False
+                self._played = Playing(str(record.get("source", "?")), self._starts) if is_played else None
+            self.has_events = self.has_events or isinstance(record.get("event"), str)
+            count += 1
+            last = timestamp(record) or last
+            first = first or last
+            yield Entry(record, self._played)
+            if record.get("event") == "stopped":
+                self._played = None
+        self.totals = type(self.totals)(self.totals.records + count, {}, {}, self.totals.first or first, last)
 
 
 def _default_log() -> Path:
@@ -87,33 +218,97 @@ def _default_log() -> Path:
     return SERVICE_LOG if os.path.exists(SERVICE_LOG) and not LOCAL_LOG.exists() else LOCAL_LOG
 
 
-def _print_each(records: Iterable[EventRecord], flush: bool) -> Iterator[EventRecord]:
-    """Print each record and yield it. A heading shows each new day, in local time."""
+def _not_a_log(path: Path) -> InputError:
+    """Return the error for a file without any event."""
+    from ..system.files import open_regular, wide_encoding
+
+    if path == STANDARD_INPUT:
+        return InputError("standard input: is not an event log: it has no events", "check what is before the |")
+    encoding = None
+    if path.exists():
+        with open_regular(path) as file:
+            encoding = wide_encoding(file.read(16) or b"")
+    if encoding:
+        return InputError(f"{path}: is {encoding} text, an event log is UTF-8", "save it as UTF-8")
+    return InputError(f"{path}: is not an event log: it has no events", f"the service's log is {SERVICE_LOG}")
+
+
+def _print_words(entries: Iterator[Entry], flush: bool, file: TextIO) -> Iterator[EventRecord]:
+    """Print each record as a line and yield it. A heading shows each new day, in local time, and each played file."""
     from ..events import record, text
 
-    day = None
-    for each in records:
+    heading: object = None
+    for each, played in entries:
         moment = record.timestamp(each)
-        if moment is not None and (date := moment.astimezone().date()) != day:
-            day = date
-            print(f"{day:%A, %Y-%m-%d}", flush=flush)
-        print(text.describe(each), flush=flush)
+        day = f"{moment.astimezone():%A, %Y-%m-%d}" if moment else None
+        if played is not None:
+            if played != heading:
+                heading = played
+                print(printable(f"{played.file}, played on {day or 'an unknown day'}"), file=file, flush=flush)
+            print(text.describe_played(each), file=file, flush=flush)
+            # The summary must not show the time of the playing.
+            yield {**each, "time": None}
+            continue
+        if day is not None and day != heading:
+            heading = day
+            print(day, file=file, flush=flush)
+        print(text.describe(each), file=file, flush=flush)
         yield each
 
 
-def _render_summary(summary: Summary, damaged: int) -> str:
-    """Return the lines below the events: number and time span, counts of signals and other events, damaged lines."""
-    lines = [f"{summary.records} event{'' if summary.records == 1 else 's'}"]
-    if summary.first is not None and summary.last is not None:
-        first, last = summary.first.astimezone(), summary.last.astimezone()
-        lines[0] += f", {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S}"
+def _print_json(entries: Iterator[Entry], flush: bool, file: TextIO) -> Iterator[EventRecord]:
+    """Print each record as one JSON object a line, and yield it."""
+    from ..events.record import ascii_text
+
+    for entry in entries:
+        print(ascii_text(entry.record), file=file, flush=flush)
+        yield entry.record
+
+
+def _print_csv(entries: Iterator[Entry], flush: bool, file: TextIO) -> Iterator[EventRecord]:
+    """Print each record as a row of a table with a heading, and yield it."""
+    from ..events.table import TableWriter
+
+    table = TableWriter(file)
+    for entry in entries:
+        table.write(entry.record, is_played=entry.played is not None)
+        if flush:
+            file.flush()
+        yield entry.record
+
+
+def _explain_nothing(log: Summary, by_kind: bool, by_time: bool) -> str:
+    """Return why no event is shown, and what the log has."""
+    if not log.records:
+        return "the log is empty"
+    filters = " and ".join(["of this kind"] * by_kind + ["in this time"] * by_time)
+    return f"none is {filters}; the log has {_render_count(log)}"
+
+
+def _render_summary(summary: Summary) -> list[str]:
+    """Return the lines below the events: number and time span, counts of signals and other events."""
+    lines = [_render_count(summary)]
     if summary.signals:
         lines.append(f"signals: {_render_counts(summary.signals)}")
     if others := {name: count for name, count in summary.events.items() if name != "signal"}:
         lines.append(f"others: {_render_counts(others)}")
-    if damaged:
-        lines.append(f"{damaged} damaged lines were skipped")
-    return "\n".join(lines)
+    return lines
+
+
+def _notes(reading: EventReader) -> list[str]:
+    """Return a line for everything that was not read."""
+    lines = [f"{reading.damaged} damaged lines were skipped"] if reading.damaged else []
+    lines += [f"not read: {name}: {reason}" for name, reason in reading.unread.items()]
+    return [printable(line, MAX_MESSAGE_LENGTH) for line in lines]
+
+
+def _render_count(summary: Summary) -> str:
+    """Return the number of events and their time span."""
+    text = f"{summary.records} event{'' if summary.records == 1 else 's'}"
+    if summary.first is not None and summary.last is not None:
+        first, last = summary.first.astimezone(), summary.last.astimezone()
+        text += f", {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S}"
+    return text
 
 
 def _render_counts(counts: dict[str, int]) -> str:

@@ -24,6 +24,7 @@ from ..lights.lights import Lights
 from ..lights.pin_process import PinProcess
 from ..records import Event, Signal
 from ..settings_notes import camera_notes, other_notes
+from ..system.files import state_folder
 from ..system.terminal import printable
 from . import options
 from .process import make_journal_output_nonblocking, stop_on_signals
@@ -75,7 +76,8 @@ def _watch(
     with Accelerator(config.models.accelerator, found, required_models(config)) as accelerator:
         perception = Perception(config, found, accelerator=accelerator)
         # Open the log last, so that a missing source leaves no empty file.
-        with source, EventLog(log_path, config.events.rotate_bytes, config.events.keep_files) as log:
+        events, counter = config.events, _machine_counter() if source.live else None
+        with source, EventLog(log_path, events.rotate_bytes, events.keep_files, machine_counter=counter) as log:
             # Only from here on: opening a camera may take long, and until then a signal should end the process at once.
             stop_on_signals(stop)
             try:
@@ -84,6 +86,19 @@ def _watch(
                 log.close()
                 if log.problem:
                     print_note(f"the event log is incomplete: {log.problem}")
+
+
+def _machine_counter() -> Path | None:
+    """Return the path of the counter that all logs of this machine's door share; None if there is no place for it.
+
+    Files that are played do not use it: the same file always gives the same events.
+    """
+    folder = state_folder()
+    if folder is None:
+        return None
+    with contextlib.suppress(OSError):  # then only the counter beside the log counts
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder / "sequence"
 
 
 def _show_fault(lights: Lights | PinProcess, stop: threading.Event) -> None:

@@ -1,10 +1,15 @@
 """The event log: JSON lines that survive a power cut, a full disk and a restart.
 
 record     what a line is: encode, parse, number, time
-log_files  the files of a log: rotated names, inodes, lines from the end
+packed     open packed files (gzip, bzip2, xz)
+log_files  the files of a log: rotated names and their order, inodes, lines from the end
+numbering  find the highest number in a log
+counter    the number up to which `seq` may be in use, in a file beside the log
 appender   the current file for the writer: lock, repair, append with sync, rotate
 writer     the queue and the thread that writes it
 reader     read and follow a log, across rotated files
-summary    count events, and find the first one of a time span
+time_span  what --since and --until mean, and the records between them
+summary    count events, and choose those of a kind
+table      write events as CSV
 text       describe an event in words
 """

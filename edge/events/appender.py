@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import fcntl
@@ -11,9 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import OutputError
-from ..system.files import open_regular, sync_folder
+from ..system.files import sync_folder, wide_encoding
 from .log_files import is_same_file, lines_from_end, not_a_log, rotated_files, rotated_path
-from .record import EventRecord, parse_complete, sequence_number
+from .record import parse_complete
 
 #: A full disk stops the log but not the door.
 DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -55,11 +56,10 @@ class Appender:
         self._file, self._size = file, complete
         return size - complete
 
-    def open_if_needed(self) -> int:
-        """Open the file if it is not open, or was moved or deleted. Return the number of removed bytes."""
-        if self._file is not None and is_same_file(self._file, self._path):
-            return 0
-        return self.open()
+    def is_open(self) -> bool:
+        """Return whether the file is open and still in its place: not moved, deleted, or emptied by another program."""
+        file = self._file
+        return file is not None and is_same_file(file, self._path) and os.fstat(file).st_size >= self._size
 
     def append(self, lines: Iterable[bytes]) -> int:
         """Write and sync as many of the lines as fit into this file. Return their number.
@@ -114,26 +114,6 @@ class Appender:
         self.open()
 
 
-def newest_record(path: Path) -> EventRecord | None:
-    """Return the last record with a number of the log at `path`, in the current file or else in a rotated one.
-
-    Raises OSError if a file cannot be read, OutputError if no event can be found in one.
-    """
-    newest_first = (path, *(rotated for _, rotated in reversed(rotated_files(path))))
-    for candidate in newest_first:
-        with contextlib.suppress(FileNotFoundError), open_regular(candidate) as file:
-            size = os.fstat(file.fileno()).st_size
-            searched_from = size
-            for offset, line in lines_from_end(file.fileno(), size):
-                searched_from = offset
-                record = parse_complete(line)
-                if record is not None and sequence_number(record):
-                    return record
-            if searched_from > 0:
-                raise not_a_log(candidate)
-    return None
-
-
 def opening_error(path: Path, error: OSError) -> OutputError:
     """Return the error for a log that cannot be opened, with the reason and a command."""
     folder, named = path.parent, error.filename or path
@@ -164,8 +144,11 @@ def _complete_size(file: int, path: Path) -> int:
     size = os.fstat(file).st_size
     if size == 0:
         return 0
+    start = os.pread(file, 16, 0)
+    if encoding := wide_encoding(start):
+        raise OutputError(f"{path}: is {encoding} text, an event log is UTF-8", "name another file after --events")
     # Lines are JSON objects; a power cut may leave zeros where data should be.
-    if os.pread(file, 1, 0) not in (b"{", b"\0"):
+    if not start.removeprefix(codecs.BOM_UTF8).startswith((b"{", b"\0")):
         raise OutputError(f"{path}: holds something else than events", "name another file after --events")
     last = next(lines_from_end(file, size), None)
     if last is None:

@@ -1,6 +1,7 @@
-"""The files of an event log: current and rotated names, inodes, and lines read from the end.
+"""The files of an event log: current and rotated names, their order, inodes, and lines read from the end.
 
-A log at `events.jsonl` has rotated files `events.jsonl.1` (the newest), `.2`, and so on.
+The door rotates a log at `events.jsonl` to `events.jsonl.1` (the newest), `.2`, and so on. Other programs may rotate it too:
+logrotate makes `events.jsonl.2.gz`, `events.jsonl-20261120`, `events-20261120.jsonl.xz` and the like, as it is configured.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from ..errors import OutputError
-from .record import MAX_LINE_BYTES
+from .packed import PACKED_SUFFIXES, is_packed_name, open_unpacked, unpack_errors
+from .record import MAX_LINE_BYTES, parse, sequence_number, timestamp
 
 #: A log is searched for a complete line this far from its end. A power cut leaves a few thousand bytes of garbage.
 MAX_SEARCH_BYTES = 1 << 23
 _BLOCK_BYTES = 1 << 16
+#: A file may begin with damaged lines.
+_LINES_SEARCHED_FOR_FIRST = 20
 
 
 def lines_from_end(file: int, size: int) -> Iterator[tuple[int, bytes]]:
@@ -73,13 +78,87 @@ def rotated_files(path: Path) -> list[tuple[int, Path]]:
     return sorted(found, reverse=True)
 
 
-def snapshot(path: Path) -> list[tuple[tuple[int, int], Path]]:
-    """Return inode and path of each file of the log, oldest first."""
-    found = []
-    for name in (*(rotated for _, rotated in rotated_files(path)), path):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            found.append((inode(name.stat()), name))
-    return found
+def foreign_files(path: Path) -> list[Path]:
+    """Return the files of the log at `path` that another program has rotated, oldest first as far as names say."""
+    name, stem, suffix = re.escape(path.name), re.escape(path.stem), re.escape(path.suffix)
+    date = r"\d{4}[-._]?\d\d[-._]?\d\d[\d._:T-]*"
+    in_the_middle = rf"{stem}(?:[-._](?={date}{suffix})|\.(?=\d{{1,3}}{suffix}))(?P<middle>\d[\d._:T-]*){suffix}"
+    if not path.suffix:
+        in_the_middle = r"(?!)"
+    pattern = re.compile(
+        rf"(?:{name}[-._](?P<end>\d[\d._:T-]*)|{in_the_middle}|{name}(?=\.))(?P<packed>\.(?:{PACKED_SUFFIXES}))?"
+    )
+    own = {rotated for _, rotated in rotated_files(path)}
+    found: list[tuple[bool, int, str, bool, Path]] = []
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(path.parent):
+            match = pattern.fullmatch(entry)
+            if match is None or (file := path.with_name(entry)) in own:
+                continue
+            mark = (match["end"] or match["middle"] or "").rstrip(".")
+            is_number = mark.isascii() and mark.isdigit() and len(mark) < 8  # otherwise it is a date
+            # A high number is old, a late date is new. The last of two files of one name is the one that is not yet packed.
+            found.append((not is_number, -int(mark) if is_number else 0, mark, match["packed"] is None, file))
+    return [file for *_, file in sorted(found)]
+
+
+class LogFiles:
+    """The files of the log at `path`. Remembers how they begin, so that they are opened only once for that."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._first: dict[tuple[int, int, int], tuple[int, datetime | None]] = {}
+
+    def snapshot(self, packed: bool = True) -> list[tuple[tuple[int, int], Path]]:
+        """Return inode and path of each file, oldest first; without those with a name of a packed file if not `packed`."""
+        names = [rotated for _, rotated in rotated_files(self.path)]
+        if foreign := [file for file in foreign_files(self.path) if packed or not is_packed_name(file)]:
+            names = self._in_order([*foreign, *names])
+        found = []
+        for name in (*names, self.path):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                found.append((inode(name.stat()), name))
+        return found
+
+    def first_number(self, file: Path) -> int:
+        """Return the number of the first event in a file of the log; 0 if it has none."""
+        return self._first_event(file)[0]
+
+    def _in_order(self, names: list[Path]) -> list[Path]:
+        """Sort rotated files by their first event: the door and other programs may have rotated in turns."""
+        firsts = {name: self._first_event(name) for name in (*names, self.path)}
+        # While a file is packed or copied, it is there twice. The last of them is complete.
+        last_of = {first: name for name, first in firsts.items() if first[0]}
+        names = [name for name in names if last_of.get(firsts[name], name) == name]
+        by_number = sorted(names, key=lambda name: firsts[name][0])
+        times = [moment for name in (*by_number, self.path) if (moment := firsts[name][1]) is not None]
+        numbers = [number for name in (*by_number, self.path) if (number := firsts[name][0])]
+        # An old version started with 1 again when another program had rotated its log: then only the names tell.
+        is_consistent = times == sorted(times) and numbers == sorted(set(numbers))
+        return by_number if is_consistent else names
+
+    def _first_event(self, file: Path) -> tuple[int, datetime | None]:
+        """Return number and time of the first event of a file; (0, None) if none is found at its beginning."""
+        try:
+            status = file.stat()
+            key = (*inode(status), status.st_mtime_ns)
+            if key not in self._first:
+                self._first[key] = _read_first_event(file)
+            return self._first[key]
+        except OSError:
+            return 0, None
+
+
+def _read_first_event(file: Path) -> tuple[int, datetime | None]:
+    try:
+        with open_unpacked(file) as opened:
+            for _ in range(_LINES_SEARCHED_FOR_FIRST):
+                record = parse(opened.readline(MAX_LINE_BYTES))
+                if record is not None and (number := sequence_number(record)):
+                    return number, timestamp(record)
+    except unpack_errors():
+        pass
+    return 0, None
 
 
 def inode(status: os.stat_result) -> tuple[int, int]:

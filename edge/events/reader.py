@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -11,17 +12,35 @@ from typing import BinaryIO
 
 from ..errors import InputError
 from ..system.files import open_regular
-from .log_files import MAX_SEARCH_BYTES, inode, is_same_file, lines_from_end, snapshot
+from .log_files import MAX_SEARCH_BYTES, LogFiles, inode, is_same_file, lines_from_end
+from .packed import (
+    MAX_UNPACKED_BYTES,
+    UnsupportedPackingError,
+    is_unpacking,
+    open_unpacked,
+    unpack_errors,
+    unpacked_stream,
+)
 from .record import MAX_LINE_BYTES, EventRecord, parse, sequence_number
+
+#: The first line of a log differs from that of another within these bytes: they contain its number and time.
+_START_BYTES = 64
+#: So many lines in a row without an event are not part of a log. A few packed kilobytes may hold millions of line breaks.
+MAX_DAMAGED_LINES = 1_000_000
 
 
 class EventReader(Iterator[EventRecord]):
-    """Iterate over the records of a log. `damaged` counts the skipped lines, `last_seq` is the highest number so far."""
+    """Iterate over the records of a log.
 
-    def __init__(self, lines: Iterator[bytes]) -> None:
-        self._lines = lines
+    `damaged` counts the skipped lines, `last_seq` is the highest number so far, `unread` names the rotated files that
+    cannot be read, each with the reason.
+    """
+
+    def __init__(self) -> None:
+        self._lines: Iterator[bytes] = iter(())
         self.damaged = 0
         self.last_seq = 0
+        self.unread: dict[str, str] = {}
 
     def __next__(self) -> EventRecord:
         for line in self._lines:
@@ -36,47 +55,96 @@ class EventReader(Iterator[EventRecord]):
 def read(path: Path) -> EventReader:
     """Return the records of the log at `path`: the rotated files, oldest first, then the current file.
 
+    Files that are packed are unpacked, up to MAX_UNPACKED_BYTES each.
+
     Raises InputError if there is no log, or a file of it cannot be read.
     """
+    files = LogFiles(path)
     try:
-        found = snapshot(path)
+        found = files.snapshot()
         if not found:
             # During the first rotation of a log there is for a moment no file of any listed name.
             time.sleep(0.1)
-            found = snapshot(path)
+            found = files.snapshot()
     except OSError as error:
         raise _reading_error(path, error) from error
     if not found:
         raise InputError(f"{path}: there is no event log", "'doorlight run' writes one; name it if it is elsewhere")
-    return EventReader(_lines_of_log(path))
+    reading = EventReader()
+    reading._lines = _lines_of_log(files, reading)
+    return reading
 
 
-def _lines_of_log(path: Path) -> Iterator[bytes]:
+def read_stream(stream: BinaryIO, name: str) -> EventReader:
+    """Return the records of a stream, such as standard input, unpacked if it is packed. Raises InputError, with `name`."""
+
+    def lines() -> Iterator[bytes]:
+        try:
+            yield from _lines_of_file(unpacked_stream(stream), Path(name))
+        except UnsupportedPackingError as error:
+            raise InputError(f"{name}: {error.reason}", f"unpack it before the last |, with {error.command}") from error
+        except OSError as error:
+            raise InputError(f"{name}: cannot be read: {error.strerror}", "check what is before the |") from error
+
+    reading = EventReader()
+    reading._lines = lines()
+    return reading
+
+
+def _lines_of_log(files: LogFiles, reading: EventReader) -> Iterator[bytes]:
     with contextlib.ExitStack() as opened:
-        file = _next_file(path, None)
+        file = _next_file(files, None, reading.last_seq, reading.unread)
         while file is not None:
             opened.enter_context(file)
             # Look for the successor before reading: a file that has one is complete.
-            successor = _next_file(path, file)
+            successor = _next_file(files, file, reading.last_seq, reading.unread)
             try:
-                yield from _lines_of_file(file)
+                yield from _lines_of_file(file, files.path)
             except OSError as error:
-                raise _reading_error(path, error) from error
+                raise _reading_error(files.path, error) from error
             file.close()
             file = successor
 
 
-def _lines_of_file(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines of a file. A line longer than MAX_LINE_BYTES is empty; one longer than MAX_SEARCH_BYTES ends the file."""
+def _lines_of_file(file: BinaryIO, log: Path) -> Iterator[bytes]:
+    """Yield the lines of a file. A damaged end of a packed file is an empty line.
+
+    A line longer than MAX_LINE_BYTES is empty; one longer than MAX_SEARCH_BYTES, or MAX_DAMAGED_LINES in a row, end the
+    file. Raises InputError if a packed file is too large.
+    """
+    if not is_unpacking(file):
+        yield from _bounded_lines(file)
+        return
+    size = 0
+    try:
+        for line in _bounded_lines(file):
+            size += len(line)
+            if size > MAX_UNPACKED_BYTES:
+                name = getattr(file, "name", "") or log
+                problem = f"{name}: is larger than {MAX_UNPACKED_BYTES >> 20} MB when it is unpacked"
+                raise InputError(problem, "unpack it, and name the unpacked file")
+            yield line
+    except unpack_errors() as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        yield b""
+
+
+def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:
+    damaged = 0
     while line := file.readline(MAX_LINE_BYTES):
         if len(line) < MAX_LINE_BYTES or line.endswith(b"\n"):
             yield line
+            damaged = 0 if line.startswith(b"{") else damaged + 1
+            if damaged == MAX_DAMAGED_LINES:
+                return
             continue
         for _ in range(MAX_SEARCH_BYTES // MAX_LINE_BYTES):
             if not line or line.endswith(b"\n"):
                 break
             line = file.readline(MAX_LINE_BYTES)
         else:
+            yield b""
             return
         yield b""
 
@@ -107,16 +175,19 @@ def follow(path: Path, poll_s: float, stop: Callable[[], bool], after: int | Non
 
 
 class _Follower:
-    """A position in a log that is being written: the open file, and where its next line begins."""
+    """A position in a log that is being written: the open file, and where its next line begins. Packed files are left out."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._files = LogFiles(path)
         self._file: BinaryIO | None = None
         self._position = 0
+        self._start = b""  # how the file begins, to notice that it was emptied and written again
+        self._last_seq = 0
+        self._seen_before = 0  # events up to this number are skipped: they have been returned already
 
     def skip_to_end(self) -> None:
         """Move behind the last complete line: an incomplete one is still being written."""
-        while (successor := _next_file(self._path, self._file)) is not None:
+        while (successor := self._next_file()) is not None:
             self._open(successor)
         if self._file is not None:
             size = os.fstat(self._file.fileno()).st_size
@@ -127,7 +198,7 @@ class _Follower:
         """Yield what was written since the last call, in all files up to the current one."""
         while True:
             # Look for the successor before reading: a file that has one is complete.
-            successor = _next_file(self._path, self._file)
+            successor = self._next_file()
             if self._file is not None:
                 yield from self._rest_of(self._file)
             if successor is None:
@@ -138,13 +209,19 @@ class _Follower:
         if self._file is not None:
             self._file.close()
 
+    def _next_file(self) -> BinaryIO | None:
+        return _next_file(self._files, self._file, self._last_seq, None)
+
     def _open(self, file: BinaryIO) -> None:
         self.close()
-        self._file, self._position = file, 0
+        self._file, self._position, self._start, self._seen_before = file, 0, b"", 0
 
     def _rest_of(self, file: BinaryIO) -> Iterator[EventRecord]:
-        # The door may have removed a torn line.
-        self._position = min(self._position, os.fstat(file.fileno()).st_size)
+        start = os.pread(file.fileno(), _START_BYTES, 0)
+        if os.fstat(file.fileno()).st_size < self._position or not start.startswith(self._start):
+            # The door has removed lines that it could not sync, or another program has emptied the file (copytruncate).
+            self._position, self._seen_before = 0, self._last_seq
+        self._start = start
         while True:
             file.seek(self._position)
             data = file.read(MAX_LINE_BYTES) or b""  # None: a file of /proc that has nothing to read yet
@@ -155,39 +232,79 @@ class _Follower:
                 self._position = os.fstat(file.fileno()).st_size
             for line in data[:end].split(b"\n"):
                 if line and (record := parse(line)) is not None:
-                    yield record
+                    number = sequence_number(record)
+                    if not 0 < number <= self._seen_before:
+                        self._last_seq = max(self._last_seq, number)
+                        yield record
             if not end:
                 return
 
 
-def _next_file(path: Path, file: BinaryIO | None) -> BinaryIO | None:
+def _next_file(files: LogFiles, file: BinaryIO | None, last_seq: int, unread: dict[str, str] | None) -> BinaryIO | None:
     """Open the file of the log that follows `file`; the oldest one after None. Return None if there is none.
 
-    Files are compared by inode: the door may rename them at any time, even between two looks at the folder.
+    Files are compared by inode: the door may rename them at any time, even between two looks at the folder. `last_seq` is
+    the highest number read so far. Files that another program has rotated and that cannot be read are added to `unread`;
+    None leaves out packed files.
     """
+    path = files.path
     try:
         if file is not None and is_same_file(file.fileno(), path):
             return None
         current = inode(os.fstat(file.fileno())) if file is not None else None
         while True:
-            files = snapshot(path)
-            if files != snapshot(path):
+            found = files.snapshot(packed=unread is not None)
+            if found != files.snapshot(packed=unread is not None):
                 continue
-            inodes = [number for number, _ in files]
-            # A file that is gone was the oldest: the door deletes at that end.
-            following = inodes.index(current) + 1 if current in inodes else 0
-            if following == len(files):
+            if unread:
+                found = [entry for entry in found if str(entry[1]) not in unread]
+            following = _following(files, found, file, current, last_seq)
+            if following == len(found):
                 return None
-            number, name = files[following]
-            with contextlib.suppress(FileNotFoundError):
-                successor = open_regular(name)
-                if inode(os.fstat(successor.fileno())) == number:
-                    return successor
-                successor.close()
+            number, name = found[following]
+            try:
+                successor = open_unpacked(name) if unread is not None else open_regular(name)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if unread is None or name == path or name.suffix[1:].isdigit():
+                    raise
+                unread[str(name)] = error.reason if isinstance(error, UnsupportedPackingError) else str(error.strerror)
+                continue
+            if inode(os.fstat(successor.fileno())) == number:
+                return successor
+            successor.close()
     except OSError as error:
         raise _reading_error(path, error) from error
 
 
+def _following(
+    files: LogFiles,
+    found: list[tuple[tuple[int, int], Path]],
+    file: BinaryIO | None,
+    current: tuple[int, int] | None,
+    last_seq: int,
+) -> int:
+    """Return the index in `found` of the file that follows the open `file`, whose inode is `current`."""
+    if file is None:
+        return 0
+    inodes = [number for number, _ in found]
+    if current in inodes:
+        return inodes.index(current) + 1
+    # The file was deleted, packed, or moved away. Its descriptor still leads to it.
+    read_up_to = max(last_seq, files.first_number(Path(f"/proc/self/fd/{file.fileno()}")))
+    for index, (_, name) in enumerate(found):
+        if files.first_number(name) > read_up_to:
+            return index
+    is_replaced = bool(found) and found[-1][1] == files.path
+    return len(found) - is_replaced
+
+
 def _reading_error(path: Path, error: OSError) -> InputError:
     name = Path(error.filename or path)
-    return InputError(f"{name}: cannot be read: {error.strerror}", f"see who may read it: ls -ld {name}")
+    if isinstance(error, UnsupportedPackingError):
+        return InputError(f"{name}: {error.reason}", f"{error.command} {name} | doorlight events -")
+    hint = f"see who may read it: ls -ld {name}"
+    if error.errno == errno.EINVAL:
+        hint = f"to read a pipe: doorlight events - < {name}"
+    return InputError(f"{name}: cannot be read: {error.strerror}", hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Mapping
@@ -28,6 +29,11 @@ def encode(record: EventRecord) -> bytes:
     return text.encode("utf-8", "replace") + b"\n"
 
 
+def ascii_text(record: EventRecord) -> str:
+    """Return a record as one JSON object in one line of ASCII, which no terminal interprets."""
+    return json.dumps(_json_value(record), allow_nan=False)
+
+
 def _json_value(value: object) -> object:
     """Convert `value` to what JSON can express. No value may stop the log: NaN and infinity become null, others text."""
     if isinstance(value, float):
@@ -42,7 +48,8 @@ def _json_value(value: object) -> object:
 
 
 def parse(line: bytes) -> EventRecord | None:
-    """Return the record of a line; None if the line is damaged."""
+    """Return the record of a line; None if the line is damaged. A byte order mark, as editors write it, is skipped."""
+    line = line.removeprefix(codecs.BOM_UTF8)
     # The cheap checks come first: a damaged log may contain megabytes of garbage.
     if not line.startswith(b"{") or len(line) > MAX_LINE_BYTES:
         return None

@@ -1,26 +1,16 @@
-"""Count events, and choose those of a time span or kind."""
+"""Count events, and choose those of a kind."""
 
 from __future__ import annotations
 
-import math
-import re
+import difflib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from ..errors import UsageError
-from .record import EventRecord, parse_time, sequence_number, timestamp
-
-_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def parse_duration(text: str) -> float:
-    """Return the seconds of a duration such as "90s", "30m", "1h" or "2d". Raises UsageError for other text."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", text, re.ASCII)
-    if match is None:
-        raise UsageError(f"'{text}' is not a duration", "write a number and s, m, h or d: 90s, 30m, 1h, 2d")
-    return float(match[1]) * _UNIT_S[match[2]]
+from .record import EventRecord, timestamp
+from .text import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,34 +40,23 @@ def summarise(records: Iterable[EventRecord]) -> Summary:
     return Summary(count, dict(events), dict(signals), first, last)
 
 
-def last_before(records: Iterable[EventRecord], since: float) -> int:
-    """Return the `seq` of the last record older than `since` (seconds since the epoch), or 0. Records come oldest first.
+def is_of_kind(record: EventRecord, kinds: Collection[str]) -> bool:
+    """Return whether event or signal of a record is one of `kinds` (lower case). An empty collection selects everything."""
+    names = {str(record.get("event", "")).lower(), str(record.get("signal", "")).lower()}
+    return not kinds or bool(names & set(kinds))
 
-    If the clock was set during a run, the records of that run before it count as if the clock had been right. A record is
-    never newer than a later one, whatever its time says.
-    """
-    known: list[tuple[float, float, bool, int]] = []
+
+def check_kinds(kinds: Iterable[str], records: Iterable[EventRecord]) -> None:
+    """Raise UsageError, with the nearest names, if one of `kinds` (lower case) exists neither in this version nor in `records`."""
+    unknown = set(kinds) - {name.lower() for name in KINDS}
+    if not unknown:
+        return
     for record in records:
-        if (moment := timestamp(record)) is not None:
-            kind = record.get("event")
-            before = parse_time(record.get("before")) if kind == "clock_set" else None
-            set_by_s = (moment - before).total_seconds() if before is not None else 0.0
-            known.append((moment.timestamp(), set_by_s, kind == "started", sequence_number(record)))
-    correction_s, newest = 0.0, math.inf
-    for time_s, set_by_s, started, seq in reversed(known):
-        newest = min(newest, time_s + correction_s)
-        if newest < since and seq:
-            return seq
-        correction_s = 0.0 if started else correction_s + set_by_s
-    return 0
-
-
-def select(records: Iterable[EventRecord], after: int, kinds: Collection[str]) -> Iterator[EventRecord]:
-    """Yield the records with a `seq` above `after` whose event or signal is one of `kinds` (lower case).
-
-    0 and an empty collection select everything. A record without a number counts as new.
-    """
-    for record in records:
-        names = {str(record.get("event", "")).lower(), str(record.get("signal", "")).lower()}
-        if (not kinds or names & set(kinds)) and not 0 < sequence_number(record) <= after:
-            yield record
+        unknown -= {str(record.get("event", "")).lower(), str(record.get("signal", "")).lower()}
+    for kind in sorted(unknown):
+        nearest = [name for name in KINDS if len(kind) > 2 and kind in name.lower()]
+        nearest += difflib.get_close_matches(kind, [name.lower() for name in KINDS], n=3, cutoff=0.6)
+        by_name = {name.lower(): name for name in KINDS}
+        names = dict.fromkeys(by_name[name.lower()] for name in nearest)
+        hint = f"did you mean {', '.join(names)}?" if names else f"choose from: {', '.join(KINDS)}"
+        raise UsageError(f"--kind {kind}: there is no such kind of event", hint)

@@ -8,6 +8,9 @@ import re
 from ..system.terminal import printable
 from .record import EventRecord, timestamp
 
+#: A file that is played does not last longer.
+MAX_PLAYED_S = 1e8
+
 _SIGNALS = {
     "IDLE": "nobody at the door",
     "PASS": "everyone wears a mask",
@@ -35,6 +38,10 @@ _EVENTS = {
 }
 
 
+#: Names for `events --kind`: events, and signals that are shown.
+KINDS = ("signal", *_SIGNALS, *_EVENTS)
+
+
 def describe(record: EventRecord) -> str:
     """Return an event as one line: local time, new signal, what happened, and the other fields in brackets.
 
@@ -47,21 +54,41 @@ def describe(record: EventRecord) -> str:
     return f"{moment.astimezone().strftime('%H:%M:%S') if moment else '--:--:--'}  {describe_without_time(record)}"
 
 
+def describe_played(record: EventRecord) -> str:
+    """Return an event of a played file as one line, as `describe`, but with its time in the file."""
+    t = record.get("t")
+    seconds = f"{t:8.2f}" if isinstance(t, int | float) and abs(t) < MAX_PLAYED_S else "   --.--"
+    return f"{seconds} s  {describe_without_time(record)}"
+
+
 def describe_without_time(record: EventRecord) -> str:
     """Return the line of `describe` without the time."""
+    if not _is_known(record):
+        return describe_event(record)
+    signal = str(record.get("signal", "?")) if record.get("event") == "signal" else ""
+    return printable(f"{signal:5}  {describe_event(record)}".rstrip())
+
+
+def describe_event(record: EventRecord) -> str:
+    """Return the line of `describe` without time and signal."""
     kind = str(record.get("event", "?"))
     fields = {key: value for key, value in record.items() if key not in ("seq", "time", "t", "event")}
-    signal = ""
+    if not _is_known(record):
+        return printable(f"{kind} {json.dumps(fields, ensure_ascii=False)}")
     if kind == "signal":
-        signal = str(fields.pop("signal", "?"))
-        text = _SIGNALS.get(signal, "")
-    elif kind in _EVENTS:
+        text = _SIGNALS.get(str(fields.pop("signal", "?")), "")
+    else:
         used = set(re.findall(r"{(\w+)}", _EVENTS[kind]))
         text = _EVENTS[kind].format(**{key: _value_text(fields.pop(key, "?")) for key in used})
-    else:
-        return printable(f"{kind} {json.dumps(fields, ensure_ascii=False)}")
+    if kind == "started":
+        fields.pop("live", None)  # the kind of source says it
     rest = ", ".join(f"{key} {_value_text(value)}" for key, value in fields.items())
-    return printable(f"{signal:5}  {text}{f' ({rest})' if rest else ''}".rstrip())
+    return printable(f"{text}{f' ({rest})' if rest else ''}".strip())
+
+
+def _is_known(record: EventRecord) -> bool:
+    kind = str(record.get("event", "?"))
+    return kind == "signal" or kind in _EVENTS
 
 
 def _value_text(value: object) -> str:

@@ -6,6 +6,7 @@ and the thread retries.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import threading
@@ -18,7 +19,9 @@ from types import TracebackType
 from ..errors import OutputError
 from ..records import Event
 from ..system.files import is_mount_read_only
-from .appender import DISK_FULL_ERRORS, Appender, newest_record, opening_error
+from .appender import DISK_FULL_ERRORS, Appender, opening_error
+from .counter import Counter, counter_path
+from .numbering import last_used_number
 from .record import EventRecord, encode, sequence_number, utc_text
 
 #: Events that wait in memory while the disk refuses writes.
@@ -35,6 +38,8 @@ SLOW_S = 1.0
 #: Numbers skipped after an end without `stopped`. A reader sees a line some milliseconds before it is synced; a power cut may
 #: remove that line, and its number must not be used again.
 SKIPPED = MAX_PENDING
+#: The counters are written once for so many numbers.
+RESERVED = MAX_PENDING
 
 #: The wall clock counts as set if it jumps by more than this against the time since power-on; more than a leap second.
 CLOCK_SET_S = 2.0
@@ -49,6 +54,10 @@ class EventLog:
     and SKIPPED numbers are skipped after a power cut or crash), `time` (UTC, from `clock`, a function like time.time), `t`
     (seconds on the source's clock), `event` (the kind), and the event's data. It is on the disk within a second of `write`.
 
+    A counter beside the log keeps `seq` unique if the log is packed, moved away or deleted. `machine_counter`, the path of a
+    counter that all logs of a door share, does so if the log is on another disk or has another name. Counters are written
+    ahead, once for RESERVED numbers; if that fails, only they are missing.
+
     A file that would exceed `rotate_bytes` becomes `path`.1, the one before it `path`.2, and so on; `keep_files` are kept.
 
     A torn last line, as a power cut leaves it, is removed when the log is opened, and a `log_repaired` event says so. When the
@@ -62,13 +71,24 @@ class EventLog:
     its disk is read-only, or another process is writing to it.
     """
 
-    def __init__(self, path: Path, rotate_bytes: int, keep_files: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        rotate_bytes: int,
+        keep_files: int,
+        clock: Callable[[], float] = time.time,
+        machine_counter: Path | None = None,
+    ) -> None:
         self.path = path
         self._clock = clock
         self._file = Appender(path, rotate_bytes, keep_files)  # belongs to the writer thread once that has started
+        self._counter = Counter(counter_path(path))  # these, too
+        self._machine_counter = None if machine_counter is None else Counter(machine_counter)
+        self._written = 0  # the last number in the log that comes from this process
         # Shared by both threads, guarded by `_wake`.
         self._wake = threading.Condition()
         self._pending: deque[EventRecord] = deque()
+        self._seq = 0
         self._unreported = 0  # events lost, and not yet covered by a `log_lost` record
         self._last_lost: EventRecord = {}
         self._lost = 0
@@ -79,7 +99,8 @@ class EventLog:
         self._locked_out = False
         self._writing_since: float | None = None  # monotonic; None while the disk is idle
         try:
-            self._seq = _last_used_number(path)
+            machine_number = self._machine_counter.read() if self._machine_counter else None
+            self._seq = max(last_used_number(path, self._counter.read(), SKIPPED), machine_number or 0)
             self._report_repair(self._file.open())
         except OSError as error:
             is_failing = error.errno == errno.EROFS and path.exists() and not is_mount_read_only(path.parent)
@@ -192,8 +213,10 @@ class EventLog:
             with self._wake:
                 self._pending.extendleft(reversed(records))
                 self._drop_oldest()
-                if is_last and (failed or not self._pending):
-                    return
+                is_last = is_last and (failed or not self._pending)
+            if is_last:
+                self._release_numbers()
+                return
 
     def _take(self) -> deque[EventRecord]:
         """Return all pending records. A `log_lost` record comes first, with seq, time and t of the last lost event."""
@@ -204,16 +227,53 @@ class EventLog:
             self._unreported = 0
         return records
 
+    def _open_again(self, records: deque[EventRecord]) -> None:
+        """Open the log after it was moved, deleted or emptied. If it is another one now, continue its numbers."""
+        counted = self._counter.read()
+        own = counted is not None and counted == self._counter.stored
+        used = last_used_number(self.path, 0 if own else counted, SKIPPED, self._written)
+        self._file.close()  # or its own lock would refuse an emptied file
+        self._report_repair(self._file.open())
+        self._counter.close()  # it may have been moved or deleted, too
+        with self._wake:
+            waiting = (*records, *self._pending)
+            first = waiting[0]["seq"] if waiting else self._seq + 1
+            shift = used + 1 - first
+            if used <= self._written or shift <= 0:
+                return
+            for record in waiting:
+                record["seq"] += shift
+            self._seq += shift
+            if self._last_lost:
+                self._last_lost = {**self._last_lost, "seq": self._last_lost["seq"] + shift}
+
+    def _reserve_numbers(self, records: deque[EventRecord]) -> None:
+        """Before the numbers of `records` can be seen, let the counters say that they are used."""
+        for counter in filter(None, (self._counter, self._machine_counter)):
+            with contextlib.suppress(OSError):  # a log without counters is better than none
+                if records:
+                    counter.reserve(records[-1]["seq"], RESERVED)
+
+    def _release_numbers(self) -> None:
+        """Let the counters say which numbers are used, without those that were written ahead."""
+        for counter in filter(None, (self._counter, self._machine_counter)):
+            with contextlib.suppress(OSError):
+                if counter.stored is not None:
+                    counter.store(self._seq)
+            counter.close()
+
     def _append(self, records: deque[EventRecord]) -> bool:
         """Move `records` to the disk and return whether that worked. Records that are not on the disk stay in `records`."""
         try:
             self._writing_since = time.monotonic()
-            self._report_repair(self._file.open_if_needed())
+            if not self._file.is_open():
+                self._open_again(records)
+            self._reserve_numbers(records)
             while records:
                 self._writing_since = time.monotonic()
                 written = self._file.append(map(encode, itertools.islice(records, MAX_LINES_PER_WRITE)))
                 for _ in range(written):
-                    records.popleft()
+                    self._written = records.popleft()["seq"]
         except (OSError, OutputError) as error:
             self._problem = _reason(self.path, error)
             is_read_only = isinstance(error, OSError) and error.errno == errno.EROFS
@@ -223,14 +283,6 @@ class EventLog:
             self._writing_since = None
         self._problem, self._locked_out = None, False
         return True
-
-
-def _last_used_number(path: Path) -> int:
-    """Return the highest number that may have been used in the log at `path`; 0 if there is none."""
-    record = newest_record(path)
-    if record is None:
-        return 0
-    return sequence_number(record) + (0 if record.get("event") == "stopped" else SKIPPED)
 
 
 def _reason(path: Path, error: OSError | OutputError) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import ModelError
-from ..system.files import read_regular, read_toml
+from ..system.files import WrongEncodingError, read_regular, read_toml
 
 MANIFEST_NAME = "manifest.toml"
 #: A larger file is not read.
@@ -147,6 +147,8 @@ def load(folder: Path | None = None) -> Manifest:
         raise ModelError(
             f"{path}: cannot be read: {error.strerror}", f"--models takes a folder with {MANIFEST_NAME}"
         ) from None
+    except WrongEncodingError as error:
+        raise ModelError(f"{path}: is {error.encoding} text, not UTF-8", "save it as UTF-8") from None
     except ValueError as error:
         raise ModelError(f"{path}: is not TOML: {error}", REINSTALL) from None
     return Manifest(folder, {name: _parse_entry(path, name, values) for name, values in raw.items()})

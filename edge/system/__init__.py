@@ -3,6 +3,7 @@
 - `child_process`: run a Doorlight module in a child process, and set up the child's side.
 - `files`: read files safely; sync folders; recognise read-only mounts.
 - `terminal`: make text safe for a terminal.
+- `streams`: standard streams that are closed, or lack characters.
 - `stderr`: capture stderr output of native libraries.
 - `open_files`: list the processes that have a device open.
 - `clock`: wall-clock time, for quiet hours only.

@@ -1,11 +1,13 @@
-"""Read files of unknown origin, without blocking on a pipe or device and with a size limit; ask about mounts."""
+"""Read files of unknown origin, without blocking on a pipe or device and with a size limit; ask about mounts and folders."""
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import stat
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,6 +15,14 @@ from typing import Any, BinaryIO
 MAX_TOML_BYTES = 1 << 20
 #: tomllib needs quadratic time for the dots of a line.
 MAX_DOTS_PER_LINE = 200
+
+
+class WrongEncodingError(ValueError):
+    """A text is in another encoding than UTF-8; `encoding` is its name."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(f"it is {encoding} text")
+        self.encoding = encoding
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -55,10 +65,13 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the content of a TOML file.
 
-    Raises OSError if it cannot be read, UnicodeDecodeError if it is not UTF-8, and ValueError, with the reason, if it is
-    not TOML or is TOML that tomllib cannot handle.
+    Raises OSError if it cannot be read, WrongEncodingError or UnicodeDecodeError if it is not UTF-8, and ValueError, with
+    the reason, if it is not TOML or is TOML that tomllib cannot handle.
     """
-    text = read_regular(path, MAX_TOML_BYTES).decode("utf-8")
+    data = read_regular(path, MAX_TOML_BYTES)
+    if encoding := wide_encoding(data):
+        raise WrongEncodingError(encoding)
+    text = data.decode("utf-8-sig")  # skips the byte order mark of Windows' editors
     for number, line in enumerate(text.splitlines(), 1):
         if line.count(".") > MAX_DOTS_PER_LINE and not line.lstrip().startswith("#"):
             raise ValueError(f"more than {MAX_DOTS_PER_LINE} dots (at line {number})")
@@ -70,6 +83,24 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise
     except ValueError:  # Python limits the digits of a decimal number, and reports it with an unhelpful message
         raise ValueError("a number with thousands of digits") from None
+
+
+def wide_encoding(start: bytes) -> str | None:
+    """Return "UTF-16" or "UTF-32" if a text is in that encoding, with or without a byte order mark; None otherwise.
+
+    `start` is the text, or at least its first 8 bytes.
+    """
+    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "UTF-32"
+    if len(start) >= 4 and start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16"
+    # Text begins with ASCII characters, such as "[" or "{": the other bytes of each are zero.
+    is_zero = tuple(byte == 0 for byte in start[:8])
+    if is_zero in ((False, True, True, True) * 2, (True, True, True, False) * 2):
+        return "UTF-32"
+    if is_zero in ((False, True) * 4, (True, False) * 4):
+        return "UTF-16"
+    return None
 
 
 def sync_folder(folder: Path) -> None:
@@ -97,3 +128,17 @@ def is_mount_read_only(folder: Path) -> bool:
         return False
     number = f"{os.major(device)}:{os.minor(device)}"
     return not any("ro" in row[-1].split(",") for row in rows if row[2] == number)
+
+
+def state_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the folder for what this machine remembers; None if there is none.
+
+    systemd names it in $STATE_DIRECTORY. Without a service it belongs to the user, see the XDG Base Directory Specification.
+    """
+    if service := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
+        return Path(service)
+    base = environ.get("XDG_STATE_HOME", "")
+    if not base.startswith("/"):
+        home = environ.get("HOME", "")
+        base = f"{home}/.local/state" if home.startswith("/") else ""
+    return Path(base) / "doorlight" if base else None

@@ -4,7 +4,7 @@ A case depends on seed, kind and number only, so each can be repeated:  python -
 It runs in a child process (a sample as a new `doorlight`) with a time limit and a memory limit. A case fails if the process
 
 - ends with a signal, with an exit code that is not in `doorlight --help`, or with one that does not fit the input;
-- prints anything on stderr except "doorlight: …" and a hint, or prints anything there although it succeeds;
+- prints anything on stderr except "doorlight: …" and a hint, or anything but notes although it succeeds;
 - prints control characters or text that is not UTF-8;
 - exceeds its time or memory;
 - leaves an incomplete event log or a partly written file.

@@ -177,6 +177,31 @@ def test_the_log_opens_on_a_full_disk(tmp_path: Path) -> None:
     assert printed[1] == "started"
 
 
+def test_numbers_go_on_after_a_full_disk_whose_log_is_deleted(tmp_path: Path) -> None:
+    """The counter is replaced in place, so that it needs no space."""
+    printed = run_on_small_disk(tmp_path, "size=64k", """
+        log = EventLog(path, 10_000_000, 4)
+        log.write(Event("started", 0.0))
+        until(lambda: path.stat().st_size > 0)
+        with (disk / "ballast").open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"x" * 4096)
+            except OSError:
+                pass
+        for n in range(1500):
+            log.write(Event("calm", 0.0, {"n": n}))
+        until(lambda: log.problem is not None)
+        log.close()
+        path.unlink()
+        (disk / "ballast").unlink()
+        with EventLog(path, 10_000_000, 4) as log:
+            log.write(Event("started", 0.0))
+        print(*(record["seq"] for record in read(path)))
+    """)  # fmt: skip
+    assert printed == ["1502"]
+
+
 def test_events_wait_while_the_disk_is_read_only(tmp_path: Path) -> None:
     printed = run_on_small_disk(tmp_path, "size=64k", """
         log = EventLog(path, 4096, 4)

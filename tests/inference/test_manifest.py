@@ -108,6 +108,12 @@ class TestLoad:
         (folder / "manifest.toml").write_bytes(b"\xff\xfe")
         assert "is not TOML" in load_error(folder)
 
+    def test_a_byte_order_mark_is_skipped_and_another_encoding_is_named(self, folder: Path) -> None:
+        (folder / "manifest.toml").write_text(TEXT, encoding="utf-8-sig")
+        assert list(manifest.load(folder)) == ["mask_classifier"]
+        (folder / "manifest.toml").write_text(TEXT, encoding="utf-16")
+        assert "is UTF-16 text" in load_error(folder)
+
     def test_a_missing_manifest_is_refused(self, tmp_path: Path) -> None:
         assert "No such file" in load_error(tmp_path)
 

@@ -20,6 +20,11 @@ def write(path: Path, *kinds: str, rotate_bytes: int = NO_ROTATION, keep: int = 
             log.write(Event(kind, 0.0))
 
 
+def log_files(path: Path) -> list[Path]:
+    """Return the files of a log, without its counter, sorted by name."""
+    return sorted(path.parent.glob(f"{path.name}*"))
+
+
 def records(path: Path) -> list[EventRecord]:
     """Return the records of one file, all of whose lines must be complete and undamaged."""
     raw = path.read_bytes()

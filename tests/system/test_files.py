@@ -73,3 +73,48 @@ def test_a_writable_folder_is_not_on_a_read_only_mount(tmp_path: Path) -> None:
     files.sync_folder(tmp_path)
     assert not files.is_mount_read_only(tmp_path)
     assert not files.is_mount_read_only(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("utf-16", "UTF-16"),
+        ("utf-16-le", "UTF-16"),
+        ("utf-16-be", "UTF-16"),
+        ("utf-32", "UTF-32"),
+        ("utf-32-le", "UTF-32"),
+        ("utf-32-be", "UTF-32"),
+    ],
+)
+def test_wide_encodings_are_named(path: Path, encoding: str, name: str) -> None:
+    path.write_bytes('[camera]\nsource = "Tür"\n'.encode(encoding))
+    with pytest.raises(files.WrongEncodingError) as caught:
+        files.read_toml(path)
+    assert caught.value.encoding == name
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"\0" * 64, b"{\0\0\0", b"[camera]", b"\xef\xbb\xbf[camera]", b"\xff", b"{}\n\0\0\0\0\0"]
+)
+def test_other_bytes_are_not_a_wide_encoding(data: bytes) -> None:
+    assert files.wide_encoding(data) is None
+
+
+def test_a_byte_order_mark_is_skipped(path: Path) -> None:
+    path.write_bytes(b"\xef\xbb\xbf[a]\r\nb = 1\r\n")
+    assert files.read_toml(path) == {"a": {"b": 1}}
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/doorlight:/var/lib/other", "HOME": "/root"}, "/var/lib/doorlight"),
+        ({"XDG_STATE_HOME": "/data/state", "HOME": "/home/a"}, "/data/state/doorlight"),
+        ({"XDG_STATE_HOME": "relative", "HOME": "/home/a"}, "/home/a/.local/state/doorlight"),
+        ({"HOME": "/home/a"}, "/home/a/.local/state/doorlight"),
+        ({"HOME": ""}, None),
+        ({}, None),
+    ],
+)
+def test_state_folder(environ: dict[str, str], folder: str | None) -> None:
+    assert files.state_folder(environ) == (None if folder is None else Path(folder))

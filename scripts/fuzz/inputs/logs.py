@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import json
+import lzma
 import os
 import signal
 import threading
@@ -91,13 +94,22 @@ def log_text(rng: Random, seq: int = 1, longest: int = 1 << 27) -> bytes:
 def _logs(rng: Random) -> str:
     """Write a broken log, sometimes with rotated files, and return its name."""
     written("x.jsonl", log_text(rng, 100))
-    for ending in (".1", ".2", ".3", ".01", ".1٣", ".999999999999999999999", ".1.gz"):
+    packers = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    for ending in (
+        ".1", ".2", ".3", ".01", ".1٣", ".999999999999999999999", ".1.gz", ".4.bz2", "-20261120.xz", "-20261121", ".gz",
+    ):  # fmt: skip
         if rng.random() < 0.15:
             name = f"x.jsonl{ending}"
+            pack = packers.get(Path(name).suffix) if rng.random() < 0.8 else None
             if rng.random() < 0.2:
                 impossible(rng, os.fsencode(name))
-            else:
+            elif pack is None:
                 written(name, log_text(rng))
+            else:
+                packed = pack(log_text(rng, longest=1 << 24))
+                written(name, broken(rng, packed, (b"\x1f\x8b", b"\0")) if rng.random() < 0.5 else packed)
+    if rng.random() < 0.1:
+        written(".x.jsonl.seq", rng.choice((b"", b"\0" * 8192, b"9" * 10_000, b"1 5 00000000\n", rng.randbytes(8192))))
     return "x.jsonl"
 
 
@@ -107,9 +119,14 @@ def log(rng: Random, material: Material) -> Case:
     argv = ["events", _logs(rng)]
     if rng.random() < 0.3:
         argv += ["--since", rng.choice(("1h", "0s", "9" * 300 + "d", "1" * 400 + "s", "1.5m"))]
+    if rng.random() < 0.2:
+        argv += ["--until", rng.choice(("1h", "today", "2026-11-20", "10:00", "9" * 300 + "d", "9999-12-31"))]
     if rng.random() < 0.3:
         argv += ["--kind", rng.choice(EVENTS)]
-    return Case(argv, frozenset({0, 66}))
+    if rng.random() < 0.3:
+        argv.append(rng.choice(("--json", "--csv")))
+    # 2: a kind of event that this log does not have, --until that is not after --since
+    return Case(argv, frozenset({0, 2, 66}))
 
 
 @kind(share=10)

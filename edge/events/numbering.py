@@ -1,0 +1,93 @@
+"""Find the highest number that a log may have used, in whatever is left of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..system.files import open_regular
+from .log_files import foreign_files, lines_from_end, not_a_log, rotated_files
+from .packed import is_packed_name, open_unpacked, unpack_errors
+from .record import MAX_LINE_BYTES, EventRecord, parse, parse_complete, sequence_number
+
+#: Packed files have to be read from their beginning. Reading more than this (unpacked) would delay the door's start.
+MAX_SEARCHED_BYTES = 1 << 26
+_BLOCK_BYTES = 1 << 16
+
+
+def last_used_number(path: Path, counted: int | None, skipped: int, known: int = 0) -> int:
+    """Return the highest number that may have been used in the log at `path`; 0 if there is none.
+
+    `counted` is the number of the log's counter. Without one, all rotated files are searched, also those that other programs
+    have packed. `skipped` numbers are added after an end without `stopped`, because a power cut may have removed lines that
+    were read; not if the end is within `known`, the numbers of this process.
+
+    Raises OSError if a file cannot be read, OutputError if no event can be found in one.
+    """
+    newest = newest_record(path)
+    if counted is None:
+        newest = max(newest or {}, *_last_records_of_rotated_files(path), {}, key=sequence_number)
+    if not newest:
+        return counted or 0
+    number = sequence_number(newest)
+    is_complete = newest.get("event") == "stopped" or number <= known
+    return max(counted or 0, number if is_complete else number + skipped)
+
+
+def newest_record(path: Path) -> EventRecord | None:
+    """Return the last record with a number of the log at `path`, in the current file or else in one that the door rotated.
+
+    Raises OSError if a file cannot be read, OutputError if no event can be found in one.
+    """
+    newest_first = (path, *(rotated for _, rotated in reversed(rotated_files(path))))
+    for candidate in newest_first:
+        with contextlib.suppress(FileNotFoundError), open_regular(candidate) as file:
+            size = os.fstat(file.fileno()).st_size
+            searched_from = size
+            for offset, line in lines_from_end(file.fileno(), size):
+                searched_from = offset
+                record = parse_complete(line)
+                if record is not None and sequence_number(record):
+                    return record
+            if searched_from > 0:
+                raise not_a_log(candidate)
+    return None
+
+
+def _last_records_of_rotated_files(path: Path) -> Iterator[EventRecord]:
+    """Yield the last record of each rotated file, newest first; of packed ones within MAX_SEARCHED_BYTES."""
+    room = MAX_SEARCHED_BYTES
+    for file in reversed([*foreign_files(path), *(rotated for _, rotated in rotated_files(path))]):
+        try:
+            if not is_packed_name(file):
+                with open_regular(file) as opened:
+                    lines = lines_from_end(opened.fileno(), os.fstat(opened.fileno()).st_size)
+                    yield next(filter(None, (_numbered(line) for _, line in lines)), {})
+            elif room > 0:
+                record, size = _last_record_of_packed(file, room)
+                room -= size
+                yield record
+        except unpack_errors():
+            continue  # damaged, or not a log
+
+
+def _last_record_of_packed(file: Path, max_bytes: int) -> tuple[EventRecord, int]:
+    """Return the last record of a packed file, as far as it can be read, and the number of unpacked bytes."""
+    size, end = 0, b""
+    with open_unpacked(file) as opened:
+        try:
+            while size < max_bytes and (data := opened.read(_BLOCK_BYTES)):
+                size += len(data)
+                end = (end + data)[-MAX_LINE_BYTES:]
+        except unpack_errors():
+            pass  # its end is missing
+    complete = end[: end.rfind(b"\n") + 1]
+    return next(filter(None, map(_numbered, reversed(complete.splitlines()))), {}), size
+
+
+def _numbered(line: bytes) -> EventRecord:
+    """Return the record of a line; an empty one if it is damaged or has no number."""
+    record = parse(line)
+    return record if record is not None and sequence_number(record) else {}
