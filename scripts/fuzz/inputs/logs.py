@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .breaking import broken, written
@@ -94,7 +94,7 @@ def log_text(rng: Random, seq: int = 1, longest: int = 1 << 27) -> bytes:
 def _logs(rng: Random) -> str:
     """Write a broken log, sometimes with rotated files, and return its name."""
     written("x.jsonl", log_text(rng, 100))
-    packers = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    packers: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
     for ending in (
         ".1", ".2", ".3", ".01", ".1٣", ".999999999999999999999", ".1.gz", ".4.bz2", "-20261120.xz", "-20261121", ".gz",
     ):  # fmt: skip
