@@ -82,7 +82,7 @@ class Pipeline:
             self._tracker.clear()
         search = self._search(frame, grid)
         mark("decode")
-        people = self._tracker.update(search.detections, frame.t, frame.picture.shape[0])
+        people = self._tracker.update(search.detections, frame.t, frame.picture.shape[0], frame.still_s)
         mark("track")
         faces: dict[int, Face] = {}
         if search.is_current:

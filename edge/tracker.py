@@ -10,7 +10,7 @@ import numpy as np
 
 from .config import TrackerSettings
 from .imaging import boxes
-from .records import Detection, Track
+from .records import TIME_EPSILON_S, Detection, Track
 
 #: The share by which a person's match score has dropped when they have been unseen for `forget_after_s`.
 UNSEEN_PENALTY = 0.6
@@ -32,16 +32,27 @@ class Tracker:
         """Return the tracks of everyone present, oldest first."""
         return tuple(self._tracks.values())
 
-    def update(self, detections: Sequence[Detection], t: float, frame_height: int) -> list[int]:
+    def update(self, detections: Sequence[Detection], t: float, frame_height: int, still_s: float = 0.0) -> list[int]:
         """Match the detections of the frame at `t`; return the person of each detection, 0 for none.
 
         `frame_height` is in pixels. A detection below `new_score` continues a track but does not start one: the two
         thresholds of ByteTrack (Zhang et al. 2022). Tracks unseen for longer than `forget_after_s` are dropped.
+
+        `still_s` is Frame.still_s: the last frame was shown for this time until `t`. If that is longer than
+        `forget_after_s`, the people in it were in view all the time. Those who are not in the new frame are dropped at
+        once, because the next frame may be as far away.
         """
         forget_after_s = self._settings.forget_after_s
-        self._tracks = {
-            person: track for person, track in self._tracks.items() if t - track.last_seen <= forget_after_s
-        }
+        if was_still := still_s > forget_after_s:
+            self._tracks = {
+                person: replace(track, last_seen=t)
+                for person, track in self._tracks.items()
+                if t - track.last_seen <= still_s + TIME_EPSILON_S
+            }
+        else:
+            self._tracks = {
+                person: track for person, track in self._tracks.items() if t - track.last_seen <= forget_after_s
+            }
         people = self._match(detections, t)
         for k, detection in enumerate(detections):
             height = detection.box.height / frame_height
@@ -52,6 +63,8 @@ class Tracker:
                 self._last_person += 1
                 people[k] = self._last_person
                 self._tracks[self._last_person] = Track(self._last_person, detection.box, height, t, t)
+        if was_still:
+            self._tracks = {person: track for person, track in self._tracks.items() if person in people}
         return people
 
     def _match(self, detections: Sequence[Detection], t: float) -> list[int]:

@@ -1,4 +1,4 @@
-"""open_source: choose the class that plays a source, from the text in the settings or on the command line."""
+"""open_source: choose the class that plays a source, from its text and, for a file, from its content."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 from ..config import CameraSettings
 from ..errors import InputError
 from ..system.terminal import is_utf8
+from .file_kind import is_picture
+from .http_video import HttpVideo, is_http_video
 from .live import LiveSource
 from .picamera import PiCamera
-from .picture_files import PICTURE_SUFFIXES, PictureFiles
+from .picture_files import PictureFiles
 from .source import SOURCE_KINDS, Source, without_password
 from .stream import NetworkCamera
 from .v4l2 import V4l2Camera
@@ -24,8 +26,8 @@ SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "udp"})
 def open_source(settings: CameraSettings, source: str | None = None) -> Source:
     """Return the source for the text `source` (default: settings.source), not yet opened.
 
-    `rotate` and `mirror` of the settings apply to cameras only; files are played as they are.
-    Raises InputError for an address with an unsupported scheme, or one that is not UTF-8.
+    A file is a picture or a video by its content. An http:// address that ends like a video file is one if the server
+    says so, a camera otherwise. Raises InputError for an address with an unsupported scheme, or one that is not UTF-8.
     """
     source = source or settings.source
     if source == "picamera":
@@ -36,11 +38,13 @@ def open_source(settings: CameraSettings, source: str | None = None) -> Source:
         raise InputError(f"{without_password(source)}: is not UTF-8", f"give {SOURCE_KINDS}")
     if is_device:
         return LiveSource(source, partial(V4l2Camera, source, settings), settings)
+    if scheme and scheme[1].lower() in ("http", "https") and is_http_video(source):
+        return HttpVideo(source, settings)
     if scheme and scheme[1].lower() in SCHEMES:
         return LiveSource(without_password(source), partial(NetworkCamera, source, settings), settings)
     if scheme:
         raise InputError(f"{without_password(source)}: unsupported kind of address", f"give {SOURCE_KINDS}")
     path = Path(os.path.expanduser(source))
-    if os.path.isdir(path) or path.suffix.lower() in PICTURE_SUFFIXES:
+    if os.path.isdir(path) or is_picture(path):
         return PictureFiles(path, settings)
     return VideoFile(path, settings)

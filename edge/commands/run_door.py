@@ -75,6 +75,8 @@ def _watch(
         with source, EventLog(log_path, config.events.rotate_bytes, config.events.keep_files) as log:
             # Only from here on: opening a camera may take long, and until then a signal should end the process at once.
             stop_on_signals(stop)
+            if source.note:
+                print_note(source.note)
             try:
                 return door.run(config, perception, source, lights, log, stop, started_at, print_event)
             finally:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from edge.camera.factory import open_source
+from edge.camera.ffmpeg_process import is_plausible_fps
 from edge.camera.source import Source
-from edge.camera.video_file import VideoFile, plausible_fps
+from edge.camera.video_file import VideoFile
 from edge.errors import InputError
 from support.camera import is_red, quick_settings, read_all, write_video
 
@@ -59,10 +60,11 @@ def test_truncated_video_ends_normally_and_reports_the_damage(tmp_path: Path) ->
     assert str(path) in source.damage
 
 
-@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf"), 90000.0])
-def test_absurd_rate_is_replaced_by_the_default(fps: float) -> None:
-    assert plausible_fps(fps, 8.0) == 8.0
-    assert plausible_fps(29.97, 8.0) == 29.97
+@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf"), 600.0, 1000.0, 90000.0])
+def test_absurd_rate_is_recognised(fps: float) -> None:
+    assert not is_plausible_fps(fps)
+    assert is_plausible_fps(29.97)
+    assert is_plausible_fps(240), "slow motion"
 
 
 def test_file_with_an_absurd_rate_is_played(tmp_path: Path) -> None:
