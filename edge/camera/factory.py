@@ -1,4 +1,4 @@
-"""open_source: choose the class that plays a source, from its text and, for a file, from its content."""
+"""open_source: choose the class that plays a source, from the text in the settings or on the command line."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from pathlib import Path
 from ..config import CameraSettings
 from ..errors import InputError
 from ..system.terminal import is_utf8
-from .file_kind import is_picture
 from .http_video import HttpVideo, is_http_video
 from .live import LiveSource
 from .picamera import PiCamera
-from .picture_files import PictureFiles
+from .picture_files import PICTURE_SUFFIXES, PictureFiles
 from .source import SOURCE_KINDS, Source, without_password
 from .stream import NetworkCamera
 from .v4l2 import V4l2Camera
@@ -26,8 +25,8 @@ SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "udp"})
 def open_source(settings: CameraSettings, source: str | None = None) -> Source:
     """Return the source for the text `source` (default: settings.source), not yet opened.
 
-    A file is a picture or a video by its content. An http:// address that ends like a video file is one if the server
-    says so, a camera otherwise. Raises InputError for an address with an unsupported scheme, or one that is not UTF-8.
+    An http:// address that ends like a video file is one if the server says so, and a camera otherwise.
+    Raises InputError for an address with an unsupported scheme, or one that is not UTF-8.
     """
     source = source or settings.source
     if source == "picamera":
@@ -45,6 +44,6 @@ def open_source(settings: CameraSettings, source: str | None = None) -> Source:
     if scheme:
         raise InputError(f"{without_password(source)}: unsupported kind of address", f"give {SOURCE_KINDS}")
     path = Path(os.path.expanduser(source))
-    if os.path.isdir(path) or is_picture(path):
+    if os.path.isdir(path) or path.suffix.lower() in PICTURE_SUFFIXES:
         return PictureFiles(path, settings)
     return VideoFile(path, settings)

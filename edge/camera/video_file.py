@@ -11,9 +11,10 @@ import cv2
 from ..config import CameraSettings
 from ..errors import InputError
 from ..imaging.image_header import MAX_PIXELS
-from ..imaging.images import Picture, orient
+from ..imaging.images import Picture
 from ..records import Frame
 from ..system.files import open_regular
+from .adjust import adjust
 from .ffmpeg_process import MAX_FPS, FfmpegProcess, StreamInfo, is_plausible_fps
 from .film_clock import FilmClock, SteadyClock
 from .source import SOURCE_KINDS, Source
@@ -31,7 +32,7 @@ MAX_MISSING_FRAMES = 2
 class VideoFile(Source):
     """Every frame of a video file, upright, at the time that its time stamp says.
 
-    The settings `rotate` and `mirror` apply to the upright picture. A file without time stamps, and one that claims more
+    The settings `rotate`, `mirror` and `grey` apply to the upright picture. A file without time stamps, and one that claims more
     than MAX_FPS, is played at settings.fps; `note` then says so. A truncated file plays as far as possible and ends
     normally; `damage` then says how much is missing.
     """
@@ -86,8 +87,7 @@ class VideoFile(Source):
         self._longest_gap_s = max(self._longest_gap_s, gap_s)
         # A film shows each picture until the next one.
         still_s = gap_s if self._number and gap_s <= MAX_STILL_S else 0.0
-        picture = orient(picture, self._settings.rotate, self._settings.mirror)
-        frame = Frame(self._number, self._t, picture, still_s=still_s)
+        frame = Frame(self._number, self._t, adjust(picture, self._settings), still_s=still_s)
         self._number += 1
         return frame
 

@@ -51,10 +51,11 @@ FORMATS = (
     VideoFormat("AV1", rb"\x12\x00\x0a", has_clock=False),
     VideoFormat("Dahua", rb"DHAV"),
 )
-_ANY = re.compile(b"|".join(b"(%b)" % video_format.pattern for video_format in FORMATS), re.DOTALL)
+#: Matches the first bytes of all formats.
+VIDEO_SIGNATURES = re.compile(b"|".join(b"(%b)" % video_format.pattern for video_format in FORMATS), re.DOTALL)
 
 
 def recognise(start: bytes) -> VideoFormat | None:
     """Return the format of a file from its first HEADER_BYTES, or None if it is not a supported video."""
-    match = _ANY.match(start)
+    match = VIDEO_SIGNATURES.match(start)
     return FORMATS[match.lastindex - 1] if match and match.lastindex else None
