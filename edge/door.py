@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +20,7 @@ from .camera.source import CameraLostError, Source
 from .config import Config
 from .errors import OutputError
 from .events.writer import EventLog
+from .frame_rate import FrameInterval, decision_times
 from .health import Health
 from .imaging import motion
 from .inference.perception import Perception, log_odds
@@ -64,10 +66,14 @@ class Pipeline:
         self._tracker = Tracker(config.tracker)
         self._state = State()
         self._blind_since: float | None = None
+        self._interval = FrameInterval()
+        self._interval_s = 0.0
+        self._policy = config.policy
 
     def step(self, frame: Frame) -> Decision:
         """Return the decision for `frame`. The times of the frames must not decrease."""
         mark = self._perception.timer.mark
+        self._adapt_times(self._interval.add(frame.t, frame.still_s))
         grid = motion.brightness_grid(frame.picture if frame.lores is None else frame.lores)
         blind_reason = motion.blind_reason(grid)
         mark("motion")
@@ -99,7 +105,17 @@ class Pipeline:
         """Return the decision for time `t` at which there is no usable picture, for example from a lost camera."""
         self._tracker.clear()
         self._attention.clear()
+        self._interval.clear()
         return self._decide(t, {}, reason)
+
+    def _adapt_times(self, interval_s: float) -> None:
+        """Adapt the decision times to the interval between frames. A normal camera always has the interval 0."""
+        if interval_s == self._interval_s:
+            return
+        self._interval_s = interval_s
+        times = decision_times(self._config.tracker, self._config.policy, interval_s)
+        self._tracker.bridge_s, self._tracker.averaging_s = times.bridge_s, times.averaging_s
+        self._policy = msgspec.structs.replace(self._config.policy, undecided_max_s=times.undecided_max_s)
 
     def _search(self, frame: Frame, grid: motion.BrightnessGrid) -> Search:
         """Return the faces in `frame`, from an earlier search if that still serves."""
@@ -118,7 +134,7 @@ class Pipeline:
 
     def _decide(self, t: float, faces: dict[int, Face], fault: str | None) -> Decision:
         tracks = self._tracker.tracks
-        self._state, signal, events = step(self._state, tracks, t, self._config.policy, fault)
+        self._state, signal, events = step(self._state, tracks, t, self._policy, fault)
         people = self._state.people
         return Decision(
             t,
