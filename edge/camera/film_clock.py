@@ -8,8 +8,10 @@ import math
 MAX_GAP_S = 3600.0
 #: Time stamps that go back by less than this are out of order; by more, the clock was set back or the stamps begin again.
 MAX_DISORDER_S = 1.0
-#: How much later a frame is that should have been shown before the one before it.
+#: Minimum time between two frames.
 MIN_STEP_S = 0.001
+#: The frame rate of a video with long pauses may be one frame in half an hour. That is no step between two frames.
+MAX_STEP_S = 1.0
 #: Above this, a time stamp is not one: OpenCV subtracts an unknown start time, and gets numbers like -9e15.
 _MAX_STAMP_S = 1e9
 
@@ -18,14 +20,16 @@ class FilmClock:
     """Turns the time stamps of a video into times (seconds) that start at 0 or later and always increase.
 
     - A stamp is the time, relative to the start of the video. The first frame may be late, never early.
-    - A missing (NaN, infinite, enormous) or repeated stamp: the frame is `step_s` later than the one before it.
-    - A stamp that goes back by less than MAX_DISORDER_S: the frame is MIN_STEP_S later than the one before it.
+    - A missing (NaN, infinite, enormous, 0 after the first frame) or repeated stamp: the frame is `step_s` later than the one before it, at most
+      MAX_STEP_S.
+    - A stamp that goes back by less than MAX_DISORDER_S: the frame is MIN_STEP_S later than the one before it, and the
+      following stamps count as before.
     - A stamp that goes back by more, or forward by more than MAX_GAP_S: the frame is `step_s` later, and the following
       stamps count from there.
     """
 
     def __init__(self, step_s: float) -> None:
-        self._step_s = step_s
+        self._step_s = min(step_s, MAX_STEP_S)
         self._t: float | None = None
         self._stamp_s = math.nan
         self._offset_s = 0.0
@@ -48,13 +52,12 @@ class FilmClock:
 
     def _next(self, stamp_s: float, before: float) -> float:
         later = before + self._step_s
-        if not is_stamp(stamp_s) or stamp_s == self._stamp_s:
+        # OpenCV's 0 may stand for no time stamp, often that of the last frame.
+        if not is_stamp(stamp_s) or stamp_s in (self._stamp_s, 0.0):
             return later
         t = stamp_s - self._offset_s
-        if before < t <= before + MAX_GAP_S:
-            return t
-        if before - MAX_DISORDER_S < t <= before:
-            return before + MIN_STEP_S
+        if before - MAX_DISORDER_S < t <= before + MAX_GAP_S:
+            return max(t, before + MIN_STEP_S)
         self._offset_s = stamp_s - later
         return later
 
