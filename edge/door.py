@@ -43,7 +43,7 @@ class Decision:
     """The result of the pipeline for one frame, or for a moment without one.
 
     `faces` are the looks at this frame, by person. `verdicts` and `agitated` cover everyone present. `fault` is the
-    reason why the door is blind, or None.
+    reason why the door is blind, or None. `interval_s` is the interval between the frames of a slow source, 0 for others.
     """
 
     t: float
@@ -54,6 +54,7 @@ class Decision:
     agitated: frozenset[int]
     events: list[Event]
     fault: str | None = None
+    interval_s: float = 0.0
 
 
 class Pipeline:
@@ -145,6 +146,7 @@ class Pipeline:
             frozenset(number for number, person in people.items() if person.agitated),
             events,
             fault,
+            self._interval_s,
         )
 
 
@@ -328,7 +330,8 @@ class _Run:
                 self.record(kind, data)
             self._health.set("Edge TPU", accelerator.problem)
         if decision.fault is None:
-            self._health.set("camera", None)
+            is_slow = self._source.live and decision.interval_s > 0
+            self._health.set("camera", f"slow, one picture in {decision.interval_s:.1f} s" if is_slow else None)
         else:
             self._health.set("camera", "no picture" if frame is None else decision.fault)
         self._health.set("event log", self._log.problem)

@@ -14,9 +14,10 @@ from .config import PolicySettings, TrackerSettings
 
 #: Shorter gaps are those of a normal camera. They change no decision time.
 SLOW_S = 0.35
+SLOW_HINT = "set the camera to 5 pictures a second or more"
 #: Longer gaps are pauses. They say nothing about the rate.
 MAX_INTERVAL_S = 5.0
-#: A gap counts for this time.
+#: A gap counts for this time, and for three times its own length.
 WINDOW_S = 15.0
 #: A frame may be later than the interval by this factor.
 JITTER = 1.5
@@ -47,7 +48,7 @@ class FrameInterval:
             return shorter_s if SLOW_S < shorter_s <= self._max_s else 0.0
         if last is not None and SLOW_S < t - last <= self._max_s:
             self._gaps.append((t, t - last))
-        while self._gaps and t - self._gaps[0][0] > WINDOW_S:
+        while self._gaps and t - self._gaps[0][0] > max(WINDOW_S, 3 * self._gaps[0][1]):
             self._gaps.popleft()
         return self.seconds
 

@@ -11,4 +11,9 @@ from ..imaging.images import Picture, grey, orient
 def adjust(picture: Picture, settings: CameraSettings) -> Picture:
     """Return an RGB picture (H, W, 3) rotated, mirrored and without its colours, as the settings say; contiguous."""
     picture = orient(picture, settings.rotate, settings.mirror)
-    return np.repeat(grey(picture), 3, axis=2) if settings.grey else picture
+    return without_colour(picture) if settings.grey else picture
+
+
+def without_colour(picture: Picture) -> Picture:
+    """Return an RGB picture (H, W, 3) whose three channels are its luma."""
+    return np.repeat(grey(picture), 3, axis=2)

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 #: Limit of the child's data segment: enough for pictures of 64 million pixels.
 MAX_MEMORY_BYTES = 1 << 30
+#: FFmpeg reads an RTSP camera for 5 s, or 20 frames, to estimate its frame rate, which nobody needs. OpenCV 4.11 ignores
+#: the options for that, but if its timeout ends the search, a camera whose picture size is known counts as open.
+RTSP_PROBE_S = 1.2
 #: The child has timeouts of its own. It is killed this much later. Opening includes the start of the child.
 OPEN_GRACE_S, READ_GRACE_S = 5.0, 1.0
 #: Above this rate a header is wrong: the fastest phones record 240 frames/s.
@@ -92,14 +95,19 @@ class FfmpegProcess:
         milliseconds = round(1000 * open_timeout_s), round(1000 * read_timeout_s)
         self._request = json.dumps([source, *milliseconds, is_film]).encode() + b"\n"
         self._open_timeout_s, self._read_timeout_s = open_timeout_s + OPEN_GRACE_S, read_timeout_s + READ_GRACE_S
+        # The first picture of a stream may have to wait for a key frame.
+        self._first_timeout_s = self._open_timeout_s if "://" in source else self._read_timeout_s
         self._child = subprocess.Popen(
-            child_process.command("edge.camera.ffmpeg_process"),
+            self._command(),
             env=child_process.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
         )
+
+    def _command(self) -> list[str]:
+        return child_process.command("edge.camera.ffmpeg_process")
 
     def open(self) -> StreamInfo | None:
         """Open the source and return what it announces; None if it cannot be opened."""
@@ -119,7 +127,8 @@ class FfmpegProcess:
         if not self._child.stdin.closed:
             self._child.stdin.close()  # requests the pictures
         header = bytearray(_PICTURE.size)
-        if not self._receive(memoryview(header), self._read_timeout_s):
+        timeout_s, self._first_timeout_s = self._first_timeout_s, self._read_timeout_s
+        if not self._receive(memoryview(header), timeout_s):
             return None
         height, width, self.stamp_s = _PICTURE.unpack(header)
         if not height:
@@ -165,13 +174,12 @@ class FfmpegProcess:
 
 def serve(source: str, open_timeout_ms: int, read_timeout_ms: int, is_film: bool) -> None:
     """Open `source`, announce it on stdout, then decode as fast as the parent reads."""
-    _protect_process()
+    protect_process()
     os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # AV_LOG_QUIET: nobody reads the messages
     import cv2
 
     from .opencv import read_rgb
 
-    timeouts = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_timeout_ms)
     with os.fdopen(os.dup(1), "wb", buffering=0) as out, contextlib.ExitStack() as files:
         header = ContainerHeader()
         if source.startswith("/"):
@@ -181,13 +189,13 @@ def serve(source: str, open_timeout_ms: int, read_timeout_ms: int, is_film: bool
                 # Under this name FFmpeg sees no suffix: it would play "film.jpg" as a picture.
                 source = f"/proc/self/fd/{file.fileno()}"
         capture = cv2.VideoCapture()
-        is_open = capture.open(source, cv2.CAP_FFMPEG, timeouts)
+        is_open = _open(capture, source, open_timeout_ms, read_timeout_ms)
         size = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
         rates = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
         pace_s = math.nan
         if is_open and is_film and not is_plausible_fps(rates[0]):
             pace_s = _pace(capture)
-            is_open = capture.open(source, cv2.CAP_FFMPEG, timeouts)
+            is_open = _open(capture, source, open_timeout_ms, read_timeout_ms)
         rotate, mirror = _orientation(capture, header)
         codec = header.codec or _fourcc(capture)
         out.write(_INFO.pack(is_open, *size, *rates, pace_s, header.has_index, codec.encode("ascii", "replace")))
@@ -235,7 +243,27 @@ def _fourcc(capture: cv2.VideoCapture) -> str:
     return text if text.isascii() and text.isprintable() else ""
 
 
-def _protect_process() -> None:
+def _open(capture: cv2.VideoCapture, source: str, open_timeout_ms: float, read_timeout_ms: float) -> bool:
+    """Open `source` and return whether it is open."""
+    import cv2
+
+    if "://" in source:
+        read_timeout_ms = max(open_timeout_ms, read_timeout_ms)  # the parent has shorter timeouts
+    is_rtsp = source.lower().startswith(("rtsp://", "rtsps://"))
+    for timeout_ms in (1000 * RTSP_PROBE_S, open_timeout_ms) if is_rtsp else (open_timeout_ms,):
+        begin = time.monotonic()
+        timeouts = (
+            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(timeout_ms)),
+            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(read_timeout_ms)),
+        )
+        if capture.open(source, cv2.CAP_FFMPEG, timeouts):
+            return True
+        if time.monotonic() - begin < timeout_ms / 1000:
+            break  # a refusal is quick, and final
+    return False
+
+
+def protect_process() -> None:
     """Protect the door from this process: stop signals, memory limit, no core file."""
     child_process.set_up()
     with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid it, and sets a limit of its own

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..imaging import image_file
 from ..imaging.images import Picture
 from ..records import Frame
+from .adjust import adjust
 from .source import SOURCE_KINDS, Source
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
@@ -34,6 +35,7 @@ class PictureFiles(Source):
         self.damaged: list[tuple[str, str]] = []
         self.current: Path | None = None
         self._path = path
+        self._settings = settings
         self._pictures: Iterator[tuple[Path, Picture]] = iter(())
         self._first: tuple[Path, Picture] | None = None
         self._number = 0
@@ -99,7 +101,7 @@ class PictureFiles(Source):
             else:
                 if damage:
                     self.damaged.append((path.name, damage))
-                yield path, picture
+                yield path, adjust(picture, self._settings)
 
 
 def _natural_key(path: Path) -> tuple[list[str | int], str]:

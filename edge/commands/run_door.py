@@ -23,6 +23,7 @@ from ..inference.perception import Perception, required_models
 from ..lights.lights import Lights
 from ..lights.pin_process import PinProcess
 from ..records import Event, Signal
+from ..settings_notes import camera_notes, other_notes
 from ..system.terminal import printable
 from . import options
 from .process import make_journal_output_nonblocking, stop_on_signals
@@ -67,6 +68,8 @@ def _watch(
     started_at: float,
 ) -> door.Summary:
     """Open source, models and log, and run the door's loop."""
+    for note in (*camera_notes(config, args.source or ""), *other_notes(config)):
+        print_note(f"note: {note}")
     source = open_source(config.camera, args.source)
     found = manifest.load(options.models_folder(args, config))
     with Accelerator(config.models.accelerator, found, required_models(config)) as accelerator:

@@ -20,14 +20,13 @@ from support.camera import is_red, quick_settings, read_all, write_video
 @pytest.mark.parametrize(("name", "fourcc"), [("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.mkv", "MJPG")])
 def test_every_frame_is_played_at_the_rate_of_the_file(tmp_path: Path, name: str, fourcc: str) -> None:
     path = write_video(tmp_path / name, fourcc)
-    source = open_source(quick_settings(fps=7, rotate=90, mirror=True), str(path))
+    source = open_source(quick_settings(fps=7), str(path))
     frames = read_all(source)
     assert isinstance(source, VideoFile)
     assert (source.name, source.live, source.length, source.fps, source.damage) == (str(path), False, 30, 20.0, None)
     assert [frame.number for frame in frames] == list(range(30))
     assert [frame.t for frame in frames] == [k / 20 for k in range(30)]
     for frame in frames:
-        # The settings rotate and mirror apply to cameras only.
         assert frame.picture.shape == (120, 160, 3)
         assert frame.picture.dtype == np.uint8
         assert frame.picture.flags.c_contiguous
