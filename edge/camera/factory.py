@@ -10,7 +10,7 @@ from pathlib import Path
 from ..config import CameraSettings
 from ..errors import InputError
 from ..system.terminal import is_utf8
-from .http_video import HttpVideo, is_http_video
+from .http_video import find_http_video
 from .live import LiveSource
 from .picamera import PiCamera
 from .picture_files import PICTURE_SUFFIXES, PictureFiles
@@ -37,8 +37,8 @@ def open_source(settings: CameraSettings, source: str | None = None) -> Source:
         raise InputError(f"{without_password(source)}: is not UTF-8", f"give {SOURCE_KINDS}")
     if is_device:
         return LiveSource(source, partial(V4l2Camera, source, settings), settings)
-    if scheme and scheme[1].lower() in ("http", "https") and is_http_video(source):
-        return HttpVideo(source, settings)
+    if scheme and scheme[1].lower() in ("http", "https") and (video := find_http_video(source, settings)):
+        return video
     if scheme and scheme[1].lower() in SCHEMES:
         return LiveSource(without_password(source), partial(NetworkCamera, source, settings), settings)
     if scheme:

@@ -19,7 +19,7 @@ from .ffmpeg_process import MAX_FPS, FfmpegProcess, StreamInfo, is_plausible_fps
 from .film_clock import FilmClock, SteadyClock
 from .source import SOURCE_KINDS, Source
 from .video_codecs import ENCRYPTED, codec_name
-from .video_formats import HEADER_BYTES, recognise
+from .video_formats import HEADER_BYTES, VideoFormat, recognise
 
 #: Timeout for opening a video file, and for each picture.
 DECODE_TIMEOUT_S = 30.0
@@ -55,7 +55,7 @@ class VideoFile(Source):
 
     def open(self) -> None:
         self.close()
-        has_clock = self._check()
+        video_format = self._check()
         decoder = self._decoder = FfmpegProcess(self._location, DECODE_TIMEOUT_S, DECODE_TIMEOUT_S, is_film=True)
         info = decoder.open()
         if info is not None and info.width * info.height > MAX_PIXELS:
@@ -70,7 +70,7 @@ class VideoFile(Source):
         if info is None or self._first is None:
             self.close()
             raise self._explain(decoder)
-        self._set_clock(info, has_clock)
+        self._set_clock(info, video_format.has_clock)
         self._number, self._t, self._longest_gap_s, self.damage = 0, 0.0, 0.0, None
 
     def read(self) -> Frame | None:
@@ -128,11 +128,8 @@ class VideoFile(Source):
                 return None
         return f"{self.name}: {self._number} of {self.length} announced frames could be decoded"
 
-    def _check(self) -> bool:
-        """Raise InputError for a file that cannot be a video, with a reason: OpenCV gives none.
-
-        Return whether the file's format has time stamps.
-        """
+    def _check(self) -> VideoFormat:
+        """Return the format of the file. Raise InputError if it cannot be a video, with a reason: OpenCV gives none."""
         path = self._path
         if not os.path.exists(path):
             hint = f"for a camera write /dev/video{path}" if self.name.isdigit() else f"give {SOURCE_KINDS}"
@@ -148,7 +145,7 @@ class VideoFile(Source):
         if video_format is None:
             problem = "is not in a supported video format" if start else "is empty"
             raise InputError(f"{path}: {problem}", f"give {SOURCE_KINDS}")
-        return video_format.has_clock
+        return video_format
 
     def _explain(self, decoder: FfmpegProcess) -> InputError:
         """Return the error for a video of which not even the first picture could be decoded."""
