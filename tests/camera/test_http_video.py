@@ -50,8 +50,8 @@ class FakeServer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send(self, data: bytes) -> None:
-        self.end_headers()
         with contextlib.suppress(OSError):  # the client has closed the connection
+            self.end_headers()
             self.wfile.write(data)
 
     def log_message(self, format: str, *args: object) -> None:

@@ -64,7 +64,7 @@ def test_steady_rate_is_believed_up_to_slow_motion(tmp_path: Path, fps: float) -
 
 @pytest.mark.parametrize("claim", [300, 1000])
 def test_absurd_rate_is_not_believed(tmp_path: Path, claim: int) -> None:
-    source, frames = play(tmp_path, "film.mov", mp4(numbered(40), [10] * 40, timescale=10 * claim))
+    source, frames = play(tmp_path, "film.mov", mp4(numbered(40), [1] * 40, timescale=claim))
     assert [frame.t for frame in frames] == [k / 8 for k in range(40)]
     assert source.fps == 8
     assert source.note == f"{source.name}: claims {claim} frames/s; it is played at 8 frames/s, see [camera] fps"
