@@ -27,7 +27,6 @@ import struct
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -35,7 +34,6 @@ import numpy as np
 from ..imaging.image_header import MAX_PIXELS
 from ..imaging.images import Picture, orient
 from ..system import child_process
-from ..system.files import open_regular
 from .container_header import ContainerHeader, read_header
 
 if TYPE_CHECKING:
@@ -184,7 +182,7 @@ def serve(source: str, open_timeout_ms: int, read_timeout_ms: int, is_film: bool
         header = ContainerHeader()
         if source.startswith("/"):
             with contextlib.suppress(OSError):
-                file = files.enter_context(open_regular(Path(source)))
+                file = files.enter_context(open(source, "rb"))
                 header = read_header(file)
                 # Under this name FFmpeg sees no suffix: it would play "film.jpg" as a picture.
                 source = f"/proc/self/fd/{file.fileno()}"

@@ -37,6 +37,10 @@ NAMES = {
 }
 
 
+#: Every FFmpeg decodes these.
+COMMON = frozenset({"H.264", "H.265 (HEVC)", "MPEG-4", "Motion JPEG", "VP8", "VP9"})
+
+
 def codec_name(code: str) -> str:
     """Return the usual name of a codec; its code if it is not known here, "" if there is none."""
     return NAMES.get(code.lower(), code)

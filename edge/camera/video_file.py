@@ -18,7 +18,7 @@ from .adjust import adjust
 from .ffmpeg_process import MAX_FPS, FfmpegProcess, StreamInfo, is_plausible_fps
 from .film_clock import FilmClock, SteadyClock
 from .source import SOURCE_KINDS, Source
-from .video_codecs import ENCRYPTED, codec_name
+from .video_codecs import COMMON, ENCRYPTED, codec_name
 from .video_formats import HEADER_BYTES, VideoFormat, recognise
 
 #: Timeout for opening a video file, and for each picture.
@@ -157,12 +157,12 @@ class VideoFile(Source):
         codec = codec_name(decoder.codec)
         if codec == ENCRYPTED:
             return InputError(f"{self.name}: is copy-protected: its pictures are encrypted", "give a video without it")
-        if codec and decoder.failure in ("", "cannot be decoded"):
+        if codec and codec not in COMMON and decoder.failure in ("", "cannot be decoded"):
             return InputError(
                 f"{self.name}: OpenCV {cv2.__version__} cannot decode its video, which is coded as {codec}",
                 f"convert it to H.264: ffmpeg -i {self._path.name} -c:v libx264 converted.mp4",
             )
         return InputError(
-            f"{self.name}: {decoder.failure or 'is not a readable video or picture'}",
+            f"{self.name}: {decoder.failure or 'no picture of this video can be decoded'}",
             "it may be damaged: copy or record it again",
         )

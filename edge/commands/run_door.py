@@ -79,7 +79,7 @@ def _watch(
             # Only from here on: opening a camera may take long, and until then a signal should end the process at once.
             stop_on_signals(stop)
             if source.note:
-                print_note(source.note)
+                print_note(f"note: {source.note}")
             try:
                 return door.run(config, perception, source, lights, log, stop, started_at, print_event)
             finally:

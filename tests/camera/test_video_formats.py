@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -100,11 +101,18 @@ def test_encrypted_video_and_video_without_index(tmp_path: Path) -> None:
     assert "ended before" in caught.value.hint
 
 
+def test_damaged_video_of_a_common_codec_is_not_blamed_on_the_decoder(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(mp4([b"junk"] * 3, [40] * 3, codec=b"avc1"))
+    with pytest.raises(InputError, match="no picture of this video can be decoded") as caught:
+        VideoFile(tmp_path / "film.mp4", quick_settings()).open()
+    assert "damaged" in caught.value.hint
+
+
 def test_name_that_ffmpeg_would_take_for_an_address_or_a_pattern(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     whole = write_video(tmp_path / "a.avi", "MJPG", frames=3).read_bytes()
-    for name in ("concat:a", "pipe:0"):
+    for name in ("concat:a", os.fsdecode(b"\xff")):  # the second is not UTF-8
         Path(name).write_bytes(whole)
         assert len(read_all(VideoFile(Path(name), quick_settings()))) == 3, name

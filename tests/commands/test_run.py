@@ -23,6 +23,7 @@ from edge.inference.manifest import Manifest
 from edge.lights import gpio, lights
 from support.command import command_line, doorlight, environment, start_doorlight, write_settings
 from support.edgetpu import READY, Usb
+from support.films import RAW_H264
 from support.paths import CLIP
 
 STILL = CLIP.with_name("still.jpg")
@@ -183,6 +184,15 @@ class TestDegradedStart:
         (lost,) = [record for record in records if record["event"] == "accelerator_lost"]
         assert "libedgetpu.so.1" in lost["reason"]
         assert records[-1]["event"] == "stopped"
+
+    def test_the_assumed_rate_of_a_video_without_time_stamps_is_printed(
+        self, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        Path("film.h264").write_bytes(RAW_H264)
+        assert main(["run", "--simulate", "--source", "film.h264"]) == 0
+        output = capfd.readouterr()
+        assert output.err == ""
+        assert "note: film.h264: has no time stamps; it is played at 15 frames/s, see [camera] fps" in output.out
 
     def test_a_truncated_picture_is_logged(self, capfd: pytest.CaptureFixture[str]) -> None:
         data = STILL.read_bytes()
