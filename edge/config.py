@@ -41,6 +41,7 @@ CHOICES = {
     "camera.metering": "centre, spot or matrix",
     "lights.green": 'a pin, or "none" for no green lamp',
     "lights.buzzer": 'a pin, or "none" for no buzzer',
+    "lights.red": "a pin: STOP and FAULT need a red lamp",
     "models.accelerator": ", ".join(get_args(AcceleratorMode)),
     "expression.agitated": "one of " + ", ".join(get_args(Expression)),
 }
@@ -213,7 +214,8 @@ def _invalid_value(error: msgspec.ValidationError, name: str, settings: dict[str
         elif isinstance(value, list) and part.isdigit():
             value = value[int(part)]
     choices = CHOICES.get(key.partition("[")[0])
-    if choices and expected.startswith("Invalid enum value"):
+    is_wrong_type = key.startswith("lights.") and ", got " in expected
+    if choices and (expected.startswith("Invalid enum value") or is_wrong_type):
         expected = f"Expected {choices}"
     expected = expected.replace("`", "").replace("-0.0", "0.0")  # msgspec writes "< 0.0" as "< -0.0".
     return ConfigError(f"{name}: '{key}' is {_format(value)}: {expected}", SEE_DEFAULTS)

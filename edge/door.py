@@ -157,16 +157,18 @@ def decisions(
 
     While a live camera is lost, yield (None, decision) at each timeout of the source. The events of a decision begin
     with camera_lost if the door becomes blind (no frames, or frames that show nothing) and with camera_back if it sees
-    again.
+    again. camera_lost follows a second time if the reason turns out to be a slow camera.
     """
-    was_blind = False
+    was_blind = was_too_slow = False
     t = 0.0
     while True:
         frame = None
+        is_too_slow = False
         try:
             frame = source.read()
         except CameraLostError as error:
             t = max(t, error.t)
+            is_too_slow = error.is_too_slow
             decision = pipeline.blind(t, str(error))
         else:
             if frame is None:
@@ -177,9 +179,9 @@ def decisions(
         is_blind = decision.fault is not None
         if was_blind and not is_blind:
             decision.events.insert(0, Event("camera_back", t, {"source": source.name}))
-        elif is_blind and not was_blind:
+        elif is_blind and (not was_blind or (is_too_slow and not was_too_slow)):
             decision.events.insert(0, Event("camera_lost", t, {"source": source.name, "reason": decision.fault}))
-        was_blind = is_blind
+        was_blind, was_too_slow = is_blind, is_blind and (was_too_slow or is_too_slow)
         yield frame, decision
 
 
@@ -300,7 +302,7 @@ class _Run:
             # Ready at the first decision, even if that is FAULT: systemd must not kill a door that waits for its camera.
             self._systemd.ready()
             self._is_ready = True
-        self._check_health(frame, decision)
+        self._check_health(decision)
         self._systemd.watchdog()
         if now - self._status_at >= STATUS_EVERY_S:
             self._status_at = now
@@ -322,7 +324,7 @@ class _Run:
         if self._on_event is not None:
             self._on_event(event)
 
-    def _check_health(self, frame: Frame | None, decision: Decision) -> None:
+    def _check_health(self, decision: Decision) -> None:
         """Update the health of accelerator, camera and log. Raises OutputError if only a new process can write the log."""
         accelerator = self._perception.accelerator
         if accelerator is not None:
@@ -333,7 +335,7 @@ class _Run:
             is_slow = self._source.live and decision.interval_s > 0
             self._health.set("camera", f"slow, one picture in {decision.interval_s:.1f} s" if is_slow else None)
         else:
-            self._health.set("camera", "no picture" if frame is None else decision.fault)
+            self._health.set("camera", decision.fault)
         self._health.set("event log", self._log.problem)
         if self._log.locked_out:
             raise OutputError(f"{self._log.problem}, but only for this process", "systemd restarts the service")

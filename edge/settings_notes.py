@@ -46,7 +46,8 @@ def camera_notes(config: Config, source: str = "") -> Iterator[str]:
     changed = _changed(config, "camera")
     unused = [key for key in changed if kind not in EFFECTIVE_FOR[key]]
     if unused:
-        yield f"no effect on a {kind}: camera.{', camera.'.join(unused)}"
+        article = "an" if kind.startswith("HTTP") else "a"
+        yield f"no effect on {article} {kind}: camera.{', camera.'.join(unused)}"
     if kind == "Pi camera" and "lores_width" in changed and camera.lores_width >= camera.width:
         yield f"no effect: camera.lores_width is {camera.lores_width}, not less than camera.width ({camera.width})"
     if kind == "Pi camera" and "max_exposure_s" in changed and camera.max_exposure_s > 1 / camera.fps:

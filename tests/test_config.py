@@ -58,6 +58,11 @@ WRONG = {
     "empty list": ("[expression]\nagitated = []", ["'expression.agitated'", "length >= 1"]),
     "two lights on one pin": ("[lights]\ngreen = 27", ["'lights.red'", "27", "'lights.green'", "a pin of its own"]),
     "buzzer and light on one pin": ("[lights]\nbuzzer = 17", ["'lights.buzzer'", "17", "'lights.green'"]),
+    "no buzzer, but not in words": ("[lights]\nbuzzer = false", ["'lights.buzzer'", "False", '"none" for no buzzer']),
+    "no buzzer, empty": ('[lights]\nbuzzer = ""', ["'lights.buzzer'", 'a pin, or "none"']),
+    "no buzzer, negative": ("[lights]\nbuzzer = -1", ["'lights.buzzer'", "-1", ">= 0"]),
+    "no green lamp, misspelt": ('[lights]\ngreen = "off"', ["'lights.green'", '"none" for no green lamp']),
+    "no red lamp": ('[lights]\nred = "none"', ["'lights.red'", "STOP and FAULT need a red lamp"]),
     "pattern without its last off time": (
         "[lights]\nalarm_pattern_s = [0.1, 0.1, 0.5]",
         ["'lights.alarm_pattern_s'", "3 entries", "in pairs"],
@@ -268,3 +273,21 @@ class TestCheckConfig:
     def test_debug_option_raises(self, file: Path) -> None:
         with pytest.raises(ConfigError):
             main(["check-config", "--debug", str(file)])
+
+
+def test_check_config_notes_settings_without_effect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "door.toml"
+    file.write_text('[camera]\nsource = "/dev/video0"\nmetering = "spot"\n[lights]\nbuzzer = 0\n')
+    assert main(["check-config", str(file)]) == 0
+    ok, *notes = capsys.readouterr().out.splitlines()
+    assert ok == f"{file}: OK"
+    assert notes[0] == "note: no effect on a USB camera: camera.metering"
+    assert notes[1].endswith('for no buzzer write buzzer = "none"')
+    assert len(notes) == 2
+
+
+def test_absent_lights_have_no_pins(tmp_path: Path) -> None:
+    file = tmp_path / "door.toml"
+    file.write_text('[lights]\ngreen = "none"\nbuzzer = "none"\nactive_low = true\n')
+    lights = config.load(file).lights
+    assert (lights.pins, lights.resting) == ({"red": 27}, {27: True})

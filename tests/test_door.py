@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge import door
+from edge.camera.source import CameraLostError
 from edge.errors import OutputError
 from edge.events.writer import EventLog
 from edge.inference import manifest
@@ -194,3 +196,47 @@ def test_status_names_what_runs_the_models(
     assert messages[:2] == ["READY=1", "WATCHDOG=1"]
     assert messages[2].startswith("STATUS=IDLE, ")
     assert messages[2].endswith(status.replace("ai_edge_litert", perception.runtime))
+
+
+class SlowScript(Script):
+    """A camera that turns out to be too slow after two timeouts."""
+
+    def read(self) -> Frame | None:
+        try:
+            return super().read()
+        except CameraLostError as error:
+            if error.t < 0.7:
+                raise
+            raise CameraLostError("scripted camera: too slow", t=error.t, is_too_slow=True) from None
+
+
+def test_slow_camera_is_logged_as_the_reason_once(perception: Perception) -> None:
+    picture = frame_at(EMPTY_S)
+    with SlowScript([picture] * 5 + [None] * 6 + [picture] * 10 + [None] * 3) as source:
+        decisions = [decision for _, decision in door.decisions(door.Pipeline(CONFIG, perception), source)]
+    events = [event for decision in decisions for event in decision.events if event.kind.startswith("camera_")]
+    assert [(event.kind, round(event.t, 1), event.data.get("reason")) for event in events] == [
+        ("camera_lost", 0.5, "scripted camera: no picture for 2 s"),
+        ("camera_lost", 0.7, "scripted camera: too slow"),
+        ("camera_back", 1.1, None),
+        ("camera_lost", 2.1, "scripted camera: too slow"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("step_s", "status"), [(0.1, "all well"), (1.0, "camera: slow, one picture in 1.0 s")], ids=["normal", "slow"]
+)
+def test_status_names_a_slow_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, perception: Perception, step_s: float, status: str
+) -> None:
+    class Camera(Script):
+        def read(self) -> Frame | None:
+            frame = super().read()
+            return frame and replace(frame, t=frame.number * step_s)
+
+    monkeypatch.setattr(door, "STATUS_EVERY_S", 0.0)
+    messages: list[str] = []
+    monkeypatch.setattr(door.SystemdNotifier, "status", lambda _, message: messages.append(message))
+    Door(tmp_path, perception).run(Camera([frame_at(EMPTY_S)] * 4))
+    assert messages[0].endswith("all well")
+    assert messages[-1].endswith(status)

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _HOST = re.compile(r"(\[[^\]]*\]|[^:@?#\[\]]*)(?::(\d*))?")
+_HOST_AND_QUERY = re.compile(r"[^:@?#]+[?#]")
 
 LOGIN_HINT = (
-    "write USER:PASSWORD@ before the host, those of the camera and not of its app; "
-    "on a command line, put the address in single quotes"
+    "write USER:PASSWORD@ before the host, those of the camera and not of its app, and in the password %40 for @, %23 for #, "
+    "%2F for /; on a command line, put the address in single quotes"
 )
 PATH_HINT = "look up the path of the stream in the camera's manual"
 
@@ -50,7 +51,7 @@ def split(address: str) -> Address:
     scheme, _, rest = address.partition("://")
     authority, slash, path = rest.partition("/")
     login = ""
-    if "@" in authority:
+    if "@" in authority and not _HOST_AND_QUERY.match(authority):
         login, _, authority = authority.rpartition("@")
     elif "@" in path and not _is_host(authority):  # a "/" in the password
         login, _, rest = rest.rpartition("@")
@@ -72,10 +73,14 @@ def _is_host(authority: str) -> bool:
     return bool(match and match[1])
 
 
-def connection_problem(error: OSError, host: str, port: int | None) -> tuple[str, str]:
+def connection_problem(error: OSError, port: int | None) -> tuple[str, str]:
     """Return what is wrong, and a hint, if the connection to a camera fails."""
     if isinstance(error, socket.gaierror):
-        return f"unknown host: {host}", "check the name, or use the camera's IP address"
+        # Without the name: it may be a piece of a password.
+        return (
+            "unknown host",
+            "check the name, or use the camera's IP address; in a password write %40 for @, %2F for /",
+        )
     if isinstance(error, ConnectionRefusedError):
         return (
             f"connection refused: nothing listens on port {port}",

@@ -150,16 +150,18 @@ def request(camera: Address, timeout_s: float) -> http.client.HTTPResponse:
         raise HttpCameraError(*address.status_problem(error.code, str(error.reason), camera.user)) from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, OSError):
-            raise HttpCameraError(*address.connection_problem(error.reason, camera.host, port)) from None
+            raise HttpCameraError(*address.connection_problem(error.reason, port)) from None
         raise HttpCameraError(f"cannot be opened: {error.reason}") from None
     except OSError as error:
-        raise HttpCameraError(*address.connection_problem(error, camera.host, port)) from None
+        raise HttpCameraError(*address.connection_problem(error, port)) from None
     except http.client.HTTPException:
         raise HttpCameraError(
             "does not speak HTTP", "check the port, and whether the address begins with rtsp://"
         ) from None
-    except ValueError:
-        raise HttpCameraError("asks for a login that is not supported", "set the camera to Basic or Digest") from None
+    except ValueError as error:  # urllib's answer to a login that it cannot give
+        if camera.user and not re.search("'(digest|basic)'", str(error), re.IGNORECASE):
+            raise HttpCameraError("asks for an unknown kind of login", "set the camera to Basic or Digest") from None
+        raise HttpCameraError(*address.status_problem(401, "Unauthorized", camera.user)) from None
     assert isinstance(response, http.client.HTTPResponse)
     return response
 

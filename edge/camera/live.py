@@ -155,6 +155,7 @@ class LiveSource(Source):
                 f"the door needs one every {self._settings.timeout_s:g} s (camera.timeout_s)",
                 SLOW_HINT,
                 t,
+                is_too_slow=True,
             )
         lost = f"no new picture for {self._settings.timeout_s:g} s"
         if self._error:

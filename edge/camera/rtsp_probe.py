@@ -26,7 +26,7 @@ def problem(camera: Address) -> tuple[str, str]:
                 login = _authorization(camera, headers)
                 code, reason, headers = _describe(connection, camera, 2, login) if login else (code, reason, headers)
     except OSError as error:
-        return address.connection_problem(error, camera.host, port)
+        return address.connection_problem(error, port)
     except ValueError:
         return "does not speak RTSP", "check the port, and whether the address begins with http://"
     if code != 200:
@@ -50,9 +50,9 @@ def _describe(connection: socket.socket, camera: Address, number: int, login: st
     while b"\r\n\r\n" not in answer:
         more = connection.recv(4096)
         answer += more
-        if not more:
+        if not answer:
             raise ConnectionResetError
-        if len(answer) > MAX_ANSWER_BYTES:
+        if not more or len(answer) > MAX_ANSWER_BYTES:
             raise ValueError
     head = answer.partition(b"\r\n\r\n")[0].decode("utf-8", "replace")
     match = re.match(r"RTSP/\d\.\d (\d{3}) ?([^\r\n]*)", head)

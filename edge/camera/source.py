@@ -23,12 +23,13 @@ SOURCE_KINDS = (
 class CameraLostError(CameraError):
     """A live source has no new frame. The source is reopening the camera: call read() again.
 
-    `t` is the time of the error in seconds, on the same clock as Frame.t.
+    `t` is the time of the error in seconds, on the same clock as Frame.t. `is_too_slow`: frames arrive, but too rarely.
     """
 
-    def __init__(self, message: str, hint: str = "", t: float = 0.0) -> None:
+    def __init__(self, message: str, hint: str = "", t: float = 0.0, is_too_slow: bool = False) -> None:
         super().__init__(message, hint)
         self.t = t
+        self.is_too_slow = is_too_slow
 
 
 class Source(ABC):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge import frame_rate
 from edge.camera import device, live
 from edge.camera.device import CameraDevice, Capture
 from edge.camera.live import LiveSource
@@ -381,3 +382,60 @@ def test_low_resolution_picture_is_passed_on() -> None:
         frame = source.read()
     assert frame.lores is not None
     assert (frame.picture.shape, frame.lores.shape) == ((4, 6, 3), (2, 3, 3))
+
+
+class SlowDevice(FakeDevice):
+    """A device that waits for its pictures without a timeout of its own."""
+
+    def read(self) -> Capture:
+        self.camera.published = self.camera.given
+        while not self.camera.frames.acquire(timeout=0.002):
+            if not self.camera.plugged:
+                raise CameraError("fake: has gone", "plug it in")
+            if self.camera.endless:
+                break
+        self.camera.given += 1
+        return Capture(flat((self.camera.given % 256, 0, 0), 4, 6))
+
+
+@pytest.fixture
+def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge the rate of a camera within a fraction of a second."""
+    monkeypatch.setattr(frame_rate, "SLOW_S", 0.0)
+    monkeypatch.setattr(frame_rate, "WINDOW_S", 0.3)
+
+
+@pytest.mark.usefixtures("short_intervals")
+def test_camera_slower_than_the_timeout_is_lost_until_it_is_faster(camera: FakeCamera) -> None:
+    camera.frames.release()
+    with LiveSource("fake", lambda: SlowDevice(camera), quick_settings(timeout_s=0.2)) as source:
+        assert source.read().number == 0
+        lost = []
+        for _ in range(5):
+            lost.append(read_error(source))
+            camera.frames.release()
+            given = camera.given + 1
+            wait_until(lambda given=given: camera.published >= given)  # type: ignore[misc]
+            if len(lost) == 1:
+                assert source.read().number == 1, "a single late picture is no slow camera"
+        assert "no new picture for 0.2 s" in str(lost[1])
+        for error in lost[2:]:
+            assert "too slow: its pictures arrive 0.2 s apart, the door needs one every 0.2 s" in str(error)
+            assert "5 pictures a second" in error.hint  # type: ignore[union-attr]
+        assert len(camera.opened) == 1
+        camera.endless = True
+        assert read_until_back(source)[0].number == 2, "the late pictures were not returned"
+
+
+@pytest.mark.usefixtures("short_intervals")
+def test_lost_camera_is_not_taken_for_a_slow_one(camera: FakeCamera) -> None:
+    with LiveSource("fake", lambda: SlowDevice(camera), quick_settings(timeout_s=0.1, wait=True)) as source:
+        for _ in range(4):
+            camera.plugged = True
+            camera.frames.release(4)
+            read_until_back(source)
+            camera.plugged = False
+            error = None
+            while error is None:
+                error = read_error(source)
+            assert "too slow" not in str(error)

@@ -142,8 +142,11 @@ def test_metering_modes_and_colour(world: World, metering: str, name: str) -> No
 
 def test_unsupported_controls_are_left_out(world: World) -> None:
     world.controls -= {"Saturation", "AeMeteringMode"}
-    one_frame(fast_settings(grey=True))
+    frame = one_frame(fast_settings(grey=True))
     assert {"Saturation", "AeMeteringMode"}.isdisjoint(world.made[0].config["controls"])
+    assert frame.lores is not None
+    for picture in (frame.picture, frame.lores):
+        assert np.ptp(picture, axis=2).max() == 0, "without the control, the colours are removed here"
 
 
 def test_short_exposure_speeds_up_the_sensor_and_extra_frames_are_dropped(world: World) -> None:

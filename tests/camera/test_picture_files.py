@@ -18,7 +18,7 @@ def test_picture_is_one_frame(tmp_path: Path) -> None:
     (frame,) = read_all(source)
     assert isinstance(source, PictureFiles)
     assert (frame.number, frame.t, source.length, source.current) == (0, 0.0, 1, path)
-    assert frame.picture.shape == (48, 64, 3)
+    assert frame.picture.shape == (64, 48, 3), "the settings rotate, mirror and grey act on every source"
     assert is_red(frame.picture)
 
 

@@ -44,7 +44,7 @@ def test_stream_is_played_lost_and_reopened() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         address = f"http://me:secret@127.0.0.1:{server.server_port}/video"
-        source = open_source(quick_settings(timeout_s=0.5, rotate=270), address)
+        source = open_source(quick_settings(timeout_s=0.5, rotate=270, mirror=True), address)
         with source:
             frame = source.read()
             assert frame is not None

@@ -56,6 +56,14 @@ def test_off_drives_each_pin_to_its_resting_level(monkeypatch: pytest.MonkeyPatc
     assert requested == [{17: True, 5: True, 24: False}]
 
 
+def test_off_leaves_the_pins_of_absent_lights_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    requested: list[object] = []
+    monkeypatch.setattr(gpio, "switch_off", requested.append)
+    config = write_settings('[lights]\nbuzzer = "none"\ngreen = "none"')
+    assert main(["lights", "--off", "--config", str(config)]) == 0
+    assert requested == [{27: False}]
+
+
 def test_off_imports_neither_numpy_nor_gpiozero() -> None:
     code = (
         "import sys; from edge.cli import main; main(['lights', '--off']); "

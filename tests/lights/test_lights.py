@@ -17,6 +17,7 @@ from gpiozero.pins.mock import MockFactory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.config import LightSettings
 from edge.errors import LightsError
 from edge.lights import gpio
 from edge.lights.lights import Lights
@@ -282,6 +283,57 @@ class TestSimulation:
         with Lights(DEFAULT, report=lines.append) as shown:
             assert shown.simulated
         assert "not a Raspberry Pi" in lines[0]
+
+
+NO_GREEN = msgspec.structs.replace(DEFAULT, green="none")
+NO_BUZZER = msgspec.structs.replace(DEFAULT, buzzer="none")
+ONLY_RED = msgspec.structs.replace(DEFAULT, green="none", buzzer="none")
+
+
+class TestAbsentLights:
+    @pytest.mark.parametrize(
+        ("settings", "lines"),
+        [
+            (NO_GREEN, ["○ red  (no green lamp)", "● red", "● red  ♪ buzzer", "◐ red blinking", "○ red"]),
+            (
+                NO_BUZZER,
+                [
+                    "● green  ○ red",
+                    "○ green  ● red",
+                    "○ green  ● red  (no buzzer)",
+                    "○ green  ◐ red blinking",
+                    "○ green  ○ red",
+                ],
+            ),
+            (
+                msgspec.structs.replace(NO_BUZZER, quiet_hours="00:00-23:59"),
+                [
+                    "● green  ○ red",
+                    "○ green  ● red",
+                    "○ green  ● red  (no buzzer)",
+                    "○ green  ◐ red blinking",
+                    "○ green  ○ red",
+                ],
+            ),
+            (ONLY_RED, ["○ red  (no green lamp)", "● red", "● red  (no buzzer)", "◐ red blinking", "○ red"]),
+        ],
+    )
+    def test_are_left_out_of_the_simulation(self, settings: LightSettings, lines: list[str]) -> None:
+        shown_lines: list[str] = []
+        with Lights(settings, simulate=True, report=shown_lines.append) as shown:
+            for signal in (Signal.PASS, Signal.STOP, Signal.ALARM, Signal.FAULT, Signal.IDLE):
+                shown.show(signal)
+        assert shown_lines == lines
+
+    @pytest.mark.parametrize("settings", [NO_GREEN, NO_BUZZER, ONLY_RED])
+    def test_use_no_pin(self, settings: LightSettings) -> None:
+        factory = MockFactory()
+        with Lights(settings, factory=factory) as shown:
+            for signal in Signal:
+                shown.show(signal)
+            for key in ("green", "red", "buzzer"):
+                shown.show_only(key)
+            assert set(factory.pins) <= {factory.pin(pin).info for pin in settings.pins.values()}
 
 
 def test_a_pin_in_use_is_an_error_and_releases_the_others() -> None:

@@ -134,6 +134,22 @@ def test_signals_reach_the_pins(tmp_path: Path) -> None:
     assert "simulated False" in printed
 
 
+def test_absent_lights_have_no_pin(tmp_path: Path) -> None:
+    printed = run_on_pi(tmp_path, """
+        import msgspec
+        from edge.lights.pin_process import PinProcess
+        process = PinProcess(msgspec.structs.replace(settings, green="none", buzzer="none"), 60)
+        with process.connect(print) as shown:
+            for signal in (Signal.PASS, Signal.ALARM, Signal.STOP):
+                shown.show(signal)
+                while process._unanswered:
+                    process._read_answers()
+    """)  # fmt: skip
+    written = [line for line in printed if line[0].isdigit()]
+    assert {line.split()[0] for line in written} == {"27"}
+    assert "27 1" in written
+
+
 class TestSilence:
     def test_shows_fault_until_the_next_signal(self, start_door: Callable[[str], PiDoor]) -> None:
         running = start_door(SHOW_GREEN.format(timeout=0.3, then=f"sys.stdin.readline()\n        {FOREVER}"))

@@ -118,3 +118,17 @@ class TestWiringPicture:
     def test_the_settings_it_names_exist(self) -> None:
         for key in re.findall(r"([a-z_]+) = ", self.TEXT):
             assert key in DEFAULT.__struct_fields__, key
+
+
+@pytest.mark.parametrize("absent", [("green",), ("buzzer",), ("green", "buzzer")])
+def test_absent_lights_are_neither_tested_nor_mentioned(absent: tuple[str, ...]) -> None:
+    settings = msgspec.structs.replace(DEFAULT, **dict.fromkeys(absent, "none"), fault_pattern_s=(10.0, 10.0))
+    lines: list[str] = []
+    with Lights(settings, simulate=True) as lights:
+        assert wiring_test.run(lights, settings, 0.001, threading.Event(), lines.append)
+    steps = wiring_test.steps(settings)
+    shown = {step.show for step in steps}
+    assert shown == {*Signal, "green", "red", "buzzer"} - {*absent} - ({Signal.PASS} if "green" in absent else set())
+    for name in absent:
+        assert not any(name in f"{step.name} {step.expected} {step.remedy}" for step in steps), name
+    assert len(lines) == 3 * len(steps)

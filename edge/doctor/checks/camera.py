@@ -77,12 +77,13 @@ def _service_finding(status: str) -> Finding:
 def _take_frame(source: Source) -> tuple[Frame, float]:
     """Return the first frame of a file, or the newest frame of a camera after SETTLE_S, and the interval of a slow camera.
 
-    Raises CameraLostError if the camera is too slow.
+    Raises CameraLostError if the camera was lost at the end or more than once.
     """
     from ...camera.source import CameraLostError
 
     interval = FrameInterval()
-    error: CameraLostError | None = None
+    errors: list[CameraLostError] = []
+    is_lost = False
     with source:
         frame = source.read()
         assert frame is not None  # a source that opens has at least one frame
@@ -96,12 +97,13 @@ def _take_frame(source: Source) -> tuple[Frame, float]:
             try:
                 frame = source.read() or frame
             except CameraLostError as lost:
-                error = lost
+                errors.append(lost)
+                is_lost = True
             else:
-                frames, error = frames + 1, None
+                frames, is_lost = frames + 1, False
                 interval.add(frame.t)
-    if error is not None:
-        raise error
+    if is_lost or len(errors) > 1:
+        raise errors[-1]
     return frame, interval.seconds
 
 

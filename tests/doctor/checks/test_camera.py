@@ -5,10 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
+from edge.camera.source import CameraLostError, Source
 from edge.doctor.checks import camera
+from edge.records import Frame
+from support.clip import MASKED_S, frame_at
 from support.doctor import FakeMachine, only
 from support.paths import CLIP
 from support.picamera import World
@@ -39,6 +43,7 @@ def test_a_missing_file_is_bad(machine: FakeMachine) -> None:
     [
         ("IDLE, 14.8 frames/s, CPU (ai_edge_litert), all well", "ok"),
         ("FAULT, 3.1 frames/s, CPU (ai_edge_litert), camera: no picture", "bad"),
+        ("IDLE, 1.0 frames/s, CPU (ai_edge_litert), camera: slow, one picture in 1.0 s", "note"),
     ],
 )
 def test_a_camera_that_the_service_uses_is_not_opened(
@@ -96,3 +101,64 @@ def test_a_node_that_does_not_answer_is_listed_with_the_reason(machine: FakeMach
     machine.add_file("dev/video0")
     expected = f"{machine.root}/dev/video0 (HD Webcam: Inappropriate ioctl for device)"
     assert camera.v4l2_cameras(machine.host()) == [expected]
+
+
+class SlowCamera(Source):
+    """A live camera with a picture every `interval_s` on a clock of its own; slower than 2 s it is lost in between."""
+
+    name, live = "slow", True
+
+    def __init__(self, interval_s: float) -> None:
+        self.interval_s, self.now, self._next = interval_s, 0.0, 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def open(self) -> None: ...
+
+    def read(self) -> Frame:
+        if self._next - self.now > 2:
+            self.now += 2
+            raise CameraLostError("slow: too slow", t=self.now)
+        self.now = self._next
+        self._next += self.interval_s
+        return Frame(0, self.now, frame_at(MASKED_S))
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "expected"),
+    [
+        (0.1, []),
+        (0.3, []),
+        (1.0, ["slow: one picture in 1.0 s, so a decision takes about 4 s"]),
+        (1.9, ["slow: one picture in 1.9 s, so a decision takes about 8 s"]),
+    ],
+)
+def test_a_slow_camera_is_a_note_with_the_rate_that_it_needs(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, interval_s: float, expected: list[str]
+) -> None:
+    source = SlowCamera(interval_s)
+    monkeypatch.setattr(camera, "time", source)
+    monkeypatch.setattr("edge.camera.factory.open_source", lambda *_: source)
+    cameras, picture, *slow = machine.check("camera", source="http://door/")
+    assert (cameras.severity, picture.severity) == ("ok", "ok")
+    assert [finding.message for finding in slow] == expected
+    assert all(finding.severity == "note" and "5 pictures a second" in finding.fix for finding in slow)
+    assert source.now < 12
+
+
+def test_a_camera_that_is_too_slow_is_bad(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = SlowCamera(3.0)
+    monkeypatch.setattr(camera, "time", source)
+    monkeypatch.setattr("edge.camera.factory.open_source", lambda *_: source)
+    *_, finding = machine.check("camera", source="http://door/")
+    assert (finding.severity, finding.message) == ("bad", "slow: too slow")
+
+
+def test_settings_without_effect_are_noted(machine: FakeMachine, tmp_path: Path) -> None:
+    config = tmp_path / "door.toml"
+    config.write_text('[camera]\nmetering = "spot"\n')
+    note, *_ = machine.check("camera", source=str(STILL), config=str(config))
+    assert note[:2] == ("note", "no effect on a file: camera.metering")

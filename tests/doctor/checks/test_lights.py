@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from support.doctor import FakeMachine, only
@@ -36,6 +38,26 @@ def test_a_pin_that_the_running_service_does_not_hold_is_a_note(machine: FakeMac
     finding = only(machine.check("lights"))
     assert finding.severity == "note"
     assert "GPIO24 (buzzer) held by no process" in finding.message
+
+
+def test_absent_lights_are_not_looked_for(machine: FakeMachine, kernel: Kernel, tmp_path: Path) -> None:
+    machine.install_service()
+    kernel.plug("gpiochip0", "pinctrl-bcm2711")
+    kernel.held = {27: "lg"}
+    config = tmp_path / "door.toml"
+    config.write_text('[lights]\ngreen = "none"\nbuzzer = "none"\n')
+    finding = only(machine.check("lights", config=str(config)))
+    assert finding.severity == "ok"
+    assert "GPIO27 (red)" in finding.message
+    assert "green" not in finding.message
+
+
+def test_gpio0_is_noted_because_it_does_not_mean_no_buzzer(machine: FakeMachine, tmp_path: Path) -> None:
+    config = tmp_path / "door.toml"
+    config.write_text("[lights]\nbuzzer = 0\n")
+    note, _ = machine.check("lights", config=str(config), simulate=True)
+    assert note.severity == "note"
+    assert "GPIO0" in note.message
 
 
 def test_a_user_without_access_to_the_pins_of_the_service_is_told_to_use_sudo(

@@ -1,0 +1,91 @@
+"""Notes about settings without effect."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edge import config, settings_notes
+from edge.camera.factory import open_source
+from edge.camera.live import LiveSource
+from edge.camera.source import Source
+from edge.config import CameraSettings, Config
+from edge.settings_notes import camera_notes, other_notes, source_kind
+
+
+def loaded(tmp_path: Path, text: str) -> Config:
+    file = tmp_path / "door.toml"
+    file.write_text(text)
+    return config.load(file)
+
+
+def test_default_settings_have_no_notes() -> None:
+    for source in ("picamera", "/dev/video0", "rtsp://door/", "film.mp4"):
+        assert list(camera_notes(config.load(), source)) == []
+    assert list(other_notes(config.load())) == []
+
+
+def test_every_key_of_the_camera_has_its_sources() -> None:
+    assert set(settings_notes.EFFECTIVE_FOR) == set(CameraSettings.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "live"),
+    [
+        ("picamera", "Pi camera", True),
+        ("/dev/video0", "USB camera", True),
+        ("/dev/v4l/by-id/usb-x", "USB camera", True),
+        ("http://door/", "HTTP camera", True),
+        ("HTTPS://door/", "HTTP camera", True),
+        ("rtsp://door/", "network camera", True),
+        ("udp://:1", "network camera", True),
+        ("film.mp4", "file", False),
+        ("/dev/video", "file", False),
+        ("photos/", "file", False),
+    ],
+)
+def test_source_kinds_are_those_of_the_factory(source: str, kind: str, live: bool) -> None:
+    assert source_kind(source) == kind
+    opened: Source = open_source(config.load().camera, source)
+    assert isinstance(opened, LiveSource) is opened.live is live
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "note"),
+    [
+        ("/dev/video0", 'metering = "spot"\ngrey = true\nrotate = 90', "no effect on a USB camera: camera.metering"),
+        ("/dev/video0", "lores_width = 128\nmax_exposure_s = 0.01", "camera.lores_width, camera.max_exposure_s"),
+        ("rtsp://door/", "width = 320\nfps = 5", "no effect on a network camera: camera.width, camera.fps"),
+        ("http://door/", "height = 320\nfps = 5", "no effect on an HTTP camera: camera.height"),
+        (
+            "film.mp4",
+            "wait = true\nfps = 5\nexposure_stops = 1",
+            "no effect on a file: camera.wait, camera.exposure_stops",
+        ),
+        ("picamera", "lores_width = 700", "camera.lores_width is 700, not less than camera.width (640)"),
+        ("picamera", "max_exposure_s = 0.5", "camera.max_exposure_s is limited to 0.0667 s by camera.fps (15)"),
+    ],
+)
+def test_camera_settings_without_effect(tmp_path: Path, source: str, text: str, note: str) -> None:
+    (found,) = camera_notes(loaded(tmp_path, f'[camera]\nsource = "{source}"\n{text}'))
+    assert note in found
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("[lights]\nbuzzer = 0", 'lights.buzzer = 0 is the pin GPIO0, .*; for no buzzer write buzzer = "none"'),
+        ("[lights]\ngreen = 0", 'lights.green = 0 is the pin GPIO0, .*; for no green lamp write green = "none"'),
+        ("[lights]\nred = 0", "lights.red = 0 is the pin GPIO0, which is reserved for add-on boards$"),
+        ('[lights]\nbuzzer = "none"\nbuzzer_tone_hz = 2500', "no effect without a buzzer: lights.buzzer_tone_hz"),
+        (
+            "[expression]\nenabled = false\nrecheck_s = 1\n[policy]\nalarm_max_s = 1",
+            "no effect with expression.enabled = false: expression.recheck_s, policy.alarm_max_s",
+        ),
+    ],
+)
+def test_other_settings_without_effect(tmp_path: Path, text: str, note: str) -> None:
+    (found,) = other_notes(loaded(tmp_path, text))
+    assert re.search(note, found)
