@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from ..errors import CameraError
 from ..records import Frame
 
 #: What a source can be, for hints: "give …".
-SOURCE_KINDS = (
-    '"picamera", a device (/dev/video0), an address (rtsp://…), a video file, a picture or a folder of pictures'
-)
+SOURCE_KINDS = '"picamera", a device (/dev/video0), an address (rtsp://…), a video file, a picture or a folder of them'
 
 
 class CameraLostError(CameraError):
@@ -29,6 +28,13 @@ class CameraLostError(CameraError):
     def __init__(self, message: str, hint: str = "", t: float = 0.0) -> None:
         super().__init__(message, hint)
         self.t = t
+
+
+class LeftOut(NamedTuple):
+    """A file of a folder that is not played, and why: "is …"."""
+
+    name: str
+    reason: str
 
 
 class Source(ABC):
@@ -43,6 +49,8 @@ class Source(ABC):
     live: bool
     length: int | None = None
     fps: float | None = None
+    #: The files of a folder that are not played. Final after the last read().
+    left_out: Sequence[LeftOut] = ()
 
     @property
     def damage(self) -> str | None:

@@ -8,9 +8,18 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from ..errors import InputError
+from ..system.terminal import printable
+
+if TYPE_CHECKING:
+    from ..camera.source import LeftOut
+
+#: At most this many files that are left out are printed.
+MAX_LEFT_OUT_LINES = 100
 #: Exit code of a command that a signal ended before it was complete.
 INTERRUPTED = 130
 
@@ -62,3 +71,17 @@ def make_journal_output_nonblocking() -> None:
 def discard_output() -> None:
     """Redirect standard output to /dev/null, so that Python does not report the lost output again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def report_left_out(folder: str, left_out: Sequence[LeftOut]) -> int:
+    """Print the files of a folder that were left out, each with its reason, to stderr. Return the exit code: 0 if none."""
+    if not left_out:
+        return 0
+    with contextlib.suppress(OSError):
+        count = "1 file was" if len(left_out) == 1 else f"{len(left_out)} files were"
+        print(f"doorlight: {printable(folder)}: {count} left out:", file=sys.stderr)
+        for name, reason in left_out[:MAX_LEFT_OUT_LINES]:
+            print(f"           {printable(name)}: {printable(reason)}", file=sys.stderr)
+        if len(left_out) > MAX_LEFT_OUT_LINES:
+            print(f"           … and {len(left_out) - MAX_LEFT_OUT_LINES} more", file=sys.stderr)
+    return InputError.exit_code
