@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from .camera.factory import open_source
 from .camera.file_kind import PICTURE_SUFFIXES, FileKind
-from .camera.folder import list_folder, nothing_readable, reason_of
+from .camera.folder import list_folder, nothing_readable, unreadable
 from .camera.picture_files import PictureFile
 from .camera.source import LeftOut, Source
 from .config import Config
@@ -93,7 +93,7 @@ def _annotate_folder(config: Config, perception: Perception, folder: Path, out: 
                 source = open_source(config.camera, os.path.abspath(path))
                 result.written.append(_annotate_source(config, perception, source, out / name, lambda *_: None))
             except InputError as error:
-                left_out.append(LeftOut(path.name, reason_of(error, Path(os.path.abspath(path)))))
+                left_out.append(unreadable(Path(os.path.abspath(path)), error))
             progress(1, None)
     if not result.written:
         raise nothing_readable(folder, left_out)

@@ -58,7 +58,9 @@ FONT_CAPITAL_PX = 21
 MIN_CAPITAL_PX = 8.0
 #: Small pictures are enlarged by a whole number, up to about this size, so that there is room for text.
 COMFORTABLE_HEIGHT_PX, COMFORTABLE_WIDTH_PX = 480, 1280
-#: If the labels do not fit, they become shorter, then smaller.
+#: Labels that cover less than this share of the picture are accepted where there is no room.
+TOLERABLE_COVER = 0.02
+#: If the labels do not fit, or not directly at the faces, they become shorter, then smaller.
 ATTEMPTS = ((False, 1.0), (False, 0.85), (True, 0.85), (True, 0.7))
 
 
@@ -155,18 +157,21 @@ def bar_height(height: int, width: int) -> int:
 
 def layout(labels: list[Label], width: int, height: int) -> tuple[Layout, list[tuple[str, ...]], float]:
     """Return the best places of `labels` in a picture of this size, the lines of each, and the height of capitals (px)."""
-    best: tuple[Layout, list[tuple[str, ...]], float] | None = None
+    found: list[tuple[Layout, list[tuple[str, ...]], float]] = []
     for is_short, factor in ATTEMPTS:
         capital = max(MIN_CAPITAL_PX, 0.023 * min(width, height) * factor)
         texts = [label.short if is_short else label.lines for label in labels]
         sizes = [_label_size(lines, capital) for lines in texts]
-        found = place_labels(width, height, [label.box for label in labels], sizes, gap=_line_width(width, height) + 1)
-        if best is None or found.covered < best[0].covered:
-            best = found, texts, capital
-        if not found.covered:
+        boxes = [label.box for label in labels]
+        placed = place_labels(width, height, boxes, sizes, gap=_line_width(width, height) + 1)
+        found.append((placed, texts, capital))
+        if not placed.covered and not placed.detached:
             break
-    assert best is not None
-    return best
+    if free := [one for one in found if not one[0].covered]:
+        return min(free, key=lambda one: one[0].detached)
+    # No attempt avoids every face, as with a face that fills the picture. Covering a corner is better than tiny text.
+    tolerable = [one for one in found if one[0].covered <= TOLERABLE_COVER * width * height]
+    return tolerable[0] if tolerable else min(found, key=lambda one: one[0].covered)
 
 
 def _line_width(width: int, height: int) -> int:
@@ -198,7 +203,7 @@ def _draw_labels(out: Picture, labels: list[Label]) -> None:
     line = _line_width(width, height)
     if not labels:
         return
-    (places, _), texts, capital = layout(labels, width, height)
+    (places, _, _), texts, capital = layout(labels, width, height)
     for label in labels:
         x1, y1, x2, y2 = label.box
         cv2.rectangle(out, (x1, y1), (x2 - 1, y2 - 1), label.colour, line + 2, cv2.LINE_AA)

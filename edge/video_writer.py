@@ -1,7 +1,7 @@
 """Write a video in the format that most programs show, with pictures at given times.
 
-The name's ending chooses the container; the codec is the best that this OpenCV can encode. OpenCV's packages contain no
-H.264 encoder, for reasons of its licence; the OpenCV of Debian does.
+The name's ending chooses the container; the codec is the best that can be encoded here. OpenCV's packages on PyPI contain
+no H.264 encoder, because of its licence. If the program ffmpeg is installed, it encodes H.264; nothing else needs it.
 
 The file has a constant frame rate, because OpenCV writes no time stamps: a picture is repeated until the next one is due,
 and dropped if the next one is due in the same frame.
@@ -9,10 +9,13 @@ and dropped if the next one is due in the same frame.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import shutil
+import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -31,17 +34,15 @@ class Format(NamedTuple):
     note: str = ""
 
 
-CONVERT = (
-    "this OpenCV cannot encode H.264, which they need; ffmpeg can: ffmpeg -i IN -c:v libx264 -pix_fmt yuv420p OUT.mp4"
-)
+FOR_H264 = "for H.264, which everything shows: sudo apt install ffmpeg, and run this command again"
 H264 = Format("avc1", "H.264")
 #: MPEG-4 Part 2, the predecessor of H.264.
-MPEG4 = Format("mp4v", "MPEG-4", f"QuickTime and VLC show it, browsers do not: {CONVERT}")
+MPEG4 = Format("mp4v", "MPEG-4", f"QuickTime and VLC show it, browsers do not: {FOR_H264}")
 #: For each ending, what to try, the best first.
 FORMATS = {
     ".mp4": (
         H264,
-        Format("vp09", "VP9", f"browsers and VLC show it, QuickTime does not: {CONVERT}"),
+        Format("vp09", "VP9", f"browsers and VLC show it, QuickTime does not: {FOR_H264}"),
         MPEG4,
     ),
     ".m4v": (H264, MPEG4),
@@ -57,6 +58,9 @@ FORMATS = {
     ),
 }
 VIDEO_SUFFIXES = tuple(FORMATS)
+#: H.264 encoders of the program ffmpeg, the best first.
+H264_ENCODERS = ("libx264", "libopenh264")
+FFMPEG_TIMEOUT_S = 60.0
 #: OpenCV's video writers write beyond their buffers if a frame is narrower than 8 pixels.
 MIN_SIDE_PX = 16
 #: Frame rates of what is written: a slower video is written with each picture several times, a faster one with some.
@@ -76,6 +80,45 @@ def output_fps(announced: float | None) -> float:
     if announced is None or not math.isfinite(announced) or not 0.1 <= announced <= MAX_FPS:
         return DEFAULT_FPS
     return announced * math.ceil(MIN_FPS / announced) if announced < MIN_FPS else announced
+
+
+class _Encoder(Protocol):
+    """What encodes the frames: a cv2.VideoWriter or the program ffmpeg."""
+
+    def write(self, image: Picture) -> object: ...
+
+    def release(self) -> None: ...
+
+
+class _FfmpegProgram:
+    """The program ffmpeg as an encoder of H.264. It reads BGR pixels from a pipe."""
+
+    def __init__(self, program: str, codec: str, path: Path, fps: float, size: tuple[int, int]) -> None:
+        pixels = ("-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{size[0]}x{size[1]}", "-r", repr(fps), "-i", "pipe:0")
+        # 4:2:0, as QuickTime and browsers need; the index at the start, so that a browser can begin before the end.
+        encoding = ("-c:v", codec, "-pix_fmt", "yuv420p", "-movflags", "+faststart")
+        self._process = subprocess.Popen(
+            [program, "-nostdin", "-loglevel", "quiet", "-y", *pixels, *encoding, f"file:{path}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def write(self, image: Picture) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # the frames of the finished file are counted
+            self._process.stdin.write(image.data)
+
+    def release(self) -> None:
+        """Wait until the file is complete. May be called twice."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(FFMPEG_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 class VideoWriter:
@@ -141,7 +184,7 @@ class VideoWriter:
         self._writer.write(np.ascontiguousarray(bgr[:height, :width]))
         self._frames += 1
 
-    def _open(self, out: Path) -> tuple[Format, cv2.VideoWriter]:
+    def _open(self, out: Path) -> tuple[Format, _Encoder]:
         for candidate in FORMATS[out.suffix.lower()]:
             with captured():  # OpenCV reports each encoder that is missing
                 code = cv2.VideoWriter.fourcc(*candidate.fourcc)
@@ -150,7 +193,23 @@ class VideoWriter:
             if writer.isOpened():
                 return candidate, writer
             writer.release()
+            if candidate.name == "H.264" and (found := _find_h264_encoder()) is not None:
+                return candidate, _FfmpegProgram(*found, self._temporary, self.fps, self._size)
         raise OutputError(f"{out}: this OpenCV cannot write this kind of video", "use a name ending in .mp4 or .webm")
+
+
+def _find_h264_encoder() -> tuple[str, str] | None:
+    """Return the path of the program ffmpeg and the name of its H.264 encoder; None if there is none."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        return None
+    try:
+        listed = subprocess.run(
+            [program, "-hide_banner", "-encoders"], capture_output=True, timeout=FFMPEG_TIMEOUT_S, check=False
+        ).stdout.decode(errors="replace")
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return next(((program, codec) for codec in H264_ENCODERS if f" {codec} " in listed), None)
 
 
 def _count_frames(video: Path) -> int:

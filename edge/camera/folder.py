@@ -52,7 +52,7 @@ class Folder(Source):
     def damage(self) -> str | None:
         parts = []
         if self.left_out:
-            named = ", ".join(f"{name}: {reason}" for name, reason in self.left_out[:10])
+            named = ", ".join(f"{name}: {reason}" for name, reason, _ in self.left_out[:10])
             more = ", …" if len(self.left_out) > 10 else ""
             parts.append(f"{len(self.left_out)} of {self.files} files left out ({named}{more})")
         if self.damaged:
@@ -104,7 +104,7 @@ class Folder(Source):
                         yield path, replace(frame, number=number, t=start + t)
                         number += 1
             except InputError as error:
-                self.left_out.append(LeftOut(path.name, reason_of(error, path)))
+                self.left_out.append(unreadable(path, error))
                 continue
             if source.damage:
                 self.damaged.append(source.damage)
@@ -152,13 +152,13 @@ def nothing_readable(path: Path, left_out: list[LeftOut]) -> InputError:
     """Return the error for a folder of which every file is left out."""
     if not left_out:
         return InputError(f"{path}: no picture or video in this folder", PICTURE_HINT)
-    name, reason = left_out[0]
-    return InputError(f"{path}: none of its {len(left_out)} files can be read ({name}: {reason})", PICTURE_HINT)
+    name, reason, hint = left_out[0]
+    return InputError(f"{path}: none of its {len(left_out)} files can be read ({name}: {reason})", hint or PICTURE_HINT)
 
 
-def reason_of(error: InputError, path: Path) -> str:
-    """Return the message of an error without the path at its start."""
-    return str(error).removeprefix(f"{path}: ")
+def unreadable(path: Path, error: InputError) -> LeftOut:
+    """Return the entry of `left_out` for a file that cannot be opened."""
+    return LeftOut(path.name, str(error).removeprefix(f"{path}: "), error.hint)
 
 
 def _natural_key(path: Path) -> tuple[list[str | int], str]:

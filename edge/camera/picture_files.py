@@ -8,11 +8,13 @@ from pathlib import Path
 from ..config import CameraSettings
 from ..errors import InputError
 from ..imaging import image_file
+from ..imaging.image_header import NOT_A_PICTURE
 from ..imaging.images import Picture
 from ..records import Frame
 from .source import SOURCE_KINDS, Source
 
 PICTURE_HINT = "a picture is a JPEG, PNG, BMP or WebP file"
+DAMAGED_HINT = "copy it again, or open it in an image viewer and save it as JPEG or PNG"
 #: A picture that is held is shown at this rate.
 HELD_FPS = 10.0
 
@@ -45,7 +47,8 @@ class PictureFile(Source):
         except image_file.UnsupportedImageError as error:
             raise InputError(f"{self._path}: {error}", error.hint) from None
         except ValueError as error:
-            raise InputError(f"{self._path}: {error}", PICTURE_HINT) from None
+            hint = PICTURE_HINT if str(error) == NOT_A_PICTURE else DAMAGED_HINT
+            raise InputError(f"{self._path}: {error}", hint) from None
         self._number, self.damage = 0, f"{self.name}: {damage}" if damage else None
 
     def read(self) -> Frame | None:

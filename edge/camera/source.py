@@ -31,10 +31,11 @@ class CameraLostError(CameraError):
 
 
 class LeftOut(NamedTuple):
-    """A file of a folder that is not played, and why: "is …"."""
+    """A file of a folder that is not played, why ("is …"), and what to do about it ("" if nothing)."""
 
     name: str
     reason: str
+    hint: str = ""
 
 
 class Source(ABC):

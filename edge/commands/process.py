@@ -80,8 +80,10 @@ def report_left_out(folder: str, left_out: Sequence[LeftOut]) -> int:
     with contextlib.suppress(OSError):
         count = "1 file was" if len(left_out) == 1 else f"{len(left_out)} files were"
         print(f"doorlight: {printable(folder)}: {count} left out:", file=sys.stderr)
-        for name, reason in left_out[:MAX_LEFT_OUT_LINES]:
+        for name, reason, _ in left_out[:MAX_LEFT_OUT_LINES]:
             print(f"           {printable(name)}: {printable(reason)}", file=sys.stderr)
         if len(left_out) > MAX_LEFT_OUT_LINES:
             print(f"           … and {len(left_out) - MAX_LEFT_OUT_LINES} more", file=sys.stderr)
+        for hint in dict.fromkeys(hint for _, _, hint in left_out if hint):
+            print(f"           {printable(hint)}", file=sys.stderr)
     return InputError.exit_code

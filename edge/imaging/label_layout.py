@@ -21,10 +21,14 @@ GRID = 60
 
 
 class Layout(NamedTuple):
-    """The places of the labels, in the order of the boxes. `covered` is the area (px²) of boxes and labels they cover."""
+    """The places of the labels, in the order of the boxes.
+
+    `covered` is the area (px²) of boxes and labels that they cover. `detached` counts those that are not at their box.
+    """
 
     places: list[Rectangle]
     covered: int
+    detached: int
 
 
 def place_labels(
@@ -44,12 +48,14 @@ def place_labels(
     freedom = [int((_covered(places, obstacles, gap) == 0).sum()) for places in beside]
     order = sorted(range(len(boxes)), key=lambda k: (freedom[k], *obstacles[k][[1, 0]].tolist(), k))
     chosen: dict[int, Rectangle] = {}
-    total = 0
+    total = detached = 0
     for k in order:
         labels = np.array(list(chosen.values()), np.int64).reshape(-1, 4)
-        chosen[k], covered = _choose(beside[k], obstacles[k], sizes[k], obstacles, labels, (width, height), gap)
+        place, covered = _choose(beside[k], obstacles[k], sizes[k], obstacles, labels, (width, height), gap)
+        chosen[k] = place
         total += covered
-    return Layout([chosen[k] for k in range(len(boxes))], total)
+        detached += not (beside[k] == place).all(1).any()
+    return Layout([chosen[k] for k in range(len(boxes))], total, detached)
 
 
 def clip(rectangle: Rectangle, frame: Rectangle) -> Rectangle:
