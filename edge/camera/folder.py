@@ -153,7 +153,8 @@ def nothing_readable(path: Path, left_out: list[LeftOut]) -> InputError:
     if not left_out:
         return InputError(f"{path}: no picture or video in this folder", PICTURE_HINT)
     name, reason, hint = left_out[0]
-    return InputError(f"{path}: none of its {len(left_out)} files can be read ({name}: {reason})", hint or PICTURE_HINT)
+    what = "its only file cannot" if len(left_out) == 1 else f"none of its {len(left_out)} files can"
+    return InputError(f"{path}: {what} be read ({name}: {reason})", hint or PICTURE_HINT)
 
 
 def unreadable(path: Path, error: InputError) -> LeftOut:
