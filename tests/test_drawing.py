@@ -38,9 +38,7 @@ def decision(
     agitated: frozenset[int] = frozenset(),
     fault: str | None = None,
 ) -> Decision:
-    faces = {
-        number: Face(Box(0, 0, 1, 1), 0.9, 0.1, expression) for number, expression in (expressions or {}).items()
-    }
+    faces = {number: Face(Box(0, 0, 1, 1), 0.9, 0.1, expression) for number, expression in (expressions or {}).items()}
     return Decision(1.0, signal, tuple(tracks), faces, verdicts or {}, agitated, [], fault)
 
 

@@ -49,7 +49,7 @@ def test_each_file_is_a_scene_by_itself(tmp_path: Path) -> None:
     played = play(open_folder(tmp_path, picture_s=1))
     assert [t for name, t in played if name == "a.png"] == [k / 10 for k in range(11)]
     assert [t for name, t in played if name == "b.mp4"] == pytest.approx([1 + SCENE_GAP_S + k / 20 for k in range(3)])
-    assert [t for name, t in played if name == "c.png"][0] == pytest.approx(1.1 + 2 * SCENE_GAP_S)
+    assert next(t for name, t in played if name == "c.png") == pytest.approx(1.1 + 2 * SCENE_GAP_S)
 
 
 def test_pictures_without_a_duration_are_the_frames_of_a_film(tmp_path: Path) -> None:
