@@ -23,7 +23,7 @@ def open_folder(path: Path, **changes: object) -> Folder:
 
 def play(source: Folder) -> list[tuple[str, float]]:
     """Return the file and the time of each frame."""
-    played = []
+    played: list[tuple[str, float]] = []
     with source:
         while frame := source.read():
             assert source.current is not None
