@@ -218,7 +218,7 @@ def _annotate_video(
             writer.abort()
     height, width = drawn.shape[:2]
     summary = f"{writer.seconds:.1f} s, {width} x {height}, {writer.format.name}; people decided: {len(decided)}"
-    notes = [note for note in (writer.format.note, source.damage) if note]
+    notes = [note for note in (source.note, writer.format.note, source.damage) if note]
     if writer.shortened:
         notes.append(f"{writer.shortened} long times without a picture were shortened")
     return Written(out, summary, tuple(notes))

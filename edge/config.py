@@ -24,6 +24,9 @@ Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=3600)]
 Pin = Annotated[int, Meta(ge=0, le=27)]
+#: A light or buzzer that is not there.
+NO_PIN: Literal["none"] = "none"
+OptionalPin = Pin | Literal["none"]
 Pattern = Annotated[tuple[Annotated[float, Meta(ge=0.01, le=10)], ...], Meta(min_length=2, max_length=20)]
 AcceleratorMode = Literal["auto", "cpu", "edgetpu"]
 Expression = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
@@ -36,6 +39,8 @@ SEE_DEFAULTS = "doorlight check-config, without a file, prints every key and the
 CHOICES = {
     "camera.rotate": "0, 90, 180 or 270",
     "camera.metering": "centre, spot or matrix",
+    "lights.green": 'a pin, or "none" for no green lamp',
+    "lights.buzzer": 'a pin, or "none" for no buzzer',
     "models.accelerator": ", ".join(get_args(AcceleratorMode)),
     "expression.agitated": "one of " + ", ".join(get_args(Expression)),
 }
@@ -114,9 +119,9 @@ class PolicySettings(Section, frozen=True):
 
 
 class LightSettings(Section, frozen=True):
-    green: Pin
+    green: OptionalPin
     red: Pin
-    buzzer: Pin
+    buzzer: OptionalPin
     active_low: bool
     buzzer_active_low: bool
     brightness: Annotated[float, Meta(ge=0.01, le=1)]
@@ -126,9 +131,15 @@ class LightSettings(Section, frozen=True):
     quiet_hours: str
 
     @property
+    def pins(self) -> dict[str, int]:
+        """Return the pin (BCM number) of "green", "red" and "buzzer", without those that are not there."""
+        pins = {"green": self.green, "red": self.red, "buzzer": self.buzzer}
+        return {key: pin for key, pin in pins.items() if isinstance(pin, int)}
+
+    @property
     def resting(self) -> dict[int, bool]:
         """Return the level of each pin when its light or buzzer is off."""
-        return {self.green: self.active_low, self.red: self.active_low, self.buzzer: self.buzzer_active_low}
+        return {pin: self.buzzer_active_low if key == "buzzer" else self.active_low for key, pin in self.pins.items()}
 
 
 class EventSettings(Section, frozen=True):
@@ -250,8 +261,7 @@ def _check_paths(config: Config, name: str) -> None:
 
 def _check_pins(lights: LightSettings, name: str) -> None:
     key_of: dict[int, str] = {}
-    for key in ("green", "red", "buzzer"):
-        pin = getattr(lights, key)
+    for key, pin in lights.pins.items():
         if pin in key_of:
             raise ConfigError(
                 f"{name}: 'lights.{key}' is {pin}: that pin already belongs to 'lights.{key_of[pin]}'",

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +20,7 @@ from .camera.source import CameraLostError, Source
 from .config import Config
 from .errors import OutputError
 from .events.writer import EventLog
+from .frame_rate import FrameInterval, decision_times
 from .health import Health
 from .imaging import motion
 from .inference.perception import Perception, log_odds
@@ -41,7 +43,7 @@ class Decision:
     """The result of the pipeline for one frame, or for a moment without one.
 
     `faces` are the looks at this frame, by person. `verdicts` and `agitated` cover everyone present. `fault` is the
-    reason why the door is blind, or None.
+    reason why the door is blind, or None. `interval_s` is the interval between the frames of a slow source, 0 for others.
     """
 
     t: float
@@ -52,6 +54,7 @@ class Decision:
     agitated: frozenset[int]
     events: list[Event]
     fault: str | None = None
+    interval_s: float = 0.0
 
 
 class Pipeline:
@@ -64,10 +67,14 @@ class Pipeline:
         self._tracker = Tracker(config.tracker)
         self._state = State()
         self._blind_since: float | None = None
+        self._interval = FrameInterval()
+        self._interval_s = 0.0
+        self._policy = config.policy
 
     def step(self, frame: Frame) -> Decision:
         """Return the decision for `frame`. The times of the frames must not decrease."""
         mark = self._perception.timer.mark
+        self._adapt_times(self._interval.add(frame.t, frame.still_s))
         grid = motion.brightness_grid(frame.picture if frame.lores is None else frame.lores)
         blind_reason = motion.blind_reason(grid)
         mark("motion")
@@ -82,7 +89,7 @@ class Pipeline:
             self._tracker.clear()
         search = self._search(frame, grid)
         mark("decode")
-        people = self._tracker.update(search.detections, frame.t, frame.picture.shape[0])
+        people = self._tracker.update(search.detections, frame.t, frame.picture.shape[0], frame.still_s)
         mark("track")
         faces: dict[int, Face] = {}
         if search.is_current:
@@ -99,7 +106,17 @@ class Pipeline:
         """Return the decision for time `t` at which there is no usable picture, for example from a lost camera."""
         self._tracker.clear()
         self._attention.clear()
+        self._interval.clear()
         return self._decide(t, {}, reason)
+
+    def _adapt_times(self, interval_s: float) -> None:
+        """Adapt the decision times to the interval between frames. A normal camera always has the interval 0."""
+        if interval_s == self._interval_s:
+            return
+        self._interval_s = interval_s
+        times = decision_times(self._config.tracker, self._config.policy, interval_s)
+        self._tracker.bridge_s, self._tracker.averaging_s = times.bridge_s, times.averaging_s
+        self._policy = msgspec.structs.replace(self._config.policy, undecided_max_s=times.undecided_max_s)
 
     def _search(self, frame: Frame, grid: motion.BrightnessGrid) -> Search:
         """Return the faces in `frame`, from an earlier search if that still serves."""
@@ -118,7 +135,7 @@ class Pipeline:
 
     def _decide(self, t: float, faces: dict[int, Face], fault: str | None) -> Decision:
         tracks = self._tracker.tracks
-        self._state, signal, events = step(self._state, tracks, t, self._config.policy, fault)
+        self._state, signal, events = step(self._state, tracks, t, self._policy, fault)
         people = self._state.people
         return Decision(
             t,
@@ -129,6 +146,7 @@ class Pipeline:
             frozenset(number for number, person in people.items() if person.agitated),
             events,
             fault,
+            self._interval_s,
         )
 
 
@@ -312,7 +330,8 @@ class _Run:
                 self.record(kind, data)
             self._health.set("Edge TPU", accelerator.problem)
         if decision.fault is None:
-            self._health.set("camera", None)
+            is_slow = self._source.live and decision.interval_s > 0
+            self._health.set("camera", f"slow, one picture in {decision.interval_s:.1f} s" if is_slow else None)
         else:
             self._health.set("camera", "no picture" if frame is None else decision.fault)
         self._health.set("event log", self._log.problem)

@@ -10,9 +10,9 @@ import numpy as np
 
 from .config import TrackerSettings
 from .imaging import boxes
-from .records import Detection, Track
+from .records import TIME_EPSILON_S, Detection, Track
 
-#: The share by which a person's match score has dropped when they have been unseen for `forget_after_s`.
+#: The share by which a person's match score has dropped when they have been unseen for the maximum time.
 UNSEEN_PENALTY = 0.6
 
 
@@ -24,6 +24,9 @@ class Tracker:
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
+        #: Times in seconds, longer than those of the settings for a slow camera: see frame_rate.decision_times.
+        self.bridge_s = settings.forget_after_s
+        self.averaging_s = settings.averaging_s
         self._tracks: dict[int, Track] = {}
         self._last_person = 0
 
@@ -32,17 +35,18 @@ class Tracker:
         """Return the tracks of everyone present, oldest first."""
         return tuple(self._tracks.values())
 
-    def update(self, detections: Sequence[Detection], t: float, frame_height: int) -> list[int]:
+    def update(self, detections: Sequence[Detection], t: float, frame_height: int, still_s: float = 0.0) -> list[int]:
         """Match the detections of the frame at `t`; return the person of each detection, 0 for none.
 
         `frame_height` is in pixels. A detection below `new_score` continues a track but does not start one: the two
-        thresholds of ByteTrack (Zhang et al. 2022). Tracks unseen for longer than `forget_after_s` are dropped.
+        thresholds of ByteTrack (Zhang et al. 2022). Tracks unseen for longer than `forget_after_s` are dropped. With a
+        slow camera, tracks unseen for up to `bridge_s` are matched first: the light must not wait for another frame
+        when this one shows that the person has left. `still_s` is Frame.still_s: while a video shows one frame, the
+        people in it are in view, so they are matched first, too.
         """
-        forget_after_s = self._settings.forget_after_s
-        self._tracks = {
-            person: track for person, track in self._tracks.items() if t - track.last_seen <= forget_after_s
-        }
-        people = self._match(detections, t)
+        limit_s = max(self.bridge_s, still_s + TIME_EPSILON_S)
+        self._drop_unseen(t, limit_s)
+        people = self._match(detections, t, limit_s)
         for k, detection in enumerate(detections):
             height = detection.box.height / frame_height
             if people[k]:
@@ -52,10 +56,14 @@ class Tracker:
                 self._last_person += 1
                 people[k] = self._last_person
                 self._tracks[self._last_person] = Track(self._last_person, detection.box, height, t, t)
+        self._drop_unseen(t, self._settings.forget_after_s)
         return people
 
-    def _match(self, detections: Sequence[Detection], t: float) -> list[int]:
-        """Return the known person of each detection, 0 for none."""
+    def _drop_unseen(self, t: float, limit_s: float) -> None:
+        self._tracks = {person: track for person, track in self._tracks.items() if t - track.last_seen <= limit_s}
+
+    def _match(self, detections: Sequence[Detection], t: float, limit_s: float) -> list[int]:
+        """Return the known person of each detection, 0 for none. Nobody is unseen for longer than `limit_s`."""
         matched = [0] * len(detections)
         known = list(self._tracks)
         if not known or not detections:
@@ -66,7 +74,7 @@ class Tracker:
         )
         # A person who crosses another's last position keeps their own track: people in view match better.
         unseen_s = np.array([t - self._tracks[person].last_seen for person in known], np.float32)
-        score = overlap * (1 - UNSEEN_PENALTY * unseen_s / self._settings.forget_after_s)
+        score = overlap * (1 - UNSEEN_PENALTY * unseen_s / limit_s)
         for flat in np.argsort(-score, axis=None, kind="stable"):
             row, column = divmod(int(flat), len(known))
             person = known[column]
@@ -108,5 +116,5 @@ class Tracker:
         """
         if last is None:
             return new
-        weight = max(1 - math.exp(-(t - last) / self._settings.averaging_s), 1 / (looks + 1))
+        weight = max(1 - math.exp(-(t - last) / self.averaging_s), 1 / (looks + 1))
         return old + (new - old) * weight

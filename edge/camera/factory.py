@@ -11,6 +11,7 @@ from ..config import CameraSettings
 from ..errors import InputError
 from ..system.terminal import is_utf8
 from .folder import Folder, open_file
+from .http_video import HttpVideo, is_http_video
 from .live import LiveSource
 from .picamera import PiCamera
 from .source import SOURCE_KINDS, Source, without_password
@@ -23,7 +24,7 @@ SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "udp"})
 def open_source(settings: CameraSettings, source: str | None = None) -> Source:
     """Return the source for the text `source` (default: settings.source), not yet opened.
 
-    `rotate` and `mirror` of the settings apply to cameras only; files are played as they are.
+    An http:// address that ends like a video file is one if the server says so, and a camera otherwise.
     Raises InputError for an address with an unsupported scheme, or one that is not UTF-8.
     """
     source = source or settings.source
@@ -35,6 +36,8 @@ def open_source(settings: CameraSettings, source: str | None = None) -> Source:
         raise InputError(f"{without_password(source)}: is not UTF-8", f"give {SOURCE_KINDS}")
     if is_device:
         return LiveSource(source, partial(V4l2Camera, source, settings), settings)
+    if scheme and scheme[1].lower() in ("http", "https") and is_http_video(source):
+        return HttpVideo(source, settings)
     if scheme and scheme[1].lower() in SCHEMES:
         return LiveSource(without_password(source), partial(NetworkCamera, source, settings), settings)
     if scheme:

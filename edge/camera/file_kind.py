@@ -7,10 +7,12 @@ from pathlib import Path
 
 from ..imaging import image_kind
 from ..system.files import open_regular
-from .video_file import VIDEO_SIGNATURES
+from .video_formats import recognise
 
 #: Endings of the names of pictures, for files whose content says nothing, and for files that are written.
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp"})
+#: Endings of a video that is pictures one after the other: even a short one, in which only one picture is found.
+PICTURE_VIDEO_SUFFIXES = frozenset({".mjpeg", ".mjpg"})
 
 
 class FileKind(enum.Enum):
@@ -22,7 +24,8 @@ class FileKind(enum.Enum):
 
 
 def kind_of(path: Path) -> FileKind:
-    """Return what a file is, by its content. Only a JPEG or PNG with more of them behind it is judged by its name too.
+    """Return what a file is, by its content. A JPEG or PNG with more of them behind it is judged by its name
+    too.
 
     Raises OSError if it cannot be read.
     """
@@ -32,13 +35,15 @@ def kind_of(path: Path) -> FileKind:
         if image_kind.is_supported(start):
             if is_named_picture:  # do not read the megabytes of each photo in a folder
                 return FileKind.PICTURE
+            if path.suffix.lower() in PICTURE_VIDEO_SUFFIXES:
+                return FileKind.VIDEO
             start += file.read(image_kind.SEQUENCE_BYTES) or b""
             return FileKind.VIDEO if image_kind.is_sequence(start) else FileKind.PICTURE
         if start.startswith(b"GIF8"):
             start += file.read(image_kind.SEQUENCE_BYTES) or b""
     if image_kind.describe_unsupported(start) is not None:
         return FileKind.PICTURE
-    return FileKind.VIDEO if VIDEO_SIGNATURES.match(start) else FileKind.OTHER
+    return FileKind.OTHER if recognise(start) is None else FileKind.VIDEO
 
 
 def source_kind_of(path: Path) -> FileKind:

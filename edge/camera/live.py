@@ -10,11 +10,15 @@ later. At most MAX_STUCK abandoned threads may exist.
 A camera is frozen if its pictures are bit-identical: a sensor has noise, so two of its pictures always differ. A repeated
 picture is not returned as a new frame, because it must not count as another look at a person. If nothing else arrives,
 the source is lost.
+
+A camera whose pictures arrive further apart than settings.timeout_s is too slow: the source is lost as long as that lasts,
+because a light that changes between FAULT and a decision with every picture helps nobody.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +27,7 @@ import numpy as np
 
 from ..config import CameraSettings
 from ..errors import CameraError
+from ..frame_rate import SLOW_HINT, FrameInterval
 from ..imaging import motion
 from ..imaging.images import Picture
 from ..records import Frame
@@ -35,6 +40,10 @@ GRACE_S = 1.0
 CLOSE_TIMEOUT_S = 2.0
 #: With this many hung threads, none is started until one of them wakes up.
 MAX_STUCK = 3
+#: A connection that ends after more pictures was lost; after so few it may be a camera that is slower than the timeouts.
+MAX_PICTURES_OF_SLOW = 2
+#: If the next picture of a slow camera is later than this number of intervals, the camera is lost.
+MAX_LATE_INTERVALS = 3
 
 
 class _Connection:
@@ -77,6 +86,8 @@ class LiveSource(Source):
         self._connection: _Connection | None = None
         self._stuck: list[threading.Thread] = []
         self._error: CameraError | None = None
+        self._interval = FrameInterval(max_s=math.inf)
+        self._delivered = 0  # pictures of the current or last connection
         self._pause_s = settings.reopen_s
         self._retry_at = 0.0
 
@@ -137,10 +148,21 @@ class LiveSource(Source):
         t = now - self._start if self._start is not None else 0.0
         if self._closed:
             return CameraLostError(f"{self.name}: is closed", t=t)
+        interval_s = self._interval.seconds
+        if self._is_too_slow() and now - self._last_at < MAX_LATE_INTERVALS * interval_s:
+            return CameraLostError(
+                f"{self.name}: too slow: its pictures arrive {interval_s:.1f} s apart, "
+                f"the door needs one every {self._settings.timeout_s:g} s (camera.timeout_s)",
+                SLOW_HINT,
+                t,
+            )
         lost = f"no new picture for {self._settings.timeout_s:g} s"
         if self._error:
             return CameraLostError(f"{self._error}; {lost}", self._error.hint, t)
         return CameraLostError(f"{self.name}: {lost}", "check cable and power of the camera", t)
+
+    def _is_too_slow(self) -> bool:
+        return self._interval.seconds > self._settings.timeout_s
 
     def _maintain(self, now: float) -> float:
         """Abandon a hung connection, and start the next one if it is time. Return the time of the next check."""
@@ -155,6 +177,9 @@ class LiveSource(Source):
         return self._connection.due if self._connection else self._retry_at
 
     def _connect(self) -> _Connection:
+        if self._delivered > MAX_PICTURES_OF_SLOW and not self._is_too_slow():
+            self._interval.clear()  # the camera was lost, which says nothing about its rate
+        self._delivered = 0
         # open() may use the whole open timeout, and the first picture timeout_s after that.
         limit_s = self._open_timeout_s + self._settings.timeout_s
         connection = self._connection = _Connection(self._run, f"camera {self.name}", limit_s)
@@ -208,6 +233,10 @@ class LiveSource(Source):
                 connection.frozen_since = now if connection.frozen_since is None else connection.frozen_since
                 if now - connection.frozen_since >= self._settings.timeout_s:
                     raise self._error
+                return True
+            self._delivered += 1
+            self._interval.add(now)
+            if self._is_too_slow():
                 return True
             self._newest = Frame(self._count, now - self._start, capture.picture, capture.lores)
             self._count += 1

@@ -25,8 +25,9 @@ from typing import Any
 
 from ..config import CameraSettings
 from ..errors import CameraError
-from ..imaging.images import orient, yuv420_to_rgb
+from ..imaging.images import Picture, orient, yuv420_to_rgb
 from ..system.open_files import processes_using
+from .adjust import without_colour
 from .device import CameraDevice, Capture, open_timeout_s
 
 #: Enough to keep the sensor busy while a picture is copied. A small Pi has little memory for more.
@@ -56,6 +57,7 @@ class PiCamera(CameraDevice):
         self._last_ns = 0
         self._orientation: tuple[int, bool] = (0, False)  # arguments of orient()
         self._lores_width = 0
+        self._is_grey = False  # the image processor removes the colours
 
     def prepare(self) -> None:
         """Import Picamera2, which takes seconds on a small Pi. Raises CameraError if it is missing or unusable."""
@@ -137,6 +139,7 @@ class PiCamera(CameraDevice):
         if 0 < settings.lores_width < settings.width:
             lores_size = (settings.lores_width, round(settings.lores_width * settings.height / settings.width))
         hflip, vflip = hardware_flips(settings)
+        self._is_grey = "Saturation" in camera.camera_controls
         width, height = camera.sensor_resolution
         configuration: dict[str, Any] = camera.create_video_configuration(
             main={"format": FORMATS["main"], "size": size},
@@ -179,11 +182,15 @@ class PiCamera(CameraDevice):
         return True
 
     def _to_capture(self, request: Any) -> Capture:
-        picture = orient(request.make_array("main"), *self._orientation)
+        picture = self._adjust(request.make_array("main"))
         if not self._lores_width:
             return Capture(picture)
-        lores = yuv420_to_rgb(request.make_array("lores"), self._lores_width)
-        return Capture(picture, orient(lores, *self._orientation))
+        return Capture(picture, self._adjust(yuv420_to_rgb(request.make_array("lores"), self._lores_width)))
+
+    def _adjust(self, picture: Picture) -> Picture:
+        """Apply the rest of rotate, mirror and grey, which the hardware has not done."""
+        picture = orient(picture, *self._orientation)
+        return picture if self._is_grey or not self._settings.grey else without_colour(picture)
 
 
 def hardware_flips(settings: CameraSettings) -> tuple[bool, bool]:

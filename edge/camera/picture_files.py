@@ -11,6 +11,7 @@ from ..imaging import image_file
 from ..imaging.image_header import NOT_A_PICTURE
 from ..imaging.images import Picture
 from ..records import Frame
+from .adjust import adjust
 from .source import SOURCE_KINDS, Source
 
 PICTURE_HINT = "a picture is a JPEG, PNG, BMP or WebP file"
@@ -22,6 +23,8 @@ HELD_FPS = 10.0
 class PictureFile(Source):
     """A picture that is shown for settings.picture_s at HELD_FPS, so that its people can be decided.
 
+    The settings `rotate`, `mirror` and `grey` apply to the upright picture.
+
     With picture_s = 0 it is a single frame. `damage` says what is wrong with a picture that is only readable in part.
     """
 
@@ -31,6 +34,7 @@ class PictureFile(Source):
     def __init__(self, path: Path, settings: CameraSettings) -> None:
         self.name = str(path)
         self._path = path
+        self._settings = settings
         self.fps: float = HELD_FPS if settings.picture_s else settings.fps
         self.length: int = round(settings.picture_s * HELD_FPS) + 1
         self._number = 0
@@ -41,7 +45,7 @@ class PictureFile(Source):
         if not os.path.exists(self._path):
             raise InputError(f"{self._path}: no such file or folder", f"give {SOURCE_KINDS}")
         try:
-            self._picture, damage = image_file.decode(self._path)
+            picture, damage = image_file.decode(self._path)
         except OSError as error:
             raise InputError(f"{self._path}: cannot be read: {error.strerror}", "check its permissions") from None
         except image_file.UnsupportedImageError as error:
@@ -49,6 +53,7 @@ class PictureFile(Source):
         except ValueError as error:
             hint = PICTURE_HINT if str(error) == NOT_A_PICTURE else DAMAGED_HINT
             raise InputError(f"{self._path}: {error}", hint) from None
+        self._picture = adjust(picture, self._settings)
         self._number, self.damage = 0, f"{self.name}: {damage}" if damage else None
 
     def read(self) -> Frame | None:

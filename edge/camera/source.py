@@ -1,6 +1,6 @@
 """Source: the interface that the door reads frames from.
 
-A file plays every frame on its own clock (number / fps), so the same file always gives the same frames. A camera is
+A file plays every frame on its own clock, so the same file always gives the same frames. A camera is
 live: read() returns the newest frame and drops older ones.
 """
 
@@ -43,13 +43,15 @@ class Source(ABC):
 
     `name` is safe to log: it contains no password. `live` is True for a camera, which drops old frames, and False for a
     file, which plays every frame. `length` (announced number of frames) and `fps` (rate of a file) are valid after
-    open(), and None if unknown.
+    open(), and None if unknown. `note` says what was assumed about a file that is not damaged, None for nothing; it is
+    valid after open().
     """
 
     name: str
     live: bool
     length: int | None = None
     fps: float | None = None
+    note: str | None = None
     #: The files of a folder that are not played. Final after the last read().
     left_out: Sequence[LeftOut] = ()
 

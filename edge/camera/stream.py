@@ -1,43 +1,51 @@
-"""NetworkCamera: a camera with an rtsp://, http:// or udp:// address, decoded in a child process."""
+"""NetworkCamera: a camera with an rtsp://, http:// or udp:// address, decoded in a child process.
+
+JPEG pictures over HTTP are read by HttpProcess, everything else by FFmpeg.
+"""
 
 from __future__ import annotations
-
-import socket
-import urllib.parse
 
 from ..config import CameraSettings
 from ..errors import CameraError
 from ..imaging.image_header import MAX_PIXELS
-from ..imaging.images import orient
+from . import address, rtsp_probe
+from .address import Address
+from .adjust import adjust
 from .device import CameraDevice, Capture, open_timeout_s
-from .ffmpeg_process import FfmpegProcess
+from .ffmpeg_process import FfmpegProcess, StreamInfo
+from .http_process import HttpProcess, IsVideo
 from .source import without_password
 
 #: A still scene may repeat one picture while the encoder sends only "no change", until the next key frame: seconds to a
 #: minute later. After this time the stream counts as frozen.
 MAX_STILL_S = 120.0
-DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-CONNECT_TIMEOUT_S = 2.0
+NO_VIDEO = "is neither a video nor JPEG pictures", address.PATH_HINT
 
 
 class NetworkCamera(CameraDevice):
-    """A camera on the network, through OpenCV's FFmpeg."""
+    """A camera on the network."""
 
     repeat_allowed_s = MAX_STILL_S
 
-    def __init__(self, address: str, settings: CameraSettings) -> None:
-        self._address = address
-        self._name = without_password(address)
+    def __init__(self, source: str, settings: CameraSettings) -> None:
+        self._source = source
+        self._name = without_password(source)
         self._settings = settings
         self._decoder: FfmpegProcess | None = None
 
     def open(self) -> None:
-        self._decoder = FfmpegProcess(self._address, open_timeout_s(self._settings), self._settings.timeout_s)
-        info = self._decoder.open()
-        if info is None:
+        try:
+            camera = address.split(self._source) if not self._source.lower().startswith("udp:") else None
+        except ValueError as error:
             raise CameraError(
-                f"{self._name}: {self._connection_problem()}", "check address, user, password and network of the camera"
-            )
+                f"{self._name}: is not a valid address: it {error}", "write it as rtsp://USER:PASSWORD@HOST:PORT/PATH"
+            ) from None
+        info = self._connect(camera)
+        if info is None:
+            problem, hint = "no stream arrives here", "check that the sender uses this address and port"
+            if camera is not None:
+                problem, hint = rtsp_probe.problem(camera) if "rtsp" in camera.scheme else NO_VIDEO
+            raise CameraError(f"{self._name}: {problem}", hint)
         if info.width * info.height > MAX_PIXELS:
             raise CameraError(
                 f"{self._name}: sends pictures of {info.width:.0f} x {info.height:.0f} pixels",
@@ -50,22 +58,20 @@ class NetworkCamera(CameraDevice):
         if picture is None:
             problem = self._decoder.failure or "the stream has stopped"
             raise CameraError(f"{self._name}: {problem}", "check power and network of the camera")
-        return Capture(orient(picture, self._settings.rotate, self._settings.mirror))
+        return Capture(adjust(picture, self._settings))
 
     def close(self) -> None:
         if self._decoder is not None:
             self._decoder.close()
 
-    def _connection_problem(self) -> str:
-        """Find out why the stream cannot be opened, which FFmpeg does not report: try to connect to the address."""
-        try:
-            parts = urllib.parse.urlsplit(self._address)
-            scheme = parts.scheme.lower()
-            port = parts.port or DEFAULT_PORTS.get(scheme)
-            if parts.hostname and port and scheme != "udp":
-                socket.create_connection((parts.hostname, port), timeout=CONNECT_TIMEOUT_S).close()
-        except ValueError:
-            return "is not a valid address"
-        except OSError as error:
-            return f"cannot be reached: {error.strerror or error}"
-        return "cannot be opened as a stream"
+    def _connect(self, camera: Address | None) -> StreamInfo | None:
+        """Start the decoder and return what it announces; None if it cannot open the stream. Raises CameraError."""
+        timeouts = open_timeout_s(self._settings), self._settings.timeout_s
+        if camera is not None and camera.scheme in ("http", "https"):
+            pictures = self._decoder = HttpProcess(camera.encoded, self._name, *timeouts, self._settings.fps)
+            try:
+                return pictures.open()
+            except IsVideo:
+                pictures.close()
+        self._decoder = FfmpegProcess(camera.encoded if camera is not None else self._source, *timeouts)
+        return self._decoder.open()

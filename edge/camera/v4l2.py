@@ -10,8 +10,8 @@ import cv2
 
 from ..config import CameraSettings
 from ..errors import CameraError
-from ..imaging.images import orient
 from ..system.open_files import processes_using
+from .adjust import adjust
 from .device import CameraDevice, Capture
 from .opencv import read_rgb
 
@@ -49,7 +49,7 @@ class V4l2Camera(CameraDevice):
         picture = read_rgb(self._capture)
         if picture is None:
             raise self._explain("gives no picture")
-        return Capture(orient(picture, self._settings.rotate, self._settings.mirror))
+        return Capture(adjust(picture, self._settings))
 
     def close(self) -> None:
         if self._capture is not None:

@@ -12,6 +12,7 @@ DESCRIPTION = """\
 Check a settings file for unknown keys, wrong types and impossible values.
 Without FILE, print the default settings: every key, its default value, and a
 comment that explains it. The exit code is 0 if the file is correct, 78 if not.
+A note names settings that have no effect on the source.
 
   doorlight check-config > door.toml           write a file to start from
   doorlight check-config door.toml             check it
@@ -38,6 +39,10 @@ def run(args: argparse.Namespace) -> int:
     if args.file is None:
         print(config.default_text(), end="")
     else:
-        config.load(args.file)
+        from ..settings_notes import camera_notes, other_notes
+
+        loaded = config.load(args.file)
         print(f"{printable(str(args.file))}: OK")
+        for note in (*camera_notes(loaded), *other_notes(loaded)):
+            print(f"note: {printable(note)}")
     return 0

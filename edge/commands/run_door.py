@@ -25,6 +25,7 @@ from ..inference.perception import Perception, required_models
 from ..lights.lights import Lights
 from ..lights.pin_process import PinProcess
 from ..records import Event, Signal
+from ..settings_notes import camera_notes, other_notes
 from ..system.terminal import printable
 from . import options
 from .process import make_journal_output_nonblocking, report_left_out, stop_on_signals
@@ -93,6 +94,8 @@ def _watch(
     console: _Console,
 ) -> tuple[Source, door.Summary]:
     """Open source, models and log, and run the door's loop. Return the source, closed, and the totals."""
+    for note in (*camera_notes(config, args.source or ""), *other_notes(config)):
+        print_note(f"note: {note}")
     source = open_source(config.camera, args.source)
     found = manifest.load(options.models_folder(args, config))
     with Accelerator(config.models.accelerator, found, required_models(config)) as accelerator:
@@ -101,6 +104,8 @@ def _watch(
         with source, EventLog(log_path, config.events.rotate_bytes, config.events.keep_files) as log:
             # Only from here on: opening a camera may take long, and until then a signal should end the process at once.
             stop_on_signals(stop)
+            if source.note:
+                print_note(source.note)
             # The first frame of a file ends what happened in the file before it: its name comes after that.
             on_decision = (lambda *_: console.on_file(source.current)) if isinstance(source, Folder) else None
             try:

@@ -1,7 +1,7 @@
 """Show one signal at a time on a green lamp, a red lamp and a buzzer.
 
 `Lights` uses gpiozero: real pins on a Raspberry Pi, mock pins and one line of text for each change elsewhere. Add a signal's
-appearance to `APPEARANCE` and its pins to `Lights.show`.
+text to `appearance` and its pins to `Lights.show`. A lamp or buzzer that is not there is left out.
 """
 
 from __future__ import annotations
@@ -15,23 +15,16 @@ from ..config import LightSettings
 from ..records import Signal
 from ..system import clock
 from . import gpio
-from .output import Output
+from .output import NoOutput, Output
 from .pin_factory import make_lgpio_factory, missing_pins_reason, pin_error
 
-#: Text for each signal when the lights are simulated.
-APPEARANCE = {
-    Signal.IDLE: "○ green  ○ red",
-    Signal.PASS: "● green  ○ red",
-    Signal.STOP: "○ green  ● red",
-    Signal.ALARM: "○ green  ● red  ♪ buzzer",
-    Signal.FAULT: "○ green  ◐ red blinking",
+RED_APPEARANCE: dict[Signal | str, str] = {
+    Signal.STOP: "● red",
+    Signal.ALARM: "● red",
+    Signal.FAULT: "◐ red blinking",
 }
-SINGLE_APPEARANCE = {
-    "green": APPEARANCE[Signal.PASS],
-    "red": APPEARANCE[Signal.STOP],
-    "buzzer": "○ green  ○ red  ♪ buzzer",
-}
-QUIET_ALARM_APPEARANCE = "○ green  ● red  (buzzer silent: quiet hours)"
+#: What each output alone looks like, as an argument of `appearance`.
+SINGLE: dict[str, Signal | str] = {"green": Signal.PASS, "red": Signal.STOP, "buzzer": "buzzer"}
 
 #: Frequency of a dimmed lamp: too fast to be seen, slow enough for a small Pi.
 DIM_HZ = 100
@@ -75,8 +68,10 @@ class Lights:
         with contextlib.ExitStack() as opened:
             opened.callback(factory.close)
 
-            def open_output(key: str, active_low: bool, hz: float, duty: float) -> Output:
-                pin = getattr(settings, key)
+            def open_output(key: str, active_low: bool, hz: float, duty: float) -> Output | NoOutput:
+                pin = settings.pins.get(key)
+                if pin is None:
+                    return NoOutput()
                 try:
                     output = Output(factory, pin, active_low, hz, duty)
                 except Exception as error:  # lgpio.error and gpiozero's errors have no common base
@@ -117,7 +112,7 @@ class Lights:
         """
         if signal is self._shown:
             return
-        appearance = APPEARANCE[signal]
+        is_quiet = signal is Signal.ALARM and is_quiet_now(self._settings)
         # Switch off before on, so that green and red are never lit together.
         if signal is not Signal.ALARM:
             self._buzzer.off()
@@ -131,16 +126,15 @@ class Lights:
             self._red.on()
         elif signal is Signal.ALARM:
             self._red.on()
-            if is_quiet_now(self._settings):
+            if is_quiet:
                 self._buzzer.off()
-                appearance = QUIET_ALARM_APPEARANCE
             else:
                 self._buzzer.play(self._settings.alarm_pattern_s)
         elif signal is Signal.FAULT:
             self._red.play(self._settings.fault_pattern_s)
         self._shown = signal
         if self._report:
-            self._report(appearance)
+            self._report(appearance(self._settings, signal, is_quiet))
 
     def show_only(self, key: str) -> None:
         """Switch on "green", "red" or "buzzer", steadily and also in quiet hours, and everything else off."""
@@ -149,14 +143,14 @@ class Lights:
         {"green": self._green, "red": self._red, "buzzer": self._buzzer}[key].on()
         self._shown = None
         if self._report:
-            self._report(SINGLE_APPEARANCE[key])
+            self._report(appearance(self._settings, SINGLE[key]))
 
     def close(self) -> None:
         """Switch everything off and release the pins. Can be called more than once."""
         self._opened.close()
         if self._report and self._shown not in (None, Signal.IDLE):
             self._shown = Signal.IDLE
-            self._report(APPEARANCE[Signal.IDLE])
+            self._report(appearance(self._settings, Signal.IDLE))
         atexit.unregister(self.close)
 
     def __enter__(self) -> Self:
@@ -164,6 +158,19 @@ class Lights:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def appearance(settings: LightSettings, shown: Signal | str, is_quiet: bool = False) -> str:
+    """Return the text for a signal, or for "buzzer" alone, when the lights are simulated."""
+    has_green, has_buzzer = "green" in settings.pins, "buzzer" in settings.pins
+    lamps = ["● green" if shown is Signal.PASS else "○ green"] if has_green else []
+    lamps.append(RED_APPEARANCE.get(shown, "○ red"))
+    if shown is Signal.PASS and not has_green:
+        lamps.append("(no green lamp)")
+    if shown in (Signal.ALARM, "buzzer"):
+        sound = "♪ buzzer" if has_buzzer else "(no buzzer)"
+        lamps.append("(buzzer silent: quiet hours)" if is_quiet and has_buzzer else sound)
+    return "  ".join(lamps)
 
 
 def is_quiet_now(settings: LightSettings) -> bool:

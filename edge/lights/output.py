@@ -1,4 +1,4 @@
-"""One GPIO pin that is off, on, or plays a pattern.
+"""One GPIO pin that is off, on, or plays a pattern; or none.
 
 `Output` uses gpiozero's plain OutputDevice, not PWMLED or TonalBuzzer, because those are not reliably off after `off()`:
 lgpio changes a running wave only at the end of its cycle, and a stopped wave leaves the pin at the level of that moment,
@@ -73,3 +73,13 @@ class Output:
             if pin.frequency is not None:
                 pin.frequency = None  # stops the wave at an arbitrary level; the next line sets the right one
             self._device.value = on
+
+
+class NoOutput:
+    """A lamp or buzzer that the door does not have: does what `Output` does, to nothing."""
+
+    def on(self) -> None: ...
+
+    def off(self) -> None: ...
+
+    def play(self, pattern_s: Sequence[float]) -> None: ...

@@ -26,39 +26,48 @@ class Step(NamedTuple):
 
 
 def steps(settings: LightSettings) -> list[Step]:
-    """Return the steps for these settings. The last one leaves everything off."""
+    """Return the steps for these settings, without lamps and buzzer that are not there. The last one leaves all off."""
     polarity = "remove" if settings.active_low else "write"
-    alarm = f"silent: quiet hours {settings.quiet_hours}" if is_quiet_now(settings) else "sounding in turns"
+    has_green, has_buzzer = "green" in settings.pins, "buzzer" in settings.pins
+    if not has_buzzer:
+        alarm = ""
+    elif is_quiet_now(settings):
+        alarm = f", buzzer silent: quiet hours {settings.quiet_hours}"
+    else:
+        alarm = ", buzzer sounding in turns"
+    green, silent = ", green dark" if has_green else "", ", buzzer silent" if has_buzzer else ""
+    dark = ("both lamps dark" if has_green else "the red lamp dark") + silent
+    everything_off = Step(
+        Signal.IDLE,
+        "everything off",
+        dark,
+        f"lamps that are lit now are on when their pins are low: {polarity} active_low = true under [lights]"
+        + ("; for the buzzer it is buzzer_active_low" if has_buzzer else ""),
+    )
+    lit = Step(Signal.PASS, "PASS: everyone wears a mask", f"green steady, red dark{silent}", "see the green lamp")
     return [
-        Step(
-            Signal.IDLE,
-            "everything off",
-            "both lamps dark, buzzer silent",
-            f"lamps that are lit now are on when their pins are low: {polarity} active_low = true under [lights]; for the "
-            "buzzer it is buzzer_active_low",
-        ),
-        _lamp_step(settings, "green", "red"),
-        _lamp_step(settings, "red", "green"),
-        _buzzer_step(settings),
-        Step(Signal.PASS, "PASS: everyone wears a mask", "green steady, red dark, buzzer silent", "see the green lamp"),
-        Step(Signal.STOP, "STOP: someone wears no mask", "red steady, green dark, buzzer silent", "see the red lamp"),
+        everything_off,
+        *([_lamp_step(settings, "green", "red", silent)] if has_green else []),
+        _lamp_step(settings, "red", "green", silent),
+        *([_buzzer_step(settings, has_green)] if has_buzzer else []),
+        *([lit] if has_green else []),
+        Step(Signal.STOP, "STOP: someone wears no mask", f"red steady{green}{silent}", "see the red lamp"),
         Step(
             Signal.ALARM,
             "ALARM: someone without a mask looks agitated",
-            f"red steady, green dark, buzzer {alarm}",
-            "see the buzzer; alarm_pattern_s sets its rhythm, quiet_hours the hours in which it is silent",
+            f"red steady{green}{alarm}",
+            "see the buzzer; alarm_pattern_s sets its rhythm, quiet_hours the hours in which it is silent"
+            if has_buzzer
+            else "see the red lamp",
         ),
         Step(
             Signal.FAULT,
             "FAULT: the camera is lost",
-            "red blinking, green dark, buzzer silent",
+            f"red blinking{green}{silent}",
             "if red is steady or dark, check fault_pattern_s",
         ),
-        Step(
-            Signal.IDLE,
-            "everything off",
-            "both lamps dark, buzzer silent",
-            "a lamp that stays on is not switched by its pin: check where its other leg is connected",
+        everything_off._replace(
+            remedy="a lamp that stays on is not switched by its pin: check where its other leg is connected"
         ),
     ]
 
@@ -83,17 +92,19 @@ def run(
     return True
 
 
-def _lamp_step(settings: LightSettings, key: str, other: str) -> Step:
+def _lamp_step(settings: LightSettings, key: str, other: str, silent: str) -> Step:
+    swap, dark = "", "if it is dark"
+    if other in settings.pins:
+        swap, dark = f"if {other} is lit, swap the wires of the two; ", "if none is lit"
     return Step(
         key,
         f"the {key} lamp ({_pin_name(settings, key)})",
-        f"{key} lit, {other} dark, buzzer silent",
-        f"if {other} is lit, swap the wires of the two; if none is lit, the LED is reversed or its wire is on another pin; "
-        "if it is faint, its resistor is too large",
+        f"{key} lit" + (f", {other} dark" if other in settings.pins else "") + silent,
+        f"{swap}{dark}, the LED is reversed or its wire is on another pin; if it is faint, its resistor is too large",
     )
 
 
-def _buzzer_step(settings: LightSettings) -> Step:
+def _buzzer_step(settings: LightSettings, has_green: bool) -> Step:
     tone_hz = settings.buzzer_tone_hz
     if tone_hz:
         remedy = (
@@ -105,11 +116,11 @@ def _buzzer_step(settings: LightSettings) -> Step:
     return Step(
         "buzzer",
         f"the buzzer ({_pin_name(settings, 'buzzer')})",
-        "a steady tone, both lamps dark",
+        f"a steady tone, {'both lamps' if has_green else 'the red lamp'} dark",
         f"{remedy}; one that hums faintly needs the transistor of the wiring picture",
     )
 
 
 def _pin_name(settings: LightSettings, key: str) -> str:
-    number = getattr(settings, key)
+    number = settings.pins[key]
     return f"GPIO{number}, pin {HEADER_PIN[number]}"

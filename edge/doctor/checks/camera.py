@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import importlib
 import os
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import DoorlightError
+from ...frame_rate import SLOW_HINT, SLOW_S, FrameInterval
+from ...settings_notes import camera_notes
 from ..finding import Finding
 from ..host import UNIT, Host
 from ..picture_quality import assess_picture
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: A camera adjusts its exposure during this time after it is opened. Its picture counts afterwards.
 SETTLE_S = 1.5
+#: A camera that is slow at first is watched for this time.
+MEASURE_SLOW_S = 9.0
 
 #: VIDIOC_QUERYCAP of linux/videodev2.h: the number of the call, the size of struct v4l2_capability, and the offsets of
 #: its fields `capabilities` (of the physical device) and `device_caps` (of this node).
@@ -34,7 +37,7 @@ PI_DEVICES = re.compile(r"unicam|bcm2835-|rp1-cfe|pispbe|rpi-")
 
 
 def check(host: Host) -> Iterator[Finding]:
-    """Yield a finding with the cameras, and one about a picture or about the service that uses the camera.
+    """Yield findings with settings that have no effect and with the cameras, and one about a picture or about the service that uses the camera.
 
     Raises InputError or CameraError if the source cannot be opened.
     """
@@ -42,6 +45,8 @@ def check(host: Host) -> Iterator[Finding]:
 
     from ...camera.factory import open_source
 
+    for note in camera_notes(host.settings, host.source_name):
+        yield Finding("note", note)
     source = open_source(replace(host.settings.camera, wait=False), host.source_name)
     cameras = v4l2_cameras(host)
     if host.is_pi or host.source_name == "picamera":
@@ -51,29 +56,53 @@ def check(host: Host) -> Iterator[Finding]:
     if host.service_is_running and not host.source:
         yield _service_finding(host.unit_property("StatusText"))
         return
-    frame = _take_frame(source)
+    frame, interval_s = _take_frame(source)
     yield assess_picture(frame.picture, _face_count(host, frame))
+    if interval_s:
+        seconds = host.settings.policy.min_looks * interval_s
+        yield Finding(
+            "note", f"slow: one picture in {interval_s:.1f} s, so a decision takes about {seconds:.0f} s", SLOW_HINT
+        )
 
 
 def _service_finding(status: str) -> Finding:
     message = f"in use by the running service; its status: {status or 'none'}"
+    if "camera: slow" in status:
+        return Finding("note", message, SLOW_HINT)
     if status.startswith("FAULT") or "camera:" in status:
         return Finding("bad", message, f"sudo systemctl stop {UNIT}; doorlight doctor; sudo systemctl start {UNIT}")
     return Finding("ok", message)
 
 
-def _take_frame(source: Source) -> Frame:
-    """Return the first frame of a file, or the newest frame of a camera after SETTLE_S."""
+def _take_frame(source: Source) -> tuple[Frame, float]:
+    """Return the first frame of a file, or the newest frame of a camera after SETTLE_S, and the interval of a slow camera.
+
+    Raises CameraLostError if the camera is too slow.
+    """
     from ...camera.source import CameraLostError
 
+    interval = FrameInterval()
+    error: CameraLostError | None = None
     with source:
         frame = source.read()
-        settled_at = time.monotonic() + SETTLE_S
-        while source.live and time.monotonic() < settled_at:
-            with contextlib.suppress(CameraLostError):
-                frame = source.read()
-    assert frame is not None  # a source that opens has at least one frame
-    return frame
+        assert frame is not None  # a source that opens has at least one frame
+        begin = time.monotonic()
+        interval.add(frame.t)
+        frames = 1
+        while source.live:
+            elapsed_s = time.monotonic() - begin
+            if elapsed_s >= SETTLE_S and (frames > elapsed_s / SLOW_S or elapsed_s >= MEASURE_SLOW_S):
+                break
+            try:
+                frame = source.read() or frame
+            except CameraLostError as lost:
+                error = lost
+            else:
+                frames, error = frames + 1, None
+                interval.add(frame.t)
+    if error is not None:
+        raise error
+    return frame, interval.seconds
 
 
 def _face_count(host: Host, frame: Frame) -> str:

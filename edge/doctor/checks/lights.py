@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...errors import LightsError
+from ...settings_notes import other_notes
 from ..finding import Finding
 from ..host import UNIT, Host
 
 
 def check(host: Host) -> Iterator[Finding]:
-    """Yield one finding. Raises LightsError if a pin cannot be used."""
+    """Yield notes about the settings, and a finding about the pins. Raises LightsError if a pin cannot be used."""
+    for note in other_notes(host.settings):
+        yield Finding("note", note)
     if host.service_is_running and not host.simulate:
         finding = _service_pins(host)
         yield finding if finding is not None else _own_pins(host)
@@ -20,9 +23,7 @@ def check(host: Host) -> Iterator[Finding]:
 
 def _pins(host: Host) -> dict[str, int]:
     """Return the pins (BCM numbers), by a name such as "GPIO17 (green)"."""
-    settings = host.settings.lights
-    pins = {"green": settings.green, "red": settings.red, "buzzer": settings.buzzer}
-    return {f"GPIO{pin} ({key})": pin for key, pin in pins.items()}
+    return {f"GPIO{pin} ({key})": pin for key, pin in host.settings.lights.pins.items()}
 
 
 def _service_pins(host: Host) -> Finding | None:

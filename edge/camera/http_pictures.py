@@ -1,0 +1,181 @@
+"""JPEG pictures from an HTTP camera: a multipart stream, or a snapshot address that returns one picture per request.
+
+FFmpeg is not used for these: it buffers seconds of a slow stream, ends after one snapshot, and reports no status code.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+
+from . import address
+from .address import Address
+
+#: Longest JPEG that is accepted.
+MAX_JPEG_BYTES = 1 << 25
+#: Length of one read. The headers of a part are shorter.
+CHUNK_BYTES = 1 << 16
+#: A snapshot address is asked at most this often: small cameras have slow web servers.
+MAX_SNAPSHOTS_PER_S = 5.0
+#: A snapshot that equals the last one in every byte is the same picture. After this time it counts as a still scene.
+REPEAT_S = 1.0
+JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+CONTENT_LENGTH = re.compile(rb"(?i)\ncontent-length:[ \t]*(\d{1,9})")
+HLS_TYPES = ("mpegurl",)
+
+
+class HttpCameraError(Exception):
+    """An HTTP camera gives no pictures. The message follows the name of the camera; `hint` is for the user."""
+
+    def __init__(self, problem: str, hint: str = address.PATH_HINT) -> None:
+        super().__init__(problem)
+        self.hint = hint
+
+
+def jpegs(camera: Address, timeout_s: float, fps: float) -> Iterator[bytes] | None:
+    """Return the JPEG pictures of a camera, at most `fps` snapshots a second; None if it sends a video.
+
+    Each wait is limited to `timeout_s`. Raises HttpCameraError, also while iterating.
+    """
+    response = _request(camera, timeout_s)
+    kind = response.headers.get_content_type()
+    start = _read(response)
+    if kind.startswith("multipart/") or (JPEG_START in start and response.length is None):
+        return split_stream(start, lambda: _read(response))
+    if start.startswith(JPEG_START):
+        first = start + _read_all(response, MAX_JPEG_BYTES)
+        return _snapshots(first, lambda: _snapshot(camera, timeout_s), 1 / min(fps, MAX_SNAPSHOTS_PER_S))
+    response.close()
+    if start.startswith(b"#EXTM3U") or any(name in kind for name in HLS_TYPES):
+        raise HttpCameraError(
+            "is an HLS stream, whose pictures arrive in bursts and many seconds late",
+            "use the camera's rtsp:// address, or an address that gives at least one JPEG picture a second",
+        )
+    if kind in ("text/html", "application/xhtml+xml") or start.lstrip()[:5].lower() in (b"<html", b"<!doc"):
+        raise HttpCameraError("is a web page, not a stream", address.PATH_HINT)
+    if kind.startswith(("text/", "application/json", "application/xml")):
+        raise HttpCameraError(f"is no stream, but {kind}", address.PATH_HINT)
+    return None
+
+
+def split_stream(buffer: bytes, read: Callable[[], bytes]) -> Iterator[bytes]:
+    """Yield the JPEGs of a multipart body, or of JPEGs one after the other. `read` returns the next bytes, b"" at the end.
+
+    Without Content-Length a JPEG ends where its end marker is followed by a new part, or by a pause.
+    """
+    data = bytearray(buffer)
+    searched = 0
+    while True:
+        begin = data.find(JPEG_START)
+        if begin >= 0:
+            length = CONTENT_LENGTH.search(data, 0, begin)
+            end = begin + int(length[1]) if length else _end_of_jpeg(data, max(begin, searched - len(JPEG_END)))
+            if 0 <= end <= len(data):
+                yield bytes(data[begin:end])
+                del data[:end]
+                searched = 0
+                continue
+        searched = len(data)
+        if len(data) > MAX_JPEG_BYTES:
+            raise HttpCameraError("sends no JPEG pictures")
+        more = read()
+        if not more:
+            raise HttpCameraError("the stream has ended", "check power and network of the camera")
+        data += more
+
+
+def _end_of_jpeg(data: bytearray, begin: int) -> int:
+    """Return the end of the JPEG in `data`, searched from `begin`; -1 if it is not complete."""
+    end = begin
+    while (end := data.find(JPEG_END, end)) >= 0:
+        end += len(JPEG_END)
+        following = bytes(data[end : end + 64]).lstrip(b"\r\n")
+        # A thumbnail in a JPEG has an end marker too, but more of the picture follows.
+        if not following or following.startswith((b"--", JPEG_START)):
+            return end
+    return -1
+
+
+def _snapshots(first: bytes, fetch: Callable[[], bytes], interval_s: float) -> Iterator[bytes]:
+    """Yield snapshots, `interval_s` apart. A repeated one is left out for REPEAT_S: it is not another look at a person."""
+    jpeg, last, last_at = first, b"", 0.0
+    while True:
+        now = time.monotonic()
+        if jpeg != last or now - last_at >= REPEAT_S:
+            last, last_at = jpeg, now
+            yield jpeg
+        time.sleep(max(0.0, now + interval_s - time.monotonic()))
+        jpeg = fetch()
+
+
+def _snapshot(camera: Address, timeout_s: float) -> bytes:
+    with _request(camera, timeout_s) as response:
+        jpeg = _read_all(response, MAX_JPEG_BYTES)
+    if not jpeg.startswith(JPEG_START):
+        raise HttpCameraError("sends no JPEG pictures any more")
+    return jpeg
+
+
+def _request(camera: Address, timeout_s: float) -> http.client.HTTPResponse:
+    """Return the answer to a GET request. Raises HttpCameraError for anything but success."""
+    opener = urllib.request.OpenerDirector()
+    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    if camera.user or camera.password:
+        passwords.add_password(None, camera.without_login, camera.user, camera.password)
+        passwords.add_password(None, camera._replace(rest="/").without_login, camera.user, camera.password)
+    # Cameras have certificates of their own making, which nobody can verify.
+    handlers = (
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(context=ssl._create_unverified_context()),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPDigestAuthHandler(passwords),
+        urllib.request.HTTPBasicAuthHandler(passwords),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.UnknownHandler(),
+    )
+    for handler in handlers:
+        opener.add_handler(handler)
+    opener.addheaders = [("User-Agent", "doorlight"), ("Accept", "*/*")]
+    port = camera.port or address.DEFAULT_PORTS.get(camera.scheme)
+    try:
+        response = opener.open(camera.without_login, timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise HttpCameraError(*address.status_problem(error.code, str(error.reason), camera.user)) from None
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, OSError):
+            raise HttpCameraError(*address.connection_problem(error.reason, camera.host, port)) from None
+        raise HttpCameraError(f"cannot be opened: {error.reason}") from None
+    except OSError as error:
+        raise HttpCameraError(*address.connection_problem(error, camera.host, port)) from None
+    except http.client.HTTPException:
+        raise HttpCameraError(
+            "does not speak HTTP", "check the port, and whether the address begins with rtsp://"
+        ) from None
+    except ValueError:
+        raise HttpCameraError("asks for a login that is not supported", "set the camera to Basic or Digest") from None
+    assert isinstance(response, http.client.HTTPResponse)
+    return response
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """Return what has arrived of the body, b"" at its end. Raises HttpCameraError."""
+    try:
+        return response.read1(CHUNK_BYTES)
+    except TimeoutError:
+        raise HttpCameraError("the stream has stopped", "check power and network of the camera") from None
+    except (OSError, http.client.HTTPException, ValueError):
+        return b""
+
+
+def _read_all(response: http.client.HTTPResponse, limit: int) -> bytes:
+    data = bytearray()
+    while len(data) <= limit and (more := _read(response)):
+        data += more
+    return bytes(data)

@@ -1,0 +1,80 @@
+"""Notes about valid settings without effect, or without the intended one: for `check-config`, `run` and `doctor`.
+
+If you add a key to [camera], add it to `EFFECTIVE_FOR`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal
+
+from .config import Config, Section, load
+
+SourceKind = Literal["Pi camera", "USB camera", "HTTP camera", "network camera", "file"]
+
+CAMERAS: tuple[SourceKind, ...] = ("Pi camera", "USB camera", "HTTP camera", "network camera")
+ALL: tuple[SourceKind, ...] = (*CAMERAS, "file")
+#: For each key of [camera]: the kinds of source on which it has an effect.
+EFFECTIVE_FOR: dict[str, tuple[SourceKind, ...]] = {
+    **dict.fromkeys(("source", "rotate", "mirror", "grey"), ALL),
+    **dict.fromkeys(("timeout_s", "reopen_s", "reopen_max_s", "wait"), CAMERAS),
+    **dict.fromkeys(("width", "height"), ("Pi camera", "USB camera")),
+    "fps": ("Pi camera", "USB camera", "HTTP camera", "file"),
+    "picture_s": ("file",),
+    **dict.fromkeys(("lores_width", "max_exposure_s", "metering", "exposure_stops"), ("Pi camera",)),
+}
+#: Keys of [lights] that only concern the buzzer, and keys of [policy] that only concern the alarm.
+BUZZER_KEYS = ("buzzer_active_low", "buzzer_tone_hz", "alarm_pattern_s", "quiet_hours")
+ALARM_KEYS = ("agitated_threshold", "calm_threshold", "agitated_s", "alarm_max_s", "alarm_cooldown_s")
+
+
+def source_kind(source: str) -> SourceKind:
+    """Return the kind of a source, from its text alone."""
+    if source == "picamera":
+        return "Pi camera"
+    if re.match(r"/dev/(video\d+$|v4l/)", source):
+        return "USB camera"
+    if re.match(r"(?i)https?://", source):
+        return "HTTP camera"
+    return "network camera" if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source) else "file"
+
+
+def camera_notes(config: Config, source: str = "") -> Iterator[str]:
+    """Yield notes about [camera] for a source (default: camera.source)."""
+    camera = config.camera
+    kind = source_kind(source or camera.source)
+    changed = _changed(config, "camera")
+    unused = [key for key in changed if kind not in EFFECTIVE_FOR[key]]
+    if unused:
+        yield f"no effect on a {kind}: camera.{', camera.'.join(unused)}"
+    if kind == "Pi camera" and "lores_width" in changed and camera.lores_width >= camera.width:
+        yield f"no effect: camera.lores_width is {camera.lores_width}, not less than camera.width ({camera.width})"
+    if kind == "Pi camera" and "max_exposure_s" in changed and camera.max_exposure_s > 1 / camera.fps:
+        yield f"camera.max_exposure_s is limited to {1 / camera.fps:.3g} s by camera.fps ({camera.fps:g})"
+
+
+def other_notes(config: Config) -> Iterator[str]:
+    """Yield notes about [lights], [expression] and [policy]."""
+    lights = config.lights
+    for key, pin in lights.pins.items():
+        if pin == 0:
+            absent = {"green": "no green lamp", "buzzer": "no buzzer"}.get(key)
+            remedy = f'; for {absent} write {key} = "none"' if absent else ""
+            yield f"lights.{key} = 0 is the pin GPIO0, which is reserved for add-on boards{remedy}"
+    if "buzzer" not in lights.pins:
+        unused = [key for key in _changed(config, "lights") if key in BUZZER_KEYS]
+        if unused:
+            yield f"no effect without a buzzer: lights.{', lights.'.join(unused)}"
+    if not config.expression.enabled:
+        names = [f"expression.{key}" for key in _changed(config, "expression") if key != "enabled"]
+        names += [f"policy.{key}" for key in _changed(config, "policy") if key in ALARM_KEYS]
+        if names:
+            yield f"no effect with expression.enabled = false: {', '.join(names)}"
+
+
+def _changed(config: Config, section: str) -> list[str]:
+    """Return the keys of a section whose values differ from the defaults."""
+    given: Section = getattr(config, section)
+    default: Section = getattr(load(), section)
+    return [key for key in given.__struct_fields__ if getattr(given, key) != getattr(default, key)]
