@@ -24,10 +24,9 @@ class FileKind(enum.Enum):
 
 
 def kind_of(path: Path) -> FileKind:
-    """Return what a file is, by its content. A JPEG or PNG with more of them behind it is judged by its name
-    too.
+    """Return what a file is, by its content. Raises OSError if it cannot be read.
 
-    Raises OSError if it cannot be read.
+    Only a JPEG or PNG that is followed by more of them is judged by its name too: ".jpg" is a picture.
     """
     is_named_picture = path.suffix.lower() in PICTURE_SUFFIXES
     with open_regular(path) as file:

@@ -23,9 +23,8 @@ HELD_FPS = 10.0
 class PictureFile(Source):
     """A picture that is shown for settings.picture_s at HELD_FPS, so that its people can be decided.
 
-    The settings `rotate`, `mirror` and `grey` apply to the upright picture.
-
-    With picture_s = 0 it is a single frame. `damage` says what is wrong with a picture that is only readable in part.
+    With picture_s = 0 it is a single frame. The settings `rotate`, `mirror` and `grey` apply to the upright picture.
+    `damage` says what is wrong with a picture that is only readable in part.
     """
 
     live = False

@@ -2,6 +2,7 @@
 
 - images: resize, letterbox, crop, rotate, convert
 - boxes: the detector's grid, decoding, overlap, non-maximum suppression
+- label_layout: labels that cover neither boxes nor each other
 - motion: changes between frames, and black or white frames
 - image_file: decode an image file
 - image_kind: which kind of image a file is, by its content

@@ -230,7 +230,7 @@ def start_s() -> float:
         output = _output(command)
     found = re.search(r"first frame ([\d.]+) s after start", output)
     if found is None:
-        raise UnavailableError(f"doorlight run: no time of the first decision in its output: {output.splitlines()[-1]}")
+        raise UnavailableError(f"doorlight run: no time of the first frame in its output: {output.splitlines()[-1]}")
     return float(found[1])
 
 
