@@ -71,7 +71,7 @@ def annotate(config: Config, perception: Perception, src: str, out: Path, camera
         return _annotate_folder(config, perception, folder, out)
     # The service waits for a camera that is missing. Here it is an error at once.
     source = open_source(replace(config.camera, wait=False), src)
-    with _progress(src) as progress:
+    with _progress(source.name) as progress:  # without the password of an address
         return Result([_annotate_source(config, perception, source, out, progress, camera_s)])
 
 

@@ -64,6 +64,10 @@ TOLERABLE_COVER = 0.02
 ATTEMPTS = ((False, 1.0), (False, 0.85), (True, 0.85), (True, 0.7))
 
 
+#: Labels that became shorter stay so for this number of frames.
+HELD_FRAMES = 30
+
+
 class Label(NamedTuple):
     """What is written at a face, and in which colour. `box` is in pixels of the drawn picture, inside it."""
 
@@ -71,6 +75,15 @@ class Label(NamedTuple):
     lines: tuple[str, ...]
     short: tuple[str, ...]
     colour: Colour
+
+
+class LabelLayout(NamedTuple):
+    """The places of labels, the lines of each, and the height of their capitals in pixels; one of ATTEMPTS."""
+
+    placed: Layout
+    texts: list[tuple[str, ...]]
+    capital: float
+    attempt: int
 
 
 class Drawing:
@@ -82,6 +95,8 @@ class Drawing:
         classifier = perception.expression
         self._expressions = () if classifier is None else tuple(classifier.labels)
         self._looks: dict[int, Face] = {}
+        self._attempt = 0
+        self._held_frames = 0
 
     def draw(self, picture: Picture, decision: Decision) -> Picture:
         """Return `picture`, (H, W, 3) uint8 RGB, with everyone's box and verdict, below a bar with the lights.
@@ -97,7 +112,8 @@ class Drawing:
         out = np.empty((bar + height, width, 3), np.uint8)
         out[bar:] = picture
         labels = self.labels(decision, width, height, scale)
-        _draw_labels(out[bar:], labels)
+        if labels:
+            _draw_labels(out[bar:], labels, self._layout(labels, width, height))
         _draw_bar(out[:bar], decision)
         return out
 
@@ -114,6 +130,16 @@ class Drawing:
             for track in decision.tracks
             if track.last_seen >= decision.t
         ]
+
+    def _layout(self, labels: list[Label], width: int, height: int) -> LabelLayout:
+        """Return where the labels stand. Labels that became shorter stay so for a while: in a video they would flicker."""
+        self._held_frames -= 1
+        if self._held_frames <= 0:
+            self._attempt = 0
+        found = layout(labels, width, height, self._attempt)
+        if found.attempt > self._attempt:
+            self._attempt, self._held_frames = found.attempt, HELD_FRAMES
+        return found
 
     def _label(self, track: Track, decision: Decision, frame: Rectangle, scale: int) -> Label:
         verdict = decision.verdicts.get(track.person, Verdict.UNKNOWN)
@@ -155,23 +181,24 @@ def bar_height(height: int, width: int) -> int:
     return 2 * round(max(12.0, 0.045 * min(height, width)))
 
 
-def layout(labels: list[Label], width: int, height: int) -> tuple[Layout, list[tuple[str, ...]], float]:
-    """Return the best places of `labels` in a picture of this size, the lines of each, and the height of capitals (px)."""
-    found: list[tuple[Layout, list[tuple[str, ...]], float]] = []
-    for is_short, factor in ATTEMPTS:
+def layout(labels: list[Label], width: int, height: int, first_attempt: int = 0) -> LabelLayout:
+    """Return the best layout of `labels`, of which there is at least one, in a picture of this size."""
+    found: list[LabelLayout] = []
+    for attempt in range(first_attempt, len(ATTEMPTS)):
+        is_short, factor = ATTEMPTS[attempt]
         capital = max(MIN_CAPITAL_PX, 0.023 * min(width, height) * factor)
         texts = [label.short if is_short else label.lines for label in labels]
         sizes = [_label_size(lines, capital) for lines in texts]
         boxes = [label.box for label in labels]
         placed = place_labels(width, height, boxes, sizes, gap=_line_width(width, height) + 1)
-        found.append((placed, texts, capital))
+        found.append(LabelLayout(placed, texts, capital, attempt))
         if not placed.covered and not placed.detached:
             break
-    if free := [one for one in found if not one[0].covered]:
-        return min(free, key=lambda one: one[0].detached)
+    if free := [one for one in found if not one.placed.covered]:
+        return min(free, key=lambda one: one.placed.detached)
     # No attempt avoids every face, as with a face that fills the picture. Covering a corner is better than tiny text.
-    tolerable = [one for one in found if one[0].covered <= TOLERABLE_COVER * width * height]
-    return tolerable[0] if tolerable else min(found, key=lambda one: one[0].covered)
+    tolerable = [one for one in found if one.placed.covered <= TOLERABLE_COVER * width * height]
+    return tolerable[0] if tolerable else min(found, key=lambda one: one.placed.covered)
 
 
 def _line_width(width: int, height: int) -> int:
@@ -197,19 +224,16 @@ def _write(out: Picture, text: str, x: float, baseline: float, capital: float, c
     cv2.putText(out, text, at, FONT, capital / FONT_CAPITAL_PX, colour, _stroke(capital), cv2.LINE_AA)
 
 
-def _draw_labels(out: Picture, labels: list[Label]) -> None:
+def _draw_labels(out: Picture, labels: list[Label], found: LabelLayout) -> None:
     """Draw boxes and labels into `out`, a contiguous picture."""
-    height, width = out.shape[:2]
-    line = _line_width(width, height)
-    if not labels:
-        return
-    (places, _, _), texts, capital = layout(labels, width, height)
+    line = _line_width(out.shape[1], out.shape[0])
+    places, capital = found.placed.places, found.capital
     for label in labels:
         x1, y1, x2, y2 = label.box
         cv2.rectangle(out, (x1, y1), (x2 - 1, y2 - 1), label.colour, line + 2, cv2.LINE_AA)
     for label, place in zip(labels, places, strict=True):
         _draw_leader(out, label, place, line)
-    for label, place, lines in zip(labels, places, texts, strict=True):
+    for label, place, lines in zip(labels, places, found.texts, strict=True):
         x1, y1, x2, y2 = place
         cv2.rectangle(out, (x1, y1), (x2 - 1, y2 - 1), label.colour, -1)
         for k, text in enumerate(lines):

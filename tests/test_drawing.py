@@ -9,7 +9,7 @@ import pytest
 
 from edge import config
 from edge.door import Decision
-from edge.drawing import SIGNAL_TEXTS, VERDICT_COLOURS, Drawing, Label, bar_height, enlargement, layout
+from edge.drawing import HELD_FRAMES, SIGNAL_TEXTS, VERDICT_COLOURS, Drawing, Label, bar_height, enlargement, layout
 from edge.imaging.label_layout import Rectangle, overlap
 from edge.inference import manifest
 from edge.inference.perception import Perception
@@ -117,7 +117,7 @@ def test_labels_of_a_crowd_cover_nobody(perception: Perception, boxes: list[Rect
         frozenset(k for k in numbers if k % 4 == 1),
     )
     found = labels(perception, seen)
-    placed, texts, _ = layout(found, 640, 480)
+    placed, texts, _, _ = layout(found, 640, 480)
     assert placed.covered == 0
     assert all(overlap(place, label.box) == 0 for place in placed.places for label in found)
     assert all(overlap(one, other) == 0 for one, other in itertools.combinations(placed.places, 2))
@@ -160,3 +160,16 @@ def test_boxes_grow_with_a_small_picture(perception: Perception) -> None:
     seen = decision([person(1, (10, 10, 20, 25))], {1: MASKED})
     (label,) = Drawing(CONFIG, perception).labels(seen, 640, 480, 10)
     assert label.box == (100, 100, 200, 250)
+
+
+def test_labels_do_not_flicker(perception: Perception) -> None:
+    """Labels that had to become shorter stay so for a while, although there is room again."""
+    drawing, numbers = Drawing(CONFIG, perception), range(1, 11)
+    row = [person(k, (62 * k - 52, 200, 62 * k + 4, 275), 2.0) for k in numbers]
+    picture = np.zeros((480, 640, 3), np.uint8)
+    alone = decision(row[:1], {1: MASKED})
+    large = Drawing(CONFIG, perception).draw(picture, alone)
+    drawing.draw(picture, decision(row, dict.fromkeys(numbers, MASKED)))
+    after = [np.array_equal(drawing.draw(picture, alone), large) for _ in range(HELD_FRAMES + 1)]
+    assert not any(after[:-2])
+    assert after[-1]
