@@ -10,14 +10,13 @@ from pathlib import Path
 from ..config import CameraSettings
 from ..errors import InputError
 from ..system.terminal import is_utf8
+from .folder import Folder, open_file
 from .http_video import find_http_video
 from .live import LiveSource
 from .picamera import PiCamera
-from .picture_files import PICTURE_SUFFIXES, PictureFiles
 from .source import SOURCE_KINDS, Source, without_password
 from .stream import NetworkCamera
 from .v4l2 import V4l2Camera
-from .video_file import VideoFile
 
 SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "udp"})
 
@@ -44,6 +43,4 @@ def open_source(settings: CameraSettings, source: str | None = None) -> Source:
     if scheme:
         raise InputError(f"{without_password(source)}: unsupported kind of address", f"give {SOURCE_KINDS}")
     path = Path(os.path.expanduser(source))
-    if os.path.isdir(path) or path.suffix.lower() in PICTURE_SUFFIXES:
-        return PictureFiles(path, settings)
-    return VideoFile(path, settings)
+    return Folder(path, settings) if os.path.isdir(path) else open_file(path, settings)

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from ..errors import CameraError
 from ..records import Frame
 
 #: What a source can be, for hints: "give …".
-SOURCE_KINDS = (
-    '"picamera", a device (/dev/video0), an address (rtsp://…), a video file, a picture or a folder of pictures'
-)
+SOURCE_KINDS = '"picamera", a device (/dev/video0), an address (rtsp://…), a video file, a picture or a folder of them'
 
 
 class CameraLostError(CameraError):
@@ -30,6 +29,14 @@ class CameraLostError(CameraError):
         super().__init__(message, hint)
         self.t = t
         self.is_too_slow = is_too_slow
+
+
+class LeftOut(NamedTuple):
+    """A file of a folder that is not played, why ("is …"), and what to do about it ("" if nothing)."""
+
+    name: str
+    reason: str
+    hint: str = ""
 
 
 class Source(ABC):
@@ -46,6 +53,8 @@ class Source(ABC):
     length: int | None = None
     fps: float | None = None
     note: str | None = None
+    #: The files of a folder that are not played. Final after the last read().
+    left_out: Sequence[LeftOut] = ()
 
     @property
     def damage(self) -> str | None:

@@ -228,9 +228,9 @@ def start_s() -> float:
         command = child_process.command("edge", "run", "--simulate", "--source", str(CLIP))
         command += ["--events", str(Path(folder) / "events.jsonl")]
         output = _output(command)
-    found = re.search(r"first decision ([\d.]+) s after start", output)
+    found = re.search(r"first frame ([\d.]+) s after start", output)
     if found is None:
-        raise UnavailableError(f"doorlight run: no time of the first decision in its output: {output.splitlines()[-1]}")
+        raise UnavailableError(f"doorlight run: no time of the first frame in its output: {output.splitlines()[-1]}")
     return float(found[1])
 
 
