@@ -60,6 +60,7 @@ class CameraSettings(Section, frozen=True):
     picture_s: Annotated[float, Meta(ge=0, le=60)]
     rotate: Literal[0, 90, 180, 270]
     mirror: bool
+    grey: bool
     timeout_s: Annotated[float, Meta(ge=0.2, le=10)]
     reopen_s: Annotated[float, Meta(gt=0, le=60)]
     reopen_max_s: Annotated[float, Meta(gt=0, le=600)]
@@ -68,7 +69,6 @@ class CameraSettings(Section, frozen=True):
     max_exposure_s: Annotated[float, Meta(ge=0.001, le=1)]
     metering: Literal["centre", "spot", "matrix"]
     exposure_stops: Annotated[float, Meta(ge=-8, le=8)]
-    grey: bool
 
 
 class ModelSettings(Section, frozen=True):

@@ -115,7 +115,7 @@ class Pipeline:
             return
         self._interval_s = interval_s
         times = decision_times(self._config.tracker, self._config.policy, interval_s)
-        self._tracker.bridge_s, self._tracker.averaging_s = times.bridge_s, times.averaging_s
+        self._tracker.bridge_s, self._tracker.max_weight = times.bridge_s, times.max_weight
         self._policy = msgspec.structs.replace(self._config.policy, undecided_max_s=times.undecided_max_s)
 
     def _search(self, frame: Frame, grid: motion.BrightnessGrid) -> Search:

@@ -21,8 +21,8 @@ MAX_INTERVAL_S = 5.0
 WINDOW_S = 15.0
 #: A frame may be later than the interval by this factor.
 JITTER = 1.5
-#: The evidence is averaged over at least this number of frames.
-MIN_AVERAGED_FRAMES = 3
+#: Maximum weight of one look in the average of a slow camera. Otherwise the first look after a gap would decide alone.
+MAX_WEIGHT = 1 / 3
 
 
 class FrameInterval:
@@ -66,13 +66,13 @@ class FrameInterval:
 
 
 class DecisionTimes(NamedTuple):
-    """The times (seconds) that depend on the interval between frames.
+    """The times (seconds), and the weight of a look, that depend on the interval between frames.
 
     `bridge_s`: a person who was seen in the last frame before a gap of at most this length is expected in the next one.
     """
 
     bridge_s: float
-    averaging_s: float
+    max_weight: float
     undecided_max_s: float
 
 
@@ -80,7 +80,7 @@ def decision_times(tracker: TrackerSettings, policy: PolicySettings, interval_s:
     """Return the times for frames that are `interval_s` seconds apart; for a normal camera (0) those of the settings."""
     return DecisionTimes(
         bridge_s=max(tracker.forget_after_s, JITTER * interval_s),
-        averaging_s=max(tracker.averaging_s, MIN_AVERAGED_FRAMES * interval_s),
+        max_weight=MAX_WEIGHT if interval_s else 1.0,
         # As long as an undecided person needs for the looks of a verdict.
         undecided_max_s=max(policy.undecided_max_s, policy.min_looks * interval_s),
     )

@@ -24,9 +24,9 @@ class Tracker:
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
-        #: Times in seconds, longer than those of the settings for a slow camera: see frame_rate.decision_times.
+        #: See frame_rate.decision_times.
         self.bridge_s = settings.forget_after_s
-        self.averaging_s = settings.averaging_s
+        self.max_weight = 1.0
         self._tracks: dict[int, Track] = {}
         self._last_person = 0
 
@@ -116,5 +116,6 @@ class Tracker:
         """
         if last is None:
             return new
-        weight = max(1 - math.exp(-(t - last) / self.averaging_s), 1 / (looks + 1))
+        weight = min(1 - math.exp(-(t - last) / self._settings.averaging_s), self.max_weight)
+        weight = max(weight, 1 / (looks + 1))
         return old + (new - old) * weight

@@ -12,7 +12,7 @@ from edge.frame_rate import FrameInterval, decision_times
 from edge.imaging.images import Picture
 from edge.inference import manifest
 from edge.inference.perception import Perception
-from edge.records import Frame, Signal
+from edge.records import Box, Detection, Frame, Signal
 from edge.tracker import Tracker
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
 from support.door import CONFIG
@@ -71,9 +71,9 @@ class TestInterval:
 def test_times_of_a_normal_camera_are_those_of_the_settings() -> None:
     tracker, policy = CONFIG.tracker, CONFIG.policy
     times = decision_times(tracker, policy, 0.0)
-    assert times == (tracker.forget_after_s, tracker.averaging_s, policy.undecided_max_s)
+    assert times == (tracker.forget_after_s, 1.0, policy.undecided_max_s)
     fresh = Tracker(tracker)
-    assert (fresh.bridge_s, fresh.averaging_s) == times[:2]
+    assert (fresh.bridge_s, fresh.max_weight) == times[:2]
 
 
 def decide(perception: Perception, moments: Sequence[tuple[float, Picture]]) -> list[door.Decision]:
@@ -111,6 +111,25 @@ def test_slow_camera_needs_several_looks_for_another_verdict(perception: Percept
     pictures = [masked] * 8 + [unmasked] + [masked] * 5
     signals = [each.signal for each in decide(perception, [(float(k), p) for k, p in enumerate(pictures)])]
     assert Signal.STOP not in signals, "one wrong look, the fourth after a gap, changes nothing"
+
+
+@pytest.mark.parametrize("frames", [1, 3, 20])
+def test_first_look_after_a_gap_does_not_decide_alone(frames: int) -> None:
+    """`frames` looks at a masked person, then a wrong one after a gap of 1.5 s."""
+    tracker = Tracker(CONFIG.tracker)
+    times = decision_times(CONFIG.tracker, CONFIG.policy, 1.5)
+    tracker.bridge_s, tracker.max_weight = times.bridge_s, times.max_weight
+    face = Detection(Box(100, 100, 200, 200), 0.9)
+    for t, log_odds in [*((k / 15, 3.0) for k in range(frames)), (frames / 15 + 1.5, -3.0)]:
+        assert tracker.update([face], t, 480) == [1]
+        tracker.add_mask_score(1, log_odds, t)
+    assert tracker.tracks[0].evidence > CONFIG.policy.unmasked_threshold
+
+
+def test_changed_mask_is_seen_in_bursts(perception: Perception) -> None:
+    masked, unmasked = frame_at(MASKED_S), frame_at(UNMASKED_S)
+    moments = [(burst * 1.5 + k * 0.05, masked if burst < 4 else unmasked) for burst in range(9) for k in range(5)]
+    assert first(decide(perception, moments), Signal.STOP) <= 4 * 1.5 + 4.5
 
 
 @pytest.mark.parametrize("frames", [1, 3, 6])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import urllib.parse
 from typing import NamedTuple
 
@@ -71,6 +72,14 @@ def split(address: str) -> Address:
 def _is_host(authority: str) -> bool:
     match = _HOST.fullmatch(authority)
     return bool(match and match[1])
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return a context that accepts any certificate: cameras have certificates of their own making."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def connection_problem(error: OSError, port: int | None) -> tuple[str, str]:

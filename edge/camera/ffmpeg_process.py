@@ -248,7 +248,8 @@ def _open(capture: cv2.VideoCapture, source: str, open_timeout_ms: float, read_t
     if "://" in source:
         read_timeout_ms = max(open_timeout_ms, read_timeout_ms)  # the parent has shorter timeouts
     is_rtsp = source.lower().startswith(("rtsp://", "rtsps://"))
-    for timeout_ms in (1000 * RTSP_PROBE_S, open_timeout_ms) if is_rtsp else (open_timeout_ms,):
+    probe_ms = 1000 * RTSP_PROBE_S if is_rtsp else 0.0
+    for timeout_ms in filter(None, (probe_ms, open_timeout_ms - probe_ms)):
         begin = time.monotonic()
         timeouts = (
             *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(timeout_ms)),

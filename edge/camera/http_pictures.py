@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import http.client
 import re
-import ssl
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 
@@ -26,7 +26,8 @@ MAX_SNAPSHOTS_PER_S = 5.0
 REPEAT_S = 1.0
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 CONTENT_LENGTH = re.compile(rb"(?i)\ncontent-length:[ \t]*(\d{1,9})")
-HLS_TYPES = ("mpegurl",)
+#: Characters that stay as they are in an address: a user may have encoded some already, and forgotten others.
+URL_CHARACTERS = "%/:?=&#[]@!$'()*+,;~"
 
 
 class HttpCameraError(Exception):
@@ -45,22 +46,29 @@ def jpegs(camera: Address, timeout_s: float, fps: float) -> Iterator[bytes] | No
     response = request(camera, timeout_s)
     kind = response.headers.get_content_type()
     start = _read(response)
-    if kind.startswith("multipart/") or (JPEG_START in start and response.length is None):
-        return split_stream(start, lambda: _read(response))
-    if start.startswith(JPEG_START):
-        first = start + _read_all(response, MAX_JPEG_BYTES)
+    is_jpeg = start.startswith(JPEG_START)
+    if is_jpeg and (kind.startswith("image/") or response.length is not None):
+        with response:
+            first = start + _read_all(response, MAX_JPEG_BYTES)
         return _snapshots(first, lambda: _snapshot(camera, timeout_s), 1 / min(fps, MAX_SNAPSHOTS_PER_S))
+    if kind.startswith("multipart/") or is_jpeg or start.lstrip().startswith(b"--"):
+        return _stream(response, start)
     response.close()
-    if start.startswith(b"#EXTM3U") or any(name in kind for name in HLS_TYPES):
+    if start.startswith(b"#EXTM3U") or "mpegurl" in kind:
         raise HttpCameraError(
             "is an HLS stream, whose pictures arrive in bursts and many seconds late",
             "use the camera's rtsp:// address, or an address that gives at least one JPEG picture a second",
         )
     if kind in ("text/html", "application/xhtml+xml") or start.lstrip()[:5].lower() in (b"<html", b"<!doc"):
         raise HttpCameraError("is a web page, not a stream", address.PATH_HINT)
-    if kind.startswith(("text/", "application/json", "application/xml")):
-        raise HttpCameraError(f"is no stream, but {kind}", address.PATH_HINT)
+    if kind.startswith(("text/", "image/", "application/json", "application/xml")):
+        raise HttpCameraError(f"gives {kind}, not JPEG pictures", address.PATH_HINT)
     return None
+
+
+def _stream(response: http.client.HTTPResponse, start: bytes) -> Iterator[bytes]:
+    with response:
+        yield from split_stream(start, lambda: _read(response))
 
 
 def split_stream(buffer: bytes, read: Callable[[], bytes]) -> Iterator[bytes]:
@@ -128,10 +136,9 @@ def request(camera: Address, timeout_s: float) -> http.client.HTTPResponse:
     if camera.user or camera.password:
         passwords.add_password(None, camera.without_login, camera.user, camera.password)
         passwords.add_password(None, camera._replace(rest="/").without_login, camera.user, camera.password)
-    # Cameras have certificates of their own making, which nobody can verify.
     handlers = (
         urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=ssl._create_unverified_context()),
+        urllib.request.HTTPSHandler(context=address.tls_context()),
         urllib.request.HTTPRedirectHandler(),
         urllib.request.HTTPDigestAuthHandler(passwords),
         urllib.request.HTTPBasicAuthHandler(passwords),
@@ -144,7 +151,7 @@ def request(camera: Address, timeout_s: float) -> http.client.HTTPResponse:
     opener.addheaders = [("User-Agent", "doorlight"), ("Accept", "*/*")]
     port = camera.port or address.DEFAULT_PORTS.get(camera.scheme)
     try:
-        response = opener.open(camera.without_login, timeout=timeout_s)
+        response = opener.open(urllib.parse.quote(camera.without_login, URL_CHARACTERS), timeout=timeout_s)
     except urllib.error.HTTPError as error:
         error.close()
         raise HttpCameraError(*address.status_problem(error.code, str(error.reason), camera.user)) from None

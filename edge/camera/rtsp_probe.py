@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import re
 import socket
-import ssl
 
 from . import address
 from .address import Address
@@ -37,7 +36,7 @@ def problem(camera: Address) -> tuple[str, str]:
 def _connect(camera: Address, port: int) -> socket.socket:
     connection = socket.create_connection((camera.host, port), timeout=TIMEOUT_S)
     if camera.scheme == "rtsps":
-        return ssl._create_unverified_context().wrap_socket(connection, server_hostname=camera.host)
+        return address.tls_context().wrap_socket(connection, server_hostname=camera.host)
     return connection
 
 

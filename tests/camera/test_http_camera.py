@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge.camera import http_pictures
+from edge.camera import http_pictures, rtsp_probe
+from edge.camera.address import split
 from edge.camera.factory import open_source
 from edge.camera.http_pictures import HttpCameraError, split_stream
 from edge.errors import CameraError
 from support.camera import is_red, quick_settings
-from support.network_cameras import PASSWORD, USER, HttpCamera, jpeg, serving
+from support.network_cameras import PASSWORD, USER, HttpCamera, RtspCamera, jpeg, serving
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,12 @@ def server() -> Iterator[str]:
         yield host
 
 
-@pytest.mark.parametrize("kind", ["stream", "nolength", "chunked", "snapshot", "redirect", "damaged"])
+def pictures(address: str) -> Iterator[bytes] | None:
+    """Return the JPEGs of an HTTP camera, read in this process."""
+    return http_pictures.jpegs(split(address), timeout_s=5.0, fps=1000.0)
+
+
+@pytest.mark.parametrize("kind", ["stream", "snapshot", "damaged"])
 def test_pictures_are_played(server: str, kind: str) -> None:
     with open_source(quick_settings(timeout_s=5, rotate=90), f"http://{server}/{kind}") as source:
         frames = [source.read() for _ in range(3)]
@@ -32,17 +38,22 @@ def test_pictures_are_played(server: str, kind: str) -> None:
         assert is_red(frame.picture)
 
 
+@pytest.mark.parametrize(
+    "kind", ["stream", "untyped", "nolength", "chunked", "snapshot", "closing snapshot", "redirect"]
+)
+def test_kinds_of_cameras(server: str, kind: str) -> None:
+    found = pictures(f"http://{server}/{kind}")
+    assert found is not None
+    for picture in itertools.islice(found, 3):
+        assert picture.startswith(http_pictures.JPEG_START)
+        assert picture.endswith(http_pictures.JPEG_END)
+
+
 @pytest.mark.parametrize("login", ["basic", "digest"])
 @pytest.mark.parametrize("encoded", [False, True])
 def test_any_character_may_stand_in_a_password(server: str, login: str, encoded: bool) -> None:
     password = urllib.parse.quote(PASSWORD, safe="") if encoded else PASSWORD
-    with open_source(
-        quick_settings(timeout_s=5), f"http://{USER}:{password}@{server}/login/{login}/snapshot"
-    ) as source:
-        frame = source.read()
-        assert frame is not None
-        assert is_red(frame.picture)
-        assert "s#1" not in source.name
+    assert pictures(f"http://{USER}:{password}@{server}/login/{login}/snapshot")
 
 
 @pytest.mark.parametrize(
@@ -54,32 +65,48 @@ def test_any_character_may_stand_in_a_password(server: str, login: str, encoded:
         ("login/basic/stream", "needs a user and a password (401 Unauthorized)"),
         ("login/digest/stream", "needs a user and a password (401 Unauthorized)"),
         ("page", "is a web page, not a stream"),
-        ("json", "is no stream, but application/json"),
+        ("json", "gives application/json, not JPEG pictures"),
+        ("png", "gives image/png, not JPEG pictures"),
         ("hls", "is an HLS stream, whose pictures arrive in bursts and many seconds late"),
-        ("video", "is neither a video nor JPEG pictures"),
-        ("huge", "sends pictures of 65535 x 65535 pixels"),
     ],
 )
 def test_what_is_no_camera_is_refused_with_its_reason(server: str, path: str, problem: str) -> None:
-    address = f"http://{server}/{path}"
-    with pytest.raises(CameraError) as caught:
-        open_source(quick_settings(), address).open()
-    assert str(caught.value) == f"{address}: {problem}"
+    with pytest.raises(HttpCameraError) as caught:
+        pictures(f"http://{server}/{path}")
+    assert str(caught.value) == problem
     assert caught.value.hint
 
 
 @pytest.mark.parametrize("login", ["basic", "digest"])
-def test_wrong_password_is_reported_without_it(server: str, login: str) -> None:
-    with pytest.raises(CameraError, match=r"refuses this user or password \(401") as caught:
-        open_source(quick_settings(), f"http://{USER}:wr0ng@{server}/login/{login}/stream").open()
-    assert "wr0ng" not in f"{caught.value} {caught.value.hint}"
+def test_wrong_password_is_reported(server: str, login: str) -> None:
+    with pytest.raises(HttpCameraError, match=r"refuses this user or password \(401"):
+        pictures(f"http://{USER}:wr0ng@{server}/login/{login}/stream")
 
 
-def test_unknown_host_and_rtsp_port_are_told_apart(server: str) -> None:
-    with pytest.raises(CameraError, match=r"^http://no-such-door\.invalid/: unknown host$"):
-        open_source(quick_settings(), "http://no-such-door.invalid/").open()
-    with pytest.raises(CameraError, match="does not speak RTSP"):
-        open_source(quick_settings(), f"rtsp://{server}/stream").open()
+def test_unknown_host_is_reported() -> None:
+    with pytest.raises(HttpCameraError, match=r"^unknown host$"):
+        pictures("http://no-such-door.invalid/")
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("login/basic/stream", "refuses this user or password (401 Unauthorized)"),
+        ("video", "is neither a video nor JPEG pictures"),
+        ("huge", "sends pictures of 65535 x 65535 pixels"),
+    ],
+)
+def test_errors_of_the_child_process_arrive_without_the_password(server: str, path: str, problem: str) -> None:
+    with pytest.raises(CameraError) as caught:
+        open_source(quick_settings(), f"http://{USER}:wr@ng#1@{server}/{path}").open()
+    assert str(caught.value) == f"http://{USER}:***@{server}/{path}: {problem}"
+    assert "ng#1" not in caught.value.hint
+
+
+def test_port_of_another_protocol_is_reported(server: str) -> None:
+    assert rtsp_probe.problem(split(f"rtsp://{server}/stream"))[0] == "does not speak RTSP"
+    with serving(RtspCamera) as host, pytest.raises(HttpCameraError, match="does not speak HTTP"):
+        pictures(f"http://{host}/404")
 
 
 def chunks(data: bytes, size: int) -> Iterator[bytes]:

@@ -54,8 +54,14 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
         elif kind == "snapshot":
             number = int(time.monotonic() * 1000) % 100
             self._answer(200, jpeg(number), Content_Type="image/jpeg")
-        elif kind == "still":
-            self._answer(200, jpeg(), Content_Type="image/jpeg")
+        elif kind == "closing%20snapshot":
+            self.close_connection = True
+            self.send_response(200)
+            self.send_header("Content-Type", "image/jpeg")
+            self.end_headers()
+            self.wfile.write(jpeg(int(time.monotonic() * 1000) % 100))
+        elif kind == "png":
+            self._answer(200, b"\x89PNG\r\n\x1a\n", Content_Type="image/png")
         elif kind == "huge":
             picture = jpeg()
             at = picture.index(b"\xff\xc0") + 5
@@ -85,15 +91,16 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _stream(self, kind: str) -> None:
-        """Send a multipart stream. `kind`: "stream", "nolength", "chunked", "ends" or "damaged"."""
+        """Send a multipart stream. `kind`: "stream", "untyped", "nolength", "chunked" or "damaged"."""
         self.close_connection = True
         self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        if kind != "untyped":
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
         if kind == "chunked":
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         try:
-            for number in range(3 if kind == "ends" else 1000):
+            for number in range(1000):
                 data = jpeg(number % 100)
                 if kind == "damaged" and number % 2:
                     data = data[:100] + b"\xff\xd9"
@@ -124,7 +131,8 @@ class RtspCamera(socketserver.StreamRequestHandler):
     def _answer(self, request: str) -> str:
         method, url = request.split()[:2]
         number = re.search(r"CSeq: *(\d+)", request)
-        assert number is not None
+        if number is None:
+            return "RTSP/1.0 400 Bad Request\r\n\r\n"
         if method == "OPTIONS":
             return f"RTSP/1.0 200 OK\r\nCSeq: {number[1]}\r\nPublic: DESCRIBE\r\n\r\n"
         status, login = url.rpartition("/")[2], ""
