@@ -13,6 +13,7 @@ health          the door's current problems
 timing          how the time of a frame is divided between the stages
 annotate        write pictures and videos with the door's decisions drawn in
 drawing         draw a decision into a picture
+video_writer    write a video in a format that most programs show
 
 camera          sources of frames: cameras, streams, files
 imaging         functions on pictures and boxes

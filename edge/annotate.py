@@ -1,4 +1,4 @@
-"""Write copies of pictures and videos with the door's decisions drawn in: the command `doorlight annotate`.
+"""Draw the door's decisions into copies of pictures and videos, or into a picture of a camera: `doorlight annotate`.
 
 An output is written under a temporary name and renamed when it is complete. OpenCV reports neither a full disk nor most
 other failures of its writers, so pictures are encoded in memory, and the frames of a finished video are counted.
@@ -9,107 +9,228 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
+from msgspec.structs import replace
 
-from .camera.picture_files import PICTURE_SUFFIXES, PictureFiles
-from .camera.video_file import VideoFile
+from .camera.factory import open_source
+from .camera.file_kind import PICTURE_SUFFIXES, FileKind
+from .camera.folder import list_folder, nothing_readable, unreadable
+from .camera.picture_files import PictureFile
+from .camera.source import LeftOut, Source
 from .config import Config
-from .door import Pipeline, decide_image
-from .drawing import Picture, draw
-from .errors import InputError, OutputError, UsageError
+from .door import Decision, Pipeline, decide_image, decisions
+from .drawing import VERDICT_TEXTS, Drawing
+from .errors import CameraError, InputError, OutputError, UsageError
+from .imaging.images import Picture
 from .inference.perception import Perception
-from .records import Face
+from .policy import Verdict
 from .system.stderr import captured
-from .system.terminal import is_utf8, printable
+from .system.terminal import printable
+from .video_writer import VIDEO_SUFFIXES, VideoWriter, output_fps
 
-VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm")
-#: FourCC code by file name extension.
-CODECS = {".avi": "MJPG", ".webm": "VP80"}
-DEFAULT_CODEC = "mp4v"
-#: OpenCV's video writers write beyond their buffers if a frame is narrower than 8 pixels.
-MIN_VIDEO_SIDE_PX = 16
+#: Default for how long a camera is watched.
+CAMERA_S = 3.0
+#: How long the people of a picture are looked at if settings.picture_s is 0.
+PICTURE_S = 2.0
+#: Formats of pictures with several endings. OpenCV knows only one of them.
+ENCODERS = {".jfif": ".jpg", ".jpe": ".jpg"}
 
 
-def annotate(config: Config, perception: Perception, src: str, out: Path) -> None:
+@dataclass(frozen=True)
+class Written:
+    """A file that was written. `summary` says what it shows, `notes` what the user should know about it."""
+
+    path: Path
+    summary: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Result:
+    """The files that were written, and the files of a folder that were left out."""
+
+    written: list[Written] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+def annotate(config: Config, perception: Perception, src: str, out: Path, camera_s: float = CAMERA_S) -> Result:
     """Annotate a picture, a video, or every picture and video of a folder; `out` is of the same kind as `src`.
 
-    Shows a progress bar on stderr. Raises InputError if an input cannot be read, OutputError if an output cannot be
-    written, UsageError if `out` does not fit `src`. Unreadable files of a folder are reported and skipped.
+    A camera is watched for `camera_s` seconds; its last picture is written.
+
+    Shows a progress bar on stderr. Raises InputError if an input cannot be read, CameraError if a camera gives no
+    picture, OutputError if an output cannot be written, UsageError if `out` does not fit `src`.
     """
-    source = Path(os.path.expanduser(src))
-    if os.path.isdir(source):
-        _annotate_folder(config, perception, source, out)
-    else:
-        _annotate_file(config, perception, source, out)
+    folder = Path(os.path.expanduser(src))
+    if os.path.isdir(folder):
+        return _annotate_folder(config, perception, folder, out)
+    # The service waits for a camera that is missing. Here it is an error at once.
+    source = open_source(replace(config.camera, wait=False), src)
+    with _progress(source.name) as progress:  # without the password of an address
+        return Result([_annotate_source(config, perception, source, out, progress, camera_s)])
 
 
-def _annotate_folder(config: Config, perception: Perception, source: Path, out: Path) -> None:
+def _annotate_folder(config: Config, perception: Perception, folder: Path, out: Path) -> Result:
     if os.path.exists(out) and not os.path.isdir(out):
-        raise UsageError(f"{out}: is a file, but {source} is a folder", "give an output folder")
-    try:
-        paths = sorted(
-            p for p in source.iterdir() if p.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEOS) and p.name[0] != "."
-        )
-    except OSError as error:
-        raise InputError(f"{source}: cannot be read: {error.strerror}", "check its permissions") from None
-    if not paths:
-        raise InputError(f"{source}: no picture or video in this folder")
+        raise UsageError(f"{out}: is a file, but {folder} is a folder", "give an output folder")
+    files, left_out = list_folder(folder)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out}: cannot be created: {error.strerror}", "choose a writable folder") from None
-    if out.resolve() == source.resolve():
+    if out.resolve() == folder.resolve():
         raise UsageError(f"{out}: would overwrite the originals", "choose another output folder")
-    problems = []
-    with _progress(len(paths), source.name) as advance:
-        for path in paths:
+    names = output_names(files)
+    result = Result(left_out=left_out)
+    with _progress(folder.name, len(files)) as progress:
+        for (path, _), name in zip(files, names, strict=True):
             try:
-                _annotate_file(config, perception, path, out / path.name, quiet=True)
+                source = open_source(config.camera, os.path.abspath(path))
+                result.written.append(_annotate_source(config, perception, source, out / name, lambda *_: None))
             except InputError as error:
-                problems.append(str(error))
-            advance()
-    if len(problems) == len(paths):
-        raise InputError(f"{source}: none of its {len(paths)} files can be read ({problems[0]})")
-    for problem in problems:
-        print(f"skipped: {printable(problem)}")
+                left_out.append(unreadable(Path(os.path.abspath(path)), error))
+            progress(1, None)
+    if not result.written:
+        raise nothing_readable(folder, left_out)
+    return result
 
 
-def _annotate_file(config: Config, perception: Perception, source: Path, out: Path, quiet: bool = False) -> None:
-    is_picture = source.suffix.lower() in PICTURE_SUFFIXES
-    suffixes = PICTURE_SUFFIXES if is_picture else VIDEOS
-    if out.suffix.lower() not in suffixes:
-        kind = "picture" if is_picture else "video"
-        raise UsageError(f"{out}: is not a {kind} like {source}", f"end its name with one of {' '.join(suffixes)}")
-    if os.path.exists(out) and out.resolve() == source.resolve():
-        raise UsageError(f"{out}: would overwrite the original", "choose another output name")
-    if not os.path.isdir(out.parent) or not os.access(out.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{out}: its folder does not exist or is not writable", "choose a writable folder")
+def output_names(files: list[tuple[Path, FileKind]]) -> list[str]:
+    """Return the name of the output for each file: its own, with an ending that can be written and is widely shown."""
+    names: list[str] = []
+    used: set[str] = {path.name.casefold() for path, _ in files}
+    for path, kind in files:
+        is_picture = kind is FileKind.PICTURE
+        kept, ending = (PICTURE_SUFFIXES, ".jpg") if is_picture else ((".mp4", ".webm"), ".mp4")
+        name = path.name
+        if path.suffix.lower() not in kept:
+            name = path.stem + ending
+            if name.casefold() in used:
+                name = path.name + ending
+            while name.casefold() in used:
+                name = f"_{name}"
+            used.add(name.casefold())
+        names.append(name)
+    return names
+
+
+#: Advances the progress bar by a number of steps; the second argument is the total, or None if it has not changed.
+Progress = Callable[[float, float | None], None]
+
+
+def _annotate_source(
+    config: Config, perception: Perception, source: Source, out: Path, progress: Progress, camera_s: float = CAMERA_S
+) -> Written:
+    """Annotate one source, which is not a folder, into the file `out`."""
+    is_picture = source.live or isinstance(source, PictureFile)
+    _check_output(source, out, is_picture)
     temporary = out.with_name(f".{out.stem}.part{out.suffix}")
     try:
-        if is_picture:
-            _annotate_picture(config, perception, source, out, temporary)
-        else:
-            _annotate_video(config, perception, source, out, temporary, quiet)
+        with source:
+            if source.live:
+                written = _annotate_camera(config, perception, source, out, temporary, progress, camera_s)
+            elif is_picture:
+                written = _annotate_picture(config, perception, source, out, temporary)
+            else:
+                written = _annotate_video(config, perception, source, out, temporary, progress)
         os.replace(temporary, out)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written: {error.strerror}", "is the disk full?") from None
     finally:
         temporary.unlink(missing_ok=True)
+    return written
 
 
-def _annotate_picture(config: Config, perception: Perception, source: Path, out: Path, temporary: Path) -> None:
-    with PictureFiles(source, config.camera) as file:
-        frame = file.read()
+def _check_output(source: Source, out: Path, is_picture: bool) -> None:
+    suffixes = sorted(PICTURE_SUFFIXES) if is_picture else VIDEO_SUFFIXES
+    if out.suffix.lower() not in suffixes:
+        kind = "picture" if is_picture else "video"
+        why = "a camera gives one" if source.live else f"{source.name} is one"
+        raise UsageError(f"{out}: is not a {kind}: {why}", f"end its name with one of {' '.join(suffixes)}")
+    if not source.live and os.path.exists(out) and out.resolve() == Path(source.name).resolve():
+        raise UsageError(f"{out}: would overwrite the original", "choose another output name")
+    if not os.path.isdir(out.parent) or not os.access(out.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{out}: its folder does not exist or is not writable", "choose a writable folder")
+
+
+def _annotate_picture(config: Config, perception: Perception, source: Source, out: Path, temporary: Path) -> Written:
+    frame = source.read()
     assert frame is not None
-    drawn = draw(frame.picture, decide_image(config, perception, frame.picture), perception)
+    decision = decide_image(config, perception, frame.picture, config.camera.picture_s or PICTURE_S)
+    drawing = Drawing(config, perception)
+    _write_picture(drawing.draw(frame.picture, decision), out, temporary)
+    return Written(out, describe(decision), (source.damage,) if source.damage else ())
+
+
+def _annotate_camera(
+    config: Config,
+    perception: Perception,
+    source: Source,
+    out: Path,
+    temporary: Path,
+    progress: Progress,
+    camera_s: float,
+) -> Written:
+    """Watch a camera for `camera_s` as the door does, and write its last picture."""
+    drawing = Drawing(config, perception)
+    start: float | None = None
+    watched_s = 0.0
+    for frame, decision in decisions(Pipeline(config, perception), source):
+        if frame is None:
+            raise CameraError(decision.fault or f"{source.name}: no picture", "check cable and power of the camera")
+        drawing.add_looks(decision)
+        start = frame.t if start is None else start
+        progress(frame.t - start - watched_s, camera_s)
+        watched_s = frame.t - start
+        if watched_s >= camera_s:
+            break
+    assert frame is not None
+    _write_picture(drawing.draw(frame.picture, decision), out, temporary)
+    height, width = frame.picture.shape[:2]
+    return Written(out, f"{source.name}, {width} x {height}, {describe(decision)}")
+
+
+def _annotate_video(
+    config: Config, perception: Perception, source: Source, out: Path, temporary: Path, progress: Progress
+) -> Written:
+    pipeline, drawing = Pipeline(config, perception), Drawing(config, perception)
+    writer: VideoWriter | None = None
+    decided: set[int] = set()
+    try:
+        while (frame := source.read()) is not None:
+            decision = pipeline.step(frame)
+            decided.update(person for person, verdict in decision.verdicts.items() if verdict is not Verdict.UNKNOWN)
+            drawn = drawing.draw(frame.picture, decision)
+            if writer is None:
+                writer = VideoWriter(out, temporary, drawn, output_fps(source.fps))
+            writer.write(drawn, frame.t)
+            progress(1, source.length)
+        assert writer is not None  # a source that opens has at least one frame
+        if not writer.close():
+            raise OSError(errno.EIO, "frames are missing")
+    finally:
+        if writer is not None:
+            writer.abort()
+    height, width = drawn.shape[:2]
+    summary = f"{writer.seconds:.1f} s, {width} x {height}, {writer.format.name}; people decided: {len(decided)}"
+    notes = [note for note in (source.note, writer.format.note, source.damage) if note]
+    if writer.shortened:
+        notes.append(f"{writer.shortened} long times without a picture were shortened")
+    return Written(out, summary, tuple(notes))
+
+
+def _write_picture(drawn: Picture, out: Path, temporary: Path) -> None:
+    """Encode a picture in the format of the name of `out`. Raises OutputError if it is too large for that format."""
+    suffix = out.suffix.lower()
     with captured():
         try:
             # cv2.imwrite accepts no names that are not UTF-8 and does not report a full disk.
-            done, data = cv2.imencode(out.suffix.lower(), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+            done, data = cv2.imencode(ENCODERS.get(suffix, suffix), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
         except cv2.error:
             done = False
     if not done:
@@ -118,68 +239,25 @@ def _annotate_picture(config: Config, perception: Perception, source: Path, out:
     temporary.write_bytes(data.tobytes())
 
 
-def _annotate_video(
-    config: Config, perception: Perception, source: Path, out: Path, temporary: Path, quiet: bool
-) -> None:
-    if not is_utf8(str(out)):  # OpenCV segfaults on such a name.
-        raise OutputError(f"{out}: its name is not UTF-8", "choose another output name")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET. OpenCV reads it at the first use of FFmpeg.
-    pipeline = Pipeline(config, perception)
-    looks: dict[int, Face] = {}
-    writer: cv2.VideoWriter | None = None
-    written = 0
-    with VideoFile(source, config.camera) as file, _progress(None if quiet else file.length, source.name) as advance:
-        try:
-            while (frame := file.read()) is not None:
-                decision = pipeline.step(frame)
-                # A settled face is not looked at in every frame: draw its last look until the next one.
-                looks.update(decision.faces)
-                drawn = draw(frame.picture, replace(decision, faces=looks), perception)
-                if writer is None:
-                    writer = _open_writer(out, temporary, drawn, file.fps or config.camera.fps)
-                writer.write(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-                written += 1
-                advance()
-        finally:
-            if writer is not None:
-                writer.release()
-    if _count_frames(temporary) < written:
-        raise OSError(errno.EIO, "frames are missing")
-    if file.damage:
-        print(f"note: {printable(file.damage)}")
-
-
-def _open_writer(out: Path, temporary: Path, first: Picture, fps: float) -> cv2.VideoWriter:
-    """Return an open writer to `temporary` for frames of the size of `first`, in the format of `out`."""
-    height, width = first.shape[:2]
-    if min(width, height) < MIN_VIDEO_SIDE_PX:
-        raise OutputError(f"{out}: {width} x {height} pixels are too few for a video")
-    codec = CODECS.get(out.suffix.lower(), DEFAULT_CODEC)
-    with captured():
-        writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*codec), fps, (width, height))
-    if not writer.isOpened():
-        raise OutputError(f"{out}: this video format cannot be written here", "use a name ending in .mp4 or .avi")
-    return writer
-
-
-def _count_frames(video: Path) -> int:
-    """Return the number of frames in a video file. OpenCV's writer does not report frames that the disk refused."""
-    capture = cv2.VideoCapture(str(video), cv2.CAP_FFMPEG)
-    frames = 0
-    while capture.grab():
-        frames += 1
-    capture.release()
-    return frames
+def describe(decision: Decision) -> str:
+    """Return a decision in a few words: "PASS: 2 people (1 mask, 1 undecided)"."""
+    present = [track.person for track in decision.tracks if track.last_seen >= decision.t]
+    counts = Counter(VERDICT_TEXTS[decision.verdicts.get(person, Verdict.UNKNOWN)] for person in present)
+    if not present:
+        return f"{decision.signal.value}: {decision.fault or 'no face found'}"
+    people = "1 person" if len(present) == 1 else f"{len(present)} people"
+    return f"{decision.signal.value}: {people} ({', '.join(f'{n} {text}' for text, n in sorted(counts.items()))})"
 
 
 @contextlib.contextmanager
-def _progress(total: int | None, description: str) -> Iterator[Callable[[], None]]:
-    """Show a progress bar on stderr, if that is a terminal and `total` is known; yield a function that advances it."""
+def _progress(description: str, total: float | None = None) -> Iterator[Progress]:
+    """Show a progress bar on stderr, if that is a terminal; yield a function that advances it."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=total is None or not console.is_terminal) as bar:
-        task = bar.add_task(description, total=total)
-        yield lambda: bar.advance(task)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(printable(description), total=total)
+
+        yield lambda steps, new_total: bar.update(task, advance=steps, total=new_total)

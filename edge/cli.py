@@ -30,6 +30,7 @@ examples:
   doorlight run --source /dev/video0           watch a door with a USB camera
   doorlight run --source clip.mp4 --simulate   play a video; print the lights
   doorlight annotate clip.mp4 seen.mp4         draw what the door sees
+  doorlight annotate picamera aim.jpg          draw what the camera sees
   doorlight events --since 1h --follow         last hour's events, and new ones
   doorlight lights --test                      test lamps and buzzer
   doorlight check-config door.toml             check a settings file
@@ -39,7 +40,7 @@ examples:
 exit codes:
   0    success
   2    wrong usage
-  66   an input is missing or cannot be read
+  66   an input is missing, cannot be read, or was left out of a folder
   69   hardware or a model is unavailable
   74   an output cannot be written
   78   the settings are wrong

@@ -62,6 +62,7 @@ class CameraSettings(Section, frozen=True):
     width: Annotated[int, Meta(ge=64, le=4096)]
     height: Annotated[int, Meta(ge=64, le=4096)]
     fps: Annotated[float, Meta(gt=0, le=120)]
+    picture_s: Annotated[float, Meta(ge=0, le=60)]
     rotate: Literal[0, 90, 180, 270]
     mirror: bool
     grey: bool

@@ -76,7 +76,7 @@ class Pipeline:
     def step(self, frame: Frame) -> Decision:
         """Return the decision for `frame`. The times of the frames must not decrease."""
         mark = self._perception.timer.mark
-        self._adapt_times(self._interval.add(frame.t))
+        self._adapt_times(self._interval.add(frame.t, frame.still_s))
         grid = motion.brightness_grid(frame.picture if frame.lores is None else frame.lores)
         blind_reason = motion.blind_reason(grid)
         mark("motion")
@@ -91,7 +91,7 @@ class Pipeline:
             self._tracker.clear()
         search = self._search(frame, grid)
         mark("decode")
-        people = self._tracker.update(search.detections, frame.t, frame.picture.shape[0])
+        people = self._tracker.update(search.detections, frame.t, frame.picture.shape[0], frame.still_s)
         mark("track")
         faces: dict[int, Face] = {}
         if search.is_current:

@@ -1,94 +1,288 @@
-"""Draw a decision into a picture: boxes, verdicts, scores and the lights."""
+"""Draw a decision into a picture: boxes, verdicts and scores, with the lights in a bar above the picture.
+
+The bar is added to the picture, so the lights cover nobody.
+"""
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from .config import Config
 from .door import Decision
+from .imaging import images
+from .imaging.images import Picture
+from .imaging.label_layout import Layout, Rectangle, clip, overlap, place_labels
 from .inference.perception import Perception
 from .policy import Verdict
-from .records import Signal
+from .records import Face, Signal, Track
 
-Picture = npt.NDArray[np.uint8]
 #: RGB, 0..255.
 Colour = tuple[int, int, int]
 
 WHITE: Colour = (255, 255, 255)
-LAMP_OFF: Colour = (70, 70, 70)
-LAMP_RIM: Colour = (220, 220, 220)
+BAR: Colour = (24, 26, 30)
+SOFT: Colour = (188, 192, 200)
+LAMP_OFF: Colour = (62, 65, 72)
+LAMP_RIM: Colour = (120, 124, 132)
+GREEN_ON: Colour = (40, 220, 100)
+RED_ON: Colour = (255, 60, 50)
+#: Dark enough for white text.
 VERDICT_COLOURS: dict[Verdict, Colour] = {
-    Verdict.MASKED: (40, 190, 90),
-    Verdict.UNMASKED: (230, 60, 50),
-    Verdict.UNKNOWN: (170, 170, 170),
+    Verdict.MASKED: (0, 130, 66),
+    Verdict.UNMASKED: (204, 32, 40),
+    Verdict.UNKNOWN: (92, 96, 104),
 }
-VERDICT_TEXTS = {Verdict.MASKED: "mask", Verdict.UNMASKED: "no mask", Verdict.UNKNOWN: "?"}
+VERDICT_TEXTS = {Verdict.MASKED: "mask", Verdict.UNMASKED: "no mask", Verdict.UNKNOWN: "undecided"}
 #: The green and the red lamp.
-LAMP_COLOURS: dict[Signal, tuple[Colour, Colour]] = {
+LAMPS: dict[Signal, tuple[Colour, Colour]] = {
     Signal.IDLE: (LAMP_OFF, LAMP_OFF),
-    Signal.PASS: ((40, 220, 100), LAMP_OFF),
-    Signal.STOP: (LAMP_OFF, (255, 60, 50)),
-    Signal.ALARM: (LAMP_OFF, (255, 60, 50)),
-    Signal.FAULT: (LAMP_OFF, (255, 150, 50)),
+    Signal.PASS: (GREEN_ON, LAMP_OFF),
+    Signal.STOP: (LAMP_OFF, RED_ON),
+    Signal.ALARM: (LAMP_OFF, RED_ON),
+    Signal.FAULT: (LAMP_OFF, RED_ON),
 }
-FONT = cv2.FONT_HERSHEY_SIMPLEX
+SIGNAL_TEXTS = {
+    Signal.PASS: "everyone wears a mask",
+    Signal.STOP: "someone wears no mask",
+    Signal.ALARM: "buzzer: someone without a mask looks agitated",
+    Signal.FAULT: "red blinks: the door is blind",
+}
+FONT = cv2.FONT_HERSHEY_DUPLEX
+#: Height of a capital letter of FONT at scale 1, in pixels.
+FONT_CAPITAL_PX = 21
+#: Smaller capitals cannot be read.
+MIN_CAPITAL_PX = 8.0
+#: Small pictures are enlarged by a whole number, up to about this size, so that there is room for text.
+COMFORTABLE_HEIGHT_PX, COMFORTABLE_WIDTH_PX = 480, 1280
+#: Labels that cover less than this share of the picture are accepted where there is no room.
+TOLERABLE_COVER = 0.02
+#: If the labels do not fit, or not directly at the faces, they become shorter, then smaller.
+ATTEMPTS = ((False, 1.0), (False, 0.85), (True, 0.85), (True, 0.7))
 
 
-def draw(picture: Picture, decision: Decision, perception: Perception) -> Picture:
-    """Return a copy of `picture`, (H, W, 3) uint8 RGB, with everyone's box, verdict and scores and the lights.
+#: Labels that became shorter stay so for this number of frames.
+HELD_FRAMES = 30
 
-    People who are not in this frame are not drawn. `perception` names the expressions.
-    """
-    out = picture.copy()
-    unit = max(0.4, min(out.shape[:2]) / 480)
-    for track in decision.tracks:
-        if track.last_seen < decision.t:
-            continue
+
+class Label(NamedTuple):
+    """What is written at a face, and in which colour. `box` is in pixels of the drawn picture, inside it."""
+
+    box: Rectangle
+    lines: tuple[str, ...]
+    short: tuple[str, ...]
+    colour: Colour
+
+
+class LabelLayout(NamedTuple):
+    """The places of labels, the lines of each, and the height of their capitals in pixels; one of ATTEMPTS."""
+
+    placed: Layout
+    texts: list[tuple[str, ...]]
+    capital: float
+    attempt: int
+
+
+class Drawing:
+    """Draws the decisions of one source. Between two looks at a face it shows the result of the last one."""
+
+    def __init__(self, config: Config, perception: Perception) -> None:
+        """`perception` names the expressions."""
+        self._min_face_height = config.tracker.min_face_height
+        classifier = perception.expression
+        self._expressions = () if classifier is None else tuple(classifier.labels)
+        self._looks: dict[int, Face] = {}
+        self._attempt = 0
+        self._held_frames = 0
+
+    def draw(self, picture: Picture, decision: Decision) -> Picture:
+        """Return `picture`, (H, W, 3) uint8 RGB, with everyone's box and verdict, below a bar with the lights.
+
+        The result is higher than `picture`, and larger by a whole factor if that is small. All pictures of a size give
+        results of one size. People who are not in this frame are not drawn.
+        """
+        scale = enlargement(*picture.shape[:2])
+        if scale > 1:
+            picture = images.resize(picture, scale * picture.shape[1], scale * picture.shape[0])
+        height, width = picture.shape[:2]
+        bar = bar_height(height, width)
+        out = np.empty((bar + height, width, 3), np.uint8)
+        out[bar:] = picture
+        labels = self.labels(decision, width, height, scale)
+        if labels:
+            _draw_labels(out[bar:], labels, self._layout(labels, width, height))
+        _draw_bar(out[:bar], decision)
+        return out
+
+    def add_looks(self, decision: Decision) -> None:
+        """Remember the looks of a decision that is not drawn. `draw` does it for those that are."""
+        present = {track.person for track in decision.tracks}
+        self._looks = {person: face for person, face in self._looks.items() if person in present} | decision.faces
+
+    def labels(self, decision: Decision, width: int, height: int, scale: int = 1) -> list[Label]:
+        """Return the labels of everyone in this frame, for a picture of `width` x `height` enlarged by `scale`."""
+        self.add_looks(decision)
+        return [
+            self._label(track, decision, (0, 0, width, height), scale)
+            for track in decision.tracks
+            if track.last_seen >= decision.t
+        ]
+
+    def _layout(self, labels: list[Label], width: int, height: int) -> LabelLayout:
+        """Return where the labels stand. Labels that became shorter stay so for a while: in a video they would flicker."""
+        self._held_frames -= 1
+        if self._held_frames <= 0:
+            self._attempt = 0
+        found = layout(labels, width, height, self._attempt)
+        if found.attempt > self._attempt:
+            self._attempt, self._held_frames = found.attempt, HELD_FRAMES
+        return found
+
+    def _label(self, track: Track, decision: Decision, frame: Rectangle, scale: int) -> Label:
         verdict = decision.verdicts.get(track.person, Verdict.UNKNOWN)
-        colour = VERDICT_COLOURS[verdict]
-        x1, y1, x2, y2 = (round(v) for v in track.box)
-        cv2.rectangle(out, (x1, y1), (x2, y2), colour, max(1, round(2 * unit)), cv2.LINE_AA)
-        state = f"{VERDICT_TEXTS[verdict]} {track.evidence:+.1f}" if track.looks else "far"
-        lines = [f"{track.person}: {state}"]
-        face = decision.faces.get(track.person)
-        if face is not None and face.expression is not None and perception.expression is not None:
-            p, label = max(zip(face.expression, perception.expression.labels, strict=True))
-            lines.append(f"{label} {p:.0%}")
-        if track.person in decision.agitated:
-            lines.append("AGITATED")
-        _draw_label(out, lines, x1, y1, colour, unit)
-    _draw_lights(out, decision.signal, unit)
-    return out
+        x1, y1, x2, y2 = (round(scale * v) for v in track.box)
+        text = VERDICT_TEXTS[verdict]
+        if verdict is Verdict.UNKNOWN and track.height < self._min_face_height:
+            text = "too far"
+        short: tuple[str, ...] = (f"{track.person} {text}",)
+        lines = short
+        # Evidence that speaks against the verdict has not changed it yet: it is not shown, as it would contradict the box.
+        certainty = track.evidence if verdict is Verdict.MASKED else -track.evidence
+        if verdict is not Verdict.UNKNOWN and certainty > 0:
+            lines = (f"{short[0]} {1 / (1 + math.exp(-certainty)):.0%}",)
+        if verdict is Verdict.UNMASKED:
+            agitated = track.person in decision.agitated
+            expression = self._expression(track.person)
+            if agitated:
+                short += ("agitated",)
+            if expression or agitated:
+                lines += (": ".join(part for part in ("agitated" if agitated else "", expression) if part),)
+        return Label(clip((x1, y1, x2, y2), frame), lines, short, VERDICT_COLOURS[verdict])
+
+    def _expression(self, person: int) -> str:
+        """Return the most likely expression of the last look at a person, such as "angry 85%"; "" if unknown."""
+        face = self._looks.get(person)
+        if face is None or face.expression is None or not self._expressions:
+            return ""
+        probability, name = max(zip(face.expression, self._expressions, strict=True))
+        return f"{name} {probability:.0%}"
 
 
-def _draw_label(out: Picture, lines: list[str], x: int, y: int, colour: Colour, unit: float) -> None:
-    """Draw lines of text on a filled box above (x, y), or below it at the upper border."""
-    scale, thickness = 0.5 * unit, max(1, round(unit))
-    sizes = [cv2.getTextSize(line, FONT, scale, thickness)[0] for line in lines]
-    line_height = max(h for _, h in sizes) + round(7 * unit)
-    width, height = max(w for w, _ in sizes) + round(8 * unit), line_height * len(lines)
-    x = max(0, min(x, out.shape[1] - width))
-    y = y - height if y >= height else y
-    cv2.rectangle(out, (x, y), (x + width, y + height), colour, -1)
-    for k, line in enumerate(lines):
-        at = (x + round(4 * unit), y + line_height * (k + 1) - round(5 * unit))
-        cv2.putText(out, line, at, FONT, scale, WHITE, thickness, cv2.LINE_AA)
+def enlargement(height: int, width: int) -> int:
+    """Return the whole factor by which a picture of this size is enlarged."""
+    return max(1, min(COMFORTABLE_HEIGHT_PX // height, COMFORTABLE_WIDTH_PX // width))
 
 
-def _draw_lights(out: Picture, signal: Signal, unit: float) -> None:
-    """Draw the green lamp, the red lamp and the signal's name into the upper left corner."""
-    margin, radius = round(10 * unit), round(13 * unit)
-    scale, thickness = 0.65 * unit, max(1, round(1.6 * unit))
-    name = "ALARM + buzzer" if signal is Signal.ALARM else signal.value
-    text_width, text_height = cv2.getTextSize(name, FONT, scale, thickness)[0]
-    width, height = 5 * radius + 4 * margin + text_width, 2 * radius + 2 * margin
-    panel = out[margin : margin + height, margin : margin + width]
-    panel[:] = panel // 4 + 15
-    y = margin + height // 2
-    for k, colour in enumerate(LAMP_COLOURS[signal]):
-        at = (2 * margin + radius + round(2.6 * radius) * k, y)
-        cv2.circle(out, at, radius, colour, -1, cv2.LINE_AA)
-        cv2.circle(out, at, radius, LAMP_RIM, max(1, round(unit)), cv2.LINE_AA)
-    at = (2 * margin + round(5.2 * radius), y + text_height // 2)
-    cv2.putText(out, name, at, FONT, scale, WHITE, thickness, cv2.LINE_AA)
+def bar_height(height: int, width: int) -> int:
+    """Return the height of the bar above a picture, in pixels. It is even, as video encoders need."""
+    return 2 * round(max(12.0, 0.045 * min(height, width)))
+
+
+def layout(labels: list[Label], width: int, height: int, first_attempt: int = 0) -> LabelLayout:
+    """Return the best layout of `labels`, of which there is at least one, in a picture of this size."""
+    found: list[LabelLayout] = []
+    for attempt in range(first_attempt, len(ATTEMPTS)):
+        is_short, factor = ATTEMPTS[attempt]
+        capital = max(MIN_CAPITAL_PX, 0.023 * min(width, height) * factor)
+        texts = [label.short if is_short else label.lines for label in labels]
+        sizes = [_label_size(lines, capital) for lines in texts]
+        boxes = [label.box for label in labels]
+        placed = place_labels(width, height, boxes, sizes, gap=_line_width(width, height) + 1)
+        found.append(LabelLayout(placed, texts, capital, attempt))
+        if not placed.covered and not placed.detached:
+            break
+    if free := [one for one in found if not one.placed.covered]:
+        return min(free, key=lambda one: one.placed.detached)
+    # No attempt avoids every face, as with a face that fills the picture. Covering a corner is better than tiny text.
+    tolerable = [one for one in found if one.placed.covered <= TOLERABLE_COVER * width * height]
+    return tolerable[0] if tolerable else min(found, key=lambda one: one.placed.covered)
+
+
+def _line_width(width: int, height: int) -> int:
+    return max(1, round(min(width, height) / 240))
+
+
+def _label_size(lines: tuple[str, ...], capital: float) -> tuple[int, int]:
+    """Return the width and height of a label whose capitals are `capital` pixels high."""
+    width = max(_text_width(line, capital) for line in lines)
+    return round(width + capital), round(len(lines) * 1.75 * capital + 0.35 * capital)
+
+
+def _text_width(text: str, capital: float) -> int:
+    return cv2.getTextSize(text, FONT, capital / FONT_CAPITAL_PX, _stroke(capital))[0][0]
+
+
+def _stroke(capital: float) -> int:
+    return max(1, round(capital / 14))
+
+
+def _write(out: Picture, text: str, x: float, baseline: float, capital: float, colour: Colour) -> None:
+    at = (round(x), round(baseline))
+    cv2.putText(out, text, at, FONT, capital / FONT_CAPITAL_PX, colour, _stroke(capital), cv2.LINE_AA)
+
+
+def _draw_labels(out: Picture, labels: list[Label], found: LabelLayout) -> None:
+    """Draw boxes and labels into `out`, a contiguous picture."""
+    line = _line_width(out.shape[1], out.shape[0])
+    places, capital = found.placed.places, found.capital
+    for label in labels:
+        x1, y1, x2, y2 = label.box
+        cv2.rectangle(out, (x1, y1), (x2 - 1, y2 - 1), label.colour, line + 2, cv2.LINE_AA)
+    for label, place in zip(labels, places, strict=True):
+        _draw_leader(out, label, place, line)
+    for label, place, lines in zip(labels, places, found.texts, strict=True):
+        x1, y1, x2, y2 = place
+        cv2.rectangle(out, (x1, y1), (x2 - 1, y2 - 1), label.colour, -1)
+        for k, text in enumerate(lines):
+            _write(out, text, x1 + capital / 2, y1 + 1.4 * capital + 1.75 * capital * k, capital, WHITE)
+
+
+def _draw_leader(out: Picture, label: Label, place: Rectangle, line: int) -> None:
+    """Connect a label with its box if it does not stand at it."""
+    near = tuple(v + d * 2 * (line + 2) for v, d in zip(label.box, (-1, -1, 1, 1), strict=True))
+    if overlap(place, near):  # type: ignore[arg-type]
+        return
+    ends = []
+    for low, high in ((0, 2), (1, 3)):
+        start = min(max((label.box[low] + label.box[high]) // 2, place[low]), place[high])
+        ends.append((start, min(max(start, label.box[low]), label.box[high])))
+    (x, box_x), (y, box_y) = ends
+    cv2.line(out, (x, y), (box_x, box_y), label.colour, line, cv2.LINE_AA)
+
+
+def _draw_bar(out: Picture, decision: Decision) -> None:
+    """Draw the green lamp, the red lamp, the signal and its meaning into `out`, the part above the picture."""
+    out[:] = BAR
+    height, width = out.shape[:2]
+    radius = round(0.3 * height)
+    middle, x = height // 2, round(0.25 * height) + radius
+    for colour in LAMPS[decision.signal]:
+        cv2.circle(out, (x, middle), radius, colour, -1, cv2.LINE_AA)
+        cv2.circle(out, (x, middle), radius, LAMP_RIM, max(1, height // 40), cv2.LINE_AA)
+        x += round(2.6 * radius)
+    capital, small = 0.36 * height, max(MIN_CAPITAL_PX, 0.26 * height)
+    name, meaning = decision.signal.value, _meaning(decision)
+    left = x - 0.6 * radius + 0.1 * height
+    room = width - left - 0.2 * height
+    if (need := _text_width(name, capital)) > room:
+        capital *= max(room, 1) / need
+    _write(out, name, left, middle + capital / 2, capital, WHITE)
+    left += _text_width(name, capital) + 0.45 * height
+    room = width - left - 0.25 * height
+    if (need := _text_width(meaning, small)) > room:
+        small *= max(room, 1) / need
+    if small >= MIN_CAPITAL_PX:
+        _write(out, meaning, left, middle + capital / 2, small, SOFT)
+
+
+def _meaning(decision: Decision) -> str:
+    """Return what the signal means, in a few words."""
+    if decision.fault is not None:
+        return f"red blinks: {decision.fault}"
+    if decision.signal is not Signal.IDLE:
+        return SIGNAL_TEXTS[decision.signal]
+    is_present = any(track.last_seen >= decision.t for track in decision.tracks)
+    return "nobody is decided yet" if is_present else "nobody is there"

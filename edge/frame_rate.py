@@ -29,17 +29,23 @@ class FrameInterval:
     """The longest gap between frames that occurs repeatedly, in seconds; 0 for a normal camera.
 
     It is the second longest gap of the last WINDOW_S seconds: a single stall is not a slow camera, but a camera that
-    delivers bursts is as slow as the gaps between them.
+    delivers bursts is as slow as the gaps between them. A video knows the times of its pictures, so there it is the
+    shorter of the last two gaps: many recorders store a picture in 5 s while nothing moves, and 15/s otherwise.
     """
 
     def __init__(self, max_s: float = MAX_INTERVAL_S) -> None:
         self._max_s = max_s
         self._last: float | None = None
         self._gaps: deque[tuple[float, float]] = deque()  # (end, length) of each long gap
+        self._last_still_s = 0.0
 
-    def add(self, t: float) -> float:
-        """Add a frame at time `t`, which never decreases, and return the interval."""
+    def add(self, t: float, still_s: float = 0.0) -> float:
+        """Add a frame at time `t`, which never decreases, and return the interval. `still_s` is Frame.still_s."""
         last, self._last = self._last, t
+        before_s, self._last_still_s = self._last_still_s, still_s
+        if still_s:
+            shorter_s = min(before_s, still_s)
+            return shorter_s if SLOW_S < shorter_s <= self._max_s else 0.0
         if last is not None and SLOW_S < t - last <= self._max_s:
             self._gaps.append((t, t - last))
         while self._gaps and t - self._gaps[0][0] > max(WINDOW_S, 3 * self._gaps[0][1]):
@@ -55,7 +61,7 @@ class FrameInterval:
 
     def clear(self) -> None:
         """Forget all frames."""
-        self._last = None
+        self._last, self._last_still_s = None, 0.0
         self._gaps.clear()
 
 

@@ -1,7 +1,7 @@
 """Records that the layers exchange: frozen dataclasses and named tuples without logic.
 
-All times `t` are seconds on the source's clock: frame number divided by frame rate for a file, monotonic time since the
-source was opened for a camera. Boxes are in pixels of `Frame.picture`.
+All times `t` are seconds on the source's clock: presentation time for a video, monotonic time since the source was opened
+for a camera. Boxes are in pixels of `Frame.picture`.
 """
 
 from __future__ import annotations
@@ -40,13 +40,16 @@ class Frame:
     """A picture with its number and time.
 
     `picture` is (H, W, 3) uint8 RGB. `lores` is the same moment in fewer pixels, if the camera delivers it; the face
-    detector prefers it. `number` counts from 0 and has gaps if a live source dropped frames.
+    detector prefers it. `number` counts from 0 and has gaps if a live source dropped frames. `still_s` is the time
+    (seconds) before `t` in which the source showed the frame before this one: a video stores no frame while nothing
+    changes. It is 0 if the source does not know what happened between the two.
     """
 
     number: int
     t: float
     picture: npt.NDArray[np.uint8]
     lores: npt.NDArray[np.uint8] | None = None
+    still_s: float = 0.0
 
 
 class Detection(NamedTuple):

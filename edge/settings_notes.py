@@ -21,6 +21,7 @@ EFFECTIVE_FOR: dict[str, tuple[SourceKind, ...]] = {
     **dict.fromkeys(("timeout_s", "reopen_s", "reopen_max_s", "wait"), CAMERAS),
     **dict.fromkeys(("width", "height"), ("Pi camera", "USB camera")),
     "fps": ("Pi camera", "USB camera", "HTTP camera", "file"),
+    "picture_s": ("file",),
     **dict.fromkeys(("lores_width", "max_exposure_s", "metering", "exposure_stops"), ("Pi camera",)),
 }
 #: Keys of [lights] that only concern the buzzer, and keys of [policy] that only concern the alarm.

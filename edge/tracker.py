@@ -10,9 +10,9 @@ import numpy as np
 
 from .config import TrackerSettings
 from .imaging import boxes
-from .records import Detection, Track
+from .records import TIME_EPSILON_S, Detection, Track
 
-#: The share by which a person's match score has dropped when they have been unseen for `bridge_s`.
+#: The share by which a person's match score has dropped when they have been unseen for the maximum time.
 UNSEEN_PENALTY = 0.6
 
 
@@ -35,16 +35,18 @@ class Tracker:
         """Return the tracks of everyone present, oldest first."""
         return tuple(self._tracks.values())
 
-    def update(self, detections: Sequence[Detection], t: float, frame_height: int) -> list[int]:
+    def update(self, detections: Sequence[Detection], t: float, frame_height: int, still_s: float = 0.0) -> list[int]:
         """Match the detections of the frame at `t`; return the person of each detection, 0 for none.
 
         `frame_height` is in pixels. A detection below `new_score` continues a track but does not start one: the two
         thresholds of ByteTrack (Zhang et al. 2022). Tracks unseen for longer than `forget_after_s` are dropped. With a
         slow camera, tracks unseen for up to `bridge_s` are matched first: the light must not wait for another frame
-        when this one shows that the person has left.
+        when this one shows that the person has left. `still_s` is Frame.still_s: while a video shows one frame, the
+        people in it are in view, so they are matched first, too.
         """
-        self._drop_unseen(t, self.bridge_s)
-        people = self._match(detections, t)
+        limit_s = max(self.bridge_s, still_s + TIME_EPSILON_S)
+        self._drop_unseen(t, limit_s)
+        people = self._match(detections, t, limit_s)
         for k, detection in enumerate(detections):
             height = detection.box.height / frame_height
             if people[k]:
@@ -60,8 +62,8 @@ class Tracker:
     def _drop_unseen(self, t: float, limit_s: float) -> None:
         self._tracks = {person: track for person, track in self._tracks.items() if t - track.last_seen <= limit_s}
 
-    def _match(self, detections: Sequence[Detection], t: float) -> list[int]:
-        """Return the known person of each detection, 0 for none."""
+    def _match(self, detections: Sequence[Detection], t: float, limit_s: float) -> list[int]:
+        """Return the known person of each detection, 0 for none. Nobody is unseen for longer than `limit_s`."""
         matched = [0] * len(detections)
         known = list(self._tracks)
         if not known or not detections:
@@ -72,7 +74,7 @@ class Tracker:
         )
         # A person who crosses another's last position keeps their own track: people in view match better.
         unseen_s = np.array([t - self._tracks[person].last_seen for person in known], np.float32)
-        score = overlap * (1 - UNSEEN_PENALTY * unseen_s / self.bridge_s)
+        score = overlap * (1 - UNSEEN_PENALTY * unseen_s / limit_s)
         for flat in np.argsort(-score, axis=None, kind="stable"):
             row, column = divmod(int(flat), len(known))
             person = known[column]

@@ -21,8 +21,9 @@ from msgspec.structs import replace
 
 from .. import __version__, door
 from ..camera.factory import open_source
+from ..camera.folder import Folder
 from ..camera.live import LiveSource
-from ..camera.picture_files import PictureFiles
+from ..camera.picture_files import PictureFile
 from ..camera.source import Source
 from ..camera.video_file import VideoFile
 from ..config import Config
@@ -46,7 +47,7 @@ def source_kind(source: Source) -> str:
     """Return what a source is, without names of files, addresses and serial numbers."""
     if isinstance(source, VideoFile):
         return "a video"
-    if isinstance(source, PictureFiles):
+    if isinstance(source, PictureFile | Folder):
         return "pictures"
     if isinstance(source, LiveSource) and not re.fullmatch(r"picamera|/dev/video\d+", source.name):
         return "a network camera" if "://" in source.name else "a camera"

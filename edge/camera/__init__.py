@@ -8,7 +8,13 @@
 - v4l2: USB cameras, through OpenCV
 - stream: network cameras, through FFmpeg
 - video_file: every frame of a video file
-- picture_files: a picture, or the pictures of a folder
+- http_video: a video file on a web server
+- film_clock: times of a video's frames, from its time stamps
+- container_header: codec and orientation in the header of a video
+- video_formats, video_codecs: recognise a video by its first bytes; names of codecs
+- picture_files: a picture, shown for a while
+- folder: the pictures and videos of a folder
+- file_kind: whether a file is a picture or a video, by its content
 - ffmpeg_process: OpenCV's FFmpeg in a child process
 - opencv: frames of a cv2.VideoCapture as RGB
 """

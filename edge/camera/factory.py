@@ -10,13 +10,13 @@ from pathlib import Path
 from ..config import CameraSettings
 from ..errors import InputError
 from ..system.terminal import is_utf8
+from .folder import Folder, open_file
+from .http_video import find_http_video
 from .live import LiveSource
 from .picamera import PiCamera
-from .picture_files import PICTURE_SUFFIXES, PictureFiles
 from .source import SOURCE_KINDS, Source, without_password
 from .stream import NetworkCamera
 from .v4l2 import V4l2Camera
-from .video_file import VideoFile
 
 SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "udp"})
 
@@ -24,6 +24,7 @@ SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "udp"})
 def open_source(settings: CameraSettings, source: str | None = None) -> Source:
     """Return the source for the text `source` (default: settings.source), not yet opened.
 
+    An http:// address that ends like a video file is one if the server says so, and a camera otherwise.
     Raises InputError for an address with an unsupported scheme, or one that is not UTF-8.
     """
     source = source or settings.source
@@ -35,11 +36,11 @@ def open_source(settings: CameraSettings, source: str | None = None) -> Source:
         raise InputError(f"{without_password(source)}: is not UTF-8", f"give {SOURCE_KINDS}")
     if is_device:
         return LiveSource(source, partial(V4l2Camera, source, settings), settings)
+    if scheme and scheme[1].lower() in ("http", "https") and (video := find_http_video(source, settings)):
+        return video
     if scheme and scheme[1].lower() in SCHEMES:
         return LiveSource(without_password(source), partial(NetworkCamera, source, settings), settings)
     if scheme:
         raise InputError(f"{without_password(source)}: unsupported kind of address", f"give {SOURCE_KINDS}")
     path = Path(os.path.expanduser(source))
-    if os.path.isdir(path) or path.suffix.lower() in PICTURE_SUFFIXES:
-        return PictureFiles(path, settings)
-    return VideoFile(path, settings)
+    return Folder(path, settings) if os.path.isdir(path) else open_file(path, settings)

@@ -44,7 +44,7 @@ def jpegs(camera: Address, timeout_s: float, fps: float) -> Iterator[bytes] | No
 
     Each wait is limited to `timeout_s`. Raises HttpCameraError, also while iterating.
     """
-    response = _request(camera, timeout_s)
+    response = request(camera, timeout_s)
     kind = response.headers.get_content_type()
     start = _read(response)
     is_jpeg = start.startswith(JPEG_START)
@@ -123,14 +123,14 @@ def _snapshots(first: bytes, fetch: Callable[[], bytes], interval_s: float) -> I
 
 
 def _snapshot(camera: Address, timeout_s: float) -> bytes:
-    with _request(camera, timeout_s) as response:
+    with request(camera, timeout_s) as response:
         jpeg = _read_all(response, MAX_JPEG_BYTES)
     if not jpeg.startswith(JPEG_START):
         raise HttpCameraError("sends no JPEG pictures any more")
     return jpeg
 
 
-def _request(camera: Address, timeout_s: float) -> http.client.HTTPResponse:
+def request(camera: Address, timeout_s: float) -> http.client.HTTPResponse:
     """Return the answer to a GET request. Raises HttpCameraError for anything but success."""
     opener = urllib.request.OpenerDirector()
     handlers = (

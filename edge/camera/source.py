@@ -1,6 +1,6 @@
 """Source: the interface that the door reads frames from.
 
-A file plays every frame on its own clock (number / fps), so the same file always gives the same frames. A camera is
+A file plays every frame on its own clock, so the same file always gives the same frames. A camera is
 live: read() returns the newest frame and drops older ones.
 """
 
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from ..errors import CameraError
 from ..records import Frame
 
 #: What a source can be, for hints: "give …".
-SOURCE_KINDS = (
-    '"picamera", a device (/dev/video0), an address (rtsp://…), a video file, a picture or a folder of pictures'
-)
+SOURCE_KINDS = '"picamera", a device (/dev/video0), an address (rtsp://…), a video file, a picture or a folder of them'
 
 
 class CameraLostError(CameraError):
@@ -32,18 +31,30 @@ class CameraLostError(CameraError):
         self.is_too_slow = is_too_slow
 
 
+class LeftOut(NamedTuple):
+    """A file of a folder that is not played, why ("is …"), and what to do about it ("" if nothing)."""
+
+    name: str
+    reason: str
+    hint: str = ""
+
+
 class Source(ABC):
     """A sequence of frames. As a context manager it opens and closes itself.
 
     `name` is safe to log: it contains no password. `live` is True for a camera, which drops old frames, and False for a
     file, which plays every frame. `length` (announced number of frames) and `fps` (rate of a file) are valid after
-    open(), and None if unknown.
+    open(), and None if unknown. `note` says what was assumed about a file that is not damaged, None for nothing; it is
+    valid after open().
     """
 
     name: str
     live: bool
     length: int | None = None
     fps: float | None = None
+    note: str | None = None
+    #: The files of a folder that are not played. Final after the last read().
+    left_out: Sequence[LeftOut] = ()
 
     @property
     def damage(self) -> str | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from pathlib import Path
+
+import cv2
 
 from ..config import CameraSettings
 from ..errors import InputError
@@ -13,41 +14,27 @@ from ..imaging.image_header import MAX_PIXELS
 from ..imaging.images import Picture
 from ..records import Frame
 from ..system.files import open_regular
-from ..system.terminal import is_utf8
-from .ffmpeg_process import FfmpegProcess
+from .adjust import adjust
+from .ffmpeg_process import MAX_FPS, FfmpegProcess, StreamInfo, is_plausible_fps
+from .film_clock import FilmClock, SteadyClock
 from .source import SOURCE_KINDS, Source
+from .video_codecs import COMMON, ENCRYPTED, codec_name
+from .video_formats import HEADER_BYTES, VideoFormat, recognise
 
 #: Timeout for opening a video file, and for each picture.
 DECODE_TIMEOUT_S = 30.0
-#: Above this rate a header is wrong.
-MAX_FPS = 1000.0
-#: First bytes of the supported formats. FFmpeg accepts nearly any file as a video: it renders text, opens the files and
-#: addresses in a playlist, and listens on the ports in a session description.
-VIDEO_SIGNATURES = re.compile(
-    b"|".join(
-        (
-            rb"....(ftyp|moov|mdat|free|skip|wide|pnot|styp|sidx|moof|uuid|udta)",  # MP4, QuickTime
-            rb"\x1aE\xdf\xa3",  # Matroska, WebM
-            rb"RIFF....AVI ",
-            rb"\0\0\1|\0\0\0\1",  # MPEG program streams, H.264, H.265
-            rb"G.{187}G.{187}G|....G.{191}G.{191}G",  # MPEG transport streams, plain and with time stamps
-            rb"OggS\0",
-            rb"FLV\1",
-            rb"GIF8[79]a",
-            rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff",  # a sequence of PNG or JPEG pictures
-            rb"0&\xb2u\x8ef\xcf\x11",  # Windows Media
-            rb"YUV4MPEG2 ",
-            rb"DKIF\0\0",  # IVF
-        )
-    ),
-    re.DOTALL,
-)
+#: A picture that stands for longer says nothing about the time until the next one: the recorder was off.
+MAX_STILL_S = 60.0
+#: Some containers only estimate the number of frames from the duration: ignore as many missing frames.
+MAX_MISSING_FRAMES = 2
 
 
 class VideoFile(Source):
-    """Every frame of a video file, at the rate in its header (settings.fps if that is absurd).
+    """Every frame of a video file, upright, at the time that its time stamp says.
 
-    A truncated file plays as far as possible and ends normally; `damage` then says how much is missing.
+    The settings `rotate`, `mirror` and `grey` apply to the upright picture. A file without time stamps, and one that claims more
+    than MAX_FPS, is played at settings.fps; `note` then says so. A truncated file plays as far as possible and ends
+    normally; `damage` then says how much is missing.
     """
 
     live = False
@@ -55,22 +42,26 @@ class VideoFile(Source):
 
     def __init__(self, path: Path, settings: CameraSettings) -> None:
         self.name = str(path)
+        #: What FFmpeg opens.
+        self._location = os.path.abspath(path)
         self._path = path
-        self._default_fps = settings.fps
-        self._fps = settings.fps
+        self._settings = settings
         self._decoder: FfmpegProcess | None = None
         self._first: Picture | None = None
+        self._clock: FilmClock | SteadyClock = SteadyClock(settings.fps)
+        self._duration_s: float | None = None
         self._number = 0
+        self._t = self._longest_gap_s = 0.0
 
     def open(self) -> None:
         self.close()
-        self._check()
-        decoder = self._decoder = FfmpegProcess(os.path.abspath(self._path), DECODE_TIMEOUT_S, DECODE_TIMEOUT_S)
+        video_format = self._check()
+        decoder = self._decoder = FfmpegProcess(self._location, DECODE_TIMEOUT_S, DECODE_TIMEOUT_S, is_film=True)
         info = decoder.open()
         if info is not None and info.width * info.height > MAX_PIXELS:
             self.close()
             raise InputError(
-                f"{self._path}: has {info.width:.0f} x {info.height:.0f} pixels, "
+                f"{self.name}: has {info.width:.0f} x {info.height:.0f} pixels, "
                 f"more than the limit of {MAX_PIXELS / 1e6:.0f} million",
                 "make it smaller: the door needs no more than 640 x 480",
             )
@@ -78,13 +69,9 @@ class VideoFile(Source):
         self._first = decoder.read() if info is not None else None
         if info is None or self._first is None:
             self.close()
-            raise InputError(
-                f"{self._path}: {decoder.failure or 'is not a readable video or picture'}",
-                "a recording that ended before its index was written (common with .mp4) cannot be played",
-            )
-        self._fps = self.fps = plausible_fps(info.fps, self._default_fps)
-        self.length = int(info.frames) if math.isfinite(info.frames) and info.frames > 0 else None
-        self._number, self.damage = 0, None
+            raise self._explain(decoder)
+        self._set_clock(info, video_format.has_clock)
+        self._number, self._t, self._longest_gap_s, self.damage = 0, 0.0, 0.0, None
 
     def read(self) -> Frame | None:
         if self._decoder is None:
@@ -92,14 +79,15 @@ class VideoFile(Source):
         picture = self._decoder.read() if self._first is None else self._first
         self._first = None
         if picture is None:
-            if self._decoder.failure:
-                self.damage = f"{self.name}: {self._decoder.failure} after {self._number} frames"
-            elif self.length is not None and self._number < self.length - 2:
-                # Some containers only estimate the length from the duration: ignore two missing frames.
-                self.damage = f"{self.name}: {self._number} of {self.length} announced frames could be decoded"
+            self.damage = self._missing(self._decoder.failure)
             self.close()
             return None
-        frame = Frame(self._number, self._number / self._fps, picture)
+        before, self._t = self._t, self._clock.time(self._decoder.stamp_s)
+        gap_s = self._t - before
+        self._longest_gap_s = max(self._longest_gap_s, gap_s)
+        # A film shows each picture until the next one.
+        still_s = gap_s if self._number and gap_s <= MAX_STILL_S else 0.0
+        frame = Frame(self._number, self._t, adjust(picture, self._settings), still_s=still_s)
         self._number += 1
         return frame
 
@@ -108,26 +96,73 @@ class VideoFile(Source):
             self._decoder.close()
         self._decoder = self._first = None
 
-    def _check(self) -> None:
-        """Raise InputError for a file that cannot be a video, with a reason. OpenCV would give none."""
+    def _set_clock(self, info: StreamInfo, has_clock: bool) -> None:
+        """Choose the clock, and set `fps`, `length` and `note`."""
+        announced = info.frames if math.isfinite(info.frames) and info.frames > 0 else 0.0
+        self.length, self._duration_s, self.note = int(announced) or None, None, None
+        if has_clock and is_plausible_fps(info.fps):
+            self.fps = info.fps
+            self._clock = FilmClock(1 / info.fps)
+            self._duration_s = announced / info.fps or None
+        elif has_clock and info.pace_s >= 1 / MAX_FPS:
+            # The header has no rate, or a wrong one. The time stamps are right: many browsers write such files.
+            self.fps = round(1 / info.pace_s, 2)
+            self._clock = FilmClock(info.pace_s)
+            self.length = None
+        else:
+            self.fps = self._settings.fps
+            self._clock = SteadyClock(self.fps)
+            problem = f"claims {info.fps:g} frames/s" if has_clock else "has no time stamps"
+            self.note = f"{self.name}: {problem}; it is played at {self.fps:g} frames/s, see [camera] fps"
+
+    def _missing(self, failure: str) -> str | None:
+        """Return what is missing of a video that has ended; None if it is complete."""
+        if failure:
+            return f"{self.name}: {failure} after {self._number} frames"
+        if self.length is None or self._number >= self.length - MAX_MISSING_FRAMES:
+            return None
+        # The length may be an estimate from the duration and a typical rate. The last picture may stand for a while.
+        if self._duration_s is not None and self.fps is not None:
+            slack_s = max(self._longest_gap_s, MAX_MISSING_FRAMES / self.fps)
+            if self._t + slack_s >= self._duration_s:
+                return None
+        return f"{self.name}: {self._number} of {self.length} announced frames could be decoded"
+
+    def _check(self) -> VideoFormat:
+        """Return the format of the file. Raise InputError if it cannot be a video, with a reason: OpenCV gives none."""
         path = self._path
         if not os.path.exists(path):
             hint = f"for a camera write /dev/video{path}" if self.name.isdigit() else f"give {SOURCE_KINDS}"
             raise InputError(f"{path}: no such file or folder", hint)
         if not os.path.isfile(path):
             raise InputError(f"{path}: is neither a file nor a folder", f"give {SOURCE_KINDS}")
-        if not is_utf8(os.path.abspath(path)):
-            raise InputError(f"{path}: its name is not UTF-8", "rename it")
         try:
             with open_regular(path) as file:
-                start = file.read(1024) or b""
+                start = file.read(HEADER_BYTES) or b""
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}", "check its permissions") from None
-        if not VIDEO_SIGNATURES.match(start):
+        video_format = recognise(start)
+        if video_format is None:
             problem = "is not in a supported video format" if start else "is empty"
             raise InputError(f"{path}: {problem}", f"give {SOURCE_KINDS}")
+        return video_format
 
-
-def plausible_fps(announced: float, default: float) -> float:
-    """Return the frame rate that a video announces, or `default` if that is absurd: some recorders write it wrong."""
-    return announced if math.isfinite(announced) and 0 < announced <= MAX_FPS else default
+    def _explain(self, decoder: FfmpegProcess) -> InputError:
+        """Return the error for a video of which not even the first picture could be decoded."""
+        if not decoder.has_index:
+            return InputError(
+                f"{self.name}: is not a complete video: it has no index",
+                "the recording ended before its index was written (common with .mp4): record it again",
+            )
+        codec = codec_name(decoder.codec)
+        if codec == ENCRYPTED:
+            return InputError(f"{self.name}: is copy-protected: its pictures are encrypted", "give a video without it")
+        if codec and codec not in COMMON and decoder.failure in ("", "cannot be decoded"):
+            return InputError(
+                f"{self.name}: OpenCV {cv2.__version__} cannot decode its video, which is coded as {codec}",
+                f"convert it to H.264: ffmpeg -i {self._path.name} -c:v libx264 converted.mp4",
+            )
+        return InputError(
+            f"{self.name}: {decoder.failure or 'no picture of this video can be decoded'}",
+            "it may be damaged: copy or record it again",
+        )

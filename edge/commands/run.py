@@ -16,14 +16,17 @@ events. The command ends with SIGTERM or Ctrl-C, or at the end of a video or
 folder (exit code 0).
 
 A camera is watched live: old frames are dropped, a lost camera is reopened,
-and the light shows FAULT meanwhile. A video or a folder is played completely,
-by its own clock, as fast as the machine can: the same file always gives the
-same events.
+and the light shows FAULT meanwhile. A video is played completely, by its own
+clock, as fast as the machine can: the same file always gives the same events.
+A picture is shown for two seconds (camera.picture_s), as if its people stood
+in front of the door. A folder plays its pictures and videos one after the
+other. Files that are left out are named, and the exit code is then 66.
 
 Without a GPIO chip, or with --simulate, the lights are printed as lines.
 
   doorlight run --source /dev/video0           a USB camera
   doorlight run --source clip.mp4 --simulate   a video; print the lights
+  doorlight run --source photos/ --simulate    decide each picture of a folder
   doorlight run --config door.toml             your own settings
 """
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from .. import door
 from ..camera.factory import open_source
+from ..camera.folder import Folder
+from ..camera.source import Source
 from ..config import Config
 from ..errors import DoorlightError, LightsError
 from ..events.text import describe_without_time
@@ -27,7 +29,7 @@ from ..settings_notes import camera_notes, other_notes
 from ..system.files import state_folder
 from ..system.terminal import printable
 from . import options
-from .process import make_journal_output_nonblocking, stop_on_signals
+from .process import make_journal_output_nonblocking, report_left_out, stop_on_signals
 
 #: How long a door that cannot start shows FAULT before it exits. The service then starts it again.
 FAULT_BEFORE_EXIT_S = 5.0
@@ -47,17 +49,40 @@ def run_door(args: argparse.Namespace, config: Config, pin_process: PinProcess |
         opened_lights: Lights | PinProcess = Lights(config.lights, True, print_note)
     else:
         opened_lights = pin_process.connect(print_note)
+    console = _Console()
     with opened_lights as lights:
         try:
-            summary = _watch(args, config, lights, log_path, stop, started_at)
+            source, summary = _watch(args, config, lights, log_path, stop, started_at, console)
         except LightsError:
             raise
         except DoorlightError:
             if not lights.simulated:
                 _show_fault(lights, stop)
             raise
-    _print_summary(summary, log_path)
-    return 0
+    _print_summary(summary, len(console.decided), log_path)
+    if not source.live and not console.decided:
+        print_note(f"nobody was decided; doorlight annotate draws why: doorlight annotate {source.name} OUT")
+    return report_left_out(source.name, source.left_out)
+
+
+class _Console:
+    """Prints what happens while the door runs, and counts the people that are decided."""
+
+    def __init__(self) -> None:
+        self.decided: set[object] = set()
+        self._file: Path | None = None
+
+    def on_event(self, event: Event) -> None:
+        """Print an event."""
+        if event.kind in ("masked", "unmasked"):
+            self.decided.add(event.data.get("person"))
+        print_event(event)
+
+    def on_file(self, file: Path | None) -> None:
+        """Print the name of the file of a folder whose frames begin."""
+        if file != self._file and file is not None:
+            print_line(f"{'':12}{file.name}:")
+        self._file = file
 
 
 def _watch(
@@ -67,8 +92,9 @@ def _watch(
     log_path: Path,
     stop: threading.Event,
     started_at: float,
-) -> door.Summary:
-    """Open source, models and log, and run the door's loop."""
+    console: _Console,
+) -> tuple[Source, door.Summary]:
+    """Open source, models and log, and run the door's loop. Return the source, closed, and the totals."""
     for note in (*camera_notes(config, args.source or ""), *other_notes(config)):
         print_note(f"note: {note}")
     source = open_source(config.camera, args.source)
@@ -80,8 +106,15 @@ def _watch(
         with source, EventLog(log_path, events.rotate_bytes, events.keep_files, machine_counter=counter) as log:
             # Only from here on: opening a camera may take long, and until then a signal should end the process at once.
             stop_on_signals(stop)
+            if source.note:
+                print_note(f"note: {source.note}")
+            # The first frame of a file ends what happened in the file before it: its name comes after that.
+            on_decision = (lambda *_: console.on_file(source.current)) if isinstance(source, Folder) else None
             try:
-                return door.run(config, perception, source, lights, log, stop, started_at, print_event)
+                summary = door.run(
+                    config, perception, source, lights, log, stop, started_at, console.on_event, on_decision
+                )
+                return source, summary
             finally:
                 log.close()
                 if log.problem:
@@ -108,12 +141,12 @@ def _show_fault(lights: Lights | PinProcess, stop: threading.Event) -> None:
     stop.wait(FAULT_BEFORE_EXIT_S)
 
 
-def _print_summary(summary: door.Summary, log_path: Path) -> None:
+def _print_summary(summary: door.Summary, decided: int, log_path: Path) -> None:
     rate = summary.frames / max(summary.seconds, 1e-3)
     first = "none" if summary.first_decision_s is None else f"{summary.first_decision_s:.2f} s after start"
     print_line(
-        f"{summary.frames} frames in {summary.seconds:.1f} s ({rate:.0f} frames/s), first decision {first}; "
-        f"events in {log_path}"
+        f"{summary.frames} frames in {summary.seconds:.1f} s ({rate:.0f} frames/s), first frame {first}; "
+        f"people decided: {decided}; events in {log_path}"
     )
 
 

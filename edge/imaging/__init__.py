@@ -2,7 +2,10 @@
 
 - images: resize, letterbox, crop, rotate, convert
 - boxes: the detector's grid, decoding, overlap, non-maximum suppression
+- label_layout: labels that cover neither boxes nor each other
 - motion: changes between frames, and black or white frames
 - image_file: decode an image file
+- image_kind: which kind of image a file is, by its content
 - image_header: the size that an image file announces
+- image_orientation: the EXIF orientation, and pictures turned upright
 """

@@ -27,13 +27,25 @@ import numpy as np
 from ..system.files import read_regular
 from ..system.stderr import captured
 from .image_header import MAX_PARTS, MAX_PIXELS, PNG_SIGNATURE, read_size
+from .image_kind import UnsupportedKind, describe_unsupported
+from .image_orientation import read_orientation, upright
 from .images import Picture
 
 #: Maximum size of a file.
 MAX_FILE_BYTES = 1 << 28
 #: The chunks of a PNG's first picture. OpenCV 4.11 crashes on some animation chunks; text and colour profiles may expand
 #: to any size.
-PNG_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"})
+PNG_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+#: Three channels of 8 bits, as stored: the versions of OpenCV differ in which orientations they respect.
+DECODE_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+
+
+class UnsupportedImageError(ValueError):
+    """The file is a picture of a kind that is not decoded. `hint` says what to do."""
+
+    def __init__(self, kind: UnsupportedKind) -> None:
+        super().__init__(f"is {kind.name}, which cannot be read here")
+        self.hint = kind.hint
 
 
 class Decoded(NamedTuple):
@@ -44,19 +56,23 @@ class Decoded(NamedTuple):
 
 
 def decode(path: Path) -> Decoded:
-    """Decode a JPEG, PNG, BMP or WebP file. JPEG and PNG are rotated by their EXIF; an animation gives its first frame.
+    """Decode a JPEG, PNG, BMP or WebP file, upright as its EXIF says. An animation gives its first frame.
 
-    Raises OSError if the file cannot be read, and ValueError, with the reason, if it cannot be decoded.
+    Raises OSError if the file cannot be read, and ValueError, with the reason, if it cannot be decoded: an
+    UnsupportedImageError if it is a picture of another kind.
     """
     data = read_regular(path, MAX_FILE_BYTES)
+    if (kind := describe_unsupported(data)) is not None:
+        raise UnsupportedImageError(kind)
     width, height = read_size(data)
+    orientation = read_orientation(data)
     if data.startswith(PNG_SIGNATURE):
         data = _still_png(data)
     if width * height > MAX_PIXELS:
         raise ValueError(f"has {width} x {height} pixels, more than the limit of {MAX_PIXELS / 1e6:.0f} million")
     with captured() as messages:
         try:
-            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), DECODE_FLAGS)
         except cv2.error:
             bgr = None
     if bgr is None:
@@ -64,7 +80,7 @@ def decode(path: Path) -> Decoded:
     # libjpeg warns of "premature end" and fills the rest of the picture with grey.
     is_truncated = any("remature end" in line for line in messages)
     rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), np.uint8)
-    return Decoded(rgb, "breaks off: the rest of it is grey" if is_truncated else "")
+    return Decoded(upright(rgb, orientation), "breaks off: the rest of it is grey" if is_truncated else "")
 
 
 def _still_png(data: bytes) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,10 +12,9 @@ import numpy.typing as npt
 from edge import config
 from edge.camera.factory import open_source
 from edge.door import Pipeline
-from edge.drawing import draw
+from edge.drawing import Drawing
 from edge.inference import manifest
 from edge.inference.perception import Perception
-from edge.records import Face
 
 DEMO = Path(__file__).resolve().parent / "demo"
 #: The times of the three frames.
@@ -29,13 +27,13 @@ def main() -> int:
     perception = Perception(settings, manifest.load())
     pipeline = Pipeline(settings, perception)
     chosen: list[npt.NDArray[np.uint8]] = []
-    looks: dict[int, Face] = {}
+    drawing = Drawing(settings, perception)
     with open_source(settings.camera, str(DEMO / "door.mp4")) as source:
         while (frame := source.read()) is not None:
             decision = pipeline.step(frame)
-            looks.update(decision.faces)
+            drawing.add_looks(decision)
             if len(chosen) < len(TIMES_S) and frame.t >= TIMES_S[len(chosen)]:
-                chosen.append(draw(frame.picture, replace(decision, faces=looks), perception))
+                chosen.append(drawing.draw(frame.picture, decision))
     row = cv2.resize(np.hstack(chosen), None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
     out = DEMO / "seen.jpg"
     cv2.imwrite(str(out), cv2.cvtColor(row, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])

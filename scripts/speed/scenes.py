@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 
 from edge.camera.factory import open_source
-from edge.camera.picture_files import PictureFiles
+from edge.camera.folder import Folder
+from edge.camera.picture_files import PictureFile
 from edge.config import Config
 from edge.door import Decision, Pipeline, decide_image
 from edge.errors import InputError
@@ -102,8 +103,8 @@ def _sequences(config: Config, perception: Perception, source: str) -> Generator
     shots: list[Shot] = []
     last_kind = None
     pipeline = Pipeline(config, perception)
-    with open_source(config.camera, source) as opened:
-        is_pictures = isinstance(opened, PictureFiles)
+    with open_source(msgspec.structs.replace(config.camera, picture_s=0), source) as opened:
+        is_pictures = isinstance(opened, PictureFile | Folder)
         while (frame := opened.read()) is not None:
             picture = crop_to_frame(frame.picture)
             if is_pictures:

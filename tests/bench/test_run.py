@@ -207,7 +207,7 @@ def test_the_json_output_contains_no_names(tmp_path: Path) -> None:
     assert set(json.loads(done.stdout)) == set(Report.__annotations__), "no other keys than those of the records"
     assert report.threads == 2
     assert report.runs_on.startswith("CPU (")
-    assert [(source.name, source.frames) for source in report.sources] == [("pictures", 1)]
+    assert [(source.name, source.frames) for source in report.sources] == [("pictures", 21)]
     output = done.stdout.lower()
     assert "anna" not in output
     assert str(tmp_path).lower() not in output

@@ -1,4 +1,4 @@
-"""A picture, and the pictures of a folder, as a source."""
+"""A picture as a source."""
 
 from __future__ import annotations
 
@@ -7,68 +7,25 @@ from pathlib import Path
 import pytest
 
 from edge.camera.factory import open_source
-from edge.camera.picture_files import PictureFiles
+from edge.camera.picture_files import PictureFile
 from edge.errors import InputError
 from support.camera import is_red, quick_settings, read_all, write_picture
 
 
-def test_picture_is_one_frame(tmp_path: Path) -> None:
-    path = write_picture(tmp_path / "Face.JPG")
-    source = open_source(quick_settings(rotate=90), str(path))
+def test_picture_is_shown_for_a_while(tmp_path: Path) -> None:
+    source = open_source(quick_settings(picture_s=2), str(write_picture(tmp_path / "Face.JPG")))
+    frames = read_all(source)
+    assert isinstance(source, PictureFile)
+    assert [(frame.number, frame.t) for frame in frames] == [(k, k / 10) for k in range(21)]
+    assert all(is_red(frame.picture) for frame in frames)
+    assert (source.length, source.fps, source.damage) == (21, 10, None)
+    assert len(read_all(source)) == 21, "it can be opened again"
+
+
+def test_picture_without_a_duration_is_one_frame(tmp_path: Path) -> None:
+    source = open_source(quick_settings(picture_s=0), str(write_picture(tmp_path / "a.png")))
     (frame,) = read_all(source)
-    assert isinstance(source, PictureFiles)
-    assert (frame.number, frame.t, source.length, source.current) == (0, 0.0, 1, path)
-    assert frame.picture.shape == (64, 48, 3), "the settings rotate, mirror and grey act on every source"
-    assert is_red(frame.picture)
-
-
-def test_folder_is_played_in_natural_order_without_unreadable_pictures(tmp_path: Path) -> None:
-    for k, name in enumerate(["10.png", "2.jpg", "1.bmp", "b3.webp", "B20.jpeg"]):
-        write_picture(tmp_path / name, height=40 + k)
-    (tmp_path / "3.jpg").write_bytes(b"\xff\xd8\xff\xe0 but no more")
-    (tmp_path / "4.png").write_bytes(b"")
-    (tmp_path / "5.jpg").mkdir()
-    (tmp_path / "notes.txt").write_text("not a picture")
-    (tmp_path / "._1.jpg").write_bytes(b"macOS metadata")
-    source = open_source(quick_settings(fps=4), str(tmp_path))
-    assert isinstance(source, PictureFiles)
-    names, frames = [], []
-    with source:
-        while frame := source.read():
-            assert source.current is not None
-            names.append(source.current.name)
-            frames.append(frame)
-    assert names == ["1.bmp", "2.jpg", "10.png", "b3.webp", "B20.jpeg"]
-    assert [(f.number, f.t) for f in frames] == [(k, k / 4) for k in range(5)]
-    assert [f.picture.shape[0] for f in frames] == [42, 41, 40, 43, 44]
-    assert [name for name, _ in source.skipped] == ["3.jpg", "4.png"]
-    assert dict(source.skipped)["4.png"] == "is empty"
-    assert (source.length, source.fps) == (7, 4)
-    assert source.damage is not None
-    assert source.damage.startswith(f"{tmp_path}: 2 of 7 pictures left out (3.jpg: ")
-
-
-def test_folder_order_accepts_any_names(tmp_path: Path) -> None:
-    names = ["1.png", "01.png", "a1.png", "A1.png", "1a.png", "²3.png", "é.png", "-.png"]
-    for name in names:
-        write_picture(tmp_path / name)
-    assert len(read_all(open_source(quick_settings(), str(tmp_path)))) == len(names)
-
-
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        ({}, "no picture in this folder"),
-        ({"a.txt": b"text"}, "no picture in this folder"),
-        ({"a.jpg": b"no", "b.png": b""}, r"none of its 2 pictures can be read \(a\.jpg: "),
-    ],
-)
-def test_folder_without_a_readable_picture_is_refused(tmp_path: Path, files: dict[str, bytes], message: str) -> None:
-    for name, data in files.items():
-        (tmp_path / name).write_bytes(data)
-    with pytest.raises(InputError, match=message) as caught:
-        open_source(quick_settings(), str(tmp_path)).open()
-    assert str(tmp_path) in str(caught.value)
+    assert (frame.number, frame.t, source.length) == (0, 0.0, 1)
 
 
 def test_unreadable_picture_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,14 +16,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from edge.cli import main
 from edge.inference import edgetpu
 from edge.inference.manifest import Manifest
 from edge.lights import gpio, lights
+from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
 from support.command import command_line, doorlight, environment, start_doorlight, write_settings
 from support.edgetpu import READY, Usb
+from support.films import RAW_H264
+from support.image_files import iso_media
 from support.paths import CLIP
 
 STILL = CLIP.with_name("still.jpg")
@@ -184,6 +190,15 @@ class TestDegradedStart:
         assert "libedgetpu.so.1" in lost["reason"]
         assert records[-1]["event"] == "stopped"
 
+    def test_the_assumed_rate_of_a_video_without_time_stamps_is_printed(
+        self, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        Path("film.h264").write_bytes(RAW_H264)
+        assert main(["run", "--simulate", "--source", "film.h264"]) == 0
+        output = capfd.readouterr()
+        assert output.err == ""
+        assert "note: film.h264: has no time stamps; it is played at 15 frames/s, see [camera] fps" in output.out
+
     def test_a_truncated_picture_is_logged(self, capfd: pytest.CaptureFixture[str]) -> None:
         data = STILL.read_bytes()
         Path("x.jpg").write_bytes(data[: len(data) // 2] + b"\xff\xd9")
@@ -191,3 +206,52 @@ class TestDegradedStart:
         assert capfd.readouterr().err == ""
         (damaged,) = [record for record in read_log() if record["event"] == "source_damaged"]
         assert "breaks off" in damaged["reason"]
+
+
+class TestPictures:
+    """A picture or a folder of photos is decided as `doorlight annotate` does."""
+
+    def test_a_picture_is_decided(self, capfd: pytest.CaptureFixture[str]) -> None:
+        assert main(["run", "--simulate", "--source", str(STILL)]) == 0
+        assert [record["signal"] for record in read_log() if record["event"] == "signal"] == ["PASS"]
+        assert "people decided: 1;" in capfd.readouterr().out
+
+    def test_a_picture_in_which_nobody_is_decided_says_so(self, capfd: pytest.CaptureFixture[str]) -> None:
+        assert cv2.imwrite("wall.png", np.full((480, 640, 3), np.arange(640)[:, None] % 200, np.uint8))
+        assert main(["run", "--simulate", "--source", "wall.png"]) == 0
+        output = capfd.readouterr().out
+        assert "people decided: 0;" in output
+        assert "nobody was decided; doorlight annotate draws why: doorlight annotate wall.png OUT" in output
+
+    def test_each_picture_of_a_folder_is_decided_by_itself(self, capfd: pytest.CaptureFixture[str]) -> None:
+        os.mkdir("photos")
+        for name, second in (("1.png", MASKED_S), ("2", UNMASKED_S), ("3.jfif", EMPTY_S), ("10.png", MASKED_S)):
+            data = cv2.imencode(".png", cv2.cvtColor(frame_at(second), cv2.COLOR_RGB2BGR))[1]
+            Path("photos", name).write_bytes(data.tobytes())
+        assert main(["run", "--simulate", "--source", "photos"]) == 0
+        output = capfd.readouterr()
+        assert output.err == ""
+        decided = [(record["event"], record["person"]) for record in read_log() if "masked" in record["event"]]
+        assert decided == [("masked", 1), ("unmasked", 2), ("masked", 3)]
+        lines = [line.strip() for line in output.out.splitlines()]
+        assert [line for line in lines if line.endswith(":")] == ["1.png:", "2:", "3.jfif:", "10.png:"]
+        shown = [line for line in lines if line.endswith(":") or "green" in line]
+        assert shown[1:5] == ["1.png:", "● green  ○ red", "○ green  ○ red", "2:"]
+
+    def test_files_that_are_left_out_are_named_and_the_exit_code_says_so(
+        self, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        os.mkdir("photos")
+        shutil.copy(STILL, "photos/a.jpg")
+        Path("photos/b.heic").write_bytes(iso_media(b"heic"))
+        Path("photos/notes.txt").write_text("text")
+        os.mkdir("photos/more")
+        assert main(["run", "--simulate", "--source", "photos"]) == 66
+        output = capfd.readouterr()
+        count, hint = output.err.splitlines()
+        assert count == "doorlight: photos: 3 files were left out: more, notes.txt, b.heic"
+        assert "Most Compatible" in hint
+        assert "left out b.heic: is a HEIC picture" in output.out
+        (damaged,) = [record for record in read_log() if record["event"] == "source_damaged"]
+        assert "3 of 4 files left out" in damaged["reason"]
+        assert read_log()[-1]["event"] == "stopped"

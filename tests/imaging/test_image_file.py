@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge.imaging import image_file
-from support.image_files import NOISE, encode, encode_progressive_jpeg, grey_png, png_chunk
+from support.image_files import NOISE, encode, encode_progressive_jpeg, gif, grey_png, iso_media, png_chunk
 
 
 def refusal(path: Path, data: bytes) -> str:
@@ -32,10 +32,28 @@ def test_every_format_is_decoded_whatever_its_name(tmp_path: Path, suffix: str) 
         assert (picture == NOISE[:, :, ::-1]).all()
 
 
-@pytest.mark.parametrize("data", [encode(".tiff"), encode(".ppm"), b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(100)])
-def test_other_formats_never_reach_their_decoders(tmp_path: Path, data: bytes) -> None:
-    """The JPEG 2000 decoder of OpenCV 4.11 crashes on some files."""
-    assert "is not a picture" in refusal(tmp_path / "x.jpg", data)
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (iso_media(b"heic", b"mif1", b"heic"), "a HEIC picture"),
+        (iso_media(b"mif1", b"mif1", b"avif"), "an AVIF picture"),
+        (encode(".tiff"), "a TIFF picture"),
+        (gif(1), "a GIF with a single picture"),
+        (encode(".ppm"), "a Netpbm picture"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(100), "a JPEG 2000 picture"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+    ],
+)
+def test_other_formats_never_reach_their_decoders(tmp_path: Path, data: bytes, kind: str) -> None:
+    """The JPEG 2000 decoder of OpenCV 4.11 crashes on some files. The name does not matter."""
+    (tmp_path / "x.jpg").write_bytes(data)
+    with pytest.raises(image_file.UnsupportedImageError, match=f"^is {kind}.*, which cannot be read here$") as caught:
+        image_file.decode(tmp_path / "x.jpg")
+    assert "save" in caught.value.hint
+
+
+def test_unknown_content_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "x.jpg", b"text") == "is not a picture (JPEG, PNG, BMP or WebP)"
 
 
 def test_empty_file_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Tell by its content whether a file is a picture or a video."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+
+from ..imaging import image_kind
+from ..system.files import open_regular
+from .video_formats import recognise
+
+#: Endings of the names of pictures, for files whose content says nothing, and for files that are written.
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp"})
+#: Endings of a video that is pictures one after the other: even a short one, in which only one picture is found.
+PICTURE_VIDEO_SUFFIXES = frozenset({".mjpeg", ".mjpg"})
+
+
+class FileKind(enum.Enum):
+    """What a file is. A picture may be of a kind that is not decoded, such as HEIC; decoding it gives the reason."""
+
+    PICTURE = "picture"
+    VIDEO = "video"
+    OTHER = "other"
+
+
+def kind_of(path: Path) -> FileKind:
+    """Return what a file is, by its content. Raises OSError if it cannot be read.
+
+    Only a JPEG or PNG that is followed by more of them is judged by its name too: ".jpg" is a picture.
+    """
+    is_named_picture = path.suffix.lower() in PICTURE_SUFFIXES
+    with open_regular(path) as file:
+        start = file.read(image_kind.START_BYTES) or b""
+        if image_kind.is_supported(start):
+            if is_named_picture:  # do not read the megabytes of each photo in a folder
+                return FileKind.PICTURE
+            if path.suffix.lower() in PICTURE_VIDEO_SUFFIXES:
+                return FileKind.VIDEO
+            start += file.read(image_kind.SEQUENCE_BYTES) or b""
+            return FileKind.VIDEO if image_kind.is_sequence(start) else FileKind.PICTURE
+        if start.startswith(b"GIF8"):
+            start += file.read(image_kind.SEQUENCE_BYTES) or b""
+    if image_kind.describe_unsupported(start) is not None:
+        return FileKind.PICTURE
+    return FileKind.OTHER if recognise(start) is None else FileKind.VIDEO
+
+
+def source_kind_of(path: Path) -> FileKind:
+    """Return PICTURE or VIDEO for a file to play. The name decides if the content says nothing, as for an empty file."""
+    try:
+        kind = kind_of(path)
+    except OSError:
+        kind = FileKind.OTHER
+    if kind is FileKind.OTHER:
+        return FileKind.PICTURE if path.suffix.lower() in PICTURE_SUFFIXES else FileKind.VIDEO
+    return kind

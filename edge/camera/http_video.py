@@ -1,0 +1,55 @@
+"""HttpVideo: a video file on a web server. Unlike a camera with an http:// address, it has an end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..config import CameraSettings
+from . import address
+from .source import without_password
+from .video_file import VideoFile
+from .video_formats import HEADER_BYTES, VideoFormat, recognise
+
+#: Endings of an address that may be a file. The server is asked only for these: some cameras serve one client at a time.
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".ogv", ".gif"}
+    | {".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".mjpeg", ".mjpg", ".h264", ".h265"}
+)
+#: How long (seconds) the server may take to answer.
+ANSWER_TIMEOUT_S = 3.0
+
+
+class HttpVideo(VideoFile):
+    """Every frame of a video file with an http:// or https:// address."""
+
+    def __init__(self, location: address.Address, video_format: VideoFormat, settings: CameraSettings) -> None:
+        super().__init__(Path(location.rest.partition("?")[0]), settings)
+        self.name = without_password(location.encoded)
+        self._location = location.encoded
+        self._format = video_format
+
+    def _check(self) -> VideoFormat:
+        return self._format
+
+
+def find_http_video(source: str, settings: CameraSettings) -> HttpVideo | None:
+    """Return the video file with the address `source`, None if it is a camera or the server does not answer.
+
+    It is a file if it is named like one, the server tells its size, and it begins like one. The stream of a camera may
+    have such a name, too ("stream.mp4"), but it has no size.
+    """
+    try:
+        location = address.split(source)
+    except ValueError:
+        return None
+    if Path(location.rest.partition("?")[0]).suffix.lower() not in VIDEO_SUFFIXES:
+        return None
+    from . import http_pictures  # imports the HTTP client of Python, which takes a while
+
+    try:
+        with http_pictures.request(location, ANSWER_TIMEOUT_S) as response:
+            start = response.read(HEADER_BYTES) if response.length else b""
+    except (http_pictures.HttpCameraError, OSError):
+        return None
+    video_format = recognise(start)
+    return HttpVideo(location, video_format, settings) if video_format is not None else None
