@@ -57,6 +57,7 @@ class CameraSettings(Section, frozen=True):
     reopen_s: Annotated[float, Meta(gt=0, le=60)]
     reopen_max_s: Annotated[float, Meta(gt=0, le=600)]
     wait: bool
+    min_detail: Annotated[float, Meta(ge=0, le=20)]
     lores_width: Annotated[int, Meta(ge=0, le=4096)]
     max_exposure_s: Annotated[float, Meta(ge=0.001, le=1)]
     metering: Literal["centre", "spot", "matrix"]

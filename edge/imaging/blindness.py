@@ -1,0 +1,188 @@
+"""Detect pictures in which nothing can be seen: covered lens, no light, decoder without data, "no signal" screen.
+
+The door must report such a picture as a fault, and not as an empty scene. `training.evaluate_blindness` measures how often
+these rules are wrong, on simulated blind pictures and on photographs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from .cells import HEIGHT, WIDTH, BrightnessGrid, Cells
+from .images import Picture
+
+#: A picture is black or white if nearly all blocks are darker than BLACK or brighter than WHITE, and differ by less than
+#: MIN_CONTRAST levels.
+BLACK, WHITE, MIN_CONTRAST = 20.0, 240.0, 8.0
+#: Cells along each side of a block, over which noise averages out.
+BLOCK = 4
+#: Blocks to ignore at each end of the brightness range: a status lamp may shine into a covered lens.
+OUTLIERS = 2
+#: A cell has the picture's colour if no channel differs from the median by more than this. No noise: a decoder made it.
+SAME_COLOUR = 2
+#: Share of cells with the same colour in a picture of one colour, and in a screen with a text. The latter must have a vivid
+#: colour, that is, channels that differ by VIVID: people stand in front of white walls.
+ONE_COLOUR, TEXT_SCREEN, VIVID = 0.97, 0.82, 80
+#: A part of the picture is missing if at least this share of its rows or columns, from one edge on, are copies of each other.
+#: Rows are copies if no cell differs by more than COPY_LEVELS.
+MISSING, COPY_LEVELS = 0.3, 1
+#: A black or white area may also be a shadow or a window. It is missing if most of its border is a step of at least this.
+BORDER_STEP = 12
+#: A colour whose channels differ by less than this is grey. The names of the others, by hue in steps of 60 degrees.
+MIN_CHROMA = 40
+HUES = ("red", "yellow", "green", "turquoise", "blue", "pink")
+#: Cells to ignore around the picture when looking for detail, and the share of the blocks in which detail does not count:
+#: some cameras write date and name into the picture.
+MARGIN, TEXT_BLOCKS = 2, 0.1
+#: Weight of fine detail (about a cell) relative to coarse detail. The noise of a compressed video is mostly fine.
+FINE_WEIGHT = 0.5
+
+
+class Blindness(NamedTuple):
+    """Why nothing can be seen in a picture.
+
+    `reason` completes the sentence "the picture is …", `fix` is what to do. If `is_certain` is False, a face in the picture
+    proves that the door is not blind.
+    """
+
+    reason: str
+    fix: str
+    is_certain: bool
+
+
+COVERED = "is the camera covered, is there light?"
+SIGNAL = "check the camera's cable and power; restart it"
+BLACK_PICTURE = Blindness("black", COVERED, True)
+WHITE_PICTURE = Blindness("white", COVERED, True)
+MISSING_PART = Blindness("incomplete: a part of it is missing", SIGNAL, True)
+NO_DETAIL = Blindness("without any detail", "is the lens covered, fogged, dirty or far out of focus?", False)
+
+
+def find_blindness(picture: Cells, min_detail: float) -> Blindness | None:
+    """Return why nothing can be seen in the picture; None if something can.
+
+    A picture with less than `min_detail` levels of `detail` shows nothing; 0 allows any picture that is not black, white, of
+    one colour or incomplete.
+    """
+    extreme = _black_or_white(picture.brightness)
+    if extreme is not None:
+        return extreme
+    if _is_incomplete(picture.colours):
+        return MISSING_PART
+    coarse = coarse_detail(picture.brightness)
+    is_flat = coarse < min_detail
+    colour = _one_colour(picture.colours, is_flat)
+    if colour is not None:
+        return colour
+    if is_flat and FINE_WEIGHT * fine_detail(picture.quarters) < min_detail:
+        return NO_DETAIL
+    return None
+
+
+def clips_noise(brightness: BrightnessGrid) -> bool:
+    """Return whether the picture is so dark or bright that a working sensor shows no noise."""
+    return _black_or_white(brightness) is not None
+
+
+def detail(picture: Cells) -> float:
+    """Return the visible detail in levels: the larger of coarse detail and weighted fine detail.
+
+    Noise and light that changes smoothly across the picture give less than 2, a sharp photograph 5 to 40.
+    """
+    return max(coarse_detail(picture.brightness), FINE_WEIGHT * fine_detail(picture.quarters))
+
+
+def coarse_detail(brightness: BrightnessGrid) -> float:
+    """Return the contrast (standard deviation) of shapes of 3 to 9 cells, in the block that exceeds 90 % of the blocks."""
+    band = cv2.blur(brightness, (3, 3)) - cv2.blur(brightness, (9, 9))
+    return float(np.sqrt(max(_upper_block(cv2.multiply(band, band), BLOCK), 0.0)))
+
+
+def fine_detail(quarters: Picture) -> float:
+    """Return the contrast of shapes of about a cell in `Cells.quarters`, without noise, in the same block.
+
+    It is the root of the covariance of neighbours. Noise is independent from pixel to pixel, so it adds nothing to that.
+    """
+    grey = cv2.cvtColor(quarters, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    rest = grey - cv2.GaussianBlur(grey, (0, 0), 2.0)
+    product = np.zeros_like(rest)
+    product[:, 1:] += rest[:, 1:] * rest[:, :-1]
+    product[1:] += rest[1:] * rest[:-1]
+    return float(np.sqrt(max(_upper_block(product / 2, 2 * BLOCK), 0.0)))
+
+
+def _upper_block(values: cv2.typing.MatLike, side: int) -> float:
+    """Return the mean of `values` in the block of `side` x `side` values that exceeds all but TEXT_BLOCKS of the blocks."""
+    margin = MARGIN * side // BLOCK
+    inner = values[margin : values.shape[0] - margin, margin : values.shape[1] - margin]
+    height, width = inner.shape
+    blocks = cv2.resize(inner, (width // side, height // side), interpolation=cv2.INTER_AREA).ravel()
+    rank = int((1 - TEXT_BLOCKS) * (blocks.size - 1))
+    return float(np.partition(blocks, rank)[rank])
+
+
+def _black_or_white(brightness: BrightnessGrid) -> Blindness | None:
+    shape = (WIDTH // BLOCK, HEIGHT // BLOCK)
+    blocks = np.sort(cv2.resize(brightness, shape, interpolation=cv2.INTER_AREA), axis=None)
+    low, high = float(blocks[OUTLIERS]), float(blocks[-1 - OUTLIERS])
+    if high - low >= MIN_CONTRAST:
+        return None
+    if high <= BLACK:
+        return BLACK_PICTURE
+    if low >= WHITE:
+        return WHITE_PICTURE
+    return None
+
+
+def _one_colour(colours: Picture, is_flat: bool) -> Blindness | None:
+    """Return a finding if all cells have one colour, or all except a text on a vivid colour."""
+    mean = cv2.mean(colours)[:3]
+    if not is_flat and max(mean) - min(mean) < TEXT_SCREEN * VIVID - (1 - TEXT_SCREEN) * 255:
+        return None  # a cheap test that most pictures pass
+    median = np.median(colours.reshape(-1, 3), axis=0)
+    share = float(np.mean(np.abs(colours - median).max(axis=2) <= SAME_COLOUR))
+    if share >= ONE_COLOUR:
+        return Blindness(f"one colour ({_name(median)})", SIGNAL, True)
+    if share >= TEXT_SCREEN and np.ptp(median) >= VIVID:
+        return Blindness(f"one colour ({_name(median)}) with a text", SIGNAL, False)
+    return None
+
+
+def _name(colour: npt.NDArray[np.float64]) -> str:
+    """Return the name of an RGB colour."""
+    low, high = float(colour.min()), float(colour.max())
+    if high - low < MIN_CHROMA:
+        return "black" if high <= BLACK else "white" if low >= WHITE else "grey"
+    hue = cv2.cvtColor(colour.astype(np.uint8).reshape(1, 1, 3), cv2.COLOR_RGB2HSV)[0, 0, 0]  # 0..179
+    return HUES[round(float(hue) / 30) % len(HUES)]
+
+
+def _is_incomplete(colours: Picture) -> bool:
+    """Return whether a large part of the picture, from one edge on, is one colour or one line repeated."""
+    down = cv2.absdiff(colours[1:], colours[:-1]).reshape(HEIGHT - 1, -1)
+    across = cv2.absdiff(colours[:, 1:], colours[:, :-1]).reshape(HEIGHT, -1)
+    change_of_rows = cv2.reduce(down, 1, cv2.REDUCE_MAX).ravel()
+    change_of_columns = cv2.reduce(across, 0, cv2.REDUCE_MAX).reshape(-1, 3).max(axis=1)
+    return _ends_in_copies(colours, change_of_rows) or _ends_in_copies(colours.transpose(1, 0, 2), change_of_columns)
+
+
+def _ends_in_copies(lines: Picture, changes: npt.NDArray[np.uint8]) -> bool:
+    """Return whether the first or the last `lines` are copies of each other; `changes` are those from line to line."""
+    has_changed = changes > COPY_LEVELS
+    if not has_changed.any():
+        return False
+    first, last = int(has_changed.argmax()), int(has_changed[::-1].argmax())
+    copies = max(first, last)
+    if copies < MISSING * len(lines) or abs(first - last) <= 1:  # equal bars on both sides: a film of another shape
+        return False
+    if first > last:
+        lines = lines[::-1]
+    fill = lines[-1].astype(np.int16)
+    if BLACK < fill.max() and fill.min() < WHITE:
+        return True
+    beyond = lines[max(len(lines) - copies - 3, 0)]  # the line at the border may be a mixture
+    return bool(np.mean(np.abs(fill - beyond).max(axis=1) >= BORDER_STEP) >= 0.5)
