@@ -20,7 +20,8 @@ from .config import Config
 from .errors import OutputError
 from .events.writer import EventLog
 from .health import Health
-from .imaging import motion
+from .imaging.blindness import Blindness, find_blindness
+from .imaging.cells import BrightnessGrid, cells
 from .inference.perception import Perception, log_odds
 from .lights.lights import Lights
 from .lights.pin_process import PinProcess
@@ -30,7 +31,7 @@ from .system.systemd import SystemdNotifier
 from .timing import NO_TIMER, Stage
 from .tracker import Tracker
 
-#: The door counts as blind after this many seconds of black or white pictures. A flash is shorter.
+#: The door counts as blind after this many seconds of pictures that show nothing. A flash is shorter.
 BLIND_AFTER_S = 1.0
 #: Interval between status messages to systemd.
 STATUS_EVERY_S = 1.0
@@ -68,19 +69,22 @@ class Pipeline:
     def step(self, frame: Frame) -> Decision:
         """Return the decision for `frame`. The times of the frames must not decrease."""
         mark = self._perception.timer.mark
-        grid = motion.brightness_grid(frame.picture if frame.lores is None else frame.lores)
-        blind_reason = motion.blind_reason(grid)
+        grid = cells(frame.picture if frame.lores is None else frame.lores)
+        blindness = find_blindness(grid, self._config.camera.min_detail)
         mark("motion")
-        if blind_reason is None:
-            self._blind_since = None
-        else:
-            if self._blind_since is None:
-                self._blind_since = frame.t
-            if frame.t - self._blind_since >= BLIND_AFTER_S - TIME_EPSILON_S:
-                return self.blind(frame.t, f"{blind_reason}: is the camera covered, is there light?")
+        if blindness is not None and blindness.is_certain:
+            fault = self._blind_reason(frame.t, blindness)
+            if fault is not None:
+                return self.blind(frame.t, fault)
             # It may be a flash, which is no fault. But nobody is visible, so nobody may keep the light green.
             self._tracker.clear()
-        search = self._search(frame, grid)
+        search = self._search(frame, grid.brightness)
+        if blindness is None or not blindness.is_certain:
+            has_face = any(face.score >= self._config.tracker.new_score for face in search.detections)
+            fault = self._blind_reason(frame.t, None if has_face else blindness)
+            if fault is not None:
+                self._tracker.clear()  # the search stays valid: the next one is due when the picture changes
+                return self._decide(frame.t, {}, fault)
         mark("decode")
         people = self._tracker.update(search.detections, frame.t, frame.picture.shape[0])
         mark("track")
@@ -101,7 +105,18 @@ class Pipeline:
         self._attention.clear()
         return self._decide(t, {}, reason)
 
-    def _search(self, frame: Frame, grid: motion.BrightnessGrid) -> Search:
+    def _blind_reason(self, t: float, blindness: Blindness | None) -> str | None:
+        """Return why the door is blind if the pictures have shown nothing for BLIND_AFTER_S; None if it is not blind."""
+        if blindness is None:
+            self._blind_since = None
+            return None
+        if self._blind_since is None:
+            self._blind_since = t
+        if t - self._blind_since < BLIND_AFTER_S - TIME_EPSILON_S:
+            return None
+        return f"{blindness.sentence}: {blindness.fix}"
+
+    def _search(self, frame: Frame, grid: BrightnessGrid) -> Search:
         """Return the faces in `frame`, from an earlier search if that still serves."""
         earlier = self._attention.earlier_search(frame.t, grid, self._state.people, self._tracker.tracks)
         self._perception.timer.mark("motion")
