@@ -13,7 +13,7 @@ from edge import door
 from edge.attention import Attention, contradicts_verdict, has_moved
 from edge.camera.factory import open_source
 from edge.config import Config
-from edge.imaging import motion
+from edge.imaging import cells as motion
 from edge.inference import manifest
 from edge.inference.perception import Perception
 from edge.policy import Person, Verdict

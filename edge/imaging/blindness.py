@@ -18,20 +18,22 @@ from .images import Picture
 #: A picture is black or white if nearly all blocks are darker than BLACK or brighter than WHITE, and differ by less than
 #: MIN_CONTRAST levels.
 BLACK, WHITE, MIN_CONTRAST = 20.0, 240.0, 8.0
+#: No channel of a black picture is brighter than this on average: a dark blue screen has the brightness of black.
+MAX_BLACK_CHANNEL = 40
 #: Cells along each side of a block, over which noise averages out.
 BLOCK = 4
 #: Blocks to ignore at each end of the brightness range: a status lamp may shine into a covered lens.
 OUTLIERS = 2
-#: A cell has the picture's colour if no channel differs from the median by more than this. No noise: a decoder made it.
-SAME_COLOUR = 2
+#: A cell has the picture's colour if no channel differs from the median by more than this. A camera has more noise.
+SAME_COLOUR = 1
 #: Share of cells with the same colour in a picture of one colour, and in a screen with a text. White does not count as a
 #: screen: people stand in front of bright windows.
-ONE_COLOUR, TEXT_SCREEN = 0.97, 0.82
+ONE_COLOUR, TEXT_SCREEN = 0.98, 0.82
 #: A part of the picture is missing if at least this share of its rows or columns, from one edge on, are copies of each other.
 #: Rows are copies if no cell differs by more than COPY_LEVELS.
 MISSING, COPY_LEVELS = 0.3, 1
-#: A black or white area may also be a shadow or a window. It is missing if most of its border is a step of at least
-#: BORDER_STEP levels. BORDER_LINES at the border are a mixture, because of the blocks of JPEG.
+#: An area of one colour may also be a shadow, a window, or the background of a portrait. It is missing if at least half of
+#: its border is a step of BORDER_STEP levels. BORDER_LINES at the border are a mixture, because of the blocks of JPEG.
 BORDER_STEP, BORDER_LINES = 12, 4
 #: A colour whose channels differ by less than this is grey. The names of the others, by hue in steps of 60 degrees.
 MIN_CHROMA = 40
@@ -40,7 +42,7 @@ HUES = ("red", "yellow", "green", "turquoise", "blue", "pink")
 #: some cameras write date and name into the picture.
 MARGIN, TEXT_BLOCKS = 2, 0.1
 #: Weight of fine detail (about a cell) relative to coarse detail. The noise of a compressed video is mostly fine.
-FINE_WEIGHT = 0.4
+FINE_WEIGHT = 0.6
 
 
 class Blindness(NamedTuple):
@@ -64,7 +66,7 @@ COVERED = "is the camera covered, is there light?"
 SIGNAL = "check the camera's cable and power; restart it"
 BLACK_PICTURE = Blindness("black", COVERED, True)
 WHITE_PICTURE = Blindness("white", COVERED, True)
-MISSING_PART = Blindness("incomplete: a part of it is missing", SIGNAL, True)
+MISSING_PART = Blindness("incomplete", SIGNAL, True)
 NO_DETAIL = Blindness("without any detail", "is the lens covered, fogged, dirty or far out of focus?", False)
 
 
@@ -75,7 +77,7 @@ def find_blindness(picture: Cells, min_detail: float) -> Blindness | None:
     one colour or incomplete.
     """
     extreme = _black_or_white(picture.brightness)
-    if extreme is not None:
+    if extreme is WHITE_PICTURE or (extreme is not None and max(cv2.mean(picture.colours)) <= MAX_BLACK_CHANNEL):
         return extreme
     if _is_incomplete(picture.colours):
         return MISSING_PART
@@ -104,28 +106,27 @@ def detail(picture: Cells) -> float:
 def coarse_detail(brightness: BrightnessGrid) -> float:
     """Return the contrast (standard deviation) of shapes of 3 to 9 cells, in the block that exceeds 90 % of the blocks."""
     band = cv2.blur(brightness, (3, 3)) - cv2.blur(brightness, (9, 9))
-    return float(np.sqrt(max(_upper_block(cv2.multiply(band, band), BLOCK), 0.0)))
+    return float(np.sqrt(_upper_block(cv2.multiply(band, band), BLOCK)))
 
 
 def fine_detail(quarters: Picture) -> float:
     """Return the contrast of shapes of about a cell in `Cells.quarters`, without noise, in the same block.
 
-    It is the root of the covariance of neighbours. Noise is independent from pixel to pixel, so it adds nothing to that.
+    It is the root of the covariance of neighbours, which is negative for stripes. Noise is independent from pixel to pixel,
+    so it adds little to that.
     """
     grey = cv2.cvtColor(quarters, cv2.COLOR_RGB2GRAY).astype(np.float32)
     rest = grey - cv2.GaussianBlur(grey, (0, 0), 2.0)
-    product = np.zeros_like(rest)
-    product[:, 1:] += rest[:, 1:] * rest[:, :-1]
-    product[1:] += rest[1:] * rest[:-1]
-    return float(np.sqrt(max(_upper_block(product / 2, 2 * BLOCK), 0.0)))
+    across, down = rest[:, 1:] * rest[:, :-1], rest[1:] * rest[:-1]
+    return float(np.sqrt(max(_upper_block(across, 2 * BLOCK), _upper_block(down, 2 * BLOCK))))
 
 
 def _upper_block(values: cv2.typing.MatLike, side: int) -> float:
-    """Return the mean of `values` in the block of `side` x `side` values that exceeds all but TEXT_BLOCKS of the blocks."""
+    """Return the largest absolute mean of `values` in blocks of `side` x `side`, without a share of TEXT_BLOCKS."""
     margin = MARGIN * side // BLOCK
     inner = values[margin : values.shape[0] - margin, margin : values.shape[1] - margin]
     height, width = inner.shape
-    blocks = cv2.resize(inner, (width // side, height // side), interpolation=cv2.INTER_AREA).ravel()
+    blocks = np.abs(cv2.resize(inner, (width // side, height // side), interpolation=cv2.INTER_AREA)).ravel()
     rank = int((1 - TEXT_BLOCKS) * (blocks.size - 1))
     return float(np.partition(blocks, rank)[rank])
 
@@ -187,7 +188,7 @@ def _ends_in_copies(lines: Picture) -> bool:
     if first > last:
         lines = lines[::-1]
     fill = lines[-1].astype(np.int16)
-    if BLACK < fill.max() and fill.min() < WHITE:
-        return True
+    if (fill.max(axis=0) - fill.min(axis=0)).max() > BORDER_STEP:
+        return True  # the last line that was received, repeated
     beyond = lines[max(len(lines) - 1 - copies - BORDER_LINES, 0)]
     return bool(np.mean(np.abs(fill - beyond).max(axis=1) >= BORDER_STEP) >= 0.5)

@@ -118,7 +118,10 @@ def candidates_table(results: Sequence[Judged]) -> str:
     """Return the error rates of CANDIDATES on the half for choosing, as a Markdown table."""
     half = [result for result in results if result.is_for_choosing]
     covered = [result for result in half if result.kind in BLIND]
-    lines = ["| min_detail | " + " | ".join(f"{group}: blind" for group in GROUPS) + " | covered: missed |", "|---" * 5 + "|"]
+    lines = [
+        "| min_detail | " + " | ".join(f"{group}: blind" for group in GROUPS) + " | covered: missed |",
+        "|---" * 5 + "|",
+    ]
     for value in CANDIDATES:
         rates = [_rate([r.is_blind(value) for r in half if r.group == group]) for group in GROUPS]
         missed = _rate([not r.is_blind(value) for r in covered])

@@ -44,7 +44,7 @@ CAMERAS = {
     "network camera": Camera(1.5, 3.0, jpeg=50, block=2),
     "network camera, dusk": Camera(5.0, 9.0, 0.5, 1.0, jpeg=25, block=2),
 }
-SIZES = ((640, 480), (640, 360), (320, 240), (256, 192))
+SIZES = ((640, 480), (640, 360), (320, 240))
 
 
 def camera(light: Floats, kind: Camera, rng: Rng) -> Picture:
@@ -66,7 +66,9 @@ def compressed(picture: Picture, quality: int, block: int = 1) -> Picture:
     if not quality:
         return picture
     height, width = picture.shape[:2]
-    small = cv2.resize(picture, (width // block, height // block), interpolation=cv2.INTER_AREA) if block > 1 else picture
+    small = (
+        cv2.resize(picture, (width // block, height // block), interpolation=cv2.INTER_AREA) if block > 1 else picture
+    )
     data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
     return as_pixels(cv2.resize(decoded, (width, height), interpolation=cv2.INTER_LINEAR) if block > 1 else decoded)
@@ -89,8 +91,8 @@ def _blurred(picture: Picture, share: float) -> Floats:
     height, width = picture.shape[:2]
     small = cv2.resize(picture, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
     linear = (small.astype(np.float32) / 255) ** 2.2
-    linear = cv2.GaussianBlur(linear, (0, 0), share * height / 4, borderType=cv2.BORDER_REPLICATE)
-    spread = cv2.resize(linear, (width, height), interpolation=cv2.INTER_CUBIC)
+    mixed = cv2.GaussianBlur(linear, (0, 0), share * height / 4, borderType=cv2.BORDER_REPLICATE)
+    spread = cv2.resize(mixed, (width, height), interpolation=cv2.INTER_CUBIC)
     return as_floats(255 * np.clip(spread, 0, 1) ** (1 / 2.2))
 
 
@@ -178,7 +180,9 @@ def no_signal(picture: Picture, rng: Rng) -> Floats:
     scale = height / 480 * rng.uniform(0.8, 2.0)
     text = ("NO SIGNAL", "No Signal", "VIDEO LOSS", "NO VIDEO")[int(rng.integers(4))]
     place = (int(rng.uniform(0.02, 0.4) * width), int(rng.uniform(0.2, 0.9) * height))
-    cv2.putText(out, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), max(1, round(2 * scale)), cv2.LINE_AA)
+    cv2.putText(
+        out, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), max(1, round(2 * scale)), cv2.LINE_AA
+    )
     return as_floats(out.astype(np.float32))
 
 
@@ -198,7 +202,9 @@ def with_date(picture: Picture, rng: Rng) -> Picture:
     height = out.shape[0]
     place = (height // 40, height // 16 if rng.random() < 0.5 else height - height // 40)
     scale = height / 480 * rng.uniform(0.5, 0.8)
-    cv2.putText(out, "2026-11-27 18:02:44 CAM 1", place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(
+        out, "2026-11-27 18:02:44 CAM 1", place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA
+    )
     return out
 
 
