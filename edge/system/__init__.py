@@ -4,6 +4,7 @@
 - `files`: read files safely; sync folders; recognise read-only mounts.
 - `terminal`: make text safe for a terminal.
 - `stderr`: capture stderr output of native libraries.
+- `libraries`: explain why a library cannot be imported, and how to mend it.
 - `open_files`: list the processes that have a device open.
 - `clock`: wall-clock time, for quiet hours only.
 - `systemd`: notify systemd (sd_notify).
