@@ -43,6 +43,8 @@ HUES = ("red", "yellow", "green", "turquoise", "blue", "pink")
 MARGIN, TEXT_BLOCKS = 2, 0.1
 #: Weight of fine detail (about a cell) relative to coarse detail. The noise of a compressed video is mostly fine.
 FINE_WEIGHT = 0.6
+#: The mean brightness of a picture in good light.
+MEDIUM_BRIGHTNESS = 100.0
 
 
 class Blindness(NamedTuple):
@@ -73,7 +75,7 @@ NO_DETAIL = Blindness("without any detail", "is the lens covered, fogged, dirty 
 def find_blindness(picture: Cells, min_detail: float) -> Blindness | None:
     """Return why nothing can be seen in the picture; None if something can.
 
-    A picture with less than `min_detail` levels of `detail` shows nothing; 0 allows any picture that is not black, white, of
+    A picture with less `detail` than `min_detail` shows nothing; 0 allows any picture that is not black, white, of
     one colour or incomplete.
     """
     extreme = _black_or_white(picture.brightness)
@@ -84,8 +86,9 @@ def find_blindness(picture: Cells, min_detail: float) -> Blindness | None:
     colour = _one_colour(picture.colours)
     if colour is not None:
         return colour
+    limit = min_detail * _light(picture.brightness)
     # Fine detail takes five times as long to measure, and most pictures have enough coarse detail.
-    if coarse_detail(picture.brightness) < min_detail and FINE_WEIGHT * fine_detail(picture.quarters) < min_detail:
+    if coarse_detail(picture.brightness) < limit and FINE_WEIGHT * fine_detail(picture.quarters) < limit:
         return NO_DETAIL
     return None
 
@@ -96,11 +99,17 @@ def clips_noise(brightness: BrightnessGrid) -> bool:
 
 
 def detail(picture: Cells) -> float:
-    """Return the visible detail in levels: the larger of coarse detail and weighted fine detail.
+    """Return the visible detail: the larger of coarse detail and weighted fine detail, at medium brightness.
 
     Noise and light that changes smoothly across the picture give less than 2, a sharp photograph 5 to 40.
     """
-    return max(coarse_detail(picture.brightness), FINE_WEIGHT * fine_detail(picture.quarters))
+    found = max(coarse_detail(picture.brightness), FINE_WEIGHT * fine_detail(picture.quarters))
+    return found / _light(picture.brightness)
+
+
+def _light(brightness: BrightnessGrid) -> float:
+    """Return the weight of the light: 1 at medium brightness, less in the dark, where detail has less contrast but noise stays."""
+    return 0.5 + float(cv2.mean(brightness)[0]) / (2 * MEDIUM_BRIGHTNESS)
 
 
 def coarse_detail(brightness: BrightnessGrid) -> float:

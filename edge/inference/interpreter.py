@@ -194,9 +194,7 @@ class Model:
         failure: Exception | None = None
         with captured() as output:
             try:
-                interpreter = create_interpreter(
-                    self.runtime, module, model_content=self._content, num_threads=threads
-                )
+                interpreter = create_interpreter(self.runtime, module, model_content=self._content, num_threads=threads)
                 interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as error:
                 failure = error

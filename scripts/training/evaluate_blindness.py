@@ -41,7 +41,7 @@ GROUPS = {
 }
 BLIND_KINDS = (*BLIND, *SCREENS, "missing part")
 #: Values of `min_detail` to compare.
-CANDIDATES = (1.0, 1.4, 1.8, 2.0, 2.2, 2.4, 2.6, 3.0)
+CANDIDATES = (1.0, 1.4, 1.8, 2.0, 2.2, 2.4, 2.6, 2.8, 3.2)
 
 
 class Judged(NamedTuple):
