@@ -39,7 +39,7 @@ def check(host: Host) -> Iterator[Finding]:
             yield Finding("bad", *problem)
         else:
             versions.append(f"{name} {installed_version(name) or getattr(library, '__version__', '')}".strip())
-    yield from (Finding("bad", *problem) for problem in conflicts())
+    yield from (Finding("bad", *conflict) for conflict in conflicts())
     versions += [f"{name} {version}" for name in ("lgpio", "picamera2") if (version := installed_version(name))]
     if versions:
         yield Finding("ok", ", ".join(versions))
@@ -49,8 +49,8 @@ def check(host: Host) -> Iterator[Finding]:
             f"lgpio {EMPTY_LGPIO} is PyPI's empty package, not the library",
             f"{pip('uninstall lgpio')}; sudo apt install python3-lgpio",
         )
-    if host.source_name == "picamera" and (problem := hidden_system_package("picamera2", host.root)):
-        yield Finding("bad", *problem)
+    if host.source_name == "picamera" and (hidden := hidden_system_package("picamera2", host.root)):
+        yield Finding("bad", *hidden)
 
 
 def _opencv() -> tuple[str, ModuleType]:
