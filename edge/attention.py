@@ -75,22 +75,22 @@ class Attention:
     ) -> list[tuple[int, Detection]]:
         """Return the faces to look at now, the longest overdue first, at most `max_looks_per_frame`.
 
-        `faces` are (person, detection) pairs; person 0 and faces smaller than `min_face_height` are skipped.
+        `faces` are pairs of a track's number and a detection; number 0 and faces smaller than `min_face_height` are skipped.
         """
         settings = self._config.tracker
-        track_of = {track.person: track for track in tracks}
+        track_of = {track.number: track for track in tracks}
         waiting = []
-        for person, detection in faces:
-            if not person:
+        for number, detection in faces:
+            if not number:
                 continue
-            track = track_of[person]
+            track = track_of[number]
             if track.height < settings.min_face_height:
                 continue
-            due_since = self._due_since(track, people.get(person))
+            due_since = self._due_since(track, people.get(number))
             if t >= due_since - TIME_EPSILON_S:
-                waiting.append((due_since, track.looks, person, detection))
+                waiting.append((due_since, track.looks, number, detection))
         waiting.sort(key=lambda item: item[:3])
-        return [(person, detection) for *_, person, detection in waiting[: settings.max_looks_per_frame]]
+        return [(number, detection) for *_, number, detection in waiting[: settings.max_looks_per_frame]]
 
     def _due_since(self, track: Track, person: Person | None) -> float:
         """Return the time from which the face of `track` needs a look."""
@@ -121,7 +121,7 @@ class Attention:
         calm_threshold = self._config.policy.calm_threshold
         for track in tracks:
             may_be_agitated = track.last_expression is not None and track.agitation >= calm_threshold
-            if may_be_agitated or contradicts_verdict(track, people[track.person]):
+            if may_be_agitated or contradicts_verdict(track, people[track.number]):
                 return False
         return True
 

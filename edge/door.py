@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +41,8 @@ STATUS_EVERY_S = 1.0
 class Decision:
     """The result of the pipeline for one frame, or for a moment without one.
 
-    `faces` are the looks at this frame, by person. `verdicts` and `agitated` cover everyone present. `fault` is the
-    reason why the door is blind, or None.
+    `faces` are the looks at this frame. `verdicts` and `agitated` cover everyone present, `numbers` the decided people: their
+    numbers in the event log. All four are by the number of the track. `fault` is the reason why the door is blind, or None.
     """
 
     t: float
@@ -53,6 +53,7 @@ class Decision:
     agitated: frozenset[int]
     events: list[Event]
     fault: str | None = None
+    numbers: Mapping[int, int] = field(default_factory=dict)
 
 
 class Pipeline:
@@ -86,14 +87,14 @@ class Pipeline:
                 self._tracker.clear()  # the search stays valid: the next one is due when the picture changes
                 return self._decide(frame.t, {}, fault)
         mark("decode")
-        people = self._tracker.update(search.detections, frame.t, frame.picture.shape[0])
+        numbers = self._tracker.update(search.detections, frame.t, frame.picture.shape[0])
         mark("track")
         faces: dict[int, Face] = {}
         if search.is_current:
-            found = zip(people, search.detections, strict=True)
-            for person, detection in self._attention.due(found, frame.t, self._state.people, self._tracker.tracks):
-                face = faces[person] = self._perception.classify(frame.picture, detection)
-                self._add_evidence(person, face, frame.t)
+            found = zip(numbers, search.detections, strict=True)
+            for number, detection in self._attention.due(found, frame.t, self._state.people, self._tracker.tracks):
+                face = faces[number] = self._perception.classify(frame.picture, detection)
+                self._add_evidence(number, face, frame.t)
                 mark("evidence")
         decision = self._decide(frame.t, faces, None)
         mark("decide")
@@ -124,12 +125,12 @@ class Pipeline:
             return earlier
         return self._attention.searched(frame.t, grid, self._perception.detect(frame))
 
-    def _add_evidence(self, person: int, face: Face, t: float) -> None:
-        self._tracker.add_mask_score(person, log_odds(face.mask_probability), t)
+    def _add_evidence(self, number: int, face: Face, t: float) -> None:
+        self._tracker.add_mask_score(number, log_odds(face.mask_probability), t)
         classifier = self._perception.expression
         if face.expression is not None and classifier is not None:
             agitation = classifier.agitation(face.expression, self._config.expression.agitated)
-            self._tracker.add_expression_score(person, agitation, t)
+            self._tracker.add_expression_score(number, agitation, t)
 
     def _decide(self, t: float, faces: dict[int, Face], fault: str | None) -> Decision:
         tracks = self._tracker.tracks
@@ -144,6 +145,7 @@ class Pipeline:
             frozenset(number for number, person in people.items() if person.agitated),
             events,
             fault,
+            {number: person.number for number, person in people.items() if person.number},
         )
 
 

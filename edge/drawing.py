@@ -45,17 +45,18 @@ def draw(picture: Picture, decision: Decision, perception: Perception) -> Pictur
     for track in decision.tracks:
         if track.last_seen < decision.t:
             continue
-        verdict = decision.verdicts.get(track.person, Verdict.UNKNOWN)
+        verdict = decision.verdicts.get(track.number, Verdict.UNKNOWN)
         colour = VERDICT_COLOURS[verdict]
         x1, y1, x2, y2 = (round(v) for v in track.box)
         cv2.rectangle(out, (x1, y1), (x2, y2), colour, max(1, round(2 * unit)), cv2.LINE_AA)
         state = f"{VERDICT_TEXTS[verdict]} {track.evidence:+.1f}" if track.looks else "far"
-        lines = [f"{track.person}: {state}"]
-        face = decision.faces.get(track.person)
+        number = decision.numbers.get(track.number)
+        lines = [f"{number}: {state}" if number else state]
+        face = decision.faces.get(track.number)
         if face is not None and face.expression is not None and perception.expression is not None:
             p, label = max(zip(face.expression, perception.expression.labels, strict=True))
             lines.append(f"{label} {p:.0%}")
-        if track.person in decision.agitated:
+        if track.number in decision.agitated:
             lines.append("AGITATED")
         _draw_label(out, lines, x1, y1, colour, unit)
     _draw_lights(out, decision.signal, unit)

@@ -55,6 +55,9 @@ def describe_without_time(record: EventRecord) -> str:
     if kind == "signal":
         signal = str(fields.pop("signal", "?"))
         text = _SIGNALS.get(signal, "")
+        if signal == "IDLE" and fields.get("people"):
+            text = "nobody is decided yet"
+        fields.pop("reason", None)  # the event before it, camera_lost, has the same reason
     elif kind in _EVENTS:
         used = set(re.findall(r"{(\w+)}", _EVENTS[kind]))
         text = _EVENTS[kind].format(**{key: _value_text(fields.pop(key, "?")) for key in used})
