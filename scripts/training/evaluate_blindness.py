@@ -166,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--min-detail", type=float, help="default: that of default.toml")
     args = parser.parse_args(argv)
     try:
-        data = Dataset(*args.data, sources=[source for sources in GROUPS.values() for source in sources])
+        data = Dataset(*args.data)
         results = list(judge_all(data, choose(data, args.limit)))
     except (DataError, OSError) as error:
         return failed("evaluate_blindness", error)
