@@ -72,7 +72,7 @@ def cut_off(picture: Picture) -> Picture:
     [
         (np.zeros((480, 640, 3), np.uint8), "the picture is black: is the camera covered"),
         (np.full((480, 640, 3), 255, np.uint8), "the picture is white"),
-        (np.full((480, 640, 3), (0, 135, 0), np.uint8), "the picture is one colour (green): check the camera's cable"),
+        (np.full((480, 640, 3), (0, 135, 0), np.uint8), "the picture is one colour (green): is the lens covered?"),
         (covered(), "the picture is without any detail: is the lens covered"),
         (cut_off(frame_at(MASKED_S)), "the picture is incomplete"),
     ],

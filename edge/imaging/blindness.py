@@ -65,10 +65,10 @@ class Blindness(NamedTuple):
 
 
 COVERED = "is the camera covered, is there light?"
-SIGNAL = "check the camera's cable and power; restart it"
+SIGNAL = "is the lens covered? If not, check the camera's cable and power, and restart it"
 BLACK_PICTURE = Blindness("black", COVERED, True)
 WHITE_PICTURE = Blindness("white", COVERED, True)
-MISSING_PART = Blindness("incomplete", SIGNAL, True)
+MISSING_PART = Blindness("incomplete", "check the camera's cable, power and network, and restart it", True)
 NO_DETAIL = Blindness("without any detail", "is the lens covered, fogged, dirty or far out of focus?", False)
 
 
@@ -108,7 +108,7 @@ def detail(picture: Cells) -> float:
 
 
 def _light(brightness: BrightnessGrid) -> float:
-    """Return the weight of the light: 1 at medium brightness, less in the dark, where detail has less contrast but noise stays."""
+    """Return the weight of the light: 1 at medium brightness, less in the dark, where detail has less contrast."""
     return 0.5 + float(cv2.mean(brightness)[0]) / (2 * MEDIUM_BRIGHTNESS)
 
 
@@ -160,10 +160,8 @@ def _one_colour(colours: Picture) -> Blindness | None:
     median = np.partition(some, middle, axis=0)[middle]
     deviation = np.abs(some.astype(np.int16) - median)
     share = np.count_nonzero(cv2.reduce(deviation, 1, cv2.REDUCE_MAX) <= SAME_COLOUR) / len(some)
-    if share >= ONE_COLOUR:
-        return Blindness(f"one colour ({_name(median)})", SIGNAL, True)
-    if share >= TEXT_SCREEN and median.min() < WHITE:
-        return Blindness(f"one colour ({_name(median)}) with a text", SIGNAL, False)
+    if share >= ONE_COLOUR or (share >= TEXT_SCREEN and median.min() < WHITE):
+        return Blindness(f"one colour ({_name(median)})", SIGNAL, share >= ONE_COLOUR)
     return None
 
 

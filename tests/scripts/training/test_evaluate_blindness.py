@@ -17,7 +17,9 @@ from training import evaluate_blindness
 from training.evaluate_blindness import Judged, candidates_table, main, report_table
 
 
-def result(kind: str, group: str, choosing: bool, detail: float, reason: str | None = None, face: bool = False) -> Judged:
+def result(
+    kind: str, group: str, choosing: bool, detail: float, reason: str | None = None, face: bool = False
+) -> Judged:
     return Judged(kind, group, choosing, detail, reason, face)
 
 
