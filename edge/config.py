@@ -185,7 +185,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return read_toml(path)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}", "check the path after --config") from None
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}", "check the path and the permissions") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
     except ValueError as error:
