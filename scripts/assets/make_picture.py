@@ -1,4 +1,4 @@
-"""Make the README's picture: three frames of the demo clip with what the door sees drawn on them."""
+"""Make the picture of the main README: three frames of the demo clip, with the door's decisions drawn on them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from edge.inference.perception import Perception
 from edge.records import Face
 
 DEMO = Path(__file__).resolve().parent / "demo"
+#: The times of the three frames.
 TIMES_S = (3.4, 10.8, 18.4)
 
 
@@ -26,12 +27,12 @@ def main() -> int:
     """Write demo/seen.jpg and print its path."""
     settings = config.load()
     perception = Perception(settings, manifest.load())
-    loop = Pipeline(settings, perception)
+    pipeline = Pipeline(settings, perception)
     chosen: list[npt.NDArray[np.uint8]] = []
     looks: dict[int, Face] = {}
     with open_source(settings.camera, str(DEMO / "door.mp4")) as source:
         while (frame := source.read()) is not None:
-            decision = loop.step(frame)
+            decision = pipeline.step(frame)
             looks.update(decision.faces)
             if len(chosen) < len(TIMES_S) and frame.t >= TIMES_S[len(chosen)]:
                 chosen.append(draw(frame.picture, replace(decision, faces=looks), perception))

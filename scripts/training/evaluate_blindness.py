@@ -28,8 +28,8 @@ from edge.inference import manifest
 from edge.inference.perception import Perception
 from edge.records import Frame
 from training.arrays import Picture
+from training.command_line import print_error
 from training.dataset import DataError, Dataset, Record
-from training.evaluate import failed
 from training.metrics import wilson
 from training.rendering.blind_pictures import BLIND, SCENES, SCREENS, SIZES, blind_picture, scene
 
@@ -169,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         data = Dataset(*args.data)
         results = list(judge_all(data, choose(data, args.limit)))
     except (DataError, OSError) as error:
-        return failed("evaluate_blindness", error)
+        return print_error("evaluate_blindness", error)
     min_detail = config.load().camera.min_detail if args.min_detail is None else args.min_detail
     print(f"Half for choosing:\n\n{candidates_table(results)}\n")
     print(f"Half for reporting, min_detail = {min_detail:g}:\n\n{report_table(results, min_detail)}")

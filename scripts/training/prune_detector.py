@@ -1,31 +1,31 @@
-"""Make the small face detector out of a full-size one; the result is what train.py starts the small one from.
+"""Prune a full-size face detector to the small one, from which training.train starts.
 
-Hidden channels of the backbone are removed and the layers behind them fitted again, so that the small network sees
-nearly what the full one sees. Training then makes up for the rest.
+Hidden channels of the backbone are removed, and the layers behind them are fitted again, so that the outputs of the small
+network are close to those of the full one. Training reduces the rest of the difference.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from training.command_line import BAD_DATA, add_data, parser_for, print_error
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.prune_detector",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--data", type=Path, required=True, nargs="+", help="folders with index.jsonl and images.zip")
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = parser_for("prune_detector", __doc__)
+    add_data(parser)
     parser.add_argument(
         "--weights", type=Path, required=True, help="the full-size network: best.pt of a run, or its exported .tflite"
     )
-    parser.add_argument("--out", type=Path, required=True, help="where the small network goes (.pt)")
+    parser.add_argument("--out", type=Path, required=True, help="file for the small network (.pt)")
     parser.add_argument("--samples", type=int, default=320, help="scenes to fit on (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
 
+    # PyTorch takes seconds to import: only after the arguments are valid.
     from training.dataset import DataError, Dataset
     from training.detector import DetectorTask
     from training.loop import TrainingError, load_earlier, save_best
@@ -41,9 +41,9 @@ def main() -> int:
         small = DetectorTask(data, splits).build()
         unexplained = prune(full, small, normalise(task.calibration(args.samples, args.seed)))
     except (DataError, TrainingError) as error:
-        print(f"prune_detector.py: {error}", file=sys.stderr)
-        return 65
-    print("left unexplained by each block:", ", ".join(f"{v:.1%}" for v in unexplained), file=sys.stderr)
+        print_error("prune_detector", error)
+        return BAD_DATA
+    print("unexplained variance of each block:", ", ".join(f"{v:.1%}" for v in unexplained), file=sys.stderr)
     save_best(args.out, small, {}, 0)
     print(args.out)
     return 0

@@ -282,7 +282,7 @@ def test_a_source_that_cannot_be_left_out_is_named(data: Path, tmp_path: Path) -
     assert "holds no face with masked=True" in done.stderr
     done = _script("leave_one_out", *plan, "--sources", "fer", check=False)
     assert done.returncode == 65
-    assert "--sources: no faces both to train on and to judge by in fer" in done.stderr
+    assert "--sources: needs faces both to train on and to evaluate on, found none in fer" in done.stderr
 
 
 def test_a_loss_that_is_no_number_names_the_checkpoint(data: Path, tmp_path: Path) -> None:
