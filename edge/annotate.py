@@ -241,7 +241,7 @@ def _write_picture(drawn: Picture, out: Path, temporary: Path) -> None:
 
 def describe(decision: Decision) -> str:
     """Return a decision in a few words: "PASS: 2 people (1 mask, 1 undecided)"."""
-    present = [track.person for track in decision.tracks if track.last_seen >= decision.t]
+    present = [track.number for track in decision.tracks if track.last_seen >= decision.t]
     counts = Counter(VERDICT_TEXTS[decision.verdicts.get(person, Verdict.UNKNOWN)] for person in present)
     if not present:
         return f"{decision.signal.value}: {decision.fault or 'no face found'}"

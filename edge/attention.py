@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .config import Config
-from .imaging import motion
+from .imaging.cells import BrightnessGrid
+from .imaging.motion import has_changed
 from .policy import Person, Verdict
 from .records import TIME_EPSILON_S, Box, Detection, Track
 
@@ -34,19 +35,19 @@ class Attention:
     def __init__(self, config: Config, has_expression: bool) -> None:
         self._config = config
         self._has_expression = has_expression
-        self._last_search: tuple[float, motion.BrightnessGrid, list[Detection]] | None = None
+        self._last_search: tuple[float, BrightnessGrid, list[Detection]] | None = None
 
     def clear(self) -> None:
         """Forget the last search, so that the next frame is searched."""
         self._last_search = None
 
-    def searched(self, t: float, grid: motion.BrightnessGrid, detections: list[Detection]) -> Search:
+    def searched(self, t: float, grid: BrightnessGrid, detections: list[Detection]) -> Search:
         """Store and return the result of a search of the frame at `t` with brightness `grid`."""
         self._last_search = (t, grid, detections)
         return Search(detections)
 
     def earlier_search(
-        self, t: float, grid: motion.BrightnessGrid, people: Mapping[int, Person], tracks: Sequence[Track]
+        self, t: float, grid: BrightnessGrid, people: Mapping[int, Person], tracks: Sequence[Track]
     ) -> Search | None:
         """Return the last search if it still serves for the frame at `t`; None if the frame must be searched.
 
@@ -59,7 +60,7 @@ class Attention:
         settings = self._config.detector
         searched_t, searched_grid, detections = self._last_search
         age_s = t - searched_t + TIME_EPSILON_S
-        if age_s < settings.idle_search_s and not motion.has_changed(grid, searched_grid):
+        if age_s < settings.idle_search_s and not has_changed(grid, searched_grid):
             return Search(detections)
         if detections and age_s < settings.settled_search_s:
             return Search(detections, is_current=False)
@@ -74,22 +75,22 @@ class Attention:
     ) -> list[tuple[int, Detection]]:
         """Return the faces to look at now, the longest overdue first, at most `max_looks_per_frame`.
 
-        `faces` are (person, detection) pairs; person 0 and faces smaller than `min_face_height` are skipped.
+        `faces` are pairs of a track's number and a detection; number 0 and faces smaller than `min_face_height` are skipped.
         """
         settings = self._config.tracker
-        track_of = {track.person: track for track in tracks}
+        track_of = {track.number: track for track in tracks}
         waiting = []
-        for person, detection in faces:
-            if not person:
+        for number, detection in faces:
+            if not number:
                 continue
-            track = track_of[person]
+            track = track_of[number]
             if track.height < settings.min_face_height:
                 continue
-            due_since = self._due_since(track, people.get(person))
+            due_since = self._due_since(track, people.get(number))
             if t >= due_since - TIME_EPSILON_S:
-                waiting.append((due_since, track.looks, person, detection))
+                waiting.append((due_since, track.looks, number, detection))
         waiting.sort(key=lambda item: item[:3])
-        return [(person, detection) for *_, person, detection in waiting[: settings.max_looks_per_frame]]
+        return [(number, detection) for *_, number, detection in waiting[: settings.max_looks_per_frame]]
 
     def _due_since(self, track: Track, person: Person | None) -> float:
         """Return the time from which the face of `track` needs a look."""
@@ -120,7 +121,7 @@ class Attention:
         calm_threshold = self._config.policy.calm_threshold
         for track in tracks:
             may_be_agitated = track.last_expression is not None and track.agitation >= calm_threshold
-            if may_be_agitated or contradicts_verdict(track, people[track.person]):
+            if may_be_agitated or contradicts_verdict(track, people[track.number]):
                 return False
         return True
 

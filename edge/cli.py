@@ -14,7 +14,7 @@ from . import __version__
 from .commands import annotate, bench, check_config, doctor, events, lights, run
 from .commands.options import MAX_MESSAGE_LENGTH, Parser
 from .commands.process import INTERRUPTED, discard_output
-from .errors import DoorlightError, OutputError
+from .errors import DoorlightError, OutputError, UnavailableError
 from .system import streams
 from .system.terminal import printable
 
@@ -80,6 +80,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
+    except ImportError as error:
+        from .system.libraries import explain
+
+        problem = None if args.debug else explain(error)
+        if problem is None:
+            raise
+        print(f"doorlight: {printable(problem.message)}\n           {printable(problem.fix)}", file=sys.stderr)
+        return UnavailableError.exit_code
     except BrokenPipeError:
         # The reader of a pipe has exited, as in `doorlight events | head`.
         discard_output()

@@ -70,6 +70,7 @@ class CameraSettings(Section, frozen=True):
     reopen_s: Annotated[float, Meta(gt=0, le=60)]
     reopen_max_s: Annotated[float, Meta(gt=0, le=600)]
     wait: bool
+    min_detail: Annotated[float, Meta(ge=0, le=20)]
     lores_width: Annotated[int, Meta(ge=0, le=4096)]
     max_exposure_s: Annotated[float, Meta(ge=0.001, le=1)]
     metering: Literal["centre", "spot", "matrix"]
@@ -208,7 +209,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return read_toml(path)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}", "check the path after --config") from None
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}", "check the path and the permissions") from None
     except WrongEncodingError as error:
         raise ConfigError(f"{path}: is {error.encoding} text, not UTF-8", "save it as UTF-8") from None
     except UnicodeDecodeError as error:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
@@ -22,7 +22,8 @@ from .errors import OutputError
 from .events.writer import EventLog
 from .frame_rate import FrameInterval, decision_times
 from .health import Health
-from .imaging import motion
+from .imaging.blindness import Blindness, find_blindness
+from .imaging.cells import BrightnessGrid, cells
 from .inference.perception import Perception, log_odds
 from .lights.lights import Lights
 from .lights.pin_process import PinProcess
@@ -33,7 +34,7 @@ from .timing import NO_TIMER, Stage
 from .tracker import Tracker
 from .zone import Zone
 
-#: The door counts as blind after this many seconds of black or white pictures. A flash is shorter.
+#: The door counts as blind after this many seconds of pictures that show nothing. A flash is shorter.
 BLIND_AFTER_S = 1.0
 #: Interval between status messages to systemd.
 STATUS_EVERY_S = 1.0
@@ -43,8 +44,9 @@ STATUS_EVERY_S = 1.0
 class Decision:
     """The result of the pipeline for one frame, or for a moment without one.
 
-    `faces` are the looks at this frame, by person. `verdicts` and `agitated` cover everyone present. `fault` is the
-    reason why the door is blind, or None. `interval_s` is the interval between the frames of a slow source, 0 for others.
+    `faces` are the looks at this frame. `verdicts` and `agitated` cover everyone present, `numbers` the decided people: their
+    numbers in the event log. All four are by the number of the track. `fault` is the reason why the door is blind, or None.
+    `interval_s` is the interval between the frames of a slow source, 0 for others.
     """
 
     t: float
@@ -56,6 +58,7 @@ class Decision:
     events: list[Event]
     fault: str | None = None
     interval_s: float = 0.0
+    numbers: Mapping[int, int] = field(default_factory=dict)
 
 
 class Pipeline:
@@ -77,28 +80,31 @@ class Pipeline:
         """Return the decision for `frame`. The times of the frames must not decrease."""
         mark = self._perception.timer.mark
         self._adapt_times(self._interval.add(frame.t, frame.still_s))
-        grid = motion.brightness_grid(frame.picture if frame.lores is None else frame.lores)
-        blind_reason = motion.blind_reason(grid)
+        grid = cells(frame.picture if frame.lores is None else frame.lores)
+        blindness = find_blindness(grid, self._config.camera.min_detail)
         mark("motion")
-        if blind_reason is None:
-            self._blind_since = None
-        else:
-            if self._blind_since is None:
-                self._blind_since = frame.t
-            if frame.t - self._blind_since >= BLIND_AFTER_S - TIME_EPSILON_S:
-                return self.blind(frame.t, f"{blind_reason}: is the camera covered, is there light?")
+        if blindness is not None and blindness.is_certain:
+            fault = self._blind_reason(frame.t, blindness)
+            if fault is not None:
+                return self.blind(frame.t, fault)
             # It may be a flash, which is no fault. But nobody is visible, so nobody may keep the light green.
             self._tracker.clear()
-        search = self._search(frame, grid)
+        search = self._search(frame, grid.brightness)
+        if blindness is None or not blindness.is_certain:
+            has_face = any(face.score >= self._config.tracker.new_score for face in search.detections)
+            fault = self._blind_reason(frame.t, None if has_face else blindness)
+            if fault is not None:
+                self._tracker.clear()  # the search stays valid: the next one is due when the picture changes
+                return self._decide(frame.t, {}, fault)
         mark("decode")
-        people = self._tracker.update(search.detections, frame.t, frame.picture.shape[0], frame.still_s)
+        numbers = self._tracker.update(search.detections, frame.t, frame.picture.shape[0], frame.still_s)
         mark("track")
         faces: dict[int, Face] = {}
         if search.is_current:
-            found = zip(people, search.detections, strict=True)
-            for person, detection in self._attention.due(found, frame.t, self._state.people, self._tracker.tracks):
-                face = faces[person] = self._perception.classify(frame.picture, detection)
-                self._add_evidence(person, face, frame.t)
+            found = zip(numbers, search.detections, strict=True)
+            for number, detection in self._attention.due(found, frame.t, self._state.people, self._tracker.tracks):
+                face = faces[number] = self._perception.classify(frame.picture, detection)
+                self._add_evidence(number, face, frame.t)
                 mark("evidence")
         decision = self._decide(frame.t, faces, None)
         mark("decide")
@@ -120,7 +126,18 @@ class Pipeline:
         self._tracker.bridge_s, self._tracker.max_weight = times.bridge_s, times.max_weight
         self._policy = msgspec.structs.replace(self._config.policy, undecided_max_s=times.undecided_max_s)
 
-    def _search(self, frame: Frame, grid: motion.BrightnessGrid) -> Search:
+    def _blind_reason(self, t: float, blindness: Blindness | None) -> str | None:
+        """Return why the door is blind if the pictures have shown nothing for BLIND_AFTER_S; None if it is not blind."""
+        if blindness is None:
+            self._blind_since = None
+            return None
+        if self._blind_since is None:
+            self._blind_since = t
+        if t - self._blind_since < BLIND_AFTER_S - TIME_EPSILON_S:
+            return None
+        return f"{blindness.sentence}: {blindness.fix}"
+
+    def _search(self, frame: Frame, grid: BrightnessGrid) -> Search:
         """Return the faces in `frame`, from an earlier search if that still serves."""
         earlier = self._attention.earlier_search(frame.t, grid, self._state.people, self._tracker.tracks)
         self._perception.timer.mark("motion")
@@ -132,12 +149,12 @@ class Pipeline:
             detections = [d for d in detections if self._zone.has_face(d.box, width, height)]
         return self._attention.searched(frame.t, grid, detections)
 
-    def _add_evidence(self, person: int, face: Face, t: float) -> None:
-        self._tracker.add_mask_score(person, log_odds(face.mask_probability), t)
+    def _add_evidence(self, number: int, face: Face, t: float) -> None:
+        self._tracker.add_mask_score(number, log_odds(face.mask_probability), t)
         classifier = self._perception.expression
         if face.expression is not None and classifier is not None:
             agitation = classifier.agitation(face.expression, self._config.expression.agitated)
-            self._tracker.add_expression_score(person, agitation, t)
+            self._tracker.add_expression_score(number, agitation, t)
 
     def _decide(self, t: float, faces: dict[int, Face], fault: str | None) -> Decision:
         tracks = self._tracker.tracks
@@ -152,7 +169,8 @@ class Pipeline:
             frozenset(number for number, person in people.items() if person.agitated),
             events,
             fault,
-            self._interval_s,
+            interval_s=self._interval_s,
+            numbers={number: person.number for number, person in people.items() if person.number},
         )
 
 

@@ -119,7 +119,7 @@ class Drawing:
 
     def add_looks(self, decision: Decision) -> None:
         """Remember the looks of a decision that is not drawn. `draw` does it for those that are."""
-        present = {track.person for track in decision.tracks}
+        present = {track.number for track in decision.tracks}
         self._looks = {person: face for person, face in self._looks.items() if person in present} | decision.faces
 
     def labels(self, decision: Decision, width: int, height: int, scale: int = 1) -> list[Label]:
@@ -142,20 +142,21 @@ class Drawing:
         return found
 
     def _label(self, track: Track, decision: Decision, frame: Rectangle, scale: int) -> Label:
-        verdict = decision.verdicts.get(track.person, Verdict.UNKNOWN)
+        verdict = decision.verdicts.get(track.number, Verdict.UNKNOWN)
         x1, y1, x2, y2 = (round(scale * v) for v in track.box)
         text = VERDICT_TEXTS[verdict]
         if verdict is Verdict.UNKNOWN and track.height < self._min_face_height:
             text = "too far"
-        short: tuple[str, ...] = (f"{track.person} {text}",)
+        number = decision.numbers.get(track.number)
+        short: tuple[str, ...] = (f"{number} {text}" if number else text,)
         lines = short
         # Evidence that speaks against the verdict has not changed it yet: it is not shown, as it would contradict the box.
         certainty = track.evidence if verdict is Verdict.MASKED else -track.evidence
         if verdict is not Verdict.UNKNOWN and certainty > 0:
             lines = (f"{short[0]} {1 / (1 + math.exp(-certainty)):.0%}",)
         if verdict is Verdict.UNMASKED:
-            agitated = track.person in decision.agitated
-            expression = self._expression(track.person)
+            agitated = track.number in decision.agitated
+            expression = self._expression(track.number)
             if agitated:
                 short += ("agitated",)
             if expression or agitated:

@@ -30,12 +30,14 @@ class Verdict(enum.Enum):
 class Person:
     """The policy's state for one person.
 
-    `doubt_since` is the time since which the evidence contradicts the verdict. `agitation_since` is the time since which
+    `number` is the person's number in the event log: people count from 1 in the order of their first verdicts, and 0 is somebody
+    who is not decided yet, who may be a false detection. `doubt_since` is the time since which the evidence contradicts the verdict. `agitation_since` is the time since which
     the agitation is above its threshold. `alarm_from` is the time at which the person's last alarm began.
     """
 
     first_seen: float
     verdict: Verdict = Verdict.UNKNOWN
+    number: int = 0
     doubt_since: float | None = None
     agitation_since: float | None = None
     agitated: bool = False
@@ -49,11 +51,15 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The policy's complete state; `State()` is the state at start."""
+    """The policy's complete state; `State()` is the state at start.
+
+    `people` are by the number of their track. `last_number` is the number of the person who was decided last.
+    """
 
     people: Mapping[int, Person] = field(default_factory=lambda: MappingProxyType({}))
     signal: Signal = Signal.IDLE
     signal_since: float = float("-inf")
+    last_number: int = 0
 
 
 def step(
@@ -66,15 +72,17 @@ def step(
     """
     events: list[Event] = []
     people: dict[int, Person] = {}
+    last_number = state.last_number
     for track in tracks:
-        person = state.people.get(track.person) or Person(track.first_seen)
-        person = _update_verdict(person, track, now, settings, events)
-        people[track.person] = _update_agitation(person, track, now, settings, events)
+        person = state.people.get(track.number) or Person(track.first_seen)
+        person = _update_verdict(person, track, now, settings, last_number + 1, events)
+        last_number = max(last_number, person.number)
+        people[track.number] = _update_agitation(person, track, now, settings, events)
     for number, person in state.people.items():
         if number not in people and person.verdict is not Verdict.UNKNOWN:
             dwell_s = round(now - person.first_seen, 3)
             events.append(
-                Event("cleared", now, {"person": number, "verdict": person.verdict.value, "dwell_s": dwell_s})
+                Event("cleared", now, {"person": person.number, "verdict": person.verdict.value, "dwell_s": dwell_s})
             )
     wanted = Signal.FAULT if fault is not None else _signal_for(people, tracks, now, settings)
     signal, since = state.signal, state.signal_since
@@ -85,11 +93,13 @@ def step(
             data["reason"] = fault
         events.append(Event("signal", now, data))
         signal, since = wanted, now
-    return State(MappingProxyType(people), signal, since), signal, events
+    return State(MappingProxyType(people), signal, since, last_number), signal, events
 
 
-def _update_verdict(person: Person, track: Track, now: float, settings: PolicySettings, events: list[Event]) -> Person:
-    """Return `person` with the verdict at `now`; append an event if it changes."""
+def _update_verdict(
+    person: Person, track: Track, now: float, settings: PolicySettings, next_number: int, events: list[Event]
+) -> Person:
+    """Return `person` with the verdict at `now`; append an event if it changes. The first verdict gives `next_number`."""
     if track.first_look is None or track.last_look is None:
         return person
     if person.verdict is Verdict.UNKNOWN:
@@ -107,8 +117,9 @@ def _update_verdict(person: Person, track: Track, now: float, settings: PolicySe
         if now - since < settings.change_s:
             return replace(person, doubt_since=since)
         verdict = Verdict.UNMASKED if person.verdict is Verdict.MASKED else Verdict.MASKED
-    events.append(Event(verdict.value, now, {"person": track.person, "evidence": round(track.evidence, 3)}))
-    return replace(person, verdict=verdict, doubt_since=None)
+    number = person.number or next_number
+    events.append(Event(verdict.value, now, {"person": number, "evidence": round(track.evidence, 3)}))
+    return replace(person, verdict=verdict, number=number, doubt_since=None)
 
 
 def _first_verdict(track: Track, looked_at_s: float, settings: PolicySettings) -> Verdict:
@@ -129,14 +140,14 @@ def _update_agitation(
     if person.agitated:
         if unmasked and track.agitation >= settings.calm_threshold:
             return replace(person, alarm_from=_alarm_from(person, now, settings))
-        events.append(Event("calm", now, {"person": track.person, "agitation": round(track.agitation, 3)}))
+        events.append(Event("calm", now, {"person": person.number, "agitation": round(track.agitation, 3)}))
         return replace(person, agitated=False, agitation_since=None)
     if not unmasked or track.last_expression is None or track.agitation < settings.agitated_threshold:
         return replace(person, agitation_since=None)
     since = now if person.agitation_since is None else person.agitation_since
     if now - since < settings.agitated_s:
         return replace(person, agitation_since=since)
-    events.append(Event("agitated", now, {"person": track.person, "agitation": round(track.agitation, 3)}))
+    events.append(Event("agitated", now, {"person": person.number, "agitation": round(track.agitation, 3)}))
     return replace(person, agitated=True, agitation_since=since, alarm_from=_alarm_from(person, now, settings))
 
 
@@ -160,7 +171,7 @@ def _signal_for(people: Mapping[int, Person], tracks: Sequence[Track], now: floa
         return Signal.IDLE
     # Green means "everyone wears a mask", so an undecided person delays it, but for a limited time.
     is_waiting = any(
-        people[track.person].verdict is Verdict.UNKNOWN
+        people[track.number].verdict is Verdict.UNKNOWN
         and track.looks >= MIN_LOOKS_TO_DELAY_GREEN
         and track.first_look is not None
         and now - track.first_look < settings.undecided_max_s

@@ -76,14 +76,14 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One person over time, as the tracker knows them.
+    """One face over time, as the tracker knows it: a person, or a false detection that soon ends.
 
-    `person` is the number in the event log. `height` is the face's share of the picture's height. `evidence` is the
+    `number` counts from 1 and is internal; a person's number in the event log is `policy.Person.number`. `height` is the face's share of the picture's height. `evidence` is the
     time-averaged log-odds of a mask, positive for masked. `agitation` is the time-averaged probability (0..1) of the
     agitated expressions. `last_log_odds` is the result of the last look, `last_look_box` the face's position then.
     """
 
-    person: int
+    number: int
     box: Box
     height: float
     first_seen: float

@@ -17,7 +17,7 @@ CAMERAS: tuple[SourceKind, ...] = ("Pi camera", "USB camera", "HTTP camera", "ne
 ALL: tuple[SourceKind, ...] = (*CAMERAS, "file")
 #: For each key of [camera]: the kinds of source on which it has an effect.
 EFFECTIVE_FOR: dict[str, tuple[SourceKind, ...]] = {
-    **dict.fromkeys(("source", "rotate", "mirror", "grey"), ALL),
+    **dict.fromkeys(("source", "rotate", "mirror", "grey", "min_detail"), ALL),
     **dict.fromkeys(("timeout_s", "reopen_s", "reopen_max_s", "wait"), CAMERAS),
     **dict.fromkeys(("width", "height"), ("Pi camera", "USB camera")),
     "fps": ("Pi camera", "USB camera", "HTTP camera", "file"),

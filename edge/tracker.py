@@ -1,4 +1,4 @@
-"""Match faces to people from frame to frame, and average the evidence for each person over time."""
+"""Match faces to tracks from frame to frame, and average the evidence for each track over time."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ UNSEEN_PENALTY = 0.6
 
 
 class Tracker:
-    """Assign detections to people by overlap (greedy, best match first) and average the scores of their looks.
+    """Assign detections to tracks by overlap (greedy, best match first) and average the scores of their looks.
 
-    Person numbers count from 1 and are never reused. Times are seconds on the source's clock and never decrease.
+    Track numbers count from 1 and are never reused. Times are seconds on the source's clock and never decrease.
     """
 
     def __init__(self, settings: TrackerSettings) -> None:
@@ -28,7 +28,7 @@ class Tracker:
         self.bridge_s = settings.forget_after_s
         self.max_weight = 1.0
         self._tracks: dict[int, Track] = {}
-        self._last_person = 0
+        self._last_number = 0
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -36,7 +36,7 @@ class Tracker:
         return tuple(self._tracks.values())
 
     def update(self, detections: Sequence[Detection], t: float, frame_height: int, still_s: float = 0.0) -> list[int]:
-        """Match the detections of the frame at `t`; return the person of each detection, 0 for none.
+        """Match the detections of the frame at `t`; return the number of each one's track, 0 for none.
 
         `frame_height` is in pixels. A detection below `new_score` continues a track but does not start one: the two
         thresholds of ByteTrack (Zhang et al. 2022). Tracks unseen for longer than `forget_after_s` are dropped. With a
@@ -46,48 +46,48 @@ class Tracker:
         """
         limit_s = max(self.bridge_s, still_s + TIME_EPSILON_S)
         self._drop_unseen(t, limit_s)
-        people = self._match(detections, t, limit_s)
+        numbers = self._match(detections, t, limit_s)
         for k, detection in enumerate(detections):
             height = detection.box.height / frame_height
-            if people[k]:
-                track = self._tracks[people[k]]
-                self._tracks[people[k]] = replace(track, box=detection.box, height=height, last_seen=t)
+            if numbers[k]:
+                track = self._tracks[numbers[k]]
+                self._tracks[numbers[k]] = replace(track, box=detection.box, height=height, last_seen=t)
             elif detection.score >= self._settings.new_score:
-                self._last_person += 1
-                people[k] = self._last_person
-                self._tracks[self._last_person] = Track(self._last_person, detection.box, height, t, t)
+                self._last_number += 1
+                numbers[k] = self._last_number
+                self._tracks[self._last_number] = Track(self._last_number, detection.box, height, t, t)
         self._drop_unseen(t, self._settings.forget_after_s)
-        return people
+        return numbers
 
     def _drop_unseen(self, t: float, limit_s: float) -> None:
-        self._tracks = {person: track for person, track in self._tracks.items() if t - track.last_seen <= limit_s}
+        self._tracks = {number: track for number, track in self._tracks.items() if t - track.last_seen <= limit_s}
 
     def _match(self, detections: Sequence[Detection], t: float, limit_s: float) -> list[int]:
-        """Return the known person of each detection, 0 for none. Nobody is unseen for longer than `limit_s`."""
+        """Return the number of each detection's known track, 0 for none. No track is unseen for longer than `limit_s`."""
         matched = [0] * len(detections)
         known = list(self._tracks)
         if not known or not detections:
             return matched
         overlap = boxes.iou(
             np.array([detection.box for detection in detections], np.float32),
-            np.array([self._tracks[person].box for person in known], np.float32),
+            np.array([self._tracks[number].box for number in known], np.float32),
         )
         # A person who crosses another's last position keeps their own track: people in view match better.
-        unseen_s = np.array([t - self._tracks[person].last_seen for person in known], np.float32)
+        unseen_s = np.array([t - self._tracks[number].last_seen for number in known], np.float32)
         score = overlap * (1 - UNSEEN_PENALTY * unseen_s / limit_s)
         for flat in np.argsort(-score, axis=None, kind="stable"):
             row, column = divmod(int(flat), len(known))
-            person = known[column]
-            if overlap[row, column] >= self._settings.match_iou and not matched[row] and person not in matched:
-                matched[row] = person
+            number = known[column]
+            if overlap[row, column] >= self._settings.match_iou and not matched[row] and number not in matched:
+                matched[row] = number
         return matched
 
-    def add_mask_score(self, person: int, log_odds: float, t: float) -> None:
-        """Add a look at `person`: the log-odds of a mask, limited to ± `max_log_odds` for the average."""
-        track = self._tracks[person]
+    def add_mask_score(self, number: int, log_odds: float, t: float) -> None:
+        """Add a look at track `number`: the log-odds of a mask, limited to ± `max_log_odds` for the average."""
+        track = self._tracks[number]
         limit = self._settings.max_log_odds
         limited = min(max(log_odds, -limit), limit)
-        self._tracks[person] = replace(
+        self._tracks[number] = replace(
             track,
             evidence=self._average(track.evidence, limited, track.looks, track.last_look, t),
             last_log_odds=log_odds,
@@ -97,11 +97,11 @@ class Tracker:
             last_look_box=track.box,
         )
 
-    def add_expression_score(self, person: int, agitation: float, t: float) -> None:
+    def add_expression_score(self, number: int, agitation: float, t: float) -> None:
         """Add the expression of an unmasked face: the summed probability (0..1) of the agitated expressions."""
-        track = self._tracks[person]
+        track = self._tracks[number]
         average = self._average(track.agitation, agitation, track.expression_looks, track.last_expression, t)
-        self._tracks[person] = replace(
+        self._tracks[number] = replace(
             track, agitation=average, expression_looks=track.expression_looks + 1, last_expression=t
         )
 

@@ -13,7 +13,7 @@ from edge import door
 from edge.attention import Attention, contradicts_verdict, has_moved
 from edge.camera.factory import open_source
 from edge.config import Config
-from edge.imaging import motion
+from edge.imaging import cells as motion
 from edge.inference import manifest
 from edge.inference.perception import Perception
 from edge.policy import Person, Verdict
@@ -103,9 +103,9 @@ class TestSearch:
 
 def due(t: float, *known: tuple[Person, Track], has_expression: bool = True) -> list[int]:
     """Return the people whose faces are due at `t`."""
-    people = {seen.person: person for person, seen in known}
+    people = {seen.number: person for person, seen in known}
     tracks = [seen for _, seen in known]
-    found = [(seen.person, FACE) for seen in tracks]
+    found = [(seen.number, FACE) for seen in tracks]
     return [person for person, _ in attention(has_expression).due(found, t, people, tracks)]
 
 
@@ -227,7 +227,7 @@ class TestWithModels:
         decisions = self.play(perception, [frame_at(MASKED_S)] * 60)
         assert len(searches) < 15
         assert {d.signal for d in decisions[10:]} == {Signal.PASS}
-        assert {t.person for d in decisions for t in d.tracks} == {1}
+        assert {t.number for d in decisions for t in d.tracks} == {1}
 
     def test_crowd_is_looked_at_in_turns(self, perception: Perception) -> None:
         """With two people in view and one look per frame, both are decided."""

@@ -37,7 +37,7 @@ def command_name(module: ModuleType) -> str:
         (["annotate", "none.jpg", "out.jpg"], 66, "none.jpg"),
         (["annotate", str(CLIP), "out.jpg"], 2, "out.jpg"),
         (["annotate", str(CLIP), "nowhere/out.mp4"], 74, "nowhere"),
-        (["check-config", "none.toml"], 78, "none.toml"),
+        (["check-config", "none.toml"], 66, "none.toml: no such file"),
         (["lights", "--test", "--config", "none.toml"], 78, "none.toml"),
         (["lights", "--off", "--config", "none.toml"], 78, "none.toml"),
         (["run", "--source", "~nobody-of-this-name/a.mp4"], 66, "a.mp4"),

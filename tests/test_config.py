@@ -195,10 +195,18 @@ def test_folder_instead_of_a_file(tmp_path: Path) -> None:
     assert "directory" in found
 
 
-@pytest.mark.parametrize("name", ["missing.toml", "."])
-def test_check_config_of_an_unreadable_file(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check-config", str(tmp_path / name)]) == 78
-    assert "cannot be read" in capsys.readouterr().err
+def test_check_config_of_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", str(tmp_path / "missing.toml")]) == 66
+    error = capsys.readouterr().err
+    assert "missing.toml: no such file" in error
+    assert "doorlight check-config > door.toml" in error, "the hint is a command, not an option that was not given"
+
+
+def test_check_config_of_an_unreadable_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", str(tmp_path)]) == 78
+    error = capsys.readouterr().err
+    assert "cannot be read" in error
+    assert "--config" not in error
 
 
 class TestLoad:
@@ -294,6 +302,7 @@ class TestCheckConfig:
         assert main(["check-config", str(file)]) == 0
 
     def test_debug_option_raises(self, file: Path) -> None:
+        file.write_text("[camera]\nfps = 0\n", encoding="utf-8")
         with pytest.raises(ConfigError):
             main(["check-config", "--debug", str(file)])
 

@@ -7,15 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
 
+import edge
 from edge import door
 from edge.camera.source import CameraLostError
 from edge.config import DoorSettings
 from edge.errors import OutputError
 from edge.events.writer import EventLog
+from edge.imaging.blindness import find_blindness
+from edge.imaging.cells import cells
+from edge.imaging.images import Picture
 from edge.inference import manifest
 from edge.inference.edgetpu import Accelerator
 from edge.inference.perception import Perception, required_models
@@ -54,9 +59,30 @@ def test_lost_camera_is_a_fault_and_never_green(perception: Perception) -> None:
     assert people == [1, 2], "after a blind time everyone in view is a new person"
 
 
-@pytest.mark.parametrize(("level", "reason"), [(0, "black"), (255, "white")])
-def test_picture_without_content_makes_the_door_blind(perception: Perception, level: int, reason: str) -> None:
-    masked, empty = frame_at(MASKED_S), np.full((480, 640, 3), level, np.uint8)
+def covered(seed: int = 1) -> Picture:
+    """A hand on the lens: one colour that gets darker to one side, with the noise of the sensor."""
+    light = np.linspace(0.4, 1.0, 640)[None, :, None] * np.array([170, 110, 90])
+    return np.clip(light + np.random.default_rng(seed).normal(0, 5, (480, 640, 3)), 0, 255).astype(np.uint8)
+
+
+def cut_off(picture: Picture) -> Picture:
+    """The lower half is missing."""
+    return np.vstack([picture[:240], np.full((240, 640, 3), 128, np.uint8)])
+
+
+@pytest.mark.parametrize(
+    ("empty", "reason"),
+    [
+        (np.zeros((480, 640, 3), np.uint8), "the picture is black: is the camera covered"),
+        (np.full((480, 640, 3), 255, np.uint8), "the picture is white"),
+        (np.full((480, 640, 3), (0, 135, 0), np.uint8), "the picture is one colour (green): is the lens covered?"),
+        (covered(), "the picture is without any detail: is the lens covered"),
+        (cut_off(frame_at(MASKED_S)), "the picture is incomplete"),
+    ],
+    ids=["black", "white", "green", "hand", "half"],
+)
+def test_picture_without_content_makes_the_door_blind(perception: Perception, empty: Picture, reason: str) -> None:
+    masked = frame_at(MASKED_S)
     decisions = play(perception, [masked] * 20 + [empty] * 20 + [masked] * 25)
     assert decisions[19].signal is Signal.PASS
     assert Signal.PASS not in {d.signal for d in decisions[26:40]}, "green ends with the person"
@@ -65,6 +91,33 @@ def test_picture_without_content_makes_the_door_blind(perception: Perception, le
     events = [e for d in decisions for e in d.events if e.kind.startswith("camera_")]
     assert [e.kind for e in events] == ["camera_lost", "camera_back"]
     assert reason in str(events[0].data["reason"])
+
+
+def test_covered_lens_is_searched_until_a_face_shows(perception: Perception) -> None:
+    """A wall may be as plain as a covered lens. A person in front of it proves that the door sees."""
+    camera = msgspec.structs.replace(CONFIG.camera, min_detail=20.0)
+    pipeline = door.Pipeline(msgspec.structs.replace(CONFIG, camera=camera), perception)
+    visitor = cv2.cvtColor(cv2.imread(str(Path(edge.__file__).parent / "bench/visitor.jpg")), cv2.COLOR_BGR2RGB)
+    visitor = cv2.resize(visitor, (100, round(100 * visitor.shape[0] / visitor.shape[1])))
+    arrived = covered(3)
+    arrived[200 : 200 + len(visitor), 300:400] = visitor
+    assert find_blindness(cells(arrived), 20.0) is not None, "only a small part is not plain"
+    pictures = [covered(k) for k in range(20)] + [arrived] * 20
+    decisions = [pipeline.step(Frame(k, k / 10, picture)) for k, picture in enumerate(pictures)]
+    assert {d.signal for d in decisions[11:20]} == {Signal.FAULT}
+    assert decisions[-1].signal is Signal.STOP
+
+
+def test_one_broken_picture_ends_no_track(perception: Perception) -> None:
+    masked = frame_at(MASKED_S)
+    decisions = play(perception, [masked] * 15 + [covered()] + [masked] * 10)
+    assert {d.signal for d in decisions[14:]} == {Signal.PASS}
+
+
+def test_min_detail_is_a_setting(perception: Perception) -> None:
+    camera = msgspec.structs.replace(CONFIG.camera, min_detail=0.0)
+    pipeline = door.Pipeline(msgspec.structs.replace(CONFIG, camera=camera), perception)
+    assert {pipeline.step(Frame(k, k / 10, covered(k))).signal for k in range(20)} == {Signal.IDLE}
 
 
 def test_flash_is_no_fault(perception: Perception) -> None:

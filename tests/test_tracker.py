@@ -46,7 +46,7 @@ class TestMatching:
         tracker = Tracker(SETTINGS)
         assert update(tracker, 2.0, face(10, size=120)) == [1]
         (track,) = tracker.tracks
-        assert (track.person, track.box, track.first_seen, track.last_seen) == (1, face(10, size=120).box, 2.0, 2.0)
+        assert (track.number, track.box, track.first_seen, track.last_seen) == (1, face(10, size=120).box, 2.0, 2.0)
         assert track.height == pytest.approx(120 / HEIGHT)
         assert (track.looks, track.evidence, track.agitation) == (0, 0, 0)
         assert (track.first_look, track.last_look, track.last_expression) == (None, None, None)
@@ -101,7 +101,7 @@ class TestMatching:
         tracker = Tracker(SETTINGS)
         update(tracker, 0.0, face(0))
         assert update(tracker, 5.0, face(0)) == [2]
-        assert [track.person for track in tracker.tracks] == [2]
+        assert [track.number for track in tracker.tracks] == [2]
 
     def test_clear_drops_all_tracks_and_reuses_no_number(self) -> None:
         tracker = Tracker(SETTINGS)
@@ -204,7 +204,7 @@ def test_each_person_has_one_detection_and_no_number_is_reused(moments: list[tup
         owners = tracker.update(found, t, HEIGHT)
         assert len(owners) == len(found)
         assert len(set(owners)) == len(owners), "two detections have one person"
-        tracks = {track.person: track for track in tracker.tracks}
+        tracks = {track.number: track for track in tracker.tracks}
         for detection, person in zip(found, owners, strict=True):
             assert person in present or person > highest, "a number is reused"
             assert (tracks[person].box, tracks[person].last_seen) == (detection.box, t)

@@ -15,8 +15,8 @@ from ..records import Frame
 
 #: People stay for STAY_S, then are away for AWAY_S (seconds on the source's clock).
 STAY_S, AWAY_S = 4.0, 4.0
-#: The colour of the wall, RGB, and the number of levels of the sensor noise.
-WALL, NOISE_LEVELS = (130, 126, 120), 9
+#: The colours of the wall and of the door in it, RGB, and the number of levels of the sensor noise.
+WALL, DOOR, NOISE_LEVELS = (130, 126, 120), (96, 92, 88), 9
 #: The noise is drawn once, and laid over each frame at another place within this many pixels.
 NOISE_SHIFT_PX = 16
 #: A visitor fills this share of the height or width of their place.
@@ -24,7 +24,7 @@ VISITOR_SIZE = 0.8
 
 
 class DrawnPeople(Source):
-    """`faces` people in front of a plain wall, who come, stay for STAY_S, are away for AWAY_S, and come again.
+    """`faces` people in front of a wall with a door, who come, stay for STAY_S, are away for AWAY_S, and come again.
 
     Each is a copy of visitor.jpg, and moves: up in the first second, then a little from side to side. Frames have sensor
     noise, and are the same in every run. The source never ends.
@@ -42,7 +42,7 @@ class DrawnPeople(Source):
     def open(self) -> None:
         width, height = self._width, self._height
         self._random = np.random.default_rng(0)
-        self._wall = np.full((height, width, 3), WALL, np.uint8)
+        self._wall = _draw_wall(width, height)
         self._noise = self._random.integers(
             0, NOISE_LEVELS, (height + NOISE_SHIFT_PX, width + NOISE_SHIFT_PX, 3), np.uint8
         )
@@ -77,6 +77,21 @@ class DrawnPeople(Source):
 
     def close(self) -> None:
         pass
+
+
+def _draw_wall(width: int, height: int) -> Picture:
+    """Return a wall with a panelled door, (H, W, 3) uint8 RGB. A wall without any detail would count as a covered lens."""
+    wall = np.full((height, width, 3), WALL, np.uint8)
+    thickness = max(1, width // 60)
+    for x1, y1, x2, y2 in (
+        (0.2, 0.1, 0.8, 1.1),
+        (0.28, 0.2, 0.48, 0.5),
+        (0.52, 0.2, 0.72, 0.5),
+        (0.28, 0.6, 0.72, 0.9),
+    ):
+        corners = (round(x1 * width), round(y1 * height)), (round(x2 * width), round(y2 * height))
+        cv2.rectangle(wall, *corners, DOOR, thickness)
+    return wall
 
 
 def _load_visitor() -> Picture:

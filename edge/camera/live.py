@@ -28,7 +28,8 @@ import numpy as np
 from ..config import CameraSettings
 from ..errors import CameraError
 from ..frame_rate import SLOW_HINT, FrameInterval
-from ..imaging import motion
+from ..imaging.blindness import clips_noise
+from ..imaging.cells import cells
 from ..imaging.images import Picture
 from ..records import Frame
 from .device import CameraDevice, Capture, open_timeout_s
@@ -254,4 +255,4 @@ def _is_identical(one: Picture, other: Picture) -> bool:
 def _has_noise(capture: Capture) -> bool:
     """Return whether the picture must contain noise. Black and white clip it; the door reports those as blind."""
     picture = capture.picture if capture.lores is None else capture.lores
-    return motion.blind_reason(motion.brightness_grid(picture)) is None
+    return not clips_noise(cells(picture).brightness)

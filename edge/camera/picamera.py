@@ -26,6 +26,7 @@ from typing import Any
 from ..config import CameraSettings
 from ..errors import CameraError
 from ..imaging.images import Picture, orient, yuv420_to_rgb
+from ..system import libraries
 from ..system.open_files import processes_using
 from .adjust import without_colour
 from .device import CameraDevice, Capture, open_timeout_s
@@ -69,6 +70,8 @@ class PiCamera(CameraDevice):
                     f"picamera: Picamera2 is installed, but not libcamera: {error}",
                     f"pip's Picamera2 does not contain it: pip uninstall picamera2, then {INSTALL_HINT}",
                 ) from None
+            if problem := libraries.hidden_system_package("picamera2"):
+                raise CameraError(f"picamera: {problem.message}", problem.fix) from None
             raise CameraError(f"picamera: Picamera2 cannot be imported: {error}", INSTALL_HINT) from None
         except Exception as error:  # Bookworm's Picamera2 is built for NumPy 1 and raises ValueError with NumPy 2
             raise CameraError(

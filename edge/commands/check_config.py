@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
+from ..errors import InputError
 from ..system.terminal import printable
 from .options import Parser, Subparsers
 
 DESCRIPTION = """\
 Check a settings file for unknown keys, wrong types and impossible values.
 Without FILE, print the default settings: every key, its default value, and a
-comment that explains it. The exit code is 0 if the file is correct, 78 if not.
+comment that explains it. The exit code is 0 if the file is correct, 78 if not,
+66 if there is no such file.
 A note names settings that have no effect on the source.
 
   doorlight check-config > door.toml           write a file to start from
@@ -41,6 +44,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         from ..settings_notes import camera_notes, other_notes
 
+        if not os.path.exists(args.file):
+            name = printable(str(args.file))
+            raise InputError(f"{name}: no such file", "doorlight check-config > door.toml  writes one to start from")
         loaded = config.load(args.file)
         print(f"{printable(str(args.file))}: OK")
         for note in (*camera_notes(loaded), *other_notes(loaded)):

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from .finding import Finding, Severity
 
 if TYPE_CHECKING:
+    from ..imaging.blindness import Blindness
     from ..imaging.images import Picture
 
-#: Black if the 99th percentile is below BLACK; one even colour if the 1st and 99th percentiles are closer than EVEN.
-BLACK, EVEN = 24, 12
 #: The mean luma of a dark picture.
 DARK = 45
 #: Pixels from OVEREXPOSED on count as overexposed. Backlight: more than BACKLIT_SHARE of them, and a median below
@@ -25,19 +24,24 @@ BLURRED, MIN_CONTRAST = 4, 12
 
 class _Measures(NamedTuple):
     mean: float
-    percentiles: tuple[float, float, float]  # 1st, 50th, 99th
+    median: float
     overexposed: float  # share of the pixels
     contrast: float
     sharpness: float
 
 
-def assess_picture(picture: Picture, faces: str = "") -> Finding:
-    """Return a finding about light and focus of `picture`, (H, W, 3) uint8 RGB. `faces` is appended to its message."""
+def assess_picture(picture: Picture, blindness: Blindness | None = None, faces: str = "") -> Finding:
+    """Return a finding about light and focus of `picture`, (H, W, 3) uint8 RGB.
+
+    With `blindness`, the finding is bad and has the words of `doorlight run`. `faces` is appended to the message.
+    """
     height, width = picture.shape[:2]
     measures = _measure(picture)
-    severity, result, fix = _judge(measures)
     figures = [f"brightness {measures.mean:.0f} of 255", f"{measures.overexposed:.0%} overexposed"]
     figures += [f"sharpness {measures.sharpness:.1f}", *filter(None, [faces])]
+    if blindness is not None:
+        return Finding("bad", f"{blindness.sentence} ({width}x{height}, {', '.join(figures)})", blindness.fix)
+    severity, result, fix = _judge(measures)
     return Finding(severity, f"a picture of {width}x{height}: {result} ({', '.join(figures)})", fix)
 
 
@@ -54,12 +58,11 @@ def _measure(picture: Picture) -> _Measures:
     height, width = picture.shape[:2]
     small = cv2.resize(picture, (320, max(1, round(320 * height / width))), interpolation=cv2.INTER_AREA)
     luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    low, median, high = (float(value) for value in np.percentile(luma, (1, 50, 99)))
     contrast = float(luma.std())
     edges = cv2.Laplacian(cv2.GaussianBlur(luma, (0, 0), 1.0), cv2.CV_32F)
     return _Measures(
         mean=float(luma.mean()),
-        percentiles=(low, median, high),
+        median=float(np.median(luma)),
         overexposed=float((luma >= OVEREXPOSED).mean()),
         contrast=contrast,
         sharpness=1000 * float(edges.var()) / max(contrast**2, 1.0),
@@ -68,13 +71,7 @@ def _measure(picture: Picture) -> _Measures:
 
 def _judge(measures: _Measures) -> tuple[Severity, str, str]:
     """Return severity, result and fix; the first problem counts."""
-    low, median, high = measures.percentiles
-    if high < BLACK:
-        return "bad", "black", "remove the lens cap or what covers the lens; switch on a light"
-    if high - low < EVEN:
-        fix = "uncover the lens; if it is free: check the camera's cable, then try another camera"
-        return "bad", "one even colour", fix
-    if measures.overexposed > BACKLIT_SHARE and median < BACKLIT_MEDIAN:
+    if measures.overexposed > BACKLIT_SHARE and measures.median < BACKLIT_MEDIAN:
         fix = 'turn the camera away from the window; or in [camera] metering = "spot", exposure_stops = 1.0 (Pi camera)'
         return "note", "bright light behind the people", fix
     if measures.overexposed > TOO_BRIGHT_SHARE:

@@ -23,6 +23,7 @@ from typing import IO, NamedTuple
 
 from ..errors import DoorlightError
 from ..system import child_process
+from ..system.libraries import explain
 from ..system.terminal import printable
 from .checks import (
     camera,
@@ -79,7 +80,9 @@ def run_check(name: str, host: Host) -> list[Finding]:
     except DoorlightError as error:
         findings.append(Finding("bad", str(error), error.hint))
     except ImportError as error:
-        findings.append(Finding("bad", f"cannot be checked: {error}", "see the check libraries"))
+        problem = explain(error)
+        message = problem.message if problem else str(error)
+        findings.append(Finding("bad", f"cannot be checked: {message}", "see the check libraries"))
     except Exception as error:
         message = f"the check failed: {type(error).__name__}: {error}"
         findings.append(Finding("bad", message, "report this message to the authors of Doorlight"))

@@ -76,7 +76,11 @@ def describe_event(record: EventRecord) -> str:
     if not _is_known(record):
         return printable(f"{kind} {json.dumps(fields, ensure_ascii=False)}")
     if kind == "signal":
-        text = _SIGNALS.get(str(fields.pop("signal", "?")), "")
+        signal = str(fields.pop("signal", "?"))
+        text = _SIGNALS.get(signal, "")
+        if signal == "IDLE" and fields.get("people"):
+            text = "nobody is decided yet"
+        fields.pop("reason", None)  # the event before it, camera_lost, has the same reason
     else:
         used = set(re.findall(r"{(\w+)}", _EVENTS[kind]))
         text = _EVENTS[kind].format(**{key: _value_text(fields.pop(key, "?")) for key in used})

@@ -3,7 +3,9 @@
 - images: resize, letterbox, crop, rotate, convert
 - boxes: the detector's grid, decoding, overlap, non-maximum suppression
 - label_layout: labels that cover neither boxes nor each other
-- motion: changes between frames, and black or white frames
+- cells: a small grid of brightness and colours
+- motion: changes between frames
+- blindness: pictures in which nothing can be seen
 - image_file: decode an image file
 - image_kind: which kind of image a file is, by its content
 - image_header: the size that an image file announces

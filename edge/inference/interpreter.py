@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ModelError, UnavailableError
+from ..system import libraries
 from ..system.stderr import captured
 from .manifest import REINSTALL, Manifest, ModelEntry, Tensor
 
@@ -36,15 +37,37 @@ def load_runtime(name: str | None = None) -> tuple[str, Any]:
 
     Raises UnavailableError if it cannot be imported.
     """
+    problem: libraries.LibraryProblem | None = None
     failures = []
     for candidate in (name,) if name else RUNTIMES:
         try:
             return candidate, importlib.import_module(f"{candidate}.interpreter")
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             failures.append(f"{candidate}: {error}")
+        except Exception as error:  # compiled for another NumPy, C library or processor
+            problem = problem or libraries.explain(error)
+            failures.append(f"{candidate}: {error}")
+    # A runtime that is installed and broken is the one that the user wants.
+    if problem is not None:
+        raise UnavailableError(*problem)
     raise UnavailableError(
-        f"no TFLite runtime can be imported ({'; '.join(failures)})", "pip install ai-edge-litert  (or tflite-runtime)"
+        f"no TFLite runtime can be imported ({'; '.join(failures)})", libraries.missing_runtime_fix()
     )
+
+
+def create_interpreter(runtime: str, module: Any, **arguments: Any) -> Any:
+    """Return `module.Interpreter(**arguments)`; `module` is the interpreter module of `runtime`.
+
+    Raises UnavailableError if the runtime does not work with the installed NumPy, and ValueError or RuntimeError if it cannot
+    load the model.
+    """
+    try:
+        return module.Interpreter(**arguments)
+    except SystemError as error:  # tflite_runtime imports NumPy's C interface here, and not before
+        problem = libraries.explain(error)
+        if problem is None:
+            raise UnavailableError(f"{runtime}: {error}", libraries.missing_runtime_fix()) from error
+        raise UnavailableError(*problem) from None
 
 
 def load_edgetpu_delegate(runtime: str) -> Any:
@@ -64,7 +87,8 @@ def create_edgetpu_interpreter(runtime: str, content: bytes) -> Any:
         return _import_pycoral().make_interpreter(content)
     # One delegate for each model, as in pycoral; libedgetpu shares the open device between them.
     delegate = load_edgetpu_delegate(runtime)
-    return load_runtime(runtime)[1].Interpreter(model_content=content, experimental_delegates=[delegate])
+    module = load_runtime(runtime)[1]
+    return create_interpreter(runtime, module, model_content=content, experimental_delegates=[delegate])
 
 
 def _import_pycoral() -> Any:
@@ -156,7 +180,7 @@ class Model:
         """Load model `name`, with `threads` threads on the CPU.
 
         Raises ModelError if the file is missing, is damaged, or has other tensors than the manifest says, and
-        UnavailableError if no runtime is installed.
+        UnavailableError if no runtime is installed, or if it does not work with the installed NumPy.
         """
         self.name = name
         self.entry = manifest[name]
@@ -170,7 +194,7 @@ class Model:
         failure: Exception | None = None
         with captured() as output:
             try:
-                interpreter = module.Interpreter(model_content=self._content, num_threads=threads)
+                interpreter = create_interpreter(self.runtime, module, model_content=self._content, num_threads=threads)
                 interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as error:
                 failure = error

@@ -61,9 +61,11 @@ EOF
         printf '%s\n%s\n' "$stamp" "$all" >.venv/.doorlight
     fi
     .venv/bin/python - <<'EOF' || exit 69
-import re
 import sys
 
+from edge.system.libraries import conflicts, explain
+
+problems = conflicts()
 try:
     import cv2  # noqa: F401 - only tests the import
 
@@ -71,21 +73,11 @@ try:
 
     load_runtime()
 except Exception as error:
-    print(f"doorlight: a package cannot be loaded: {error}", file=sys.stderr)
-    # NumPy's message about a missing library is long, and OpenCV hides it behind its own.
-    why = f"{error} {error.__context__}"
-    if missing := re.search(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object", why):
-        packages = {
-            "libGL.so.1": "libgl1",
-            "libglib-2.0.so.0": "libglib2.0-0",
-            "libgthread-2.0.so.0": "libglib2.0-0",
-            "libopenblas.so.0": "libopenblas0",
-            "libatomic.so.1": "libatomic1",
-            "libstdc++.so.6": "libstdc++6",
-        }
-        package = packages.get(missing[1])
-        how = f"sudo apt install {package}" if package else f"sudo apt install apt-file; apt-file search {missing[1]}"
-        print(f"           install the missing library with: {how}", file=sys.stderr)
-    sys.exit(1)
+    problem = explain(error)
+    hint = getattr(error, "hint", "") or "remove .venv and run this script again"
+    problems.append(problem or (f"a package cannot be loaded: {error}", hint))
+for message, fix in problems:
+    print(f"doorlight: {message}\n           {fix}", file=sys.stderr)
+sys.exit(bool(problems))
 EOF
 }

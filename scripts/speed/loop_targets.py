@@ -179,9 +179,9 @@ def crowd(decisions: Sequence[tuple[float, door.Decision]], seconds: float) -> t
     decided: dict[int, float] = {}
     for t, decision in decisions:
         for track in decision.tracks:
-            since[track.person], until[track.person] = track.first_seen, t
-            if decision.verdicts.get(track.person, Verdict.UNKNOWN) is not Verdict.UNKNOWN:
-                decided.setdefault(track.person, t)
+            since[track.number], until[track.number] = track.first_seen, t
+            if decision.verdicts.get(track.number, Verdict.UNKNOWN) is not Verdict.UNKNOWN:
+                decided.setdefault(track.number, t)
     people = [person for person in since if until[person] - since[person] >= MIN_PRESENCE_S]
     waits = [decided[person] - since[person] for person in people if person in decided]
     slowest_s = max(waits) if waits and len(waits) == len(people) else None

@@ -22,6 +22,7 @@ from edge.config import CameraSettings
 from edge.errors import CameraError
 from edge.imaging.images import Picture
 from edge.records import Frame
+from edge.system import libraries
 from support.camera import PATIENCE_S, quick_settings, wait_until
 from support.picamera import SCENE, AeExposureModeEnum, AeMeteringModeEnum, World
 
@@ -312,6 +313,15 @@ def test_missing_picamera2_is_an_error_even_with_wait(monkeypatch: pytest.Monkey
         open_source(fast_settings(wait=wait), "picamera").open()
     assert "sudo apt install python3-picamera2" in caught.value.hint
     assert "--system-site-packages" in caught.value.hint
+
+
+def test_picamera2_that_the_venv_does_not_see_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = libraries.LibraryProblem("picamera2 is installed, but this venv does not see it", "change pyvenv.cfg")
+    monkeypatch.setattr(libraries, "hidden_system_package", lambda name: problem)
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+    with pytest.raises(CameraError, match=r"^picamera: picamera2 is installed, but this venv") as caught:
+        open_source(fast_settings(), "picamera").open()
+    assert caught.value.hint == problem.fix
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,12 @@ def central_european_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     [
         ({"event": "signal", "signal": "STOP", "faces": 1}, "STOP   someone wears no mask (faces 1)"),
         ({"event": "signal", "signal": "IDLE"}, "IDLE   nobody at the door"),
+        ({"event": "signal", "signal": "IDLE", "people": 0}, "IDLE   nobody at the door (people 0)"),
+        ({"event": "signal", "signal": "IDLE", "people": 1}, "IDLE   nobody is decided yet (people 1)"),
+        (
+            {"event": "signal", "signal": "FAULT", "before": "IDLE", "people": 0, "reason": "unplugged"},
+            "FAULT  the door is blind (before IDLE, people 0)",
+        ),
         ({"event": "unmasked", "person": 3, "evidence": -1.8349}, "       person 3 wears no mask (evidence -1.83)"),
         ({"event": "masked", "person": 3}, "       person 3 wears a mask"),
         ({"event": "agitated", "person": 3, "agitation": 0.7}, "       person 3 looks agitated (agitation 0.70)"),

@@ -1,4 +1,4 @@
-"""What counts as a change, and as a blind picture."""
+"""What counts as a change."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.imaging import motion
+from edge.imaging.cells import HEIGHT, WIDTH, BrightnessGrid, cells
 from edge.imaging.images import Picture
-from edge.imaging.motion import HEIGHT, WIDTH, blind_reason, brightness_grid, has_changed
+from edge.imaging.motion import has_changed
 
 RNG = np.random.default_rng(6)
 
@@ -34,14 +34,8 @@ def visitor(picture: Picture, height: float, shade: int = 30) -> Picture:
     return out
 
 
-def test_grid_holds_the_brightness_of_each_cell() -> None:
-    picture = np.zeros((480, 640, 3), np.uint8)
-    picture[:, 320:] = (0, 0, 255)
-    found = brightness_grid(picture)
-    assert found.shape == (HEIGHT, WIDTH)
-    assert found.dtype == np.float32
-    assert not found[:, :31].any()
-    assert np.allclose(found[:, 33:], 29), "blue contributes 11 % to brightness"
+def brightness_grid(picture: Picture) -> BrightnessGrid:
+    return cells(picture).brightness
 
 
 @pytest.mark.parametrize("size", [(48, 64), (1, 1), (4096, 10), (192, 256), (1080, 1920)])
@@ -93,31 +87,3 @@ def test_fly_is_no_change() -> None:
     fly = scene()
     fly[200:212, 300:312] = 0
     assert not has_changed(brightness_grid(fly), brightness_grid(scene()))
-
-
-@pytest.mark.parametrize(
-    ("picture", "reason"),
-    [
-        (np.zeros((480, 640, 3), np.uint8), "black"),
-        (noisy(np.full((480, 640, 3), 6, np.uint8), 6), "black"),
-        (np.full((480, 640, 3), 255, np.uint8), "white"),
-        (noisy(np.full((480, 640, 3), 253, np.uint8), 3), "white"),
-        (np.full((480, 640, 3), 128, np.uint8), None),  # a wall
-        (scene(), None),
-        ((scene() * 0.12).astype(np.uint8), None),  # a dark night
-        (visitor(np.full((480, 640, 3), 255, np.uint8), 0.2), None),
-    ],
-)
-def test_black_and_white_pictures_are_blind(picture: Picture, reason: str | None) -> None:
-    found = blind_reason(brightness_grid(picture))
-    assert found is None if reason is None else reason in str(found)
-
-
-def test_covered_lens_with_a_speck_of_light_is_blind() -> None:
-    covered = np.zeros((480, 640, 3), np.uint8)
-    covered[100:112, 100:112] = 255  # a status lamp shining in
-    assert blind_reason(brightness_grid(covered)) is not None
-
-
-def test_docstring_names_the_grid_size() -> None:
-    assert f"{WIDTH} x {HEIGHT}" in str(motion.__doc__)

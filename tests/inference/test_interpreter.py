@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from edge.errors import ModelError, UnavailableError
 from edge.inference import interpreter, manifest
 from edge.inference.interpreter import Model, RawOutput
 from edge.inference.manifest import Manifest, ModelEntry
+from edge.system import libraries
 from support.models import RUNTIMES, pictures
 from training import modelfile
 
@@ -67,6 +69,35 @@ class TestLoadRuntime:
         assert not isinstance(caught.value, ModelError), "the model itself is in order"
         assert all(runtime in str(caught.value) for runtime in interpreter.RUNTIMES)
         assert "pip install ai-edge-litert" in caught.value.hint
+
+    def test_a_runtime_that_does_not_work_with_the_installed_numpy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """tflite_runtime can be imported with NumPy 2, but every call that needs an array ends in a SystemError."""
+
+        def broken(**arguments: Any) -> None:
+            try:
+                raise ImportError("numpy.core.multiarray failed to import")
+            except ImportError as error:
+                raise SystemError(
+                    "<built-in method CreateWrapperFromBuffer> returned a result with an exception set"
+                ) from error
+
+        monkeypatch.setattr(libraries, "installed_version", {"numpy": "2.2.6", "tflite-runtime": "2.14.0"}.get)
+        monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", SimpleNamespace(Interpreter=broken))
+        with pytest.raises(UnavailableError, match="do not work together") as caught:
+            Model(SHIPPED, NAMES[0], runtime_name="tflite_runtime")
+        assert not isinstance(caught.value, ModelError), "the model itself is in order"
+        assert caught.value.hint
+
+    def test_a_runtime_that_is_installed_and_broken_is_the_reason(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(name: str) -> None:
+            if name.startswith("ai_edge_litert"):
+                raise ImportError("libstdc++.so.6: cannot open shared object file: No such file or directory")
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+        monkeypatch.setattr(interpreter.importlib, "import_module", broken)
+        with pytest.raises(UnavailableError, match="needs the system's libstdc") as caught:
+            interpreter.load_runtime()
+        assert caught.value.hint == "sudo apt install libstdc++6"
 
     def test_an_unknown_runtime(self) -> None:
         with pytest.raises(UnavailableError, match="no_such_runtime"):

@@ -165,7 +165,7 @@ def test_green_waits_for_undecided_people_for_undecided_max_s(story: Story) -> N
             moment.now - t.first_look
             for t in moment.tracks
             if t.looks >= 2 and t.first_look is not None
-            if moment.after.people[t.person].verdict is Verdict.UNKNOWN
+            if moment.after.people[t.number].verdict is Verdict.UNKNOWN
         ]
         held = moment.now - moment.after.signal_since < story.settings.min_signal_s
         if moment.fault is None and not held and verdicts(moment) - {Verdict.UNKNOWN} == {Verdict.MASKED}:
@@ -212,16 +212,16 @@ def test_events_describe_every_change_once(story: Story) -> None:
         found = {(event.kind, event.data["person"]) for event in moment.events if event.kind != "signal"}
         before, after = moment.before.people, moment.after.people
         expected = {
-            (new.verdict.value, n)
+            (new.verdict.value, new.number)
             for n, new in after.items()
             if new.verdict is not (before[n].verdict if n in before else Verdict.UNKNOWN)
         }
         agitated = {n for n, person in after.items() if person.agitated}
         was_agitated = {n for n, person in before.items() if person.agitated}
-        expected |= {("agitated", n) for n in agitated - was_agitated}
-        expected |= {("calm", n) for n in was_agitated - agitated if n in after}
+        expected |= {("agitated", after[n].number) for n in agitated - was_agitated}
+        expected |= {("calm", after[n].number) for n in was_agitated - agitated if n in after}
         expected |= {
-            ("cleared", n) for n, old in before.items() if n not in after if old.verdict is not Verdict.UNKNOWN
+            ("cleared", old.number) for n, old in before.items() if n not in after if old.verdict is not Verdict.UNKNOWN
         }
         assert found == expected
         assert len(moment.events) == len(found) + len(signals), "no event occurs twice"
@@ -248,7 +248,7 @@ def test_changes_of_a_person_take_at_least_their_time(story: Story) -> None:
 @given(stories())
 def test_decided_people_never_become_undecided(story: Story) -> None:
     for moment in story.moments():
-        assert set(moment.after.people) == {track.person for track in moment.tracks}
+        assert set(moment.after.people) == {track.number for track in moment.tracks}
         for number, person in moment.after.people.items():
             before = moment.before.people.get(number)
             if before is not None and before.verdict is not Verdict.UNKNOWN:
@@ -278,3 +278,18 @@ def test_alarms_keep_their_maximum_and_their_cool_down(story: Story) -> None:
         if moment.now - start >= maximum + hold:
             assert moment.now - start >= maximum + cooldown
             began[number] = moment.now
+
+
+@given(stories())
+def test_people_are_numbered_in_the_order_of_their_first_verdicts(story: Story) -> None:
+    """Tracks without a verdict, which may be false detections, use up no number."""
+    numbers: list[object] = []
+    for moment in story.moments():
+        for event in moment.events:
+            if event.kind in ("masked", "unmasked") and event.data["person"] not in numbers:
+                numbers.append(event.data["person"])
+        for person in moment.after.people.values():
+            assert (person.number > 0) is (person.verdict is not Verdict.UNKNOWN)
+        decided = [person.number for person in moment.after.people.values() if person.number]
+        assert len(set(decided)) == len(decided)
+    assert numbers == list(range(1, len(numbers) + 1))

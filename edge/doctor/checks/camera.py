@@ -21,7 +21,8 @@ from ..picture_quality import assess_picture
 
 if TYPE_CHECKING:
     from ...camera.source import Source
-    from ...records import Frame
+    from ...imaging.blindness import Blindness
+    from ...records import Detection, Frame
 
 #: A camera adjusts its exposure during this time after it is opened. Its picture counts afterwards.
 SETTLE_S = 1.5
@@ -57,7 +58,8 @@ def check(host: Host) -> Iterator[Finding]:
         yield _service_finding(host.unit_property("StatusText"))
         return
     frame, interval_s = _take_frame(source)
-    yield assess_picture(frame.picture, _face_count(host, frame))
+    faces = _faces(host, frame)
+    yield assess_picture(frame.picture, _blindness(host, frame, faces), _face_count(faces))
     if interval_s:
         seconds = host.settings.policy.min_looks * interval_s
         yield Finding(
@@ -107,12 +109,29 @@ def _take_frame(source: Source) -> tuple[Frame, float]:
     return frame, interval.seconds
 
 
-def _face_count(host: Host, frame: Frame) -> str:
+def _faces(host: Host, frame: Frame) -> list[Detection] | None:
+    """Return the faces in a frame; None if the models do not work, which the check `models` reports."""
     try:
-        number = len(host.perception.detect(frame))
+        return host.perception.detect(frame)
     except DoorlightError:
+        return None
+
+
+def _face_count(faces: list[Detection] | None) -> str:
+    if faces is None:
         return "no face search, see the check models"
-    return {0: "nobody in view", 1: "1 face in view"}.get(number, f"{number} faces in view")
+    return {0: "nobody in view", 1: "1 face in view"}.get(len(faces), f"{len(faces)} faces in view")
+
+
+def _blindness(host: Host, frame: Frame, faces: list[Detection] | None) -> Blindness | None:
+    """Return why nothing can be seen in a frame, by the rules of `doorlight run`."""
+    from ...imaging.blindness import find_blindness
+    from ...imaging.cells import cells
+
+    grid = cells(frame.picture if frame.lores is None else frame.lores)
+    found = find_blindness(grid, host.settings.camera.min_detail)
+    has_face = any(face.score >= host.settings.tracker.new_score for face in faces or ())
+    return None if found is not None and has_face and not found.is_certain else found
 
 
 def v4l2_cameras(host: Host) -> list[str]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import importlib.metadata
-import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
+from ...errors import DoorlightError
+from ...system.libraries import (
+    OPENCV,
+    LibraryProblem,
+    conflicts,
+    explain,
+    hidden_system_package,
+    installed_version,
+    pip,
+)
 from ..finding import Finding
 from ..host import REPAIR, Host
 
@@ -17,19 +24,22 @@ EMPTY_LGPIO = "0.0.0.2"
 
 
 def check(host: Host) -> Iterator[Finding]:
-    """Yield a finding for each library that cannot be imported, one with the versions, and one about an empty lgpio."""
+    """Yield a finding for each library that cannot be used, one with the versions, and those about lgpio and picamera2."""
     versions = []
     for package, import_library in _LIBRARIES.items():
         try:
             name, library = import_library()
+        except DoorlightError as error:
+            yield Finding("bad", str(error), error.hint)
         except Exception as error:  # a library that was built for another NumPy may raise anything
-            fix = (
-                getattr(error, "hint", "")
-                or f"{sys.executable} -m pip install --force-reinstall {package}; or {REPAIR}"
+            problem = explain(error) or LibraryProblem(
+                f"{package} cannot be imported: {type(error).__name__}: {error}",
+                f"{pip(f'install --force-reinstall {package}')}; or {REPAIR}",
             )
-            yield Finding("bad", f"{package} cannot be imported: {type(error).__name__}: {error}", fix)
+            yield Finding("bad", *problem)
         else:
             versions.append(f"{name} {installed_version(name) or getattr(library, '__version__', '')}".strip())
+    yield from (Finding("bad", *conflict) for conflict in conflicts())
     versions += [f"{name} {version}" for name in ("lgpio", "picamera2") if (version := installed_version(name))]
     if versions:
         yield Finding("ok", ", ".join(versions))
@@ -37,15 +47,16 @@ def check(host: Host) -> Iterator[Finding]:
         yield Finding(
             "bad" if host.is_pi else "note",
             f"lgpio {EMPTY_LGPIO} is PyPI's empty package, not the library",
-            f"{sys.executable} -m pip uninstall lgpio; sudo apt install python3-lgpio",
+            f"{pip('uninstall lgpio')}; sudo apt install python3-lgpio",
         )
+    if host.source_name == "picamera" and (hidden := hidden_system_package("picamera2", host.root)):
+        yield Finding("bad", *hidden)
 
 
-def installed_version(package: str) -> str:
-    """Return the version of an installed package; "" if it is not installed."""
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version(package)
-    return ""
+def _opencv() -> tuple[str, ModuleType]:
+    """Import OpenCV; return the name of the distribution that is installed."""
+    library = importlib.import_module("cv2")
+    return next((name for name in OPENCV if installed_version(name)), OPENCV[0]), library
 
 
 def _tflite_runtime() -> tuple[str, None]:
@@ -57,7 +68,7 @@ def _tflite_runtime() -> tuple[str, None]:
 #: By the name of a package: a function that imports it and returns the name of the package found, and its module.
 _LIBRARIES: dict[str, Callable[[], tuple[str, ModuleType | None]]] = {
     "numpy": lambda: ("numpy", importlib.import_module("numpy")),
-    "opencv-python-headless": lambda: ("opencv-python-headless", importlib.import_module("cv2")),
+    "opencv-python-headless": _opencv,
     "msgspec": lambda: ("msgspec", importlib.import_module("msgspec")),
     "gpiozero": lambda: ("gpiozero", importlib.import_module("gpiozero")),
     "ai-edge-litert": _tflite_runtime,

@@ -7,12 +7,17 @@ import re
 import sys
 from collections.abc import Iterator
 
+from ...system.libraries import INSTALL_64_BIT, is_32_bit_python_on_64_bits
 from ..finding import Finding
 from ..host import Host
 
 
 def check(host: Host) -> Iterator[Finding]:
-    """Yield one finding; it is always "ok", because an unsupported Python cannot run Doorlight."""
+    """Yield one finding; it is bad if pip would install packages for another processor, or finds none."""
     system = re.search(r'^PRETTY_NAME="?([^"\n]*)', host.read("etc/os-release"), re.MULTILINE)
     machine = ", ".join(filter(None, [host.model, system[1] if system else "", platform.machine()]))
-    yield Finding("ok", f"Python {platform.python_version()} in {sys.prefix} on {machine}")
+    message = f"Python {platform.python_version()} in {sys.prefix} on {machine}"
+    if is_32_bit_python_on_64_bits():
+        yield Finding("bad", f"{message}: a 32-bit Python under a 64-bit kernel", INSTALL_64_BIT)
+    else:
+        yield Finding("ok", message)

@@ -7,13 +7,20 @@ import os
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from edge.camera.source import CameraLostError, Source
 from edge.doctor.checks import camera
+from edge.door import decide_image
+from edge.imaging.images import Picture
+from edge.inference import manifest
+from edge.inference.perception import Perception
 from edge.records import Frame
 from support.clip import MASKED_S, frame_at
 from support.doctor import FakeMachine, only
+from support.door import CONFIG
 from support.paths import CLIP
 from support.picamera import World
 
@@ -25,6 +32,46 @@ def test_a_picture_is_assessed_and_its_faces_are_counted(machine: FakeMachine) -
     assert finding.severity == "ok"
     assert "a picture of 640x480: bright and sharp enough" in finding.message
     assert "1 face in view" in finding.message
+
+
+def lower_half_missing() -> Picture:
+    picture = np.asarray(cv2.imread(str(STILL)), np.uint8)
+    picture[240:] = 128
+    return picture
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((480, 640, 3), np.uint8),
+        np.random.default_rng(1).integers(0, 12, (480, 640, 3), np.uint8),
+        np.full((480, 640, 3), 128, np.uint8),
+        np.full((480, 640, 3), (255, 0, 0), np.uint8),
+        np.random.default_rng(1).integers(110, 130, (480, 640, 3), np.uint8),
+        lower_half_missing(),
+    ],
+    ids=["black", "nearly black", "grey", "blue", "noise", "half"],
+)
+def test_blind_pictures_are_bad_in_the_words_of_run(machine: FakeMachine, picture: Picture, tmp_path: Path) -> None:
+    file = tmp_path / "seen.png"
+    cv2.imwrite(str(file), picture)
+    finding = machine.check("camera", source=str(file))[-1]
+    assert finding.severity == "bad"
+    seen = np.ascontiguousarray(picture[:, :, ::-1])
+    fault = str(decide_image(CONFIG, Perception(CONFIG, manifest.load()), seen).fault)
+    assert fault.partition(": ")[0] == finding.message.partition(" (640x480")[0]
+    assert fault.endswith(f": {finding.fix}")
+
+
+def test_a_face_in_front_of_a_plain_wall_is_not_blind(machine: FakeMachine, tmp_path: Path) -> None:
+    picture = np.full((480, 640, 3), 128, np.uint8)
+    small = np.asarray(cv2.resize(cv2.imread(str(STILL)), (160, 120)), np.uint8)
+    face = small[10:90, 40:120]
+    picture[200:280, 300:380] = face
+    cv2.imwrite(str(tmp_path / "seen.png"), picture)
+    finding = machine.check("camera", source=str(tmp_path / "seen.png"))[-1]
+    assert "1 face in view" in finding.message
+    assert finding.severity != "bad"
 
 
 def test_a_missing_camera_is_bad(machine: FakeMachine) -> None:

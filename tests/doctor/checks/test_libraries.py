@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge.doctor.checks import libraries
+from edge.system.libraries import LibraryProblem
 from support.doctor import FakeMachine
 
 
@@ -21,3 +22,20 @@ def test_an_empty_lgpio_is_reported(
     assert "numpy " in versions.message
     assert empty.severity == severity
     assert "python3-lgpio" in empty.fix
+
+
+def test_versions_that_do_not_work_together_are_named(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They can be imported. Only a model shows that they fail."""
+    problem = LibraryProblem("tflite-runtime 2.14.0 and numpy 2.2.6 do not work together", "pip install ai-edge-litert")
+    monkeypatch.setattr(libraries, "conflicts", lambda: [problem])
+    pair, versions = machine.check("libraries")
+    assert pair == ("bad", *problem)
+    assert versions.severity == "ok"
+
+
+def test_camera_library_that_the_venv_does_not_see(machine: FakeMachine) -> None:
+    machine.add_file("usr/lib/python3/dist-packages/picamera2/__init__.py")
+    finding = machine.check("libraries")[-1]
+    assert finding.severity == "bad"
+    assert finding.message.startswith("picamera2 is installed in /usr/lib/python3/dist-packages, but ")
+    assert len(machine.check("libraries", source="/dev/video0")) == 1, "a USB camera does not need it"
