@@ -19,6 +19,7 @@ from .errors import ConfigError
 from .renamed_settings import check_keys
 from .system.clock import parse_hours
 from .system.files import read_toml
+from .zone import Zone, crossing_sides, surface
 
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -28,6 +29,8 @@ Pin = Annotated[int, Meta(ge=0, le=27)]
 NO_PIN: Literal["none"] = "none"
 OptionalPin = Pin | Literal["none"]
 Pattern = Annotated[tuple[Annotated[float, Meta(ge=0.01, le=10)], ...], Meta(min_length=2, max_length=20)]
+#: Corners (x, y) as shares of the picture's width and height.
+Polygon = Annotated[tuple[tuple[Share, Share], ...], Meta(max_length=100)]
 AcceleratorMode = Literal["auto", "cpu", "edgetpu"]
 Expression = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
@@ -46,6 +49,8 @@ CHOICES = {
     "expression.agitated": "one of " + ", ".join(get_args(Expression)),
 }
 MIN_BUZZER_TONE_HZ = 100
+#: Smallest area of a polygon, as a share of the picture.
+MIN_SURFACE = 1e-4
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +74,11 @@ class CameraSettings(Section, frozen=True):
     max_exposure_s: Annotated[float, Meta(ge=0.001, le=1)]
     metering: Literal["centre", "spot", "matrix"]
     exposure_stops: Annotated[float, Meta(ge=-8, le=8)]
+
+
+class DoorSettings(Section, frozen=True):
+    zone: Polygon
+    ignore: Annotated[tuple[Polygon, ...], Meta(max_length=20)]
 
 
 class ModelSettings(Section, frozen=True):
@@ -153,6 +163,7 @@ class Config(Section, frozen=True):
     """All settings. Only `load` creates it, so every value is checked."""
 
     camera: CameraSettings
+    door: DoorSettings
     models: ModelSettings
     detector: DetectorSettings
     expression: ExpressionSettings
@@ -245,6 +256,7 @@ def _format(value: object) -> str:
 def _check(config: Config, name: str) -> None:
     """Raise ConfigError if values contradict each other."""
     _check_paths(config, name)
+    _check_door(config.door, name)
     _check_pins(config.lights, name)
     _check_lights(config.lights, name)
     _check_order(config, name)
@@ -259,6 +271,29 @@ def _check_paths(config: Config, name: str) -> None:
     for key, path in paths.items():
         if "\0" in path:
             raise ConfigError(f"{name}: '{key}' has a NUL character", "remove it")
+
+
+def _check_door(door: DoorSettings, name: str) -> None:
+    named = {"door.zone": door.zone} if door.zone else {}
+    named |= {f"door.ignore[{k}]": area for k, area in enumerate(door.ignore)}
+    for key, polygon in named.items():
+        if len(polygon) < 3:
+            raise ConfigError(
+                f"{name}: '{key}' needs at least 3 corners, not {len(polygon)}",
+                "write [x, y] for each corner, as shares of the picture's width and height",
+            )
+        if sides := crossing_sides(polygon):
+            raise ConfigError(
+                f"{name}: '{key}' crosses itself: the sides after corner {sides[0]} and corner {sides[1]} meet",
+                "list the corners in their order around the area",
+            )
+        if surface(polygon) < MIN_SURFACE:
+            raise ConfigError(f"{name}: '{key}' is a line, not an area", "move its corners apart")
+    if door.ignore and Zone(door.zone, door.ignore).is_empty:
+        what = "zone" if door.zone else "picture"
+        raise ConfigError(
+            f"{name}: 'door.ignore' covers the whole {what}: no face would count", "make its areas smaller"
+        )
 
 
 def _check_pins(lights: LightSettings, name: str) -> None:

@@ -31,6 +31,7 @@ from .records import TIME_EPSILON_S, Event, Face, Frame, Signal, Track
 from .system.systemd import SystemdNotifier
 from .timing import NO_TIMER, Stage
 from .tracker import Tracker
+from .zone import Zone
 
 #: The door counts as blind after this many seconds of black or white pictures. A flash is shorter.
 BLIND_AFTER_S = 1.0
@@ -63,6 +64,7 @@ class Pipeline:
     def __init__(self, config: Config, perception: Perception) -> None:
         self._config = config
         self._perception = perception
+        self._zone = Zone(config.door.zone, config.door.ignore)
         self._attention = Attention(config, perception.expression is not None)
         self._tracker = Tracker(config.tracker)
         self._state = State()
@@ -124,7 +126,11 @@ class Pipeline:
         self._perception.timer.mark("motion")
         if earlier is not None:
             return earlier
-        return self._attention.searched(frame.t, grid, self._perception.detect(frame))
+        detections = self._perception.detect(frame)
+        if self._zone.is_limited:
+            height, width = frame.picture.shape[:2]
+            detections = [d for d in detections if self._zone.has_face(d.box, width, height)]
+        return self._attention.searched(frame.t, grid, detections)
 
     def _add_evidence(self, person: int, face: Face, t: float) -> None:
         self._tracker.add_mask_score(person, log_odds(face.mask_probability), t)
@@ -238,7 +244,7 @@ def run(
         for frame, decision in decisions(Pipeline(config, perception), source, perception.timer.mark):
             current.handle(frame, decision)
             if stop.is_set():
-                reason = "signal"
+                reason = "terminated"
                 break
         else:
             reason = "end of source"

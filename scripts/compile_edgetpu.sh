@@ -28,7 +28,8 @@ if [ -z "$compiler" ] || ! command -v "$compiler" >/dev/null; then
     {
         echo "doorlight: ${compiler:-edgetpu_compiler}: not found"
         if [ "$(uname -m)" != x86_64 ]; then
-            echo "           It runs on x86-64 only, and this is $(uname -m): compile on a PC, then copy models_tflite/"
+            echo "           It runs on x86-64 only, and this is $(uname -m): compile on a PC, copy its models_tflite/ into"
+            echo "           the checkout here, and run sudo scripts/install.sh again (systemd/README.md, Coral)"
         fi
         echo "           On Debian or Ubuntu (x86-64), install it from Coral's package archive:"
         echo "             curl -fsSL https://packages.cloud.google.com/apt/doc/apt-key.gpg |"

@@ -21,7 +21,8 @@ first installation needs a network and takes about ten minutes.
                      systemd/network.conf.example). Later, change [camera] source in /etc/doorlight/doorlight.toml
   --wheels DIR       install Python packages from DIR instead of the network
   --fetch-wheels DIR download these packages into DIR, on a machine of the same kind with a network
-  --without-start    install, but do not start the service until the next boot
+  --without-start    install, but do not start the service; a running door keeps its version until it restarts, at the
+                     latest at the next boot
   --dry-run          print the steps, change nothing
   --uninstall        remove Doorlight; it asks before it deletes the event log and your settings
 
@@ -313,7 +314,7 @@ service() {
     fi
     act systemctl daemon-reload
     if [ -n "$without_start" ]; then
-        say "not started (--without-start); start it with: sudo systemctl start doorlight"
+        say "not started (--without-start); start this version with: sudo systemctl restart doorlight"
         return
     fi
     # Returns when the door has processed its first picture.
@@ -330,7 +331,8 @@ service() {
     [ -n "$dry" ] || say "the service runs"
 }
 
-# Restore the previous program, unit and defaults. Fails if they do not start either.
+# Restore the previous program, unit and defaults. Fails if they do not start either. Files outside of these (udev rules, user,
+# folders, kernel modules, the drop-in) stay as the new version wrote them.
 go_back() {
     say "the new version does not start; restoring $before"
     link "$before" "$OPT/current"
@@ -340,12 +342,21 @@ go_back() {
     systemctl restart doorlight.service
 }
 
+# Remove earlier programs, except those of running processes, which still read their files: the door after --without-start,
+# or `doorlight events --follow`.
 tidy() {
-    # Only after the service runs the new program: a running Python still reads its old files.
     for old in "$OPT"/releases/*; do
-        if [ -e "$old" ] && [ "$old" != "${release:-}" ]; then act rm -rf "$old"; fi
+        if ! [ -e "$old" ] || [ "$old" = "${release:-}" ]; then continue; fi
+        if is_in_use "$old"; then
+            say "$old is in use; the next run of this script removes it"
+        else
+            act rm -rf "$old"
+        fi
     done
 }
+
+# is_in_use RELEASE: whether a process runs this program. Each has mapped a compiled library of it.
+is_in_use() { grep -qsF "$1/" /proc/[0-9]*/maps; }
 
 doctor() {
     [ -z "$dry" ] || return 0

@@ -16,7 +16,7 @@ from edge.errors import ConfigError
 WRONG = {
     "unknown key": ("[camera]\nfsp = 15", ["'camera.fsp'", "did you mean 'camera.fps'?"]),
     "unknown key without a similar one": ("[detector]\nzzz = 1", ["'detector.zzz'", "threshold, nms_iou, max_faces"]),
-    "key outside its section": ("fps = 15", ["'fps'", "camera, models, detector"]),
+    "key outside its section": ("fps = 15", ["'fps'", "camera, door, models"]),
     "unknown section": ("[polcy]\nmin_looks = 3", ["'polcy'", "did you mean 'policy'?"]),
     "value instead of a section": ("camera = 3", ["'camera'", "must be a table", "[camera]"]),
     "list instead of a section": ("[[camera]]\nfps = 15", ["'camera'", "must be a table", "[camera]"]),
@@ -56,6 +56,29 @@ WRONG = {
         ["'expression.agitated'", "Expected array, got str"],
     ),
     "empty list": ("[expression]\nagitated = []", ["'expression.agitated'", "length >= 1"]),
+    "corner outside the picture": ("[door]\nzone = [[0, 0], [1.5, 0], [1, 1]]", ["'door.zone[1][0]'", "1.5", "<= 1.0"]),
+    "corner of three numbers": (
+        "[door]\nzone = [[0, 0, 0], [1, 0], [1, 1]]",
+        ["'door.zone[0]'", "Expected array of length 2, got 3"],
+    ),
+    "area of two corners": ("[door]\nzone = [[0, 0], [1, 1]]", ["'door.zone'", "at least 3 corners, not 2"]),
+    "area that crosses itself": (
+        "[door]\nzone = [[0, 0], [1, 1], [1, 0], [0, 1]]",
+        ["'door.zone'", "crosses itself", "corner 1", "corner 3", "in their order"],
+    ),
+    "area that is a line": ("[door]\nignore = [[[0, 0], [0.5, 0.5], [1, 1]]]", ["'door.ignore[0]'", "is a line"]),
+    "ignored area of one corner": (
+        "[door]\nignore = [[[0, 0], [1, 0], [1, 1]], [[0, 0]]]",
+        ["'door.ignore[1]'", "not 1"],
+    ),
+    "ignored area that covers the zone": (
+        "[door]\nzone = [[0.4, 0.4], [0.6, 0.4], [0.6, 0.6]]\nignore = [[[0.3, 0.3], [0.7, 0.3], [0.7, 0.7], [0.3, 0.7]]]",
+        ["'door.ignore'", "covers the whole zone", "smaller"],
+    ),
+    "ignored areas that cover the picture": (
+        "[door]\nignore = [[[0, 0], [1, 0], [1, 1], [0, 1]]]",
+        ["'door.ignore'", "covers the whole picture"],
+    ),
     "two lights on one pin": ("[lights]\ngreen = 27", ["'lights.red'", "27", "'lights.green'", "a pin of its own"]),
     "buzzer and light on one pin": ("[lights]\nbuzzer = 17", ["'lights.buzzer'", "17", "'lights.green'"]),
     "no buzzer, but not in words": ("[lights]\nbuzzer = false", ["'lights.buzzer'", "False", '"none" for no buzzer']),

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from edge import door
 from edge.camera.source import CameraLostError
+from edge.config import DoorSettings
 from edge.errors import OutputError
 from edge.events.writer import EventLog
 from edge.inference import manifest
@@ -80,6 +82,18 @@ def test_decide_image(perception: Perception) -> None:
     assert decision.faces.keys() == decision.verdicts.keys(), "every person's last look"
 
 
+def test_a_face_outside_the_zone_is_ignored(perception: Perception) -> None:
+    steps = [frame_at(UNMASKED_S)] * 15
+    face = play(perception, steps)[-1].tracks[0].box
+    middle = (face.x1 + face.x2) / 2 / 640
+    left = DoorSettings(((0.0, 0.0), (middle - 0.01, 0.0), (middle - 0.01, 1.0), (0.0, 1.0)), ())
+    with Script(steps) as source:
+        pipeline = door.Pipeline(msgspec.structs.replace(CONFIG, door=left), perception)
+        decisions = [decision for _, decision in door.decisions(pipeline, source)]
+    assert {d.signal for d in decisions} == {Signal.IDLE}
+    assert not any(d.tracks for d in decisions)
+
+
 def test_run_writes_every_event_to_the_log(whole: Door) -> None:
     summary = whole.run(Script([frame_at(UNMASKED_S)] * 20))
     records = whole.records()
@@ -127,7 +141,7 @@ def test_stop_ends_a_live_source(whole: Door) -> None:
     whole.stop.set()
     summary = whole.run(Script([frame_at(EMPTY_S)] * 50))
     assert summary.frames == 1
-    assert whole.records()[-1]["reason"] == "signal"
+    assert whole.records()[-1]["reason"] == "terminated"
 
 
 class FakeEdgeTpu(Accelerator):

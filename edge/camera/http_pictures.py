@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 from . import address
 from .address import Address
+from .login import authorization
 
 #: Longest JPEG that is accepted.
 MAX_JPEG_BYTES = 1 << 25
@@ -132,16 +133,10 @@ def _snapshot(camera: Address, timeout_s: float) -> bytes:
 def request(camera: Address, timeout_s: float) -> http.client.HTTPResponse:
     """Return the answer to a GET request. Raises HttpCameraError for anything but success."""
     opener = urllib.request.OpenerDirector()
-    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    if camera.user or camera.password:
-        passwords.add_password(None, camera.without_login, camera.user, camera.password)
-        passwords.add_password(None, camera._replace(rest="/").without_login, camera.user, camera.password)
     handlers = (
         urllib.request.HTTPHandler(),
         urllib.request.HTTPSHandler(context=address.tls_context()),
         urllib.request.HTTPRedirectHandler(),
-        urllib.request.HTTPDigestAuthHandler(passwords),
-        urllib.request.HTTPBasicAuthHandler(passwords),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.UnknownHandler(),
@@ -150,8 +145,17 @@ def request(camera: Address, timeout_s: float) -> http.client.HTTPResponse:
         opener.add_handler(handler)
     opener.addheaders = [("User-Agent", "doorlight"), ("Accept", "*/*")]
     port = camera.port or address.DEFAULT_PORTS.get(camera.scheme)
+    request = urllib.request.Request(urllib.parse.quote(camera.without_login, URL_CHARACTERS))
     try:
-        response = opener.open(urllib.parse.quote(camera.without_login, URL_CHARACTERS), timeout=timeout_s)
+        try:
+            response = opener.open(request, timeout=timeout_s)
+        except urllib.error.HTTPError as error:
+            login = _login(camera, error)
+            if not login:
+                raise
+            request = urllib.request.Request(error.geturl())
+            request.add_unredirected_header("Authorization", login)
+            response = opener.open(request, timeout=timeout_s)
     except urllib.error.HTTPError as error:
         error.close()
         raise HttpCameraError(*address.status_problem(error.code, str(error.reason), camera.user)) from None
@@ -165,12 +169,19 @@ def request(camera: Address, timeout_s: float) -> http.client.HTTPResponse:
         raise HttpCameraError(
             "does not speak HTTP", "check the port, and whether the address begins with rtsp://"
         ) from None
-    except ValueError as error:  # urllib's answer to a login that it cannot give
-        if camera.user and not re.search("'(digest|basic)'", str(error), re.IGNORECASE):
-            raise HttpCameraError("asks for an unknown kind of login", "set the camera to Basic or Digest") from None
-        raise HttpCameraError(*address.status_problem(401, "Unauthorized", camera.user)) from None
     assert isinstance(response, http.client.HTTPResponse)
     return response
+
+
+def _login(camera: Address, error: urllib.error.HTTPError) -> str:
+    """Return the Authorization header for a request that was refused; "" if there is none. Closes the refusal."""
+    with error:
+        url = urllib.parse.urlsplit(error.geturl())
+        is_same_host = (url.hostname or "").lower() == camera.host.lower()  # a redirection may lead elsewhere
+        if error.code != 401 or not camera.user or not is_same_host:
+            return ""
+        uri = urllib.parse.urlunsplit(("", "", url.path or "/", url.query, ""))
+        return authorization(camera, "GET", uri, error.headers.get_all("WWW-Authenticate") or ())
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import re
 import socket
 
 from . import address
 from .address import Address
+from .login import authorization
 
 TIMEOUT_S = 2.0
 MAX_ANSWER_BYTES = 1 << 16
@@ -22,8 +21,10 @@ def problem(camera: Address) -> tuple[str, str]:
         with contextlib.closing(_connect(camera, port)) as connection:
             code, reason, headers = _describe(connection, camera, 1, "")
             if code == 401 and camera.user:
-                login = _authorization(camera, headers)
-                code, reason, headers = _describe(connection, camera, 2, login) if login else (code, reason, headers)
+                challenges = re.findall(r"(?im)^WWW-Authenticate:(.*)$", headers)
+                login = authorization(camera, "DESCRIBE", camera.without_login, challenges)
+                if login:
+                    code, reason, headers = _describe(connection, camera, 2, f"Authorization: {login}")
     except OSError as error:
         return address.connection_problem(error, port)
     except ValueError:
@@ -58,25 +59,3 @@ def _describe(connection: socket.socket, camera: Address, number: int, login: st
     if match is None:
         raise ValueError
     return int(match[1]), match[2], head
-
-
-def _authorization(camera: Address, headers: str) -> str:
-    """Return the Authorization header for the answer `headers`; "" for an unknown kind of login."""
-    digest = re.search(r"(?im)^WWW-Authenticate:\s*Digest\s+(.*)$", headers)
-    if digest:
-        fields = dict(re.findall(r'(\w+)="([^"]*)"', digest[1]))
-        realm, nonce, uri = fields.get("realm", ""), fields.get("nonce", ""), camera.without_login
-        secret = _md5(f"{camera.user}:{realm}:{camera.password}")
-        request = _md5(f"DESCRIBE:{uri}")
-        names = f'username="{camera.user}", realm="{realm}", nonce="{nonce}", uri="{uri}"'
-        if "auth" in fields.get("qop", ""):
-            answer = _md5(f"{secret}:{nonce}:00000001:doorlight:auth:{request}")
-            return f'Authorization: Digest {names}, qop=auth, nc=00000001, cnonce="doorlight", response="{answer}"'
-        return f'Authorization: Digest {names}, response="{_md5(f"{secret}:{nonce}:{request}")}"'
-    if re.search(r"(?im)^WWW-Authenticate:\s*Basic", headers):
-        return "Authorization: Basic " + base64.b64encode(f"{camera.user}:{camera.password}".encode()).decode()
-    return ""
-
-
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

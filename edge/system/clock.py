@@ -1,4 +1,7 @@
-"""Wall-clock time, for quiet hours only: everything else in Doorlight uses monotonic time."""
+"""Local time for the buzzer's quiet hours, and whether the system clock is set.
+
+Decisions use monotonic time. Wall time is read for quiet hours, for the event log (`events/writer`) and for reports only.
+"""
 
 from __future__ import annotations
 

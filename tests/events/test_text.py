@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from edge.events.text import describe
+from edge.events.text import _EVENTS, describe
+from edge.policy import Verdict
+from support.paths import ROOT
 
 
 @pytest.fixture
@@ -55,21 +59,50 @@ def test_describe_without_a_time(moment: object) -> None:
     assert describe({"time": moment, "event": "stopped"}) == "--:--:--         the door has stopped"
 
 
-def test_every_event_has_words() -> None:
-    door = (
-        "started",
-        "stopped",
-        "signal",
-        "camera_lost",
-        "camera_back",
-        "fault",
-        "clock_set",
-        "source_damaged",
-        "accelerator_lost",
-        "accelerator_back",
-        "log_lost",
-        "log_repaired",
-    )
-    person = ("masked", "unmasked", "agitated", "calm", "cleared")
-    for kind in door + person:
+def kinds_in(tree: ast.AST) -> set[str]:
+    """Return the kinds of the events that a module makes, in any of the forms that the code uses."""
+    found: set[ast.expr] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="Event") | ast.Attribute(attr="record"), args=[kind, *_]):
+                found.add(kind)
+            case ast.Call(args=[ast.Tuple(elts=[kind, ast.Dict()])]):  # the Edge TPU's, which the door records
+                found.add(kind)
+            case ast.Dict(keys=keys, values=values):
+                found |= {
+                    v for k, v in zip(keys, values, strict=True) if isinstance(k, ast.Constant) and k.value == "event"
+                }
+    kinds = {kind.value for kind in found if isinstance(kind, ast.Constant) and isinstance(kind.value, str)}
+    if any(ast.unparse(kind) == "verdict.value" for kind in found):
+        kinds |= {verdict.value for verdict in Verdict} - {Verdict.UNKNOWN.value}
+    return kinds
+
+
+def made_kinds() -> set[str]:
+    modules = [path for path in (ROOT / "edge").rglob("*.py") if "bench" not in path.parts]
+    return set[str]().union(*(kinds_in(ast.parse(path.read_text(encoding="utf-8"))) for path in modules))
+
+
+def test_the_search_finds_every_form_of_event() -> None:
+    code = """
+Event("a", t, {})
+self._queue(Event("b", t, {}), wall_s)
+current.record("c", {})
+self._events.append(("d", {"reason": reason}))
+lost = {"seq": 1, "event": "e"}
+Event(verdict.value, now, {})
+Event(kind, t, data)
+"""
+    assert kinds_in(ast.parse(code)) == {"a", "b", "c", "d", "e", "masked", "unmasked"}
+
+
+def test_every_event_has_words_and_every_sentence_has_an_event() -> None:
+    assert made_kinds() == {"signal", *_EVENTS}
+    for kind in made_kinds():
         assert "{" not in describe({"event": kind, "signal": "PASS"})
+
+
+def test_operations_readme_names_every_event() -> None:
+    page = (ROOT / "systemd/README.md").read_text(encoding="utf-8")
+    (row,) = re.findall(r"^\| `event` \|(.*)$", page, re.MULTILINE)
+    assert made_kinds() <= set(re.findall(r"`(\w+)`", row))

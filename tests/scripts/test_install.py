@@ -5,15 +5,17 @@ scripts/checks/install.sh installs, interrupts, upgrades and uninstalls in a cle
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from support.paths import SCRIPTS
+from support.paths import ROOT, SCRIPTS
 
 SHELL = ["install.sh", "tail.sh", "checks/install.sh", "checks/arm64.sh"]
 PLACES = ["/opt/doorlight", "/etc/doorlight", "/etc/systemd/system/doorlight.service", "/usr/local/bin/doorlight"]
@@ -114,6 +116,83 @@ def test_installation_needs_root(tools: Tools) -> None:
     done = script("install.sh", env=tools(**CLEAN, id="echo 1000"))
     assert done.returncode == 77
     assert "sudo" in done.stderr
+
+
+#: Runs the last steps of install.sh in a folder.
+LAST_STEPS = r"""
+. "$1/functions"
+OPT=$1/opt ETC=$1/etc LINK=$1/doorlight UNIT=$1/doorlight.service DROP_INS=$1/drop-ins
+scratch=$1/scratch dry="" without_start=$2 release=$1/opt/releases/new
+systemctl() { [ "$1" != --version ] || echo "systemd 252 (252)"; }
+service
+tidy
+"""
+
+
+class Upgrade:
+    """An installation in `folder` with the programs `older` and `old`, of which `old` is the current one, and `new`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        text = (SCRIPTS / "install.sh").read_text(encoding="utf-8")
+        (folder / "functions").write_text(text.partition('\ndry="" wheels=""')[0])
+        (folder / "scratch").mkdir()
+        (folder / "doorlight.service").write_text("# the old unit\n")
+        for name in ("older", "old", "new"):
+            library = folder / "opt/releases" / name / "lib/library.so"
+            library.parent.mkdir(parents=True)
+            library.write_bytes(b"x" * 4096)
+        (folder / "opt/current").symlink_to(folder / "opt/releases/old")
+
+    def release(self, name: str) -> Path:
+        return self.folder / "opt/releases" / name
+
+    @contextlib.contextmanager
+    def door(self, name: str) -> Iterator[None]:
+        """Run a process that has mapped the library of a program, as a door of that version has."""
+        code = "import mmap, sys; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, prot=1); print(flush=True); input()"
+        command = [sys.executable, "-c", code, str(self.release(name) / "lib/library.so")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            try:
+                yield
+            finally:
+                process.kill()
+
+    def run(self, without_start: str) -> str:
+        """Run the last steps; return what they print."""
+        done = subprocess.run(
+            ["sh", "-euc", LAST_STEPS, "sh", str(self.folder), without_start],
+            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert os.readlink(self.folder / "opt/current") == str(self.release("new"))
+        return done.stdout
+
+    @property
+    def kept(self) -> set[str]:
+        return {path.name for path in (self.folder / "opt/releases").iterdir()}
+
+
+@pytest.fixture
+def upgrade(tmp_path: Path) -> Upgrade:
+    return Upgrade(tmp_path)
+
+
+@pytest.mark.parametrize("running", ["old", "older"])
+def test_without_start_the_running_door_keeps_its_program(upgrade: Upgrade, running: str) -> None:
+    # With "older", --without-start was used before: the current program is not the one that runs.
+    with upgrade.door(running):
+        printed = upgrade.run(without_start="yes")
+    assert upgrade.kept == {running, "new"}
+    assert f"{upgrade.release(running)} is in use" in printed
+
+
+@pytest.mark.parametrize("without_start", ["yes", ""])
+def test_programs_that_nobody_runs_are_removed(upgrade: Upgrade, without_start: str) -> None:
+    upgrade.run(without_start)
+    assert upgrade.kept == {"new"}
 
 
 def test_tail_quotes_every_argument(tmp_path: Path, tools: Tools) -> None:

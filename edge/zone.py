@@ -1,0 +1,89 @@
+"""The part of the picture in which faces count: a zone, less the areas to ignore.
+
+Polygons are sequences of (x, y) corners as shares of the picture's width and height, 0 to 1, x to the right, y down. A
+polygon closes itself. Everything here is pure.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .records import Box
+
+Corner = tuple[float, float]
+Polygon = Sequence[Corner]
+
+#: Points in each direction at which `Zone.is_empty` looks for a place that counts.
+GRID = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """The part of the picture in which faces count. Without `area` it is the whole picture."""
+
+    area: Polygon = ()
+    ignore: Sequence[Polygon] = ()
+
+    @property
+    def is_limited(self) -> bool:
+        """False if every face counts."""
+        return bool(self.area or self.ignore)
+
+    @property
+    def is_empty(self) -> bool:
+        """True if no face counts, because the areas to ignore cover everything."""
+        centres = [(k + 0.5) / GRID for k in range(GRID)]
+        return not any(self.contains(x, y) for x in centres for y in centres)
+
+    def contains(self, x: float, y: float) -> bool:
+        """Return True if a point is in the area and in none of the areas to ignore."""
+        return (not self.area or is_inside(x, y, self.area)) and not any(is_inside(x, y, a) for a in self.ignore)
+
+    def has_face(self, box: Box, width: int, height: int) -> bool:
+        """Return True if a face counts: the centre of its box, in pixels of a picture of this size, is in the zone."""
+        return self.contains((box.x1 + box.x2) / 2 / width, (box.y1 + box.y2) / 2 / height)
+
+
+def is_inside(x: float, y: float, polygon: Polygon) -> bool:
+    """Return True if a point is inside `polygon`, by the even-odd rule."""
+    inside = False
+    for k, (x2, y2) in enumerate(polygon):
+        x1, y1 = polygon[k - 1]
+        if (y1 > y) is not (y2 > y) and x < x1 + (y - y1) / (y2 - y1) * (x2 - x1):
+            inside = not inside
+    return inside
+
+
+def crossing_sides(polygon: Polygon) -> tuple[int, int] | None:
+    """Return the numbers of two sides that cross or touch, or None. Side k leads from corner k to the next; k is from 1."""
+    n = len(polygon)
+    sides = [(polygon[k], polygon[(k + 1) % n]) for k in range(n)]
+    for j, k in itertools.combinations(range(n), 2):
+        is_next = k == j + 1 or (j == 0 and k == n - 1)
+        if not is_next and _touch(*sides[j], *sides[k]):
+            return j + 1, k + 1
+    return None
+
+
+def surface(polygon: Polygon) -> float:
+    """Return the area of `polygon` as a share of the picture (the shoelace formula)."""
+    doubled = sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(polygon, [*polygon[1:], *polygon[:1]], strict=True))
+    return abs(doubled) / 2
+
+
+def _touch(a: Corner, b: Corner, c: Corner, d: Corner) -> bool:
+    """Return True if the lines a-b and c-d have a point in common."""
+
+    def side(p: Corner, q: Corner, r: Corner) -> float:
+        return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
+
+    def between(p: Corner, q: Corner, r: Corner) -> bool:
+        return min(p[0], q[0]) <= r[0] <= max(p[0], q[0]) and min(p[1], q[1]) <= r[1] <= max(p[1], q[1])
+
+    c_side, d_side, a_side, b_side = side(a, b, c), side(a, b, d), side(c, d, a), side(c, d, b)
+    if (c_side > 0) is not (d_side > 0) and (a_side > 0) is not (b_side > 0) and c_side != d_side and a_side != b_side:
+        return True
+    ends = ((a, b, c, c_side), (a, b, d, d_side), (c, d, a, a_side), (c, d, b, b_side))
+    return any(value == 0 and between(p, q, r) for p, q, r, value in ends)
