@@ -27,7 +27,7 @@ from edge.events.writer import EventLog
 from edge.inference import manifest
 from edge.inference.perception import Perception
 from edge.lights.lights import Lights
-from edge.records import Event, Frame, Signal
+from edge.records import TIME_EPSILON_S, Event, Frame, Signal
 from edge.system import child_process
 from speed.compare import CLIP, Comparison
 from speed.target import TargetResult
@@ -164,7 +164,7 @@ class RepeatedVideo(Source):
         if self._t >= 60 * len(self.samples):
             self.samples.append((self._t / 3600, rss_mb()))
             self.children_mb = max(self.children_mb, children_rss_mb())
-        if self._t >= self._hours * 3600:
+        if self._t >= self._hours * 3600 - TIME_EPSILON_S:
             return None
         self._number += 1
         return Frame(self._number - 1, self._t, frame.picture)

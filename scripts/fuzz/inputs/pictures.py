@@ -105,19 +105,20 @@ def exif(rng: Random, material: Material) -> Case:
 
 @kind(share=6)
 def folder(rng: Random, material: Material) -> Case:
-    """A folder with valid and broken files, and paths that are no files."""
+    """A folder with valid and broken files, and paths that are no files; in a fifth of the cases, with valid files only."""
     os.mkdir("in")
+    share_of_faults = 0.0 if rng.random() < 0.2 else 1.0
     for k in range(rng.randrange(1, 8)):
         name = f"{k}{odd_name(rng)}{rng.choice(ENDINGS + VIDEO_ENDINGS + OTHER_ENDINGS)}".encode(
             "utf-8", "surrogateescape"
         )
         name = name.replace(b"/", b"|")
         name = b"in/" + (name[:200] + os.fsencode(Path(os.fsdecode(name)).suffix) if len(name) > 200 else name)
-        if rng.random() < 0.3:
+        if rng.random() < 0.3 * share_of_faults:
             impossible(rng, name)
         else:
             data = rng.choice(sorted(material.pictures.values()) + sorted(material.videos.values())[:3])
-            written(name, data if rng.random() < 0.5 else broken(rng, data))
+            written(name, broken(rng, data) if rng.random() < 0.5 * share_of_faults else data)
     if rng.random() < 0.3:
         written("in/good.jpg", material.pictures["small.jpg"])
     if rng.random() < 0.6:
