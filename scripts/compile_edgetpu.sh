@@ -1,6 +1,6 @@
 #!/bin/sh
-# Compile the three models for one Coral Edge TPU, and add the compiled twins to manifest.toml. They are compiled
-# together so that their weights share its 8 MB. No file is replaced unless every operation runs on the Edge TPU.
+# Compile the three models for one Coral Edge TPU, and add the compiled files to manifest.toml. They are compiled together
+# so that their weights share its 8 MB. No file is replaced unless every operation runs on the Edge TPU.
 set -eu
 usage="usage: scripts/compile_edgetpu.sh [--models DIR]"
 root="$(cd "$(dirname "$0")/.." && pwd)"
@@ -49,14 +49,14 @@ if ! "$python" -c 'import msgspec, tflite' 2>/dev/null; then
     exit 69
 fi
 
-made="$(mktemp -d)"
-trap 'rm -rf "$made"' EXIT
+output="$(mktemp -d)"
+trap 'rm -rf "$output"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-# The first model gets its share of the memory first: the detector runs on every frame, the others on some.
-if ! "$compiler" --show_operations --out_dir "$made" \
+# The compiler gives memory to the first model first: the detector runs on most frames, the others on few.
+if ! "$compiler" --show_operations --out_dir "$output" \
     "$models/face_detector.tflite" "$models/mask_classifier.tflite" "$models/expression_classifier.tflite"; then
     echo "compile_edgetpu.sh: $compiler failed; nothing was changed" >&2
     exit 65
 fi
-PYTHONPATH="$root/scripts:$root${PYTHONPATH:+:$PYTHONPATH}" "$python" -m training.edgetpu "$models" "$made"
+PYTHONPATH="$root/scripts:$root${PYTHONPATH:+:$PYTHONPATH}" "$python" -m training.edgetpu "$models" "$output"

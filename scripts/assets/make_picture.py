@@ -1,4 +1,4 @@
-"""Make the README's picture: three frames of the demo clip with what the door sees drawn on them."""
+"""Make the picture of the main README: three frames of the demo clip, with the door's decisions drawn on them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from edge.inference import manifest
 from edge.inference.perception import Perception
 
 DEMO = Path(__file__).resolve().parent / "demo"
+#: The times of the three frames.
 TIMES_S = (3.4, 10.8, 18.4)
 
 
@@ -24,12 +25,12 @@ def main() -> int:
     """Write demo/seen.jpg and print its path."""
     settings = config.load()
     perception = Perception(settings, manifest.load())
-    loop = Pipeline(settings, perception)
+    pipeline = Pipeline(settings, perception)
     chosen: list[npt.NDArray[np.uint8]] = []
     drawing = Drawing(settings, perception)
     with open_source(settings.camera, str(DEMO / "door.mp4")) as source:
         while (frame := source.read()) is not None:
-            decision = loop.step(frame)
+            decision = pipeline.step(frame)
             drawing.add_looks(decision)
             if len(chosen) < len(TIMES_S) and frame.t >= TIMES_S[len(chosen)]:
                 chosen.append(drawing.draw(frame.picture, decision))

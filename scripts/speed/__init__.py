@@ -2,17 +2,18 @@
 
 Commands, see README.md:
 
-check             does Doorlight reach its targets on this machine?
-compare           how fast is Doorlight beside public models and the pipeline of the tutorials?
-estimate          how fast would it be on a Raspberry Pi?
+check             check the targets on this machine
+compare           time Doorlight, public models and the pipeline of the tutorials
+estimate          estimate the speed on Raspberry Pis
 
 Modules:
 
 scenes            the frames of a comparison, made from a video or pictures
 measure           pipelines, and how they are timed in turn
-peers             public models, behind the methods of Doorlight's own models
 tutorial          the mask detector that most tutorials build
 target            the result of a target
 loop_targets      targets of the loop in this process
 program_targets   targets of the whole program
+
+The public models are in the package `peers`.
 """

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from edge.errors import DoorlightError
 from speed import compare, loop_targets, program_targets
 from speed.target import TargetResult
+from training.command_line import print_error
 
 PARTS = ("race", "overhead", "ten", "lights", "memory", "start", "import")
 MARKS = {True: "yes", False: "NO", None: "–"}
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for result in results[part]:
                     print(f"{result.target:72} {MARKS[result.met]:4} {result.measured}", flush=True)
     except (DoorlightError, OSError) as error:
-        return compare.print_error("speed.check", error)
+        return print_error("speed.check", error)
     if args.json:
         objects = {part: [result._asdict() for result in found] for part, found in results.items()}
         print(json.dumps(objects, ensure_ascii=False))

@@ -1,8 +1,8 @@
-"""Time Doorlight's whole loop beside other software: the same frames, the same run, one thread, in turn.
+"""Time Doorlight's whole loop and other software in turn: the same frames, the same run, one thread.
 
 The others are AIZOO's and Ultra-Light's face detectors alone, and the pipeline of the tutorials: a face detector of
 OpenCV and a float MobileNetV2 for each face, in Keras ("predict") and ported to TFLite. Their files are not part of this
-project; scripts/speed/README.md says where to get them. Software without a file is left out.
+project; scripts/speed/README.md has their addresses. Software without a file is left out.
 
     python -m speed.compare --aizoo face_mask_detection.tflite --ultralight RFB-320.tflite --mobilenet build
     python -m speed.compare walk.mp4 --mobilenet mask_detector.h5 --ssd deploy.prototxt res10_300x300.caffemodel
@@ -31,13 +31,16 @@ import numpy as np
 
 from edge import config
 from edge.config import Config
-from edge.errors import DoorlightError, OutputError
+from edge.errors import DoorlightError
 from edge.imaging.images import Picture
 from edge.inference import manifest
 from edge.inference.perception import Perception
 from edge.records import Box
-from speed import measure, peers, scenes, tutorial
+from peers import detectors
+from peers.float_models import Floats
+from speed import measure, scenes, tutorial
 from speed.measure import Pipeline, Timing
+from training.command_line import print_error
 
 CLIP = Path(__file__).resolve().parents[1] / "assets" / "demo" / "door.mp4"
 #: The length of a round in the door's time: long enough for what the door does only now and then.
@@ -49,7 +52,7 @@ class DetectorPipeline(Pipeline):
 
     every = 3
 
-    def __init__(self, name: str, detector: peers.Anchored) -> None:
+    def __init__(self, name: str, detector: detectors.AnchorDetector) -> None:
         self.name = f"{name}, frame to boxes"
         self._detector = detector
 
@@ -62,7 +65,7 @@ class NetworkPipeline(Pipeline):
 
     every = 3
 
-    def __init__(self, name: str, graph: peers.Graph) -> None:
+    def __init__(self, name: str, graph: detectors.Graph) -> None:
         self.name = f"{name}, network alone"
         self._graph = graph
         self._pixels = np.zeros((graph.height, graph.width, 3), np.float32)
@@ -81,7 +84,7 @@ class TutorialPipeline(Pipeline):
         self,
         name: str,
         detect: Callable[[Picture], list[Box]],
-        classify: Callable[[peers.Floats], peers.Floats],
+        classify: Callable[[Floats], Floats],
     ) -> None:
         self.name = name
         self._tutorial = tutorial.MaskDetector(detect, classify)
@@ -102,8 +105,8 @@ class Comparison:
         cv2.setNumThreads(1)
         self.fps = settings.camera.fps
         # Files that may be missing come first: making the scenes takes longer.
-        aizoo = peers.Aizoo(args.aizoo) if args.aizoo else None
-        ultralight = peers.UltraLight(args.ultralight) if args.ultralight else None
+        aizoo = detectors.Aizoo(args.aizoo) if args.aizoo else None
+        ultralight = detectors.UltraLight(args.ultralight) if args.ultralight else None
         tutorials = _tutorial_pipelines(args.mobilenet, args.ssd) if args.mobilenet else []
         self.models = manifest.load(args.models)
         self.perception = Perception(self.config, self.models)
@@ -181,13 +184,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models", type=Path, metavar="DIR", help="folder with manifest.toml (default: the shipped models)"
     )
-
-
-def print_error(command: str, error: DoorlightError | OSError) -> int:
-    """Print an error and its hint on stderr; return the exit code."""
-    hint = f" ({error.hint})" if isinstance(error, DoorlightError) and error.hint else ""
-    print(f"{command}: {error}{hint}", file=sys.stderr)
-    return error.exit_code if isinstance(error, DoorlightError) else OutputError.exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,6 +24,7 @@ from edge.errors import DoorlightError, OutputError
 from edge.inference import manifest
 from edge.inference.manifest import Manifest
 from training import modelfile
+from training.command_line import print_error
 
 BEGIN, END = "<!-- estimate: written by python -m speed.estimate -->", "<!-- end of estimate -->"
 
@@ -164,7 +165,7 @@ def _assumptions(settings: Config) -> str:
         "- The time of a model is assumed to be proportional to its multiplications.",
         f"- The rest takes {OVERHEAD_MS:g} ms on the reference machine, measured. It is scaled like float MobileNetV2, which "
         f"takes {FLOAT_MS:g} ms there on one thread. This is pessimistic: that machine's vectors are four times as wide. "
-        "Capturing is not counted: it has a thread of its own.",
+        "Capturing is not counted: it runs in another thread.",
         f"- First light: {policy.min_looks} looks over at least {policy.min_decide_s:g} s, as in the default settings.",
     ]
     return "\n".join(lines)
@@ -202,9 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             print(text)
     except (DoorlightError, OSError) as error:
-        hint = f" ({error.hint})" if isinstance(error, DoorlightError) and error.hint else ""
-        print(f"speed.estimate: {error}{hint}", file=sys.stderr)
-        return error.exit_code if isinstance(error, DoorlightError) else OutputError.exit_code
+        return print_error("speed.estimate", error)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Targets of the loop in this process: ratios to other software, overhead, and ten people at once. Processor time."""
+"""Check targets of the loop in this process: ratios to other software, overhead, ten people at once. Processor time."""
 
 from __future__ import annotations
 
@@ -126,9 +126,9 @@ def check_overhead(comparison: Comparison, frames: int = OVERHEAD_FRAMES) -> lis
 
 def check_ten_faces(comparison: Comparison, slower: float, seconds: float = 10.0) -> list[TargetResult]:
     """Let ten people appear at once, on a processor that is `slower` times as slow as this one."""
-    loop = door.Pipeline(comparison.config, comparison.perception)
+    pipeline = door.Pipeline(comparison.config, comparison.perception)
     frames = comparison.scenes[scenes.TEN_FACES]().frames
-    decisions = list(play_live(loop.step, frames, comparison.fps, seconds, slower))
+    decisions = list(play_live(pipeline.step, frames, comparison.fps, seconds, slower))
     rate, slowest_s, people = crowd(decisions, seconds)
     as_if = "" if slower == 1 else f", as on a machine {slower:g} times slower"
     last = "not all of them" if slowest_s is None else f"the last one after {slowest_s:.2f} s"

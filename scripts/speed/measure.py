@@ -1,4 +1,4 @@
-"""Pipelines, and how they are timed: in turn, on the same frames.
+"""Time pipelines in turn on the same frames.
 
 The processor time counts. Other programs on the machine hardly change it, unlike the wall time.
 """
@@ -54,13 +54,13 @@ class DoorlightPipeline(Pipeline):
         self.decision: Decision | None = None
 
     def begin(self, scene: Scene) -> None:
-        self._loop, self._number = door.Pipeline(scene.config, self._perception), 0
+        self._pipeline, self._number = door.Pipeline(scene.config, self._perception), 0
         for k in range(settling_frames(self._fps)):
             self.look(scene.frames[k % len(scene.frames)])
         self.looks = 0
 
     def look(self, picture: Picture) -> int:
-        self.decision = self._loop.step(Frame(self._number, self._number / self._fps, picture))
+        self.decision = self._pipeline.step(Frame(self._number, self._number / self._fps, picture))
         self._number += 1
         self.looks += len(self.decision.faces)
         return len(self.decision.tracks)

@@ -1,4 +1,4 @@
-"""Targets of the whole program: frame to pin, memory, start, import. Wall time, except for memory."""
+"""Check targets of the whole program: frame to pin, memory, start, import. Wall time, except for memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SLOW_DISK_S = 3.0
 INTERVAL_MS = 1000 / 30
 #: Memory settles in the first quarter of an hour.
 SETTLED_H = 0.25
-#: Less growth than this cannot be told from noise. With it, the service reaches its limit after a week.
+#: Less growth is not different from noise. With this growth the service reaches its memory limit after a week.
 MAX_GROWTH_MB_PER_H = 0.5
 
 
@@ -135,7 +135,7 @@ def check_lights(comparison: Comparison, footage: str, seconds: float = 30.0) ->
 
 
 class RepeatedVideo(Source):
-    """Plays a video again and again, for `hours` of its own time.
+    """Repeats a video for `hours` of its own time.
 
     `samples` has (hours, resident MB of this process), once a minute of that time. `children_mb` is the largest memory of
     the child processes.
@@ -206,7 +206,7 @@ def growth(samples: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def check_memory(footage: str, hours: float) -> list[TargetResult]:
-    """Run a door in a process of its own, and measure its memory."""
+    """Run a door in a child process, and measure its memory."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         samples, children_mb = pool.apply(replay, (footage, hours))
     peak_mb = max(mb for _, mb in samples)

@@ -1,4 +1,4 @@
-"""The frames of a comparison, made from a video, a picture or a folder of pictures.
+"""Make the frames of a comparison from a video, a picture or a folder of pictures.
 
 `collect_footage` finds frames of an empty door, of one masked and of one unmasked person. `scenes` makes scenes of them: an
 empty door, one settled face, one new face, ten faces. A scene is played in a loop, and has the noise of a camera. All
@@ -102,7 +102,7 @@ def _sequences(config: Config, perception: Perception, source: str) -> Generator
     """Yield (kind, consecutive shots of that kind). Each picture of a folder is a sequence of its own."""
     shots: list[Shot] = []
     last_kind = None
-    loop = Pipeline(config, perception)
+    pipeline = Pipeline(config, perception)
     with open_source(msgspec.structs.replace(config.camera, picture_s=0), source) as opened:
         is_pictures = isinstance(opened, PictureFile | Folder)
         while (frame := opened.read()) is not None:
@@ -110,7 +110,7 @@ def _sequences(config: Config, perception: Perception, source: str) -> Generator
             if is_pictures:
                 decision = decide_image(config, perception, picture)
             else:
-                decision = loop.step(Frame(frame.number, frame.t, picture))
+                decision = pipeline.step(Frame(frame.number, frame.t, picture))
             kind, box = _kind(decision)
             if kind != last_kind or is_pictures:
                 if last_kind is not None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class TargetResult(NamedTuple):
-    """A target, and what was measured. `met` is None if it was not measured; `measured` then says why."""
+    """A target, and what was measured. `met` is None if it was not measured; then `measured` is the reason."""
 
     target: str
     measured: str

@@ -16,7 +16,7 @@ import numpy as np
 from edge.errors import ModelError, UnavailableError
 from edge.imaging.images import Picture
 from edge.records import Box
-from speed.peers import FloatModel, Floats, import_tensorflow, load_keras
+from peers.float_models import FloatModel, Floats, import_tensorflow, load_keras
 
 #: The side of the face crops that the classifier takes.
 MASK_SIDE_PX = 224

@@ -1,5 +1,32 @@
-"""The laboratory behind Doorlight's models: data, networks, training, export and evaluation.
+"""Make Doorlight's models: data, networks, training, export and evaluation. Not part of the installed package.
 
-Not part of the installed package. Pixels are cut, resized and quantised by `edge`, so that training and the door see
-the same ones.
+Pixels are cut, resized and quantised by `edge`, so that training and the door get the same ones.
+
+Commands, see README.md:
+
+train, prune_network            train a network; prune one
+export                          turn the best weights of a run into a shipped model
+evaluate, evaluate_peers        evaluate the shipped models, and public ones
+make_passages                   render a video of people who walk up
+sweep                           try settings of the door on such a video
+leave_one_out                   measure what a model owes to each collection
+edgetpu                         add compiled models to the manifest
+cards                           write the model cards
+
+Modules:
+
+dataset, arrays                 the data format, its checks and splits; array types
+landmarks                       five points of a face, and its pose
+nets, loop                      the networks, and the training loop
+detector, mask, expression      what is trained: data, loss, validation of each network
+augment, drawing, rendering     pictures changed, drawn on and rendered
+prune                           pruning
+convert, export_model           PyTorch to TFLite; the whole export
+calibration, modelfile          thresholds and calibration; checks of a .tflite file
+evaluation, groups              evaluation, one module a task; by age, sex and ethnicity
+recording                       what the models see in a video, for sweep
+metrics, figures                computing figures; keeping them in the manifest
+plots, contact_sheet            drawings
+comparison, manifest_rows       the comparison with public models; writing manifest.toml
+command_line                    options and error messages of the commands
 """

@@ -1,4 +1,4 @@
-"""PyTorch to full-integer TFLite: trace, rebuild in Keras with the same weights, quantise, check."""
+"""Convert a PyTorch network to full-integer TFLite: trace it, rebuild it in Keras with the same weights, quantise it."""
 
 from __future__ import annotations
 
@@ -6,120 +6,147 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-from torch import fx, nn
+import numpy.typing as npt
+from torch import Tensor, fx, nn
 
+from .arrays import Floats
 from .nets import SameConv2d
 
 
 class ExportError(Exception):
-    """A network that cannot become the model it should be."""
+    """A network cannot become a shipped model."""
 
 
 class _Tracer(fx.Tracer):
+    """Keeps `SameConv2d` as one node: its padding becomes that of the Keras layer."""
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, SameConv2d) or super().is_leaf_module(m, module_qualified_name)
 
 
-def to_keras(net: nn.Module, shape: tuple[int, int, int], finish: Callable[[Any], Any]) -> Any:
-    """The same function as a Keras model over (height, width, channels); `finish` maps its outputs (a list) to the model's.
+def to_keras(net: nn.Module, shape: tuple[int, int, int], finish: Callable[[list[Any]], Any]) -> Any:
+    """Return the same function as a Keras model over (height, width, channels).
 
-    The model's input is normalised as by `nets.normalise`; quantised to uint8 with scale 1/127.5 and zero point 127,
-    plain pixels are that input.
+    `finish` maps the outputs of the network to those of the model. The model's input is normalised as by
+    `nets.normalise`: quantised to uint8 with scale 1/127.5 and zero point 127, it is plain pixels.
+    Raises ExportError, naming it, if a part of the network has no TFLite form.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
-    layers = tf.keras.layers
     net = net.eval()
-    graph = _Tracer().trace(net)
-    modules = dict(net.named_modules())
     inputs = tf.keras.Input(shape, batch_size=1)
-    values: dict[str, Any] = {}
-    waiting: list[tuple[Any, list[np.ndarray]]] = []
-
-    def convolution(m: nn.Conv2d, x: Any) -> Any:
-        if m.groups == 1:
-            layer = layers.Conv2D(m.out_channels, m.kernel_size, m.stride, "same", use_bias=m.bias is not None)
-            weight = m.weight.detach().numpy().transpose(2, 3, 1, 0)
-        else:
-            layer = layers.DepthwiseConv2D(m.kernel_size, m.stride, "same", use_bias=m.bias is not None)
-            weight = m.weight.detach().numpy().transpose(2, 3, 0, 1)
-        waiting.append((layer, [weight] + ([m.bias.detach().numpy()] if m.bias is not None else [])))
-        return layer(x)
-
-    def doubled(x: Any) -> Any:
-        """Nearest-neighbour upsampling by two out of concatenations and reshapes: every pixel beside itself, every row
-        below itself. 8-bit RESIZE_NEAREST_NEIGHBOR has an op version that the Edge TPU's compiler does not take.
-        """
-        _, h, w, c = x.shape
-        x = layers.Reshape((h, 2 * w, c))(layers.Concatenate(axis=3)([x, x]))
-        x = layers.Reshape((h, 1, 2 * w * c))(x)
-        return layers.Reshape((2 * h, 2 * w, c))(layers.Concatenate(axis=2)([x, x]))
-
-    def argument(a: Any) -> Any:
-        return (
-            values[a.name] if isinstance(a, fx.Node) else [argument(v) for v in a] if isinstance(a, list | tuple) else a
-        )
-
-    for node in graph.nodes:
-        args = [argument(a) for a in node.args]
-        if node.op == "placeholder":
-            value = inputs
-        elif node.op == "output":
-            outputs = args[0] if isinstance(args[0], list) else [args[0]]
-            break
-        elif node.op == "call_module":
-            m, x = modules[node.target], args[0]
-            if isinstance(m, nn.Conv2d):
-                value = convolution(m, x)
-            elif isinstance(m, nn.BatchNorm2d):
-                layer = layers.BatchNormalization(epsilon=m.eps)
-                waiting.append(
-                    (layer, [v.detach().numpy() for v in (m.weight, m.bias, m.running_mean, m.running_var)])  # type: ignore[union-attr]
-                )
-                value = layer(x)
-            elif isinstance(m, nn.ReLU6):
-                value = layers.ReLU(6.0)(x)
-            elif isinstance(m, nn.MaxPool2d):
-                value = layers.MaxPooling2D(int(m.kernel_size))(x)
-            elif isinstance(m, nn.Linear):
-                layer = layers.Dense(m.out_features)
-                waiting.append((layer, [m.weight.detach().numpy().T, m.bias.detach().numpy()]))
-                value = layer(x)
-            elif isinstance(m, nn.Dropout | nn.Identity):
-                value = x
-            else:
-                raise ExportError(f"no TFLite form known for module {node.target} ({type(m).__name__})")
-        elif node.op == "call_function" and node.target.__name__ in ("add", "iadd"):
-            value = layers.Add()(args)
-        elif node.op == "call_function" and node.target.__name__ == "interpolate":
-            value = doubled(args[0])
-        elif node.op == "call_function" and node.target.__name__ == "cat":
-            value = layers.Concatenate(axis=1)(args[0])
-        elif node.op == "call_function" and node.target.__name__ == "getattr":
-            value = args[0].shape  # of a permuted or unpermuted tensor: used for sizes alone, which reshape recomputes
-        elif node.op == "call_function" and node.target.__name__ in ("getitem", "mul"):
-            value = None
-        elif node.op == "call_method" and node.target == "mean":
-            value = layers.GlobalAveragePooling2D()(args[0])
-        elif node.op == "call_method" and node.target == "permute":
-            value = args[0]  # NCHW to NHWC: Keras is there already
-        elif node.op == "call_method" and node.target == "reshape":
-            value = layers.Reshape((-1, int(args[-1])))(args[0])
-        else:
-            raise ExportError(f"no TFLite form known for {node.op} {node.target}")
-        values[node.name] = value
+    builder = _KerasBuilder(tf, net)
+    outputs = builder.build(_Tracer().trace(net), inputs)
     model = tf.keras.Model(inputs, finish(outputs))
-    for layer, weights in waiting:
-        layer.set_weights(weights)
+    builder.set_weights()
     return model
 
 
-def to_tflite(model: Any, samples: Iterable[np.ndarray]) -> bytes:
-    """Full-integer TFLite: uint8 in and out, int8 inside, dense layers per tensor.
+class _KerasBuilder:
+    """Builds Keras layers from the nodes of a traced network."""
 
-    `samples` are model inputs (1, H, W, C) float32 from which the ranges of activations are taken.
+    def __init__(self, tf: Any, net: nn.Module) -> None:
+        self._layers = tf.keras.layers
+        self._modules = dict(net.named_modules())
+        self._values: dict[str, Any] = {}
+        #: Keras takes the weights of a layer only once the model is complete.
+        self._weights: list[tuple[Any, list[npt.NDArray[Any]]]] = []
+
+    def build(self, graph: fx.Graph, inputs: Any) -> list[Any]:
+        """Return the outputs of the network for `inputs`."""
+        for node in graph.nodes:
+            args = [self._value(a) for a in node.args]
+            if node.op == "output":
+                return list(args[0]) if isinstance(args[0], list) else [args[0]]
+            self._values[node.name] = inputs if node.op == "placeholder" else self._node(node, args)
+        raise ExportError("the network has no output")
+
+    def set_weights(self) -> None:
+        """Give all layers their weights."""
+        for layer, weights in self._weights:
+            layer.set_weights(weights)
+
+    def _value(self, argument: Any) -> Any:
+        """Return the argument with nodes replaced by their values."""
+        if isinstance(argument, fx.Node):
+            return self._values[argument.name]
+        return [self._value(a) for a in argument] if isinstance(argument, list | tuple) else argument
+
+    def _node(self, node: fx.Node, args: list[Any]) -> Any:
+        if node.op == "call_module":
+            return self._module(str(node.target), args[0])
+        if node.op == "call_function":
+            return self._function(node, args)
+        if node.op == "call_method" and node.target == "mean":
+            return self._layers.GlobalAveragePooling2D()(args[0])
+        if node.op == "call_method" and node.target == "permute":
+            return args[0]  # NCHW to NHWC, which Keras has already
+        if node.op == "call_method" and node.target == "reshape":
+            return self._layers.Reshape((-1, int(args[-1])))(args[0])
+        raise ExportError(f"no TFLite form known for {node.op} {node.target}")
+
+    def _module(self, name: str, x: Any) -> Any:
+        m = self._modules[name]
+        if isinstance(m, nn.Conv2d):
+            return self._convolution(m, x)
+        if isinstance(m, nn.BatchNorm2d):
+            layer = self._layers.BatchNormalization(epsilon=m.eps)
+            return self._with_weights(layer, [m.weight, m.bias, m.running_mean, m.running_var])(x)
+        if isinstance(m, nn.ReLU6):
+            return self._layers.ReLU(6.0)(x)
+        if isinstance(m, nn.MaxPool2d):
+            assert isinstance(m.kernel_size, int)
+            return self._layers.MaxPooling2D(m.kernel_size)(x)
+        if isinstance(m, nn.Linear):
+            return self._with_weights(self._layers.Dense(m.out_features), [m.weight.T, m.bias])(x)
+        if isinstance(m, nn.Dropout | nn.Identity):
+            return x
+        raise ExportError(f"no TFLite form known for module {name} ({type(m).__name__})")
+
+    def _convolution(self, m: nn.Conv2d, x: Any) -> Any:
+        has_bias = m.bias is not None
+        if m.groups == 1:
+            layer = self._layers.Conv2D(m.out_channels, m.kernel_size, m.stride, "same", use_bias=has_bias)
+            weight = m.weight.permute(2, 3, 1, 0)
+        else:
+            layer = self._layers.DepthwiseConv2D(m.kernel_size, m.stride, "same", use_bias=has_bias)
+            weight = m.weight.permute(2, 3, 0, 1)
+        return self._with_weights(layer, [weight, m.bias] if has_bias else [weight])(x)
+
+    def _with_weights(self, layer: Any, weights: list[Tensor | None]) -> Any:
+        self._weights.append((layer, [w.detach().numpy() for w in weights if w is not None]))
+        return layer
+
+    def _function(self, node: fx.Node, args: list[Any]) -> Any:
+        name = getattr(node.target, "__name__", str(node.target))
+        if name in ("add", "iadd"):
+            return self._layers.Add()(args)
+        if name == "interpolate":
+            return self._double(args[0])
+        if name == "cat":
+            return self._layers.Concatenate(axis=1)(args[0])
+        if name == "getattr":
+            return args[0].shape  # used for sizes only, which `reshape` computes itself
+        if name in ("getitem", "mul"):
+            return None
+        raise ExportError(f"no TFLite form known for {node.op} {node.target}")
+
+    def _double(self, x: Any) -> Any:
+        """Return `x` with twice the height and width: each pixel beside itself, each row below itself.
+
+        The Edge TPU compiler does not accept the op version of an 8-bit RESIZE_NEAREST_NEIGHBOR.
+        """
+        _, h, w, c = x.shape
+        x = self._layers.Reshape((h, 2 * w, c))(self._layers.Concatenate(axis=3)([x, x]))
+        x = self._layers.Reshape((h, 1, 2 * w * c))(x)
+        return self._layers.Reshape((2 * h, 2 * w, c))(self._layers.Concatenate(axis=2)([x, x]))
+
+
+def to_tflite(model: Any, samples: Iterable[Floats]) -> bytes:
+    """Return a Keras model as full-integer TFLite: uint8 in and out, int8 inside, dense layers per tensor.
+
+    `samples` are model inputs (1, H, W, C) float32, which give the ranges of the activations.
     """
     import tensorflow as tf
 
@@ -135,18 +162,18 @@ def to_tflite(model: Any, samples: Iterable[np.ndarray]) -> bytes:
 
 
 def _slim(content: bytes) -> bytes:
-    """The same model in less space: no names of inner tensors, and equal vectors (zero points above all) stored once."""
+    """Return the model without names of inner tensors, and with equal vectors (mostly zero points) stored once."""
     import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
 
     class Sharing(flatbuffers.Builder):  # type: ignore[misc]
-        """Writes equal numeric vectors once, and weights where SIMD can read them."""
+        """Writes equal numeric vectors once, and aligns weights for SIMD."""
 
         def __init__(self) -> None:
             super().__init__(1 << 20)
             self.written: dict[tuple[str, bytes], int] = {}
 
-        def CreateNumpyVector(self, x: Any) -> int:  # the base class's name
+        def CreateNumpyVector(self, x: Any) -> int:
             key = (x.dtype.str, x.tobytes())
             if key not in self.written:
                 self.written[key] = super().CreateNumpyVector(x)

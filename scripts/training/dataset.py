@@ -10,17 +10,15 @@ import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Picture = npt.NDArray[np.uint8]
-#: (x1, y1, x2, y2) in pixels.
-Box = tuple[float, float, float, float]
+from . import landmarks
+from .arrays import Box, Floats, Picture
 
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 #: `unknown`: a face of which nobody says whether it wears a mask; `ignore`: perhaps a face, neither asked for nor background.
@@ -32,6 +30,8 @@ NOT_FACES = Path(__file__).with_name("not_faces.jsonl")
 #: Score and number of looks (of four) from which a missed face is a face, if a second detector agrees.
 MISSED_MIN_SCORE, MISSED_MIN_LOOKS = 0.7, 3
 SPLITS = ("train", "val", "test")
+#: Side of a face crop in units of the longer side of the face's box: of crops in the data, and of what the mask classifier gets.
+CROP_MARGIN = 1.25
 
 
 class DataError(Exception):
@@ -40,13 +40,14 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class Face:
-    """One labelled face; box is (x1, y1, x2, y2) in pixels, x to the right, y down."""
+    """One labelled face. `box` is in pixels of the picture; `points` are its landmarks, see `landmarks`."""
 
     box: Box
     label: str
     by: str
     score: float = 1.0
     looks: int = 3
+    points: Floats | None = field(default=None, compare=False)
 
     @property
     def trusted(self) -> bool:
@@ -72,7 +73,12 @@ class Record:
     squashed: bool = False
     split: str | None = None
     votes: tuple[int, ...] | None = None
+    age: int | None = None
+    sex: str | None = None
+    ethnicity: str | None = None
     faces: tuple[Face, ...] | None = None
+    #: Landmarks of the face of a crop.
+    points: Floats | None = field(default=None, compare=False)
 
     @property
     def human(self) -> bool:
@@ -115,8 +121,12 @@ def _record(row: Any, where: str) -> Record:
     one_of("split", (None, "Training", "PublicTest"), row.get("split"))
     for name in ("crop", "squashed"):
         one_of(name, (None, False, True), row.get(name))
-    if not isinstance(row.get("group"), str | None):
-        raise bad("group", f"must be text, found {row['group']!r}")
+    for name in ("group", "sex", "ethnicity"):
+        if not isinstance(row.get(name), str | None):
+            raise bad(name, f"must be text, found {row[name]!r}")
+    age = row.get("age")
+    if age is not None and (not _is_number(age) or age < 0):
+        raise bad("age", f"must be a number of years, found {age!r}")
     votes = row.get("votes")
     if votes is not None and (
         not isinstance(votes, list) or len(votes) != 10 or any(not isinstance(v, int) or v < 0 for v in votes)
@@ -151,6 +161,7 @@ def _record(row: Any, where: str) -> Record:
                     face.get("by", "human"),
                     face.get("score", 1.0),
                     face.get("looks", 3),
+                    landmarks.parse(face.get("points")),
                 )
             )
         faces = tuple(found)
@@ -166,6 +177,9 @@ def _record(row: Any, where: str) -> Record:
         squashed=bool(row.get("squashed")),
         split=row.get("split"),
         votes=tuple(votes) if votes is not None else None,
+        age=row.get("age"),
+        sex=row.get("sex"),
+        ethnicity=row.get("ethnicity"),
         faces=faces,
     )
 
@@ -208,6 +222,30 @@ def read_missed(path: Path) -> dict[str, tuple[Face, ...]]:
     return found
 
 
+def read_landmarks(path: Path) -> dict[str, list[tuple[Box, Floats]]]:
+    """Return the faces (box, landmarks) of a LANDMARKS file by the picture's file name, the surest first. Raises DataError."""
+    found: dict[str, list[tuple[Box, Floats]]] = {}
+    for where, row in _rows(path):
+        if not isinstance(row, dict) or not isinstance(row.get("file"), str) or not isinstance(row.get("faces"), list):
+            raise DataError(f"{where}: expected an object with the fields 'file' and 'faces'")
+        for face in row["faces"]:
+            points = landmarks.parse(face.get("points")) if isinstance(face, dict) else None
+            if points is None or not _is_box(face.get("box")):
+                raise DataError(f"{where}: field 'faces': must hold objects with a box and five points, found {face!r}")
+            found.setdefault(row["file"], []).append((tuple(face["box"]), points))
+    return found
+
+
+def _with_landmarks(record: Record, rows: list[tuple[Box, Floats]]) -> Record:
+    """Return the record with landmarks for those of its faces that have none."""
+    if record.crop:
+        return replace(record, points=rows[0][1])
+    faces = tuple(
+        f if f.points is not None else replace(f, points=landmarks.nearest(f.box, rows)) for f in record.faces or ()
+    )
+    return replace(record, faces=faces if record.faces is not None else None)
+
+
 def _without(faces: tuple[Face, ...], boxes: set[Box]) -> tuple[Face, ...]:
     """Faces without those that a teacher put exactly at one of `boxes`."""
     return tuple(f for f in faces if f.by == "human" or f.box not in boxes)
@@ -246,7 +284,7 @@ class _Store:
 class Dataset:
     """Folders that each hold index.jsonl and the pictures, in images.zip or beside it.
 
-    File names are unique across the folders. A MISSED file in any of them adds faces to the pictures of all of them;
+    File names are unique across the folders. A MISSED or LANDMARKS file in any of them adds faces or landmarks to the pictures of all;
     pictures that are not there are skipped, because it may be about a package that is not used.
     Raises DataError, naming record and field, where an index or a picture is not what it should be.
     """
@@ -257,10 +295,13 @@ class Dataset:
         self._store_of: dict[str, int] = {}  # by file; the order of the folders
         wanted = set(sources) if sources is not None else None
         missed: dict[str, tuple[Face, ...]] = {}
+        points: dict[str, list[tuple[Box, Floats]]] = {}
         for folder in folders:
             self._read(folder, wanted)
             if (folder / MISSED).is_file():
                 missed |= read_missed(folder / MISSED)
+            if (folder / landmarks.LANDMARKS).is_file():
+                points |= read_landmarks(folder / landmarks.LANDMARKS)
         indexes = ", ".join(str(folder / "index.jsonl") for folder in folders)
         if wanted is not None and (absent := wanted - {r.source for r in self.records}):
             raise DataError(f"{indexes}: no picture of source {', '.join(sorted(absent))}")
@@ -270,7 +311,8 @@ class Dataset:
         for k, r in enumerate(self.records):
             if r.file in missed or r.file in not_faces:
                 faces = _without(r.faces or (), not_faces.get(r.file, set())) + missed.get(r.file, ())
-                self.records[k] = replace(r, faces=faces)
+                r = replace(r, faces=faces)
+            self.records[k] = _with_landmarks(r, points[r.file]) if r.file in points else r
         self._cache: dict[str, Picture] = {}
 
     def _read(self, folder: Path, wanted: set[str] | None) -> None:

@@ -1,4 +1,4 @@
-"""Check the output of Coral's compiler and add it to a folder of models and its manifest."""
+"""Check the output of Coral's compiler, and add the compiled models to a folder of models and its manifest."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def check_report(text: str) -> int:
     return sum(int(count) for _, count, _ in found)
 
 
-def check_twin(content: bytes, row: ModelEntry) -> None:
+def check_compiled(content: bytes, row: ModelEntry) -> None:
     """Raise ModelFileError unless a compiled model is one Edge TPU operation with the tensors of `row`."""
     model = tflite.Model.GetRootAsModel(content, 0)
     graph = model.Subgraphs(0)
     codes = [model.OperatorCodes(graph.Operators(k).OpcodeIndex()) for k in range(graph.OperatorsLength())]
     if [code.CustomCode() for code in codes] != [CUSTOM_OP]:
-        raise ModelFileError(f"the compiled model has {len(codes)} operations, expected {CUSTOM_OP.decode()} alone")
+        raise ModelFileError(f"the compiled model has {len(codes)} operations, expected only {CUSTOM_OP.decode()}")
 
     def tensors(count: int, at: Any) -> list[Tensor]:
         return sorted((_tensor(graph.Tensors(at(k))) for k in range(count)), key=lambda tensor: tensor.shape)
@@ -67,50 +67,59 @@ def check_twin(content: bytes, row: ModelEntry) -> None:
 
 
 def _tensor(tensor: Any) -> Tensor:
+    """Return shape, type and quantisation of a tensor of the tflite package."""
     dtype: Any = {tflite.TensorType.UINT8: "uint8", tflite.TensorType.INT8: "int8"}.get(tensor.Type(), tensor.Type())
     quantization = tensor.Quantization()
     shape = tuple(int(tensor.Shape(k)) for k in range(tensor.ShapeLength()))
     return Tensor(shape, dtype, float(quantization.Scale(0)), int(quantization.ZeroPoint(0)))
 
 
-def adopt(models: Path, made: Path) -> dict[str, int]:
-    """Copy the compiled twins of all models in `models` from the compiler's output folder `made`.
+def add_compiled(models: Path, output: Path) -> dict[str, int]:
+    """Copy the compiled files of all models in `models` from the compiler's folder `output`; update the manifest.
 
     Return the number of operations by model. Everything is checked before a file is replaced. Raises ModelFileError
     or a DoorlightError if a check fails.
     """
-    found = dict(manifest.load(models))
+    rows = manifest.load(models)
+    found = dict(rows)
     counts = {}
-    for name, row in found.items():
-        manifest.load(models).read(name)  # a damaged model must not get a twin
-        stem = Path(row.file).stem + "_edgetpu"
+    for name, row in rows.items():
+        rows.read(name)  # raises ModelError if the model that was compiled is damaged
+        stem = _compiled_stem(row)
         try:
-            counts[name] = check_report((made / f"{stem}.log").read_text(encoding="utf-8", errors="replace"))
-            content = (made / f"{stem}.tflite").read_bytes()
-            check_twin(content, row)
+            counts[name] = check_report((output / f"{stem}.log").read_text(encoding="utf-8", errors="replace"))
+            content = (output / f"{stem}.tflite").read_bytes()
+            check_compiled(content, row)
         except OSError as error:
             raise ModelFileError(f"{name}: the compiler made no {error.filename}") from None
         except ModelFileError as error:
             raise ModelFileError(f"{name}: {error}") from None
-        twin = EdgeTpuFile(f"{stem}.tflite", hashlib.sha256(content).hexdigest())
-        found[name] = msgspec.structs.replace(row, edgetpu=twin)
-    # The twins come before the manifest: after a kill in between, the old manifest rejects them by hash and the CPU is used.
-    for name in found:
-        stem = Path(found[name].file).stem + "_edgetpu"
+        compiled = EdgeTpuFile(f"{stem}.tflite", hashlib.sha256(content).hexdigest())
+        found[name] = msgspec.structs.replace(row, edgetpu=compiled)
+    # The compiled files come before the manifest: after a kill in between, the old manifest rejects them by their hash, and
+    # the door uses the CPU.
+    for row in rows.values():
+        stem = _compiled_stem(row)
         temporary = models / f".{stem}.tmp"
-        shutil.copyfile(made / f"{stem}.tflite", temporary)
+        shutil.copyfile(output / f"{stem}.tflite", temporary)
         os.replace(temporary, models / f"{stem}.tflite")
     manifest_rows.write(models, found)
     return counts
 
 
+def _compiled_stem(row: ModelEntry) -> str:
+    """Return the name without suffix that the compiler gives to a model's files."""
+    return Path(row.file).stem + "_edgetpu"
+
+
 def main() -> int:
+    """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m training.edgetpu", description=__doc__)
     parser.add_argument("models", type=Path, help="folder with manifest.toml")
-    parser.add_argument("made", type=Path, help="the compiler's --out_dir")
+    parser.add_argument("output", type=Path, help="the compiler's --out_dir")
     args = parser.parse_args()
     try:
-        counts = adopt(args.models, args.made)
+        counts = add_compiled(args.models, args.output)
     except (ModelFileError, DoorlightError, OSError) as error:
         print(f"compile_edgetpu.sh: {error}", file=sys.stderr)
         return 65

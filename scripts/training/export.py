@@ -1,50 +1,46 @@
 """Turn the best weights of a training run into a shipped model: 8-bit TFLite, manifest row and model card.
 
-Everything is checked before anything is replaced: ops and versions for the Edge TPU, no float left, the decisions of
-LiteRT and tflite-runtime against each other and against the float network, on validation data. Thresholds and
-calibration are chosen on validation data, figures come from the test split. A kill leaves the old model intact.
+Everything is checked before a file is replaced: op versions for the Edge TPU, no float tensor, and on validation data the
+decisions of LiteRT, tflite-runtime and the float network. Thresholds and calibration are chosen on validation data, figures
+come from the test split. If the command is killed, the old model stays usable.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 
+from edge.errors import DoorlightError
+from training.command_line import BAD_DATA, add_data, parser_for, print_error
+from training.dataset import DataError
+
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Run the command; return its exit code."""
+    parser = parser_for("export", __doc__)
     parser.add_argument("model", choices=("detector", "mask", "expression"))
+    add_data(parser)
+    parser.add_argument("--run", type=Path, help="folder of the training run (default: runs/MODEL)")
     parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        nargs="+",
-        help="folders with index.jsonl and images.zip, the main one first",
-    )
-    parser.add_argument("--run", type=Path, help="the training run's folder (default: runs/MODEL)")
-    parser.add_argument(
-        "--models", type=Path, default=Path("models_tflite"), help="where the model goes (default: %(default)s)"
+        "--models", type=Path, default=Path("models_tflite"), help="folder for the model (default: %(default)s)"
     )
     parser.add_argument(
-        "--samples", type=int, default=300, help="pictures for calibrating activations (default: %(default)s)"
+        "--samples", type=int, default=300, help="pictures that calibrate the activations (default: %(default)s)"
     )
     args = parser.parse_args()
 
-    from edge.errors import DoorlightError
+    # PyTorch and TensorFlow take seconds to import: only after the arguments are valid.
     from training.convert import ExportError
-    from training.dataset import DataError
-    from training.export_model import ship
+    from training.export_model import export
+    from training.loop import TrainingError
     from training.modelfile import ModelFileError
 
     try:
-        report = ship(args.model, args.data, args.run or Path("runs") / args.model, args.models, args.samples)
-    except (DataError, ExportError, ModelFileError, DoorlightError, OSError) as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 65
+        report = export(args.model, args.data, args.run or Path("runs") / args.model, args.models, args.samples)
+    except (DataError, ExportError, ModelFileError, TrainingError, DoorlightError, OSError) as error:
+        print_error("export", error)
+        return BAD_DATA
     print(json.dumps(report))
     return 0
 

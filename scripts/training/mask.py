@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -19,52 +19,61 @@ from edge.inference.interpreter import Model
 from edge.inference.perception import FaceDetector
 
 from . import augment
-from .dataset import Dataset, Picture, Record, require
+from .arrays import Box, Floats, Picture, Rng, as_pixels
+from .dataset import CROP_MARGIN, Dataset, Record, require
 from .drawing import masks, occluders
-from .nets import MaskClassifier, normalise, stack
+from .landmarks import Pose, pose
+from .nets import SMALL_MASK, MaskClassifier, normalise, stack
 
-SIZE = 160
-#: Side of a crop in units of the face box's longer side.
-MARGIN = 1.25
+#: Side of the network's input in pixels.
+SIZE = 128
+#: Side of a crop in units of the longer side of the face's box, and that of the region which is drawn on before.
+MARGIN, AROUND = CROP_MARGIN, 1.9
 LABELS = ("no_mask", "mask")
+#: Share of masked faces among the training crops, before masks are drawn on bare ones.
+MASKED = 0.42
 #: How often a crop is cut so close that it shows nothing but the face.
 TIGHT = 0.15
-#: With an earlier network (--weights): training faces of which it is less sure than HARD_MOST are drawn HARD_TIMES as
-#: often, but not those it contradicts outright (less than HARD_LEAST): mostly they bear a wrong label.
-HARD_LEAST, HARD_MOST, HARD_TIMES = 0.1, 0.8, 4
+#: How often a bare face gets a mask, a mask worn wrongly, or another thing in front of the mouth.
+DRAWERS = (masks.draw_mask, masks.draw_chin_mask, occluders.draw_occluder)
+DRAWN = (0.15, 0.13, 0.11)
+#: The same for portraits that cover all ages, sexes and skins but show no mask.
+DRAWN_ON_CROPS = (0.40, 0.20, 0.10)
+#: How often a hand is drawn on a masked face, and what is to be learned of it.
+HAND_ON_MASK, UNDECIDED = 0.05, 0.5
+#: With an earlier network (--weights): faces of which it is less sure than HARD_MAX are drawn HARD_TIMES as often, but
+#: not those that it contradicts outright (less than HARD_MIN): most of them have a wrong label.
+HARD_MIN, HARD_MAX, HARD_TIMES = 0.1, 0.8, 4
+#: Share of each source in the crops of one answer.
 MIXTURE = {
-    "ilc": 0.29,
-    "maks": 0.17,
-    "chand": 0.14,
-    "k12": 0.10,
-    "rwmfd": 0.08,
-    "mux": 0.08,
-    "fer2013": 0.06,
-    "prajna": 0.05,
-    "bikes": 0.03,
-}
-
-Box = tuple[float, float, float, float]
+    "ilc": 0.26, "maks": 0.15, "chand": 0.13, "k12": 0.09, "rwmfd": 0.07, "mux": 0.07, "fer2013": 0.05, "prajna": 0.04,
+    "bikes": 0.02, "rwmfd2": 0.07, "wild": 0.08, "utk": 0.07,
+}  # fmt: skip
+#: Sources whose teacher says "no_mask" where it is not sure.
+UNSURE_WHEN_BARE = ("rwmfd2", "crowds")
 
 
 @dataclass(frozen=True)
 class Example:
-    """One face: where it is and whether it counts as masked (worn wrongly does not)."""
+    """One face: where it is, and whether it counts as masked. A mask worn wrongly does not."""
 
     record: Record
     box: Box
     masked: bool
     worn_wrongly: bool = False
+    points: Floats | None = field(default=None, compare=False)
 
 
 def examples(records: Sequence[Record]) -> list[Example]:
-    """Every face that somebody trustworthy labelled; the picture's label overrules a teacher's."""
+    """Return the faces with a label that can be trusted. The label of a picture overrules a teacher's."""
     out = []
     for r in records:
         if r.crop and r.label is not None:
             # The picture is the face: the box that the margin grows back to the whole picture.
             cut_x, cut_y = r.width * (1 - 1 / MARGIN) / 2, r.height * (1 - 1 / MARGIN) / 2
-            out.append(Example(r, (cut_x, cut_y, r.width - cut_x, r.height - cut_y), r.label == "mask"))
+            out.append(
+                Example(r, (cut_x, cut_y, r.width - cut_x, r.height - cut_y), r.label == "mask", points=r.points)
+            )
             continue
         faces = [f for f in r.faces or () if f.label != "ignore" and f.trusted]
         if r.label is not None:
@@ -73,9 +82,9 @@ def examples(records: Sequence[Record]) -> list[Example]:
             if f.height < 12 or (f.by == "teacher" and r.label is None and f.score < 0.9):
                 continue
             label = r.label or f.label
-            if label == "unknown":
+            if label == "unknown" or (label == "no_mask" and r.label is None and r.source in UNSURE_WHEN_BARE):
                 continue
-            out.append(Example(r, f.box, label == "mask", label == "incorrect"))
+            out.append(Example(r, f.box, label == "mask", label == "incorrect", f.points))
     return out
 
 
@@ -125,59 +134,80 @@ class Crops:
         crops._require_both()
         return crops
 
-    def draw(self, seed: Sequence[int]) -> tuple[Picture, bool]:
-        """One crop (160, 160, 3) uint8 RGB and whether it counts as masked."""
+    def draw(self, seed: Sequence[int]) -> tuple[Picture, float]:
+        """Return a crop (SIZE, SIZE, 3) uint8 RGB and the probability of a mask that the network is to learn for it."""
         rng = np.random.default_rng(seed)
-        masked = bool(rng.random() < 0.42)
-        names = [s for s, m in self.pools if m == masked]
-        weights = np.array([MIXTURE.get(s, 0.05) for s in names])
-        pool = self.pools[names[rng.choice(len(names), p=weights / weights.sum())], masked]
-        example = pool[rng.integers(len(pool))]
-        picture = self.data.picture(example.record, cache=example.record.source != "fer2013")
-        # A generous region around the face, at most 280 pixels: everything below works on that alone.
-        found = example.box
+        example = self._choose(rng)
+        region, box, face = self._around(example, rng)
+        region, masked = _disguise(region, box, face, example, rng)
+        size = region.shape[0]
         if rng.random() < 0.6:
-            found = self.detected.get((example.record.file, found), found)
-        x1, y1, x2, y2 = found
-        longer = max(x2 - x1, y2 - y1)
-        size = int(np.clip(longer * 1.9, 32, 280))
-        region = images.crop_square(picture, found, size, 1.9)
-        scale = size / (longer * 1.9)
-        half_w, half_h = (x2 - x1) * scale / 2, (y2 - y1) * scale / 2
-        box = (size / 2 - half_w, size / 2 - half_h, size / 2 + half_w, size / 2 + half_h)
-        if not masked and not example.worn_wrongly:
-            kind = rng.random()
-            if kind < 0.15:
-                region, masked = masks.draw_mask(region, box, rng), True
-            elif kind < 0.26:
-                region = masks.draw_chin_mask(region, box, rng)
-            elif kind < 0.38:
-                region = occluders.draw_occluder(region, box, rng)
-        if rng.random() < 0.6:
-            # Now and then somebody leans over.
+            # People lean over, and cameras hang askew.
             angle = rng.normal(0, 8 if rng.random() < 0.85 else 20)
             turn = cv2.getRotationMatrix2D((size / 2, size / 2), angle, 1)
-            region = cv2.warpAffine(region, turn, (size, size), borderMode=cv2.BORDER_REPLICATE)
+            region = as_pixels(cv2.warpAffine(region, turn, (size, size), borderMode=cv2.BORDER_REPLICATE))
         if rng.random() < 0.5:
             region = np.ascontiguousarray(region[:, ::-1])
-        # Boxes of a detector are never quite where a human would draw them.
-        dx, dy = rng.normal(0, 0.05, 2) * 2 * half_h
-        grow_w, grow_h = np.exp(rng.normal(0, 0.08, 2))
-        if not example.record.crop and rng.random() < TIGHT:
-            close = rng.uniform(0.68, 0.92)
-            grow_w, grow_h = close * grow_w, close * grow_h
-        jittered = (
-            size / 2 + dx - half_w * grow_w,
-            size / 2 + dy - half_h * grow_h,
-            size / 2 + dx + half_w * grow_w,
-            size / 2 + dy + half_h * grow_h,
-        )
-        crop = images.crop_square(region, jittered, SIZE, MARGIN)
+        crop = images.crop_square(region, _as_a_detector_would(box, example, rng), SIZE, MARGIN)
         if rng.random() < 0.3:
             crop = augment.coarse(crop, rng)
         if rng.random() < 0.06:
             crop = augment.writing(crop, rng)
         return augment.lens_and_light(crop, rng), masked
+
+    def _choose(self, rng: Rng) -> Example:
+        masked = bool(rng.random() < MASKED)
+        names = [s for s, m in self.pools if m == masked]
+        weights = np.array([MIXTURE.get(s, 0.05) for s in names])
+        pool = self.pools[names[rng.choice(len(names), p=weights / weights.sum())], masked]
+        return pool[rng.integers(len(pool))]
+
+    def _around(self, example: Example, rng: Rng) -> tuple[Picture, Box, Pose | None]:
+        """Return a square around a face, of at most 280 pixels, with the face's box and pose in it."""
+        picture = self.data.picture(example.record, cache=example.record.source != "fer2013")
+        found = example.box
+        if rng.random() < 0.6:
+            found = self.detected.get((example.record.file, found), found)
+        x1, y1, x2, y2 = found
+        longer = max(x2 - x1, y2 - y1)
+        size = int(np.clip(longer * AROUND, 32, 280))
+        region = images.crop_square(picture, found, size, AROUND)
+        scale = size / (longer * AROUND)
+        half_w, half_h = (x2 - x1) * scale / 2, (y2 - y1) * scale / 2
+        box = (size / 2 - half_w, size / 2 - half_h, size / 2 + half_w, size / 2 + half_h)
+        if example.points is None:
+            return region, box, None
+        middle = np.array([x1 + x2, y1 + y2], np.float32) / 2
+        return region, box, pose((example.points - middle) * np.float32(scale) + np.float32(size / 2))
+
+
+def _disguise(region: Picture, box: Box, face: Pose | None, example: Example, rng: Rng) -> tuple[Picture, float]:
+    """Return the region, perhaps with a mask or a thing drawn on the face, and the probability of a mask to learn."""
+    masked = float(example.masked)
+    where, turn = (box, None) if face is None else (face.box, (face.roll, face.yaw))
+    kind = rng.random()
+    if example.masked:
+        if kind < HAND_ON_MASK:
+            # What is behind the hand cannot be known.
+            return occluders.draw_hand(region, where, rng, turn), UNDECIDED
+    elif not example.worn_wrongly:
+        drawn = DRAWN_ON_CROPS if example.record.source == "utk" else DRAWN
+        for chance, draw, result in zip(np.cumsum(drawn), DRAWERS, (1.0, 0.0, 0.0), strict=True):
+            if kind < chance:
+                return draw(region, where, rng, turn), result
+    return region, masked
+
+
+def _as_a_detector_would(box: Box, example: Example, rng: Rng) -> Box:
+    """Return `box` moved and resized at random: the boxes of a detector are never quite where a human draws them."""
+    x1, y1, x2, y2 = box
+    x, y, half_w, half_h = (x1 + x2) / 2, (y1 + y2) / 2, (x2 - x1) / 2, (y2 - y1) / 2
+    dx, dy = rng.normal(0, 0.05, 2) * 2 * half_h
+    grow_w, grow_h = np.exp(rng.normal(0, 0.08, 2))
+    if not example.record.crop and rng.random() < TIGHT:
+        close = rng.uniform(0.68, 0.92)
+        grow_w, grow_h = close * grow_w, close * grow_h
+    return (x + dx - half_w * grow_w, y + dy - half_h * grow_h, x + dx + half_w * grow_w, y + dy + half_h * grow_h)
 
 
 class MaskTask:
@@ -186,7 +216,8 @@ class MaskTask:
     name = "mask_classifier"
     metric = "val mean"
 
-    def __init__(self, data: Dataset, splits: dict[str, list[Record]]) -> None:
+    def __init__(self, data: Dataset, splits: dict[str, list[Record]], hidden: Sequence[int] = SMALL_MASK) -> None:
+        self.hidden = hidden
         self.data = data
         self.crops = Crops(data, examples(splits["train"]))
         rng = np.random.default_rng(0)
@@ -206,7 +237,7 @@ class MaskTask:
         return task
 
     def build(self) -> MaskClassifier:
-        return MaskClassifier()
+        return MaskClassifier(self.hidden)
 
     def learn_from(self, earlier: torch.nn.Module) -> None:
         """Draw the faces that an earlier network finds hard more often (Shrivastava et al. 2016)."""
@@ -216,7 +247,7 @@ class MaskTask:
             faces = list(dict.fromkeys(pool))
             p = self.probabilities(earlier, faces)
             sure = p if masked else 1 - p
-            hard = (sure >= HARD_LEAST) & (sure < HARD_MOST)
+            hard = (sure >= HARD_MIN) & (sure < HARD_MAX)
             pool += [face for face, h in zip(faces, hard, strict=True) if h] * (HARD_TIMES - 1)
 
     def calibration(self, n: int, seed: int) -> Tensor:
@@ -226,14 +257,15 @@ class MaskTask:
         drawn = [self.crops.draw((seed, step, k)) for k in range(size)]
         return {
             "pictures": stack([p for p, _ in drawn]),
-            "masked": torch.tensor([m for _, m in drawn], dtype=torch.long),
+            "masked": torch.tensor([m for _, m in drawn], dtype=torch.float32),
         }
 
     def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
         device = next(net.parameters()).device
         with torch.autocast(device.type, torch.bfloat16):
             logits = net(normalise(batch["pictures"].to(device)).contiguous(memory_format=torch.channels_last))
-        return F.cross_entropy(logits.float(), batch["masked"].to(device), label_smoothing=0.05)
+        masked = batch["masked"].to(device)
+        return F.cross_entropy(logits.float(), torch.stack([1 - masked, masked], 1), label_smoothing=0.05)
 
     def probabilities(self, net: torch.nn.Module, found: Sequence[Example]) -> np.ndarray:
         """P(mask) of every example, on its true box."""

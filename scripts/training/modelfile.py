@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import tflite
 
@@ -18,7 +20,7 @@ _TYPE_NAMES = {v: k for k, v in vars(tflite.TensorType).items() if isinstance(v,
 
 
 class ModelFileError(Exception):
-    """The model is not full-integer, not static, or outside the Edge TPU's table. The message names every violation."""
+    """The model is not full-integer or not static, or has an op that the Edge TPU compiler rejects. Names every violation."""
 
 
 def ops(content: bytes) -> dict[str, int]:
@@ -27,7 +29,7 @@ def ops(content: bytes) -> dict[str, int]:
     found: dict[str, int] = {}
     for k in range(model.OperatorCodesLength()):
         code = model.OperatorCodes(k)
-        name = _OP_NAMES[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        name = _op_name(code)
         found[name] = max(found.get(name, 0), code.Version())
     return dict(sorted(found.items()))
 
@@ -37,15 +39,12 @@ def macs(content: bytes) -> int:
     model = tflite.Model.GetRootAsModel(content, 0)
     graph = model.Subgraphs(0)
     total = 0
-    for k in range(graph.OperatorsLength()):
-        operator = graph.Operators(k)
-        code = model.OperatorCodes(operator.OpcodeIndex())
-        name = _OP_NAMES[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+    for name, operator in _operators(model):
         if name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
             continue
         weights = [int(v) for v in graph.Tensors(operator.Inputs(1)).ShapeAsNumpy()]
         out = [int(v) for v in graph.Tensors(operator.Outputs(0)).ShapeAsNumpy()]
-        # Weights are (out, height, width, in), (1, height, width, out) for the depthwise, and (out, in).
+        # Weights are (out, height, width, in), for the depthwise convolution (1, height, width, out), and (out, in).
         each = math.prod(weights[1:3]) if name == "DEPTHWISE_CONV_2D" else math.prod(weights[1:])
         total += math.prod(out) * each
     return total
@@ -55,43 +54,65 @@ def check(content: bytes) -> dict[str, int]:
     """Check a model and return its ops as `ops` does. Raises ModelFileError.
 
     The model must have one uint8 input, uint8 outputs, int8 tensors (int32 for biases) in between, static shapes, and
-    only ops and op versions in EDGE_TPU_OPS. Dense layers must be quantised per tensor; the op version does not show
-    this, so the scales are counted.
+    only ops and op versions in EDGE_TPU_OPS. Dense layers must be quantised per tensor.
     """
     model = tflite.Model.GetRootAsModel(content, 0)
-    graph = model.Subgraphs(0)
     used = ops(content)
-    wrong = [
-        f"op {op} version {version} is not in the Edge TPU's table ({EDGE_TPU_OPS.get(op, 'no such op')})"
-        for op, version in used.items()
-        if version > EDGE_TPU_OPS.get(op, 0)
-    ]
+    wrong = [*_wrong_ops(used), *_wrong_tensors(model), *_wrong_ends(model), *_wrong_dense_layers(model)]
+    if wrong:
+        raise ModelFileError("; ".join(wrong))
+    return used
+
+
+def _op_name(code: Any) -> str:
+    return _OP_NAMES[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+
+
+def _operators(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (name of its op, operator) of the model's graph."""
+    graph = model.Subgraphs(0)
+    for k in range(graph.OperatorsLength()):
+        operator = graph.Operators(k)
+        yield _op_name(model.OperatorCodes(operator.OpcodeIndex())), operator
+
+
+def _wrong_ops(used: dict[str, int]) -> Iterator[str]:
+    for op, version in used.items():
+        if version > EDGE_TPU_OPS.get(op, 0):
+            yield f"op {op} version {version} is not in the Edge TPU's table ({EDGE_TPU_OPS.get(op, 'no such op')})"
+
+
+def _wrong_tensors(model: Any) -> Iterator[str]:
+    graph = model.Subgraphs(0)
     ends = {graph.Inputs(k) for k in range(graph.InputsLength())}
     ends |= {graph.Outputs(k) for k in range(graph.OutputsLength())}
     for k in range(graph.TensorsLength()):
         tensor = graph.Tensors(k)
-        kind = _TYPE_NAMES[tensor.Type()]
+        dtype = _TYPE_NAMES[tensor.Type()]
         name = tensor.Name().decode()
-        if kind not in ("INT8", "INT32") and (kind != "UINT8" or k not in ends):
-            wrong.append(f"tensor '{name}' is {kind}")
+        if dtype not in ("INT8", "INT32") and (dtype != "UINT8" or k not in ends):
+            yield f"tensor '{name}' is {dtype}"
         signature = tensor.ShapeSignatureAsNumpy() if tensor.ShapeSignatureLength() else []
         if any(int(v) < 0 for v in signature):
-            wrong.append(f"tensor '{name}' has no static shape")
-    for what, count, at in (
-        ("input", graph.InputsLength(), graph.Inputs),
-        ("output", graph.OutputsLength(), graph.Outputs),
-    ):
-        kinds = [_TYPE_NAMES[graph.Tensors(at(k)).Type()] for k in range(count)]
-        if set(kinds) != {"UINT8"} or (what == "input" and count != 1):
-            wrong.append(f"{what}s are {', '.join(kinds)}; expected UINT8{' (one)' if what == 'input' else ''}")
-    for k in range(graph.OperatorsLength()):
-        operator = graph.Operators(k)
-        code = model.OperatorCodes(operator.OpcodeIndex())
-        if _OP_NAMES[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())] == "FULLY_CONNECTED":
+            yield f"tensor '{name}' has no static shape"
+
+
+def _wrong_ends(model: Any) -> Iterator[str]:
+    graph = model.Subgraphs(0)
+    inputs = [_TYPE_NAMES[graph.Tensors(graph.Inputs(k)).Type()] for k in range(graph.InputsLength())]
+    outputs = [_TYPE_NAMES[graph.Tensors(graph.Outputs(k)).Type()] for k in range(graph.OutputsLength())]
+    if inputs != ["UINT8"]:
+        yield f"inputs are {', '.join(inputs)}; expected UINT8 (one)"
+    if set(outputs) != {"UINT8"}:
+        yield f"outputs are {', '.join(outputs)}; expected UINT8"
+
+
+def _wrong_dense_layers(model: Any) -> Iterator[str]:
+    graph = model.Subgraphs(0)
+    for name, operator in _operators(model):
+        if name == "FULLY_CONNECTED":
             weights = graph.Tensors(operator.Inputs(1))
+            # The op version does not show whether a layer is quantised per tensor or per channel.
             scales = weights.Quantization().ScaleLength()
             if scales != 1:
-                wrong.append(f"dense weights '{weights.Name().decode()}' have {scales} scales, expected one per tensor")
-    if wrong:
-        raise ModelFileError("; ".join(wrong))
-    return used
+                yield f"dense weights '{weights.Name().decode()}' have {scales} scales, expected one per tensor"

@@ -127,6 +127,10 @@ class Frozen(nn.Module):
         return x
 
 
+def _unfrozen(front: nn.Module) -> list[nn.Module]:
+    return list(front.blocks if isinstance(front, Frozen) else front.children())  # type: ignore[arg-type]
+
+
 #: Hidden channels of the detector's inverted residuals: MobileNetV2's own.
 FULL_DETECTOR = mobilenet_hidden(14)
 #: Those of the shipped detector: half as many multiplications. Fewer are left where `prune` finds more to spare.
@@ -164,6 +168,10 @@ class FaceDetector(nn.Module):
         for layer in self.score:
             nn.init.constant_(layer.bias, -4.0)  # type: ignore[union-attr, arg-type]  # few cells hold a face
 
+    def backbone(self) -> list[nn.Module]:
+        """Return the stem and the inverted residuals, in order."""
+        return [*_unfrozen(self.front), *self.to8, *self.to16, *self.to32]
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x8 = self.to8(self.front(x))
         x16 = self.to16(x8)
@@ -180,19 +188,33 @@ class FaceDetector(nn.Module):
         return torch.cat(distances[::-1], 1), torch.cat(scores[::-1], 1)
 
 
-class MaskClassifier(nn.Module):
-    """MobileNetV2 1.0 over a face crop; output (B, 2) logits: no mask, mask."""
+#: Hidden channels of a mask classifier with MobileNetV2's own, and of the shipped one.
+FULL_MASK = mobilenet_hidden(17)
+SMALL_MASK = (20, 56, 80, 88, 120, 120, 120, 256, 256, 256, 256, 384, 384, 384, 640, 640, 640)
 
-    def __init__(self, outputs: int = 2, dropout: float = 0.2) -> None:
+
+class MaskClassifier(nn.Module):
+    """MobileNetV2 over a face crop; output (B, 2) logits: no mask, mask.
+
+    `hidden` are the hidden channels of the inverted residuals (the first: of the stem). The first layers are frozen if
+    they are ImageNet's own; a pruned network trains them too.
+    """
+
+    def __init__(self, hidden: Sequence[int] = SMALL_MASK, outputs: int = 2, dropout: float = 0.2) -> None:
         super().__init__()
-        blocks = mobilenet_blocks(mobilenet_hidden(17))
-        self.frozen = Frozen(blocks[:3])
-        self.blocks = nn.Sequential(*blocks[3:], conv(320, 1280))
+        blocks = mobilenet_blocks(hidden)
+        self.front = Frozen(blocks[:3]) if tuple(hidden) == FULL_MASK else nn.Sequential(*blocks[:3])
+        self.blocks = nn.Sequential(*blocks[3:])
+        self.last = conv(320, 1280)
         self.dropout = nn.Dropout(dropout)
         self.classify = nn.Linear(1280, outputs)
 
+    def backbone(self) -> list[nn.Module]:
+        """Return the stem and the inverted residuals, in order."""
+        return [*_unfrozen(self.front), *self.blocks]
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.classify(self.dropout(self.blocks(self.frozen(x)).mean((2, 3))))
+        return self.classify(self.dropout(self.last(self.blocks(self.front(x))).mean((2, 3))))
 
 
 class TwoHeads(nn.Module):
@@ -218,7 +240,7 @@ class ExpressionTeacher(TwoHeads, MaskClassifier):
     """MobileNetV2 1.0 over a 48x48 grey face, enlarged: too large to ship, it teaches the one that is."""
 
     def __init__(self) -> None:
-        super().__init__(14, 0.4)
+        super().__init__(FULL_MASK, 14, 0.4)
 
     def forward(self, x: Tensor) -> Tensor:
         # ImageNet's layers know edges at this scale: two pixels where the face has one.

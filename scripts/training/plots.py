@@ -185,3 +185,26 @@ def draw_timeline(
     axis.set_yticks([r + 0.5 for r in range(rows)], [f"{r * row_s:.0f} s" for r in range(rows)], fontsize=7)
     axis.legend(ncol=8, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.9 / (rows + 1)))
     _save(figure, path)
+
+
+def draw_sweep(path: Path, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Plot how the outcomes of walk-ups (`passages.passage_figures`) depend on the value of one setting."""
+    everyone, bare = ("masked", "unmasked", "agitated"), ("unmasked", "agitated")
+    # By label: the kinds of people, the figure, and whether the walk-ups without it are counted.
+    lines = {
+        "masked, end with green": (("masked",), "right", False),
+        "bare, end with red": (bare, "right", False),
+        "no wrong light": (everyone, "wrong_light_ever", True),
+        "agitated, alarm": (("agitated",), "alarm", False),
+    }
+    figure, axis = _axes(5.2, 3.6)
+    for label, (kinds, name, is_inverted) in lines.items():
+        people = sum(rows[0][kind]["n"] for kind in kinds)
+        if people:
+            shares = [sum(row[kind][name] for kind in kinds) / people for row in rows]
+            values = [row["value"] for row in rows]
+            axis.plot(values, [1 - s for s in shares] if is_inverted else shares, marker=".", label=label)
+    axis.set(xlabel=key, ylabel="share of the walk-ups")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=7)
+    _save(figure, path)

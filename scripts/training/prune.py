@@ -1,4 +1,4 @@
-"""Prune the hidden channels of the detector's inverted residuals.
+"""Prune the hidden channels of the inverted residuals of a detector or mask classifier.
 
 In each block the channels that the following projection needs least are removed, and the projection is fitted again so
 that the block's output stays what it was (optimal brain surgeon on whole channels: Hassibi and Stork 1993; fitted on
@@ -10,13 +10,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .nets import FaceDetector, Frozen, InvertedResidual, calibrate_norms, normed, set_folded
+from .nets import FaceDetector, InvertedResidual, MaskClassifier, calibrate_norms, normed, set_folded
 
 #: Positions of the feature maps that a projection is fitted on, at most.
 MAX_POSITIONS = 60_000
 #: Ridge of the fit, as a share of the mean power of the activations.
 RIDGE = 1e-4
 CHUNK = 32
+#: Children of the networks that hold the backbone.
+BACKBONES = {"front", "to8", "to16", "to32", "blocks"}
+
+Prunable = FaceDetector | MaskClassifier
 
 
 def eliminate(inputs: Tensor, target: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor, float]:
@@ -51,12 +55,6 @@ def eliminate(inputs: Tensor, target: Tensor, keep: int) -> tuple[Tensor, Tensor
     return kept, weight.T.float(), (mean_y - mean_a[kept] @ weight).float(), float(left)
 
 
-def _blocks(net: FaceDetector) -> list[nn.Module]:
-    """The stem and the inverted residuals, in order."""
-    front = net.front.blocks if isinstance(net.front, Frozen) else net.front
-    return [*front, *net.to8, *net.to16, *net.to32]
-
-
 def _folded(layer: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution with its batch norm folded in."""
     assert norm.running_mean is not None
@@ -75,14 +73,14 @@ def _positions(x: Tensor, chosen: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def prune(full: FaceDetector, small: FaceDetector, pictures: Tensor) -> list[float]:
-    """Make `small`, a detector with fewer hidden channels, compute what `full` computes, as nearly as it can.
+def prune(full: Prunable, small: Prunable, pictures: Tensor) -> list[float]:
+    """Make `small`, a network of the same kind with fewer hidden channels, compute nearly what `full` computes.
 
     `pictures` (B, 3, H, W), normalised. Returns what each block leaves unexplained, as a share of the variance.
     """
     full.eval()
     small.eval()
-    old, new = _blocks(full), _blocks(small)
+    old, new = full.backbone(), small.backbone()
     # The first block's hidden channels are the stem's: both together are one unit.
     units = [((old[0], old[1]), (new[0], new[1])), *(((a,), (b,)) for a, b in zip(old[2:], new[2:], strict=True))]
     wanted = given = pictures
@@ -106,8 +104,9 @@ def prune(full: FaceDetector, small: FaceDetector, pictures: Tensor) -> list[flo
         set_folded(*after_layers[-1], weight[:, :, None, None], bias)
         unexplained.append(left)
         wanted, given = reference, _run(nn.Sequential(*after), given)
-    for name in ("lateral", "smooth", "head", "distance", "score"):
-        getattr(small, name).load_state_dict(getattr(full, name).state_dict())
+    for name, module in full.named_children():
+        if name not in BACKBONES:
+            getattr(small, name).load_state_dict(module.state_dict())
     calibrate_norms(small, [pair for block in new for pair in normed(block)], pictures)
     return unexplained
 

@@ -65,7 +65,7 @@ def main() -> int:
     parser.add_argument(
         "--full-size",
         action="store_true",
-        help="detector: MobileNetV2's own width, for python -m training.prune_detector",
+        help="detector, mask: MobileNetV2's own width, for python -m training.prune_network",
     )
     parser.add_argument("--out", type=Path, help="checkpoints and curves (default: runs/MODEL)")
     parser.add_argument("--steps", type=int, help="default: by model")
@@ -80,10 +80,12 @@ def main() -> int:
     args = parser.parse_args()
     if args.teacher and args.model != "expression":
         parser.error("--teacher is for expression")
-    if args.full_size and args.model != "detector":
-        parser.error("--full-size is for detector")
-    if args.pretrained and args.model == "detector" and not args.full_size:
-        parser.error("--pretrained is for the full-size detector: add --full-size, or --weights from prune_detector.py")
+    if args.full_size and args.model not in ("detector", "mask"):
+        parser.error("--full-size is for detector and mask")
+    if args.pretrained and args.model in ("detector", "mask") and not args.full_size:
+        parser.error(
+            "--pretrained is for full-size networks: add --full-size, or --weights from python -m training.prune_network"
+        )
 
     keep_memory()
     import torch
@@ -111,14 +113,15 @@ def main() -> int:
         )
         if args.model == "detector":
             from training.detector import DetectorTask as Task
-            from training.nets import FULL_DETECTOR
+            from training.nets import FULL_DETECTOR as full
         elif args.model == "mask":
             from training.mask import MaskTask as Task
+            from training.nets import FULL_MASK as full
         elif args.model == "teacher":
             from training.expression import TeacherTask as Task
         else:
             from training.expression import ExpressionTask as Task
-        task = Task(data, splits, FULL_DETECTOR) if args.full_size else Task(data, splits)
+        task = Task(data, splits, full) if args.full_size else Task(data, splits)
         if args.teacher:
             task.teach([task.open_teacher(path) for path in args.teacher])
         best = train(task, plan, out, args.pretrained, args.workers, args.quiet, args.weights)

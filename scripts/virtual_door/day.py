@@ -169,8 +169,8 @@ def day(hours: float, passages: Path, people_an_hour: float, folder: Path) -> Da
     crowd = pictures_of(drawn_people.DrawnPeople(10, settings.camera), 2, 60)
     result = DayResult(hours)
 
-    loop = door.Pipeline(settings, perception)
-    alone = [loop.step(Frame(k, k / FPS, picture)) for k, picture in enumerate([*clip, *[clip[0]] * 30])]
+    pipeline = door.Pipeline(settings, perception)
+    alone = [pipeline.step(Frame(k, k / FPS, picture)) for k, picture in enumerate([*clip, *[clip[0]] * 30])]
     result.events_of_one_clip = dict(Counter(event.kind for decision in alone for event in decision.events))
 
     source = Day(hours, clip, crowd, people_an_hour)

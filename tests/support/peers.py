@@ -1,4 +1,4 @@
-"""Stand-ins for the networks of the public detectors, and pictures that they understand.
+"""Fake networks of the public detectors, and pictures for them.
 
 A face is a rectangle whose red is full. Its blue is the score, its green P(mask).
 """
@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from edge.imaging.images import Picture
-from speed import peers
-from speed.peers import Floats
+from peers import detectors
+from peers.float_models import Floats
 
 #: Two places for a face, (x1, y1, x2, y2).
 LEFT, RIGHT = (64, 48, 192, 240), (384, 96, 512, 336)
@@ -20,10 +20,10 @@ LEFT, RIGHT = (64, 48, 192, 240), (384, 96, 512, 336)
 Face = tuple[tuple[int, int, int, int], float, float]
 
 
-class FakeGraph(peers.Graph):
+class FakeGraph(detectors.Graph):
     """AIZOO's network as a perfect detector: the two anchors nearest to a face report it."""
 
-    anchors = peers.aizoo_anchors()
+    anchors = detectors.aizoo_anchors()
     size = (260, 260)
 
     def __init__(self, path: Path) -> None:
@@ -59,7 +59,7 @@ class FakeGraph(peers.Graph):
 class FakeUltraLight(FakeGraph):
     """Ultra-Light's network as a perfect detector."""
 
-    anchors = peers.ultralight_anchors()
+    anchors = detectors.ultralight_anchors()
     size = (320, 240)
 
     def classes(self, masked: float, score: float) -> tuple[float, float]:
@@ -74,7 +74,7 @@ def draw_faces(*faces: Face) -> Picture:
     return picture
 
 
-def pixels_of(graph: peers.Graph) -> Floats:
+def pixels_of(graph: detectors.Graph) -> Floats:
     """Return the last input of a fake network."""
     assert isinstance(graph, FakeGraph)
     return graph.pixels

@@ -1,4 +1,4 @@
-"""Stand-ins for the speed commands: a pipeline with a clock of its own, and scenes without content."""
+"""Fakes for the speed commands: a pipeline with its own clock, and scenes without content."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ class FakePipeline(Pipeline):
 
 
 def scene_of(frames: int) -> Scene:
-    """A scene of plain frames; the value of a frame is its number."""
+    """Return a scene of plain frames. The value of a frame is its number."""
     return Scene([np.full((480, 640, 3), k, np.uint8) for k in range(frames)], CONFIG)

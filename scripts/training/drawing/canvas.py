@@ -16,6 +16,8 @@ from ..arrays import Box, Floats, Layer, Picture, Rng, as_floats, as_pixels
 
 #: Points in face coordinates, (u, v).
 Points = Sequence[tuple[float, float]]
+#: (roll in radians, yaw from -1 to 1) of a face.
+Turn = tuple[float, float]
 
 #: Faces are painted at a height between these, in pixels, whatever their height in the picture.
 MIN_WORK_PX, MAX_WORK_PX = 64.0, 112.0

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Box, Floats, Layer, Picture, Rng
-from .canvas import MAX_WORK_PX, FaceCanvas, mirrored, smooth
+from .canvas import MAX_WORK_PX, FaceCanvas, Turn, mirrored, smooth
 from .patterns import BLACKS, PATTERNS, SINGLE, SURGICAL, Pattern, Rgb, letters, random_colour, varied, wrap_pattern
 
 
@@ -210,13 +210,16 @@ def _paint_nose_wire(canvas: FaceCanvas, style: MaskStyle, rng: Rng) -> None:
     canvas.paint((canvas.soften(wire, 0.006) * 0.6).astype(np.uint8), dark, 1.0, rng, 0)
 
 
-def draw_mask(picture: Picture, box: Box, rng: Rng) -> Picture:
-    """Return the picture with a mask worn well: over the nose and under the chin."""
-    return paint_mask(picture, box, random_style(rng), rng)
+def draw_mask(picture: Picture, box: Box, rng: Rng, turn: Turn | None = None) -> Picture:
+    """Return the picture with a mask worn well: over the nose and under the chin.
+
+    `turn` is the face's (roll, yaw); None guesses it.
+    """
+    return paint_mask(picture, box, random_style(rng, **_turned(turn)), rng)
 
 
-def draw_chin_mask(picture: Picture, box: Box, rng: Rng) -> Picture:
-    """Return the picture with a mask worn wrongly: under the nose, or under the mouth."""
+def draw_chin_mask(picture: Picture, box: Box, rng: Rng, turn: Turn | None = None) -> Picture:
+    """Return the picture with a mask worn wrongly: under the nose, or under the mouth. `turn` is as in draw_mask."""
     kind = rng.random()
     if kind < 0.65:  # under the nose
         nose = rng.uniform(0.68, 0.74)
@@ -224,5 +227,9 @@ def draw_chin_mask(picture: Picture, box: Box, rng: Rng) -> Picture:
     else:  # under the mouth
         nose = rng.uniform(0.85, 0.93)
         edges = {"nose": nose, "side": nose - rng.uniform(-0.02, 0.06), "chin": rng.uniform(1.12, 1.25)}
-    style = random_style(rng, width=rng.uniform(0.66, 0.88), straps=bool(rng.random() < 0.5), **edges)
-    return paint_mask(picture, box, style, rng)
+    fixed = {"width": rng.uniform(0.66, 0.88), "straps": bool(rng.random() < 0.5), **edges, **_turned(turn)}
+    return paint_mask(picture, box, random_style(rng, **fixed), rng)
+
+
+def _turned(turn: Turn | None) -> dict[str, float]:
+    return {} if turn is None else {"roll": turn[0], "yaw": turn[1]}

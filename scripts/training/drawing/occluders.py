@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 
 from ..arrays import Box, Floats, Layer, Picture, Rng, as_floats
-from .canvas import FaceCanvas, Points, mirrored, smooth
+from .canvas import FaceCanvas, Points, Turn, mirrored, smooth
 from .patterns import BLACKS, PATTERNS, Rgb, random_colour, varied, wrap_pattern
+
+Painter = Callable[[FaceCanvas, Rng, Layer], None]
 
 #: Patterns for cups and scarves: all but letters and the printed mouth.
 CLOTH_PATTERNS = PATTERNS[:5]
@@ -228,16 +230,30 @@ def _beard(canvas: FaceCanvas, rng: Rng, touched: Layer) -> None:
 
 
 #: Painters, each with its share.
-OCCLUDERS: tuple[tuple[Callable[[FaceCanvas, Rng, Layer], None], float], ...] = (
+OCCLUDERS: tuple[tuple[Painter, float], ...] = (
     (_hand, 0.34), (_cup, 0.14), (_microphone, 0.10), (_phone, 0.12), (_scarf, 0.14), (_beard, 0.16),
 )  # fmt: skip
 
 
-def draw_occluder(picture: Picture, box: Box, rng: Rng) -> Picture:
-    """Return the picture with something in front of the mouth that is no mask."""
-    roll, yaw = np.clip(rng.normal(0, (0.08, 0.2)), (-0.25, -0.5), (0.25, 0.5))
-    canvas = FaceCanvas(picture, box, float(roll), float(yaw))
-    touched = canvas.new_layer()
+def draw_occluder(picture: Picture, box: Box, rng: Rng, turn: Turn | None = None) -> Picture:
+    """Return the picture with something in front of the mouth that is no mask.
+
+    `turn` is the face's (roll, yaw); None guesses it.
+    """
     paint = OCCLUDERS[int(rng.choice(len(OCCLUDERS), p=[p for _, p in OCCLUDERS]))][0]
+    return _painted(picture, box, rng, turn, paint)
+
+
+def draw_hand(picture: Picture, box: Box, rng: Rng, turn: Turn | None = None) -> Picture:
+    """Return the picture with a hand over the mouth. `turn` is as in draw_occluder."""
+    return _painted(picture, box, rng, turn, _hand)
+
+
+def _painted(picture: Picture, box: Box, rng: Rng, turn: Turn | None, paint: Painter) -> Picture:
+    if turn is None:
+        roll, yaw = np.clip(rng.normal(0, (0.08, 0.2)), (-0.25, -0.5), (0.25, 0.5))
+        turn = (float(roll), float(yaw))
+    canvas = FaceCanvas(picture, box, *turn)
+    touched = canvas.new_layer()
     paint(canvas, rng, touched)
     return canvas.picture_with(touched)

@@ -111,7 +111,7 @@ def test_two_rounds_with_the_real_door(footage: scenes.Footage, monkeypatch: pyt
 
 @pytest.mark.train
 def test_the_real_tutorial_pipelines(footage: scenes.Footage, tmp_path: Path) -> None:
-    """Keras, its port to TFLite and the Haar cascade, in a process of their own because of TensorFlow's threads."""
+    """Keras, its port to TFLite and the Haar cascade, in a child process because of TensorFlow's threads."""
     assert cv2.imwrite(str(tmp_path / "bare.png"), footage["unmasked"][-1].picture[:, :, ::-1])
     command = [sys.executable, "-m", "speed.compare", str(tmp_path / "bare.png")]
     path = os.pathsep.join([str(ROOT), str(SCRIPTS), os.environ.get("PYTHONPATH", "")])

@@ -46,7 +46,7 @@ def test_estimates_follow_the_board_and_the_models() -> None:
 
 
 def test_the_first_light_needs_looks_and_time() -> None:
-    """Four looks over at least half a second, at 15 frames/s."""
+    """Four looks over half a second or more, at 15 frames/s."""
     settings = replace(
         CONFIG,
         policy=replace(CONFIG.policy, min_looks=4, min_decide_s=0.5),

@@ -11,8 +11,8 @@ import pytest
 
 from edge.errors import ModelError, UnavailableError
 from edge.records import Box
+from peers.float_models import Floats
 from speed import scenes, tutorial
-from speed.peers import Floats
 
 
 def test_crops_are_prepared_as_in_the_tutorials() -> None:

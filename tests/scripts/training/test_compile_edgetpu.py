@@ -22,7 +22,7 @@ from training.modelfile import ModelFileError
 
 SCRIPT = ROOT / "scripts/compile_edgetpu.sh"
 
-#: Stands in for edgetpu_compiler: the same options, report, log files and names. What it "compiles" was made before.
+#: A fake edgetpu_compiler with the same options, report, log files and names. Its output was made before.
 COMPILER = """#!/bin/sh
 [ "$1 $2" = "--show_operations --out_dir" ] || { echo "unexpected: $*" >&2; exit 1; }
 out="$3"; shift 3
@@ -67,7 +67,7 @@ CPU = "SOFTMAX                        1          Operation is otherwise supporte
 
 
 def compiled_model(row: ModelEntry, operations: int = 1, custom: bytes = b"edgetpu-custom-op") -> bytes:
-    """A model file of `operations` custom operations with the tensors that a manifest row describes."""
+    """Return a model file of `operations` custom operations with the tensors of a manifest row."""
     b = flatbuffers.Builder(1024)
     types = {"uint8": tflite.TensorType.UINT8, "int8": tflite.TensorType.INT8}
 
@@ -95,7 +95,7 @@ def compiled_model(row: ModelEntry, operations: int = 1, custom: bytes = b"edget
         tflite.OperatorStart(b)
         return int(tflite.OperatorEnd(b))
 
-    # The compiler keeps to no order of outputs.
+    # The compiler may change the order of the outputs.
     tensors = [tensor(of) for of in (row.input, *reversed(row.outputs.values()))]
     tensors_at = vector(tensors, tflite.SubGraphStartTensorsVector, b.PrependUOffsetTRelative)
     inputs = vector([0], tflite.SubGraphStartInputsVector, b.PrependInt32)
@@ -123,7 +123,7 @@ def compiled_model(row: ModelEntry, operations: int = 1, custom: bytes = b"edget
 
 
 class Place:
-    """A folder of models without twins, and the compiler beside it."""
+    """A folder of models that are not compiled yet, and a fake compiler."""
 
     def __init__(self, folder: Path) -> None:
         self.models, self.fake = folder / "models", folder / "fake"
@@ -159,7 +159,7 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-def test_all_three(place: Place) -> None:
+def test_all_models_are_compiled_together(place: Place) -> None:
     done = place.run()
     assert done.returncode == 0, done.stderr
     assert "face_detector: all 38 operations on the Edge TPU" in done.stdout
@@ -169,17 +169,17 @@ def test_all_three(place: Place) -> None:
         assert found.read(name, edgetpu=True) == (place.fake / f"{name}_edgetpu.tflite").read_bytes()
         assert msgspec.structs.replace(found[name], edgetpu=None) == msgspec.structs.replace(
             manifest.load()[name], edgetpu=None
-        ), "nothing else of the row has changed"
+        ), "only `edgetpu` of the row has changed"
     assert (place.fake / "order").read_text().split() == [f"{name}_edgetpu" for name in manifest.MODEL_NAMES], (
-        "together, and the detector first"
+        "all in one call, the detector first"
     )
     assert not [path for path in place.models.iterdir() if path.name.startswith(".")]
     first = place.content()
     assert place.run().returncode == 0
-    assert place.content() == first, "again is the same"
+    assert place.content() == first, "a second run gives the same files"
 
 
-def test_an_operation_left_to_the_cpu(place: Place) -> None:
+def test_an_operation_on_the_cpu_is_an_error(place: Place) -> None:
     log = place.fake / "mask_classifier_edgetpu.log"
     log.write_text(log.read_text() + CPU)
     done = place.run()
@@ -188,7 +188,7 @@ def test_an_operation_left_to_the_cpu(place: Place) -> None:
     assert place.content() == place.before
 
 
-def test_a_compiler_that_fails(place: Place) -> None:
+def test_a_failing_compiler_changes_nothing(place: Place) -> None:
     (place.fake / "broken").touch()
     done = place.run()
     assert done.returncode == 65
@@ -196,7 +196,7 @@ def test_a_compiler_that_fails(place: Place) -> None:
     assert place.content() == place.before
 
 
-def test_a_compiler_that_writes_nothing(place: Place) -> None:
+def test_missing_output_of_the_compiler_is_named(place: Place) -> None:
     place.compiler.write_text("#!/bin/sh\nexit 0\n")
     done = place.run()
     assert done.returncode == 65
@@ -204,7 +204,7 @@ def test_a_compiler_that_writes_nothing(place: Place) -> None:
     assert place.content() == place.before
 
 
-def test_a_damaged_model_gets_no_twin(place: Place) -> None:
+def test_a_damaged_model_is_not_added(place: Place) -> None:
     (place.models / "mask_classifier.tflite").write_bytes(b"damaged")
     done = place.run()
     assert done.returncode == 65
@@ -212,57 +212,55 @@ def test_a_damaged_model_gets_no_twin(place: Place) -> None:
     assert manifest.load(place.models).without_edgetpu(manifest.MODEL_NAMES) == list(manifest.MODEL_NAMES)
 
 
-def test_no_compiler(place: Place) -> None:
+def test_a_missing_compiler_is_unavailable(place: Place) -> None:
     done = place.run(EDGETPU_COMPILER="", PATH="/usr/bin:/bin")
     assert done.returncode == 69
     assert "apt-get install edgetpu-compiler" in done.stderr
     assert place.run(EDGETPU_COMPILER="/nowhere/compiler").returncode == 69
 
 
-def test_usage(place: Place) -> None:
+def test_wrong_arguments_are_usage_errors(place: Place) -> None:
     assert place.run("--help").returncode == 0
     assert place.run("--models", "/nowhere").returncode == 2
     assert place.run("--what").returncode == 2
 
 
 @pytest.mark.parametrize("name", manifest.MODEL_NAMES)
-class TestTwin:
-    """What a compiled model must be."""
-
-    def test_right(self, name: str) -> None:
+class TestCompiledModel:
+    def test_one_operation_with_the_right_tensors(self, name: str) -> None:
         row = manifest.load()[name]
-        edgetpu.check_twin(compiled_model(row), row)
+        edgetpu.check_compiled(compiled_model(row), row)
 
-    def test_part_of_it_on_the_cpu(self, name: str) -> None:
+    def test_further_operations_are_an_error(self, name: str) -> None:
         row = manifest.load()[name]
-        with pytest.raises(ModelFileError, match="has 2 operations, expected edgetpu-custom-op alone"):
-            edgetpu.check_twin(compiled_model(row, operations=2), row)
-        with pytest.raises(ModelFileError, match="expected edgetpu-custom-op alone"):
-            edgetpu.check_twin(compiled_model(row, custom=b"FlexConv"), row)
+        with pytest.raises(ModelFileError, match="has 2 operations, expected only edgetpu-custom-op"):
+            edgetpu.check_compiled(compiled_model(row, operations=2), row)
+        with pytest.raises(ModelFileError, match="expected only edgetpu-custom-op"):
+            edgetpu.check_compiled(compiled_model(row, custom=b"FlexConv"), row)
 
-    def test_not_compiled_at_all(self, name: str) -> None:
+    def test_an_uncompiled_model_is_an_error(self, name: str) -> None:
         found = manifest.load()
-        with pytest.raises(ModelFileError, match="operations, expected edgetpu-custom-op alone"):
-            edgetpu.check_twin(found.read(name), found[name])
+        with pytest.raises(ModelFileError, match="operations, expected only edgetpu-custom-op"):
+            edgetpu.check_compiled(found.read(name), found[name])
 
     @pytest.mark.parametrize("change", [{"scale": 0.5}, {"zero_point": 3}, {"dtype": "int8"}, {"shape": (1, 2, 3, 4)}])
-    def test_of_another_model(self, name: str, change: dict[str, object]) -> None:
+    def test_tensors_of_another_model_are_an_error(self, name: str, change: dict[str, object]) -> None:
         row = manifest.load()[name]
         other = msgspec.structs.replace(row, input=msgspec.structs.replace(row.input, **change))
         with pytest.raises(ModelFileError, match="inputs are"):
-            edgetpu.check_twin(compiled_model(other), row)
+            edgetpu.check_compiled(compiled_model(other), row)
         key = next(iter(row.outputs))
         outputs = {**row.outputs, key: msgspec.structs.replace(row.outputs[key], **change)}
         with pytest.raises(ModelFileError, match="outputs are"):
-            edgetpu.check_twin(compiled_model(msgspec.structs.replace(row, outputs=outputs)), row)
+            edgetpu.check_compiled(compiled_model(msgspec.structs.replace(row, outputs=outputs)), row)
 
 
-def test_a_log_without_operations() -> None:
+def test_a_log_without_operations_is_an_error() -> None:
     with pytest.raises(ModelFileError, match="names no operation"):
         edgetpu.check_report("Edge TPU Compiler version 16.0.384591198\n")
 
 
-def test_the_hash_is_of_the_twin(place: Place) -> None:
+def test_the_manifest_has_the_hash_of_the_compiled_file(place: Place) -> None:
     place.run()
     row = manifest.load(place.models)["face_detector"]
     assert row.edgetpu is not None

@@ -8,47 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", reason="training.metrics needs the extra: pip install .[train]")
 
+from support.data_folder import BOX, DataFolder, picture
 from training import dataset
 from training.dataset import SPLITS, DataError, Dataset
 from training.metrics import asked_for
 
-BOX = [10.0, 10.0, 40.0, 50.0]
 
-
-class Package:
-    """A folder in the data format, in the making."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.rows: list[dict[str, Any]] = []
-        folder.mkdir()
-
-    def add(self, name: str, picture: np.ndarray, **fields: Any) -> None:
-        (self.folder / name).parent.mkdir(exist_ok=True)
-        assert cv2.imwrite(str(self.folder / name), picture)
-        source, (h, w) = name.split("/")[0], picture.shape[:2]
-        self.rows.append({"file": name, "source": source, "width": w, "height": h, **fields})
-
-    def write(self, *missed: dict[str, Any]) -> Path:
-        (self.folder / "index.jsonl").write_text("".join(json.dumps(r) + "\n" for r in self.rows))
-        if missed:
-            (self.folder / dataset.MISSED).write_text("".join(json.dumps(r) + "\n" for r in missed))
-        return self.folder
-
-
-def picture(seed: int, width: int = 80, height: int = 60) -> np.ndarray:
-    """A picture (H, W, 3) uint8 that looks like no other."""
-    noise = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), np.uint8)
-    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-
-
-def package(folder: Path, source: str, seeds: range) -> Package:
-    made = Package(folder)
+def package(folder: Path, source: str, seeds: range) -> DataFolder:
+    made = DataFolder(folder)
     for seed in seeds:
         made.add(f"{source}/{seed:04d}.png", picture(seed), faces=[])
     return made
@@ -83,7 +54,7 @@ def test_a_file_name_in_two_folders_is_named(tmp_path: Path) -> None:
 
 def test_a_family_is_on_one_side_across_folders(tmp_path: Path) -> None:
     first = package(tmp_path / "a", "z", range(60))
-    second = Package(tmp_path / "b")
+    second = DataFolder(tmp_path / "b")
     for seed in range(60):
         second.add(f"a/{seed:04d}.png", cv2.convertScaleAbs(picture(seed), alpha=0.9), faces=[])
     together = sides(Dataset(first.write(), second.write()))
@@ -100,7 +71,7 @@ def test_a_folder_added_later_moves_no_family(tmp_path: Path) -> None:
 
 
 def test_the_same_group_of_one_source_is_a_family_across_folders(tmp_path: Path) -> None:
-    packages = [Package(tmp_path / name) for name in "ab"]
+    packages = [DataFolder(tmp_path / name) for name in "ab"]
     for k, made in enumerate(packages):
         for person in range(40):
             made.add(f"s/{k}{person:03d}.png", picture(1000 * k + person), faces=[], group=str(person))
@@ -151,7 +122,7 @@ def test_a_damaged_list_of_missed_faces_is_named(row: dict[str, Any], why: str, 
 
 
 def test_what_a_teacher_added_to_human_boxes_is_not_asked_for(tmp_path: Path) -> None:
-    made = Package(tmp_path / "a")
+    made = DataFolder(tmp_path / "a")
     made.add("s/0.png", picture(0), faces=[{"box": [50, 10, 75, 50], "label": "mask", "by": "human"}])
     made.add("s/1.png", picture(1), faces=[{"box": BOX, "label": "mask", "by": "teacher", "score": 0.9, "looks": 3}])
     made.add("s/2.png", picture(2), faces=[{"box": BOX, "label": "mask", "by": "teacher", "score": 0.4, "looks": 1}])
@@ -171,7 +142,7 @@ def test_what_a_teacher_added_to_human_boxes_is_not_asked_for(tmp_path: Path) ->
     ],
 )
 def test_a_picture_of_a_person_is_not_free_of_faces(fields: dict[str, Any], face_free: bool, tmp_path: Path) -> None:
-    made = Package(tmp_path / "a")
+    made = DataFolder(tmp_path / "a")
     made.add("s/0.png", picture(0), **({"faces": []} | fields))
     assert Dataset(made.write()).records[0].face_free is face_free
 
@@ -180,7 +151,7 @@ def test_boxes_known_to_be_animals_are_dropped(tmp_path: Path, monkeypatch: pyte
     listed = tmp_path / "not_faces.jsonl"
     listed.write_text(json.dumps({"file": "s/0.png", "boxes": [BOX]}) + "\n")
     monkeypatch.setattr(dataset, "NOT_FACES", listed)
-    made = Package(tmp_path / "a")
+    made = DataFolder(tmp_path / "a")
     other = [50.0, 10.0, 75.0, 50.0]
     for k, by in enumerate(("teacher", "human")):
         made.add(f"s/{k}.png", picture(k), faces=[{"box": b, "label": "no_mask", "by": by} for b in (BOX, other)])

@@ -1,127 +1,20 @@
-"""The command training.evaluate_peers, and the comparison of the public models with ours."""
+"""The command training.evaluate_peers."""
 
 from __future__ import annotations
 
-import doctest
 import json
 from pathlib import Path
-from typing import Any
 
 import cv2
-import msgspec
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", reason="training.metrics needs the extra: pip install .[train]")
+pytest.importorskip("sklearn", reason="training.evaluation needs the extra: pip install .[train]")
+pytest.importorskip("tqdm", reason="training.evaluation needs the extra: pip install .[train]")
 
-pytest.importorskip("tqdm", reason="training.evaluate_peers needs the extra: pip install .[train]")
-
-from edge.errors import OutputError
-from edge.inference import manifest
-from speed import peers
+from peers import detectors
 from support.peers import LEFT, RIGHT, FakeGraph, FakeUltraLight, draw_faces
-from training import cards, evaluate_peers
-
-
-def test_examples_in_docstrings() -> None:
-    failed, tried = doctest.testmod(cards, extraglobs={"np": np})
-    assert tried
-    assert not failed
-
-
-# ---- The comparison -------------------------------------------------------------------------------------------------
-
-
-def row(name: str, **metrics: Any) -> manifest.ModelEntry:
-    return msgspec.structs.replace(manifest.load()[name], metrics={"bytes": 888_000, **metrics}, date="2026-01-01")
-
-
-def peer(**figures: Any) -> dict[str, Any]:
-    return {"name": "Peer", "date": "2026-02-02", "bytes": 4_060_000, **figures}
-
-
-DETECTOR = {"ap35_h10": 0.97, "empty_fp": 0.02, "images": 228, "faces": 450, "empty_images": 11}
-
-
-def test_the_better_figure_is_bold() -> None:
-    rows = {"face_detector": row("face_detector", test=DETECTOR, test_ilc={"ap35_h10": 0.9, "images": 9, "faces": 20})}
-    figures = {
-        "test": DETECTOR | {"ap35_h10": 0.94, "empty_fp": 0.01},
-        "test_ilc": {"ap35_h10": 0.95, "images": 9, "faces": 20, "empty_fp": None},
-        "test_bikes": {"ap35_h10": None, "images": 0, "empty_images": 2, "empty_fp": 0.0},
-    }
-    lines = cards.comparison(
-        rows, {"p": peer(detector=figures, times_ours=5.43, ours="another architecture")}
-    ).splitlines()
-    assert lines[:4] == [
-        "### Finding faces",
-        "",
-        "| | ours, 8-bit (2026-01-01) | Peer, float (2026-02-02) |",
-        "|---|---:|---:|",
-    ]
-    assert lines[4:] == [
-        "| **all** (228 pictures, 450 faces, 11 pictures without a face) | | |",
-        "| AP at IoU 0.35, faces ≥ 10 % of the height | **0.970** | 0.940 |",
-        "| pictures without a face that get a box | 2.0 % | **1.0 %** |",
-        "| **`ilc`** (9 pictures, 20 faces) | | |",
-        "| AP at IoU 0.35, faces ≥ 10 % of the height | 0.900 | **0.950** |",
-        "| **file**, MB | **0.89** | 4.06 |",
-    ]
-
-
-def test_times_are_shown_only_for_the_architecture_they_were_measured_with() -> None:
-    ours = row("face_detector", test=DETECTOR)
-    text = cards.comparison(
-        {"face_detector": ours}, {"p": peer(detector={"test": DETECTOR}, times_ours=5.43, ours=ours.architecture)}
-    )
-    assert "| **1.0** | 5.4 |" in text
-
-
-def test_figures_of_other_pictures_are_not_compared() -> None:
-    rows = {"mask_classifier": row("mask_classifier", test={"accuracy": 0.99, "n": 99})}
-    text = cards.comparison(rows, {"p": peer(mask={"test": {"accuracy": 0.9, "n": 100}})})
-    assert "| right; a face not found is wrong | – | 90.0 % |" in text
-    assert "99.0 %" not in text
-    assert text.endswith("Not judged yet on the same pictures as the peers: ours on all.")
-
-
-def test_only_models_with_a_peer_are_compared() -> None:
-    rows = {name: row(name, test={"n": 5}) for name in manifest.MODEL_NAMES}
-    text = cards.comparison(rows, {"p": peer(expression={"test": {"accuracy": 0.5, "n": 5}})})
-    assert text.count("###") == 1
-    assert "**FER2013 PublicTest** (5 judged)" in text
-    assert cards.comparison(rows, {}) == ""
-
-
-def test_the_rest_of_the_page_stays(tmp_path: Path) -> None:
-    page = tmp_path / "README.md"
-    page.write_text(f"above\n\n{cards.BEGIN}\nold\n{cards.END}\n\nbelow\n")
-    cards.write_comparison(page, manifest.load())
-    text = page.read_text()
-    assert text.startswith(f"above\n\n{cards.BEGIN}\n\n")
-    assert text.endswith(f"\n\n{cards.END}\n\nbelow\n")
-    assert "\nold\n" not in text
-    cards.write_comparison(page, manifest.load())
-    assert page.read_text() == text
-    assert [p.name for p in tmp_path.iterdir()] == ["README.md"]
-
-    page.write_text("no place for it")
-    with pytest.raises(OutputError, match="no place"):
-        cards.write_comparison(page, manifest.load())
-    assert page.read_text() == "no place for it"
-
-
-def test_the_shipped_page_shows_the_shipped_figures(tmp_path: Path) -> None:
-    shipped = manifest.load()
-    page = tmp_path / "README.md"
-    page.write_bytes((shipped.folder / cards.README).read_bytes())
-    cards.write_comparison(page, shipped)
-    assert page.read_bytes() == (shipped.folder / cards.README).read_bytes(), (
-        "renew it: python -m training.evaluate_peers --table models_tflite/README.md"
-    )
-
-
-# ---- The command ----------------------------------------------------------------------------------------------------
+from training import comparison, evaluate_peers
 
 
 @pytest.fixture
@@ -150,11 +43,11 @@ def data(tmp_path: Path) -> Path:
 def test_the_command_keeps_the_figures_and_updates_the_page(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cards, "PEERS", tmp_path / "peers.json")
-    monkeypatch.setattr(peers, "Graph", FakeGraph)
-    (tmp_path / "aizoo.tflite").write_bytes(b"stands in")
+    monkeypatch.setattr(comparison, "PEERS", tmp_path / "peers.json")
+    monkeypatch.setattr(detectors, "Graph", FakeGraph)
+    (tmp_path / "aizoo.tflite").write_bytes(b"not used")
     page = tmp_path / "README.md"
-    page.write_text(f"{cards.BEGIN}\n{cards.END}\n")
+    page.write_text(f"{comparison.BEGIN}\n{comparison.END}\n")
     given = ["--data", str(data), "--aizoo", str(tmp_path / "aizoo.tflite"), "--table", str(page)]
     assert evaluate_peers.main(given) == 0
     out, err = capsys.readouterr()
@@ -168,12 +61,12 @@ def test_the_command_keeps_the_figures_and_updates_the_page(
     assert figures["detector"]["test_made"] == test
     assert (figures["mask"]["test"]["accuracy"], figures["mask"]["test"]["n"]) == (1.0, 2 * test["images"])
     assert figures["times_ours"] > 0
-    assert figures["bytes"] == 9
+    assert figures["bytes"] == 8
     assert json.loads((tmp_path / "peers.json").read_text()) == found
     assert "| **all** (" in page.read_text()
 
     # The figures of another peer are added; those of the first one stay.
-    monkeypatch.setattr(peers, "Graph", FakeUltraLight)
+    monkeypatch.setattr(detectors, "Graph", FakeUltraLight)
     given[2:4] = ["--ultralight", str(tmp_path / "aizoo.tflite")]
     assert evaluate_peers.main(given) == 0
     assert set(json.loads((tmp_path / "peers.json").read_text())) == {"aizoo", "ultralight"}
@@ -185,10 +78,21 @@ def test_the_command_without_a_peer_only_updates_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = tmp_path / "peers.json"
-    kept.write_text(json.dumps({"p": peer(mask={"test": {"accuracy": 0.5, "n": 7}})}))
-    monkeypatch.setattr(cards, "PEERS", kept)
+    kept.write_text(
+        json.dumps(
+            {
+                "p": {
+                    "name": "Peer",
+                    "date": "2026-02-02",
+                    "bytes": 4_060_000,
+                    "mask": {"test": {"accuracy": 0.5, "n": 7}},
+                }
+            }
+        )
+    )
+    monkeypatch.setattr(comparison, "PEERS", kept)
     page = tmp_path / "README.md"
-    page.write_text(f"{cards.BEGIN}\n{cards.END}\n")
+    page.write_text(f"{comparison.BEGIN}\n{comparison.END}\n")
     assert evaluate_peers.main(["--table", str(page)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "{}"
     assert "Mask or no mask" in page.read_text()
@@ -210,7 +114,7 @@ def test_a_missing_file_is_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(cards, "PEERS", tmp_path / "peers.json")
+    monkeypatch.setattr(comparison, "PEERS", tmp_path / "peers.json")
     assert evaluate_peers.main(given) == code
     out, err = capsys.readouterr()
     assert out == ""

@@ -1,4 +1,4 @@
-"""Figures from scikit-learn against plain definitions, and our own figures."""
+"""Figures from scikit-learn against plain definitions, and the other figures."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_confusion_counts_pairs_of_rows_and_columns(rows: list[tuple[str, str | 
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=30))
-def test_curves_have_one_point_a_distinct_score(rows: list[tuple[int, bool]]) -> None:
+def test_curves_have_one_point_for_each_score(rows: list[tuple[int, bool]]) -> None:
     scores, positive = [s for s, _ in rows], [p for _, p in rows]
     if all(positive) or not any(positive):
         return
@@ -60,12 +60,12 @@ def test_curves_have_one_point_a_distinct_score(rows: list[tuple[int, bool]]) ->
     assert precision == pytest.approx(hits / (hits + false), abs=1e-6)
 
 
-def test_macro_f1_counts_no_answer_as_wrong() -> None:
+def test_macro_f1_counts_a_missing_answer_as_wrong() -> None:
     assert metrics.macro_f1(["a", "a"], ["a", None]) == pytest.approx(2 / 3)
     assert metrics.macro_f1([], []) is None
 
 
-def test_precision_recall_has_one_point_a_distinct_score() -> None:
+def test_precision_and_recall_at_equal_scores() -> None:
     recall, precision = metrics.precision_recall([0.9, 0.5, 0.5, 0.1], [True, False, True, False])
     assert recall.tolist() == [0.5, 1, 1]
     assert precision.tolist() == pytest.approx([1, 2 / 3, 0.5])
@@ -83,6 +83,15 @@ def test_reliability_counts_by_weight() -> None:
     assert metrics.reliability([], []) == []
 
 
-def test_plain_holds_no_nan() -> None:
+def test_plain_has_no_nan() -> None:
     value = {"a": float("nan"), "b": [np.float32(0.5), np.inf], "c": np.arange(2), "d": None, "e": np.int64(4)}
     assert metrics.plain(value) == {"a": None, "b": [0.5, None], "c": [0, 1], "d": None, "e": 4}
+
+
+def test_intervals() -> None:
+    assert metrics.wilson(0, 0) is None
+    assert metrics.wilson(10, 10) == (pytest.approx(0.722, abs=1e-3), 1.0)
+    hit, miss = (metrics.Matched(np.array([0.9]), np.array([0]), np.array([face]), 1) for face in (0, -1))
+    assert metrics.ap_interval([hit] * 5) == (1.0, 1.0)
+    low, high = metrics.ap_interval([hit, miss] * 10)
+    assert 0 < low < high < 1

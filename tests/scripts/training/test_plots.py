@@ -1,4 +1,4 @@
-"""Plots that go beside the models."""
+"""Plots of thresholds and calibrations."""
 
 from __future__ import annotations
 

@@ -200,20 +200,21 @@ def test_training_goes_on_from_an_exported_model(model: str, data: Path, tmp_pat
     assert len(again) == 2, "a finished run is not started again from what it started from"
 
 
-def test_a_full_size_detector_is_pruned_and_trained_on(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["detector", "mask"])
+def test_a_full_size_network_is_pruned_and_trained_on(data: Path, tmp_path: Path, model: str) -> None:
     plan = ("--data", data, "--batch", 2, "--quiet")
     short = (*plan, "--steps", 1, "--validate-every", 1)
-    _script("train", "detector", *short, "--full-size", "--out", tmp_path / "full")
+    _script("train", model, *short, "--full-size", "--out", tmp_path / "full")
     pruned = tmp_path / "pruned.pt"
     weights = ("--weights", tmp_path / "full" / "best.pt")
-    _script("prune_detector", "--data", data, *weights, "--out", pruned, "--samples", 4)
-    _script("train", "detector", *short, "--weights", pruned, "--out", tmp_path / "small")
+    _script("prune_network", model, "--data", data, *weights, "--out", pruned, "--samples", 4)
+    _script("train", model, *short, "--weights", pruned, "--out", tmp_path / "small")
     steps = [json.loads(line)["step"] for line in (tmp_path / "small" / "history.jsonl").read_text().splitlines()]
     assert steps == [0, 1]
-    done = _script("prune_detector", "--data", data, "--weights", pruned, "--out", tmp_path / "x.pt", check=False)
+    done = _script("prune_network", model, "--data", data, "--weights", pruned, "--out", tmp_path / "x.pt", check=False)
     assert done.returncode == 65
     assert "pruned.pt: not the weights of such a network" in done.stderr
-    done = _script("train", "detector", *plan, "--pretrained", pruned, check=False)
+    done = _script("train", model, *plan, "--pretrained", pruned, check=False)
     assert done.returncode == 2
     assert "add --full-size" in done.stderr
 
@@ -282,7 +283,7 @@ def test_a_source_that_cannot_be_left_out_is_named(data: Path, tmp_path: Path) -
     assert "holds no face with masked=True" in done.stderr
     done = _script("leave_one_out", *plan, "--sources", "fer", check=False)
     assert done.returncode == 65
-    assert "--sources: no faces both to train on and to judge by in fer" in done.stderr
+    assert "--sources: needs faces both to train on and to evaluate on, found none in fer" in done.stderr
 
 
 def test_a_loss_that_is_no_number_names_the_checkpoint(data: Path, tmp_path: Path) -> None:

@@ -1,26 +1,18 @@
-"""The public models that people download, with the same methods as Doorlight's own models, so that both are judged alike.
-
-Each gets its input as its authors prepare it, and keeps the thresholds of their demo. Pictures are (H, W, 3) uint8, RGB.
-The files are not part of this project: README.md says where to get them.
-"""
+"""Public face detectors with anchors: AIZOO, which also classifies masks, and Ultra-Light."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from edge.errors import ModelError, UnavailableError
-from edge.imaging import boxes, images
-from edge.inference.interpreter import load_runtime
+from edge.errors import ModelError
+from edge.imaging import boxes
+from edge.imaging.images import Picture
 from edge.records import Box, Detection
-from training.dataset import EXPRESSIONS, Picture
-
-Floats = npt.NDArray[np.float32]
+from peers.float_models import WRONG_FILE, FloatModel, Floats
 
 #: The variances of SSD (Liu et al. 2016): both detectors give offsets of a box's centre and log size in these units.
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
@@ -74,31 +66,6 @@ def decode(offsets: Floats, anchors: Floats) -> Floats:
     return decoded
 
 
-class FloatModel:
-    """A float TFLite model with one input, (1, height, width, 3), on one thread. Raises ModelError for another file."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            # LiteRT keeps no copy of the content: keep it as long as the interpreter.
-            self._content = path.read_bytes()
-            self._interpreter = load_runtime()[1].Interpreter(model_content=self._content, num_threads=1)
-            self._interpreter.allocate_tensors()
-        except OSError as error:
-            raise ModelError(f"{path}: cannot be read: {error.strerror}", "check the path of the file") from None
-        except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{path}: is not a TFLite model: {str(error).splitlines()[0]}") from None
-        details = self._interpreter.get_input_details()
-        if len(details) != 1 or len(details[0]["shape"]) != 4 or details[0]["dtype"] is not np.float32:
-            raise ModelError(f"{path}: its input is not one float picture", "use the file that the option names")
-        self._input = details[0]["index"]
-        self.height, self.width = (int(v) for v in details[0]["shape"][1:3])
-
-    def invoke(self, pixels: Floats) -> None:
-        """Run the model on `pixels`, (height, width, 3) float32, scaled as the model expects."""
-        self._interpreter.set_tensor(self._input, pixels[np.newaxis])
-        self._interpreter.invoke()
-
-
 class Graph(FloatModel):
     """The TFLite model of a detector: offsets (anchors, 4) and scores (anchors, 2). Raises ModelError for another file."""
 
@@ -106,9 +73,7 @@ class Graph(FloatModel):
         super().__init__(path)
         self._outputs = {int(o["shape"][-1]): o["index"] for o in self._interpreter.get_output_details()}
         if not self._outputs.keys() >= {2, 4}:
-            raise ModelError(
-                f"{path}: its outputs are not boxes with two scores each", "use the file that the option names"
-            )
+            raise ModelError(f"{path}: its outputs are not boxes with two scores each", WRONG_FILE)
 
     def output(self, values: int) -> Floats:
         """Return the output with `values` values for each anchor, (anchors, values)."""
@@ -116,25 +81,23 @@ class Graph(FloatModel):
         return output
 
 
-class Anchored:
+class AnchorDetector:
     """A detector with anchors. The picture is resized to the input's shape without keeping its aspect, as by the authors.
 
-    `threshold` is the minimum score of a face, `overlap` the IoU above which two boxes are one face, `candidates` the
+    `threshold` is the minimum score of a face, `max_iou` the IoU above which two boxes are one face, `max_candidates` the
     number of anchors with the best scores that are used. All three are those of the authors' demo.
     """
 
     threshold: float
-    overlap: float
-    candidates: int
+    max_iou: float
+    max_candidates: int
 
     def __init__(self, path: Path, anchors: Floats) -> None:
         self.graph = Graph(path)
         self.graph.invoke(np.zeros((self.graph.height, self.graph.width, 3), np.float32))
         if len(self.graph.output(2)) != len(anchors):
-            raise ModelError(
-                f"{path}: has {len(self.graph.output(2))} anchors, expected {len(anchors)}",
-                "use the file that the option names",
-            )
+            count = len(self.graph.output(2))
+            raise ModelError(f"{path}: has {count} anchors, expected {len(anchors)}", WRONG_FILE)
         self._anchors = anchors
 
     def prepare(self, picture: Picture) -> Floats:
@@ -154,10 +117,10 @@ class Anchored:
         self.graph.invoke(self.prepare(picture))
         offsets, classes = self.graph.output(4), self.graph.output(2)
         scores = self.scores(classes)
-        best = np.argsort(-scores, kind="stable")[: self.candidates]
+        best = np.argsort(-scores, kind="stable")[: self.max_candidates]
         best = best[scores[best] >= (self.threshold if threshold is None else threshold)]
         decoded = decode(offsets[best], self._anchors[best])
-        kept = boxes.nms(decoded, scores[best], self.overlap)
+        kept = boxes.nms(decoded, scores[best], self.max_iou)
         height, width = picture.shape[:2]
         pixels = np.clip(decoded[kept], 0, 1) * np.array([width, height, width, height], np.float32)
         return [
@@ -166,13 +129,13 @@ class Anchored:
         ]
 
 
-class Aizoo(Anchored):
+class Aizoo(AnchorDetector):
     """AIZOO's face and mask detector, 260x260: it finds faces and classifies each as masked or not.
 
     https://github.com/AIZOOTech/FaceMaskDetection (tflite_infer.py)
     """
 
-    threshold, overlap, candidates = 0.5, 0.4, 5972
+    threshold, max_iou, max_candidates = 0.5, 0.4, 5972
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, aizoo_anchors())
@@ -191,6 +154,10 @@ class Aizoo(Anchored):
         self._masked = {d.box: float(mask / max(mask + bare, 1e-9)) for d, (mask, bare) in found}
         return found
 
+    def mask_probability(self, box: Box) -> float:
+        """Return P(mask) of a face that the last call of `detect` found at `box`."""
+        return self._masked[box]
+
 
 class AizooMask:
     """AIZOO as a mask classifier: it classifies while it detects."""
@@ -202,21 +169,21 @@ class AizooMask:
 
     def probability(self, picture: Picture, box: Box) -> float:
         """Return P(mask) of a face in `picture`; the last `detect` must have found this box."""
-        return self._aizoo._masked[box]
+        return self._aizoo.mask_probability(box)
 
-    def probability_of_crop(self, picture: Picture) -> float | None:
+    def probability_of_crop(self, crop: Picture) -> float | None:
         """Return P(mask) of the best face in a picture that shows only a face; None if it finds none."""
-        found = self._aizoo.detect(picture)
-        return self.probability(picture, found[0].box) if found else None
+        found = self._aizoo.detect(crop)
+        return self.probability(crop, found[0].box) if found else None
 
 
-class UltraLight(Anchored):
+class UltraLight(AnchorDetector):
     """Linzaer's Ultra-Light-Fast-Generic-Face-Detector, RFB-320: it finds faces, masked or not.
 
     https://github.com/Linzaer/Ultra-Light-Fast-Generic-Face-Detector-1MB (detect_imgs_onnx.py; config of detect_imgs.py)
     """
 
-    threshold, overlap, candidates = 0.7, 0.3, 200
+    threshold, max_iou, max_candidates = 0.7, 0.3, 200
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, ultralight_anchors())
@@ -227,56 +194,3 @@ class UltraLight(Anchored):
     def scores(self, classes: Floats) -> Floats:
         face: Floats = classes[:, 1]
         return face
-
-
-class Xception:
-    """Arriaga's mini-XCEPTION, 64x64 grey: the seven expressions. Needs TensorFlow.
-
-    https://github.com/oarriaga/face_classification (src/utils/preprocessor.py, datasets.py). It was trained on FER2013's
-    Training; its checkpoint was chosen by PublicTest and PrivateTest together. `margin` is the side of a crop in units of
-    a face box's longer side. The authors crop faces as tightly as the door does, so that the door's margin is used.
-    """
-
-    labels = EXPRESSIONS
-
-    def __init__(self, path: Path, margin: float = 1.0) -> None:
-        tf = import_tensorflow("mini-XCEPTION")
-        net = load_keras(tf, path)
-        if net.input_shape[1:] != (64, 64, 1) or net.output_shape[1:] != (len(EXPRESSIONS),):
-            raise ModelError(f"{path}: its input is {net.input_shape[1:]}; expected 64x64 grey and 7 outputs")
-        # Traced once: `predict` would build a pipeline for every picture.
-        self._predict: Any = tf.function(net)
-        self._margin = margin
-
-    def probabilities(self, picture: Picture, box: Box) -> tuple[float, ...]:
-        """Return the probabilities of the face at `box`, in the order of `labels`."""
-        return self.probabilities_of_crop(images.crop_square(picture, box, 64, self._margin))
-
-    def probabilities_of_crop(self, crop: Picture) -> tuple[float, ...]:
-        """Return the probabilities of a picture of any size that shows only a face."""
-        return tuple(float(v) for v in np.asarray(self._predict(xception_input(crop)[np.newaxis]))[0])
-
-
-def xception_input(crop: Picture) -> Floats:
-    """Return the input of mini-XCEPTION, (64, 64, 1) float32, -1..1: first grey, then resized."""
-    grey = cv2.resize(images.grey(crop)[:, :, 0], (64, 64))
-    pixels: Floats = (grey.astype(np.float32) / 127.5 - 1)[:, :, np.newaxis]
-    return pixels
-
-
-def import_tensorflow(user: str) -> Any:
-    """Return the module tensorflow. Raises UnavailableError, naming `user`, if it is not installed."""
-    try:
-        import tensorflow as tf
-    except ImportError:
-        raise UnavailableError(f"{user}: needs TensorFlow, which is not installed", "pip install .[train]") from None
-    return tf
-
-
-def load_keras(tf: Any, path: Path) -> Any:
-    """Return a Keras model. Raises ModelError if the file is not one."""
-    try:
-        return tf.keras.models.load_model(path, compile=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"{path}: is not a Keras model: {reason}", "use a file .hdf5, .h5 or .keras") from None

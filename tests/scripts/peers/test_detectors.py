@@ -1,4 +1,4 @@
-"""The public models: anchors, boxes, and inputs as their authors prepare them."""
+"""The public face detectors: anchors, boxes, and inputs as their authors prepare them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 from edge.errors import ModelError
 from edge.inference import manifest
-from speed import peers
+from peers import detectors
 from support.peers import LEFT, RIGHT, FakeGraph, FakeUltraLight, draw_faces, pixels_of
 
 
 def test_aizoo_anchors() -> None:
-    anchors = peers.aizoo_anchors()
+    anchors = detectors.aizoo_anchors()
     assert anchors.shape == (5972, 4)
     assert anchors.dtype == np.float32
     at, tall = 0.5 / 33, math.sqrt(0.62)
@@ -37,7 +37,7 @@ def test_aizoo_anchors() -> None:
 
 
 def test_ultralight_anchors() -> None:
-    anchors = peers.ultralight_anchors()
+    anchors = detectors.ultralight_anchors()
     assert anchors.shape == (4420, 4)
     np.testing.assert_allclose(anchors[0], [4 / 320, 4 / 240, 10 / 320, 10 / 240], rtol=1e-5)
     np.testing.assert_allclose(anchors[2], [4 / 320, 4 / 240, 24 / 320, 24 / 240], rtol=1e-5)
@@ -52,49 +52,49 @@ def test_decode() -> None:
     anchors = np.array([[0.5, 0.5, 0.2, 0.4]] * 2, np.float32)
     offsets = np.array([[0, 0, 0, 0], [1, -1, math.log(2) / 0.2, 0]], np.float32)
     np.testing.assert_allclose(
-        peers.decode(offsets, anchors), [[0.4, 0.3, 0.6, 0.7], [0.32, 0.26, 0.72, 0.66]], atol=1e-6
+        detectors.decode(offsets, anchors), [[0.4, 0.3, 0.6, 0.7], [0.32, 0.26, 0.72, 0.66]], atol=1e-6
     )
-    assert peers.decode(offsets[:0], anchors[:0]).shape == (0, 4)
+    assert detectors.decode(offsets[:0], anchors[:0]).shape == (0, 4)
 
 
 def test_examples_in_docstrings() -> None:
-    failed, tried = doctest.testmod(peers, extraglobs={"np": np})
+    failed, tried = doctest.testmod(detectors, extraglobs={"np": np})
     assert tried
     assert not failed
 
 
 @pytest.fixture
-def aizoo(monkeypatch: pytest.MonkeyPatch) -> peers.Aizoo:
-    monkeypatch.setattr(peers, "Graph", FakeGraph)
-    return peers.Aizoo(Path("aizoo.tflite"))
+def aizoo(monkeypatch: pytest.MonkeyPatch) -> detectors.Aizoo:
+    monkeypatch.setattr(detectors, "Graph", FakeGraph)
+    return detectors.Aizoo(Path("aizoo.tflite"))
 
 
-def test_aizoo_finds_each_face_once_and_classifies_it(aizoo: peers.Aizoo) -> None:
+def test_aizoo_finds_each_face_once_and_classifies_it(aizoo: detectors.Aizoo) -> None:
     picture = draw_faces((LEFT, 0.9, 0.95), (RIGHT, 0.1, 0.8))
     found = aizoo.detect(picture)
     assert [d.score for d in found] == sorted((d.score for d in found), reverse=True)
     assert len(found) == 2
     for d, box in zip(found, (LEFT, RIGHT), strict=True):
         np.testing.assert_allclose(d.box, box, atol=4)  # to a pixel of 260
-    mask = peers.AizooMask(aizoo)
+    mask = detectors.AizooMask(aizoo)
     assert [mask.probability(picture, d.box) >= mask.threshold for d in found] == [True, False]
 
 
-def test_the_input_of_aizoo_is_rgb_from_0_to_1(aizoo: peers.Aizoo) -> None:
+def test_the_input_of_aizoo_is_rgb_from_0_to_1(aizoo: detectors.Aizoo) -> None:
     picture = np.zeros((48, 64, 3), np.uint8)
     picture[:] = 255, 102, 0
     aizoo.detect(picture)
     np.testing.assert_allclose(pixels_of(aizoo.graph)[100, 100], [1.0, 0.4, 0.0], atol=1e-6)  # RGB, 0..1
 
 
-def test_another_threshold_can_be_given(aizoo: peers.Aizoo) -> None:
+def test_another_threshold_can_be_given(aizoo: detectors.Aizoo) -> None:
     picture = draw_faces((LEFT, 1.0, 0.4))
     assert aizoo.detect(picture) == []
     assert len(aizoo.detect(picture, 0.05)) == 1
 
 
-def test_aizoo_classifies_a_picture_that_shows_only_a_face(aizoo: peers.Aizoo) -> None:
-    mask = peers.AizooMask(aizoo)
+def test_aizoo_classifies_a_picture_that_shows_only_a_face(aizoo: detectors.Aizoo) -> None:
+    mask = detectors.AizooMask(aizoo)
     assert mask.probability_of_crop(draw_faces()) is None
     probability = mask.probability_of_crop(draw_faces((LEFT, 0.9, 0.99)))
     assert probability is not None
@@ -102,38 +102,27 @@ def test_aizoo_classifies_a_picture_that_shows_only_a_face(aizoo: peers.Aizoo) -
 
 
 def test_ultralight_finds_faces_above_its_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "Graph", FakeUltraLight)
-    detector = peers.UltraLight(Path("ultralight.tflite"))
-    found = detector.detect(draw_faces((LEFT, 0.0, 0.9), (RIGHT, 0.0, 0.6)))  # the second one is below its threshold
+    monkeypatch.setattr(detectors, "Graph", FakeUltraLight)
+    ultralight = detectors.UltraLight(Path("ultralight.tflite"))
+    found = ultralight.detect(draw_faces((LEFT, 0.0, 0.9), (RIGHT, 0.0, 0.6)))  # the second one is below its threshold
     assert len(found) == 1
     np.testing.assert_allclose(found[0].box, LEFT, atol=3)
-    assert pixels_of(detector.graph).max() == 1.0  # (255 - 127) / 128
-    assert pixels_of(detector.graph).min() == pytest.approx(-127 / 128)
+    assert pixels_of(ultralight.graph).max() == 1.0  # (255 - 127) / 128
+    assert pixels_of(ultralight.graph).min() == pytest.approx(-127 / 128)
 
 
 def test_a_model_with_other_anchors_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "Graph", FakeUltraLight)
+    monkeypatch.setattr(detectors, "Graph", FakeUltraLight)
     with pytest.raises(ModelError, match="4420 anchors, expected 5972"):
-        peers.Aizoo(Path("wrong.tflite"))
+        detectors.Aizoo(Path("wrong.tflite"))
 
 
 def test_files_that_are_not_a_detector_are_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"none\.tflite.*No such file"):
-        peers.Graph(tmp_path / "none.tflite")
+        detectors.Graph(tmp_path / "none.tflite")
     (tmp_path / "torn.tflite").write_bytes(b"TFL3" * 100)
     with pytest.raises(ModelError, match=r"torn\.tflite"):
-        peers.Graph(tmp_path / "torn.tflite")
+        detectors.Graph(tmp_path / "torn.tflite")
     models = manifest.load()
     with pytest.raises(ModelError, match="its input is not one float picture"):
-        peers.Graph(models.folder / models["face_detector"].file)
-
-
-def test_the_input_of_xception_is_grey_from_minus_1_to_1() -> None:
-    picture = np.zeros((48, 48, 3), np.uint8)
-    picture[:, 24:] = 255
-    pixels = peers.xception_input(picture)
-    assert pixels.shape == (64, 64, 1)
-    assert pixels.dtype == np.float32
-    assert (pixels[0, 0, 0], pixels[0, -1, 0]) == (-1.0, 1.0)
-    red = np.full((48, 48, 3), (255, 0, 0), np.uint8)
-    assert peers.xception_input(red)[0, 0, 0] == pytest.approx(0.299 * 2 - 1, abs=0.01)
+        detectors.Graph(models.folder / models["face_detector"].file)

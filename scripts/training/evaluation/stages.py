@@ -1,0 +1,88 @@
+"""The stages of the cascade that a task needs. Public models follow the same protocols as Doorlight's own models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from edge.config import Config
+from edge.inference.interpreter import Model
+from edge.inference.manifest import Manifest
+from edge.inference.perception import ExpressionClassifier, FaceDetector, MaskClassifier
+from edge.records import Box, Detection
+
+from ..arrays import Picture
+
+#: The average precision is of the model, so that its evaluation keeps every box. The door keeps `[detector] max_faces`.
+ALL_FACES = 10_000
+
+
+class Detector(Protocol):
+    """Finds faces in pictures (H, W, 3) uint8 RGB."""
+
+    @property
+    def threshold(self) -> float:
+        """The minimum score of a face."""
+        ...
+
+    def detect(self, picture: Picture, threshold: float | None = None) -> list[Detection]:
+        """Return the faces with at least `threshold` (None: that of the detector), best first, in pixels of `picture`."""
+        ...
+
+
+class MaskStage(Protocol):
+    """Estimates whether a face wears a mask over mouth and nose."""
+
+    @property
+    def threshold(self) -> float:
+        """The minimum probability of a masked face."""
+        ...
+
+    def probability(self, picture: Picture, box: Box) -> float:
+        """Return P(mask) of the face at `box`, which the detector found in `picture`."""
+        ...
+
+    def probability_of_crop(self, crop: Picture) -> float | None:
+        """Return P(mask) of a picture that shows only a face; None if the model finds no face in it."""
+        ...
+
+
+class ExpressionStage(Protocol):
+    """Estimates the expression of a face."""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """The expressions, in the order of the probabilities."""
+        ...
+
+    def probabilities(self, picture: Picture, box: Box) -> tuple[float, ...]:
+        """Return the probabilities of the face at `box`."""
+        ...
+
+    def probabilities_of_crop(self, crop: Picture) -> tuple[float, ...]:
+        """Return the probabilities of a picture that shows only a face."""
+        ...
+
+
+class Stages(NamedTuple):
+    """The stages that a task needs; the others are None. `new_score` is the minimum score of a new person."""
+
+    detector: Detector
+    mask: MaskStage | None = None
+    expression: ExpressionStage | None = None
+    new_score: float | None = None
+
+
+def open_stages(task: str, settings: Config, models: Manifest, runtime: str | None) -> Stages:
+    """Open the stages that `task` needs, as the door does. Raises ModelError if a model is missing or damaged."""
+
+    def model(name: str) -> Model:
+        return Model(models, name, settings.models.threads, runtime)
+
+    max_faces = ALL_FACES if task == "detector" else settings.detector.max_faces
+    return Stages(
+        FaceDetector(model("face_detector"), settings.detector.threshold, settings.detector.nms_iou, max_faces),
+        MaskClassifier(model("mask_classifier")) if task == "mask" else None,
+        ExpressionClassifier(model("expression_classifier")) if task == "expression" else None,
+        settings.tracker.new_score,
+    )

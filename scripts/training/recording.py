@@ -1,0 +1,122 @@
+"""What the models see in a video, recorded once, so that settings can be tried on it in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+from tqdm import tqdm
+
+from edge.camera.factory import open_source
+from edge.config import Config
+from edge.door import Pipeline, decisions
+from edge.inference.perception import Perception
+from edge.records import Box, Detection, Face, Frame, Signal
+from edge.timing import NO_TIMER
+
+from .arrays import Picture, as_pixels
+from .evaluation.passages import Passage, judge, passage_figures
+
+#: Size (width, height) of the pictures that are kept, enough for the door's search for changes.
+KEPT_PX = (64, 48)
+#: Lowest score of a detection that is kept. No setting below it can be tried.
+MIN_SCORE = 0.5
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One frame: its time in seconds, the size of its picture, the small picture, and a look at every face in it."""
+
+    t: float
+    size: tuple[int, int]
+    small: Picture
+    faces: list[Face]
+
+
+def record(video: Path, settings: Config, perception: Perception) -> Iterator[Moment]:
+    """Yield what the models see in each frame of `video`. Raises InputError if the video cannot be read."""
+    with (
+        open_source(settings.camera, str(video)) as source,
+        tqdm(total=source.length, unit="frame", desc="look", disable=None) as bar,
+    ):
+        while (frame := source.read()) is not None:
+            faces = [perception.classify(frame.picture, found) for found in perception.detect(frame)]
+            small = as_pixels(cv2.resize(frame.picture, KEPT_PX, interpolation=cv2.INTER_AREA))
+            yield Moment(frame.t, (frame.picture.shape[1], frame.picture.shape[0]), small, faces)
+            bar.update()
+
+
+class Replay:
+    """A recording that takes the place of video and models: the source and the perception of a `Pipeline`."""
+
+    name, live, damage = "recording", False, None
+    timer = NO_TIMER
+
+    def __init__(self, moments: list[Moment], perception: Perception) -> None:
+        self.expression = perception.expression
+        self._moments = moments
+        self._at = -1
+        self._threshold = 0.0
+        self._searched: list[Face] = []
+
+    def start(self, threshold: float) -> None:
+        """Go back to the first frame, with this threshold of the detector."""
+        self._at, self._threshold = -1, threshold
+
+    def read(self) -> Frame | None:
+        """Return the next frame, with a picture of the right size and no content; None at the end."""
+        self._at += 1
+        if self._at == len(self._moments):
+            return None
+        moment = self._moments[self._at]
+        width, height = moment.size
+        blank = np.broadcast_to(np.zeros(3, np.uint8), (height, width, 3))
+        return Frame(self._at, moment.t, blank, moment.small)
+
+    def detect(self, _: Frame) -> list[Detection]:
+        """Return the faces of the current frame above the detector's threshold."""
+        self._searched = [face for face in self._moments[self._at].faces if face.score >= self._threshold]
+        return [Detection(face.box, face.score) for face in self._searched]
+
+    def classify(self, _: Picture, found: Detection) -> Face:
+        """Return the recorded look at a face of the frame that was searched last."""
+        return next(face for face in self._searched if face.box == found.box)
+
+    def figures(self, settings: Config, threshold: float, passages: list[Passage]) -> dict[str, object]:
+        """Return `passages.passage_figures` of the door with these settings and this threshold of the detector."""
+        self.start(threshold)
+        pipeline = Pipeline(settings, self)  # type: ignore[arg-type]
+        shown: list[tuple[float, Signal]] = [(d.t, d.signal) for _, d in decisions(pipeline, self)]  # type: ignore[arg-type]
+        return passage_figures(*judge(passages, shown))
+
+
+def save(path: Path, moments: list[Moment]) -> None:
+    """Write a recording as one .npz file."""
+    faces = msgspec.json.encode([[msgspec.to_builtins(face) for face in m.faces] for m in moments])
+    np.savez_compressed(
+        path,
+        t=np.array([m.t for m in moments]),
+        size=np.array([m.size for m in moments]),
+        small=np.stack([m.small for m in moments]),
+        faces=np.frombuffer(faces, np.uint8),
+    )
+
+
+def load(path: Path) -> list[Moment]:
+    """Return the recording of a .npz file."""
+    with np.load(path) as kept:
+        faces = msgspec.json.decode(kept["faces"].tobytes())
+        rows = zip(kept["t"], kept["size"], kept["small"], faces, strict=True)
+        return [
+            Moment(float(t), (int(size[0]), int(size[1])), small, [_face(f) for f in found])
+            for t, size, small, found in rows
+        ]
+
+
+def _face(row: dict[str, object]) -> Face:
+    face = msgspec.convert(row, Face)
+    return Face(Box(*face.box), face.score, face.mask_probability, face.expression)

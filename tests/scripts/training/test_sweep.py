@@ -1,0 +1,63 @@
+"""Settings tried on recorded walk-ups: the recording gives what the door shows, and a setting changes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sklearn", reason="training.metrics needs the extra: pip install .[train]")
+pytest.importorskip("matplotlib", reason="training.plots needs the extra: pip install .[train]")
+
+from edge import config
+from edge.camera.factory import open_source
+from edge.door import Pipeline, decisions
+from edge.inference import manifest
+from edge.inference.perception import Perception
+from support.paths import CLIP
+from training import recording, sweep
+from training.evaluation.passages import read_truth
+
+TRUTH = [{"kind": "masked", "start_s": 2.0, "end_s": 6.0}, {"kind": "unmasked", "start_s": 8.0, "end_s": 12.0}]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("sweep")
+    (out / "truth.json").write_text(json.dumps(TRUTH))
+    return out
+
+
+def run(folder: Path, *arguments: str) -> int:
+    given = ["--video", str(CLIP), "--truth", str(folder / "truth.json"), "--out", str(folder / "out")]
+    return sweep.main([*given, *arguments])
+
+
+def test_settings_change_the_figures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "--set", "policy.min_decide_s=0.4,30") == 0
+    rows = json.loads((folder / "out" / "sweep.json").read_text())
+    assert [row["value"] for row in rows] == [None, 0.4, 30]
+    assert rows[0]["masked"] == rows[1]["masked"]
+    assert rows[1]["masked"]["right"] == 1
+    assert rows[2]["masked"]["right"] == 0, "nobody is decided within half a minute"
+    assert (folder / "out" / "policy.min_decide_s.png").is_file()
+    assert "policy.min_decide_s = 30" in capsys.readouterr().out
+
+
+def test_a_recording_shows_the_lights_that_the_video_shows(folder: Path) -> None:
+    settings, models = config.load(), manifest.load()
+    perception = Perception(settings, models)
+    with open_source(settings.camera, str(CLIP)) as source:
+        shown = [(d.t, d.signal) for _, d in decisions(Pipeline(settings, perception), source)]
+    replay = recording.Replay(recording.load(folder / "out" / "recording.npz"), perception)
+    replay.start(models["face_detector"].threshold)
+    assert [(d.t, d.signal) for _, d in decisions(Pipeline(settings, replay), replay)] == shown
+    assert replay.figures(settings, 0.99, read_truth(folder / "truth.json"))["masked"] != {}
+
+
+@pytest.mark.parametrize("item", ["policy.min_decide_s", "policy.nonsense=1", "nonsense=1", "policy.min_looks=x"])
+def test_a_setting_that_does_not_exist_is_refused(folder: Path, item: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(folder, "--set", item)
+    assert caught.value.code == 2
