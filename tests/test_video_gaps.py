@@ -19,8 +19,8 @@ from edge.records import Box, Detection, Event, Frame, Signal
 from edge.tracker import Tracker
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
 from support.door import CONFIG
-from support.films import jpeg, mkv
 from support.paths import CLIP
+from support.video_bytes import jpeg, mkv
 
 FACE = Detection(Box(100, 100, 160, 180), 0.9)
 

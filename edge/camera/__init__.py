@@ -9,7 +9,7 @@
 - stream: network cameras, through FFmpeg
 - video_file: every frame of a video file
 - http_video: a video file on a web server
-- film_clock: times of a video's frames, from its time stamps
+- video_clock: times of a video's frames, from its time stamps
 - container_header: codec and orientation in the header of a video
 - video_formats, video_codecs: recognise a video by its first bytes; names of codecs
 - picture_files: a picture, shown for a while

@@ -1,7 +1,7 @@
 """Read codec and orientation from the header of an MP4, QuickTime, Matroska or AVI file.
 
 OpenCV reports neither. It names no codec that it cannot decode, and reduces the orientation to an angle, so a mirrored
-film is turned on its head by every version. Whether it turns films at all differs by version: 4.11 does not.
+video is turned on its head by every version. Whether it turns videos at all differs by version: 4.11 does not.
 
 The header comes from an untrusted file. Sizes are checked against the enclosing element, and nothing is read but small
 elements, at most MAX_ELEMENTS of them.

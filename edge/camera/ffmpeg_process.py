@@ -6,7 +6,7 @@ its memory is limited, it is killed when it is late, and its messages are discar
 
 The protocol, over stdin and stdout of the child:
 
-1. parent: one line of JSON, [source, open timeout in ms, read timeout in ms, is it a film]. The source may contain a
+1. parent: one line of JSON, [source, open timeout in ms, read timeout in ms, is it a file]. The source may contain a
    password, so it must not be a command-line argument, which every user can see.
 2. child: _INFO, whether the source is open and what it announces.
 3. parent: closes its end of the pipe, to request the pictures.
@@ -58,7 +58,7 @@ _PICTURE = struct.Struct("<iid")  # height, width, time stamp in seconds
 class StreamInfo(NamedTuple):
     """What a video announces about itself. Any value may be absurd.
 
-    `pace_s` is the usual gap (seconds) between the first time stamps of a film whose `fps` is_plausible_fps rejects; NaN
+    `pace_s` is the usual gap (seconds) between the first time stamps of a file whose `fps` is_plausible_fps rejects; NaN
     for all others.
     """
 
@@ -82,16 +82,16 @@ class FfmpegProcess:
     the time stamp (seconds) of the last picture, as OpenCV reports it; NaN if there is none.
     """
 
-    def __init__(self, source: str, open_timeout_s: float, read_timeout_s: float, is_film: bool = False) -> None:
+    def __init__(self, source: str, open_timeout_s: float, read_timeout_s: float, is_file: bool = False) -> None:
         """Start the child. `source` is a path or an address; the timeouts (seconds) limit open() and each read().
 
-        `is_film`: the source can be opened twice, to look at its time stamps first.
+        `is_file`: the source can be opened twice, to look at its time stamps first.
         """
         self.failure = self.codec = ""
         self.has_index = True
         self.stamp_s = math.nan
         milliseconds = round(1000 * open_timeout_s), round(1000 * read_timeout_s)
-        self._request = json.dumps([source, *milliseconds, is_film]).encode() + b"\n"
+        self._request = json.dumps([source, *milliseconds, is_file]).encode() + b"\n"
         self._open_timeout_s, self._read_timeout_s = open_timeout_s + OPEN_GRACE_S, read_timeout_s + READ_GRACE_S
         # The first picture of a stream may have to wait for a key frame.
         self._first_timeout_s = self._open_timeout_s if "://" in source else self._read_timeout_s
@@ -170,7 +170,7 @@ class FfmpegProcess:
 # ---- Child process ---------------------------------------------------------------------------------------------------
 
 
-def serve(source: str, open_timeout_ms: int, read_timeout_ms: int, is_film: bool) -> None:
+def serve(source: str, open_timeout_ms: int, read_timeout_ms: int, is_file: bool) -> None:
     """Open `source`, announce it on stdout, then decode as fast as the parent reads."""
     protect_process()
     os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # AV_LOG_QUIET: nobody reads the messages
@@ -191,7 +191,7 @@ def serve(source: str, open_timeout_ms: int, read_timeout_ms: int, is_film: bool
         size = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
         rates = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
         pace_s = math.nan
-        if is_open and is_film and not is_plausible_fps(rates[0]):
+        if is_open and is_file and not is_plausible_fps(rates[0]):
             pace_s = _pace(capture)
             is_open = _open(capture, source, open_timeout_ms, read_timeout_ms)
         rotate, mirror = _orientation(capture, header)

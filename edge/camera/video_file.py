@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from pathlib import Path
 
 import cv2
@@ -16,8 +17,8 @@ from ..records import Frame
 from ..system.files import open_regular
 from .adjust import adjust
 from .ffmpeg_process import MAX_FPS, FfmpegProcess, StreamInfo, is_plausible_fps
-from .film_clock import FilmClock, SteadyClock
 from .source import SOURCE_KINDS, Source
+from .video_clock import SteadyClock, VideoClock
 from .video_codecs import COMMON, ENCRYPTED, codec_name
 from .video_formats import HEADER_BYTES, VideoFormat, recognise
 
@@ -48,7 +49,7 @@ class VideoFile(Source):
         self._settings = settings
         self._decoder: FfmpegProcess | None = None
         self._first: Picture | None = None
-        self._clock: FilmClock | SteadyClock = SteadyClock(settings.fps)
+        self._clock: VideoClock | SteadyClock = SteadyClock(settings.fps)
         self._duration_s: float | None = None
         self._number = 0
         self._t = self._longest_gap_s = 0.0
@@ -56,7 +57,7 @@ class VideoFile(Source):
     def open(self) -> None:
         self.close()
         video_format = self._check()
-        decoder = self._decoder = FfmpegProcess(self._location, DECODE_TIMEOUT_S, DECODE_TIMEOUT_S, is_film=True)
+        decoder = self._decoder = FfmpegProcess(self._location, DECODE_TIMEOUT_S, DECODE_TIMEOUT_S, is_file=True)
         info = decoder.open()
         if info is not None and info.width * info.height > MAX_PIXELS:
             self.close()
@@ -85,7 +86,7 @@ class VideoFile(Source):
         before, self._t = self._t, self._clock.time(self._decoder.stamp_s)
         gap_s = self._t - before
         self._longest_gap_s = max(self._longest_gap_s, gap_s)
-        # A film shows each picture until the next one.
+        # A video shows each picture until the next one.
         still_s = gap_s if self._number and gap_s <= MAX_STILL_S else 0.0
         frame = Frame(self._number, self._t, adjust(picture, self._settings), still_s=still_s)
         self._number += 1
@@ -102,12 +103,12 @@ class VideoFile(Source):
         self.length, self._duration_s, self.note = int(announced) or None, None, None
         if has_clock and is_plausible_fps(info.fps):
             self.fps = info.fps
-            self._clock = FilmClock(1 / info.fps)
+            self._clock = VideoClock(1 / info.fps)
             self._duration_s = announced / info.fps or None
         elif has_clock and info.pace_s >= 1 / MAX_FPS:
             # The header has no rate, or a wrong one. The time stamps are right: many browsers write such files.
             self.fps = round(1 / info.pace_s, 2)
-            self._clock = FilmClock(info.pace_s)
+            self._clock = VideoClock(info.pace_s)
             self.length = None
         else:
             self.fps = self._settings.fps
@@ -160,7 +161,7 @@ class VideoFile(Source):
         if codec and codec not in COMMON and decoder.failure in ("", "cannot be decoded"):
             return InputError(
                 f"{self.name}: OpenCV {cv2.__version__} cannot decode its video, which is coded as {codec}",
-                f"convert it to H.264: ffmpeg -i {self._path.name} -c:v libx264 converted.mp4",
+                f"convert it to H.264: ffmpeg -i {shlex.quote(self.name)} -c:v libx264 converted.mp4",
             )
         return InputError(
             f"{self.name}: {decoder.failure or 'no picture of this video can be decoded'}",

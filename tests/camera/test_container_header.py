@@ -8,7 +8,7 @@ import random
 import pytest
 
 from edge.camera.container_header import MAX_ELEMENTS, ContainerHeader, read_header
-from support.films import MATRICES, mkv, mp4, numbered
+from support.video_bytes import MATRICES, mkv, mp4, numbered
 
 
 def header(data: bytes) -> ContainerHeader:

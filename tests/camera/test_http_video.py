@@ -15,13 +15,13 @@ from edge.camera.factory import open_source
 from edge.camera.http_video import HttpVideo
 from edge.camera.live import LiveSource
 from support.camera import quick_settings, read_all
-from support.films import mkv, mp4, numbered
+from support.video_bytes import mkv, mp4, numbered
 
-FILM = mp4(numbered(3), [100, 4000, 100])
+VIDEO = mp4(numbered(3), [100, 4000, 100])
 
 
 class FakeServer(http.server.BaseHTTPRequestHandler):
-    """Serves FILM, with ranges; at other paths a stream without a size, or text with a video's name."""
+    """Serves VIDEO, with ranges; at other paths a stream without a size, or text with a video's name."""
 
     def do_GET(self) -> None:
         if self.path.startswith("/secret") and self.headers.get("Authorization") != LOGIN:
@@ -31,10 +31,10 @@ class FakeServer(http.server.BaseHTTPRequestHandler):
         elif "film" in self.path:
             begin = int(self.headers.get("Range", "bytes=0-").partition("=")[2].partition("-")[0])
             self.send_response(206 if "Range" in self.headers else 200)
-            self.send_header("Content-Range", f"bytes {begin}-{len(FILM) - 1}/{len(FILM)}")
+            self.send_header("Content-Range", f"bytes {begin}-{len(VIDEO) - 1}/{len(VIDEO)}")
             self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Content-Length", str(len(FILM) - begin))
-            self._send(FILM[begin:])
+            self.send_header("Content-Length", str(len(VIDEO) - begin))
+            self._send(VIDEO[begin:])
             return
         elif "stream" in self.path:
             self.send_response(200)
@@ -96,5 +96,5 @@ def test_server_that_does_not_answer_is_a_camera() -> None:
 
 def test_local_name_with_a_scheme_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("http:film.mp4").write_bytes(FILM)
+    Path("http:film.mp4").write_bytes(VIDEO)
     assert len(read_all(open_source(quick_settings(), "http:film.mp4"))) == 3

@@ -13,7 +13,7 @@ from edge.camera.video_file import VideoFile
 from edge.camera.video_formats import HEADER_BYTES, recognise
 from edge.errors import InputError
 from support.camera import quick_settings, read_all, write_video
-from support.films import RAW_H264, RAW_H265, mkv, mp4, numbered
+from support.video_bytes import RAW_H264, RAW_H265, mkv, mp4, numbered
 
 #: By format: the name that OpenCV's writer needs, its codec, and the name under which the file is played.
 WRITTEN = {

@@ -11,7 +11,7 @@ import pytest
 from edge.camera.video_file import VideoFile
 from edge.imaging.images import Picture
 from support.camera import quick_settings, read_all
-from support.films import MATRICES, jpeg, mkv, mp4
+from support.video_bytes import MATRICES, jpeg, mkv, mp4
 
 #: Red, green, blue and white quarters, from left to right and top to bottom, and wider than high.
 QUARTERS = ((220, 30, 30), (30, 200, 30), (30, 30, 220), (240, 240, 240))

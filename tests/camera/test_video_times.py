@@ -11,7 +11,7 @@ from edge.camera.video_file import VideoFile
 from edge.records import Frame
 from support.camera import quick_settings, read_all, write_video
 from support.clip import EMPTY_S, frame_at
-from support.films import RAW_H264, RAW_H265, jpeg, mkv, mp4, numbered
+from support.video_bytes import RAW_H264, RAW_H265, jpeg, mkv, mp4, numbered
 
 #: Milliseconds: 30/s while something moves, a pause of 5 s, 30/s again, a picture that stands for 15 s.
 VARIABLE_MS = [0, 33, 66, 5066, 5100, 5133, 20500]
@@ -122,7 +122,7 @@ def test_length_that_is_only_an_estimate_is_no_damage(tmp_path: Path) -> None:
 
 
 def test_frames_are_jpeg_of_the_clip(tmp_path: Path) -> None:
-    """The films of these tests show what was put into them."""
+    """The videos of these tests show what was put into them."""
     picture = frame_at(EMPTY_S)
     _, frames = play(tmp_path, "film.mkv", mkv([jpeg(picture)], [0], size=(640, 480)))
     assert abs(frames[0].picture.astype(int) - picture).mean() < 3

@@ -27,9 +27,9 @@ from edge.lights import gpio, lights
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
 from support.command import command_line, doorlight, environment, start_doorlight, write_settings
 from support.edgetpu import READY, Usb
-from support.films import RAW_H264
 from support.image_files import iso_media
 from support.paths import CLIP
+from support.video_bytes import RAW_H264
 
 STILL = CLIP.with_name("still.jpg")
 LOG = Path("doorlight-events.jsonl")

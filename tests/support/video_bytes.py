@@ -1,4 +1,4 @@
-"""Films written byte by byte: any time stamps, any orientation, any codec, without FFmpeg.
+"""Videos written byte by byte: any time stamps, any orientation, any codec, without FFmpeg.
 
 The pictures are JPEG. `mkv` and `mp4` write the smallest files that FFmpeg plays.
 """

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.camera.film_clock import MAX_GAP_S, FilmClock, SteadyClock
+from edge.camera.video_clock import MAX_GAP_S, SteadyClock, VideoClock
 
 NAN = math.nan
 HOUR = 3600.0
 
 
 def times(*stamps: float, step_s: float = 0.1) -> list[float]:
-    clock = FilmClock(step_s)
+    clock = VideoClock(step_s)
     return [clock.time(stamp) for stamp in stamps]
 
 

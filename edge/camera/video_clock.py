@@ -1,4 +1,4 @@
-"""FilmClock: the times of a video's frames, from time stamps that may be missing, wrong or out of order."""
+"""VideoClock: the times of a video's frames, from time stamps that may be missing, wrong or out of order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_STEP_S = 1.0
 _MAX_STAMP_S = 1e9
 
 
-class FilmClock:
+class VideoClock:
     """Turns the time stamps of a video into times (seconds) that start at 0 or later and always increase.
 
     - A stamp is the time, relative to the start of the video. The first frame may be late, never early.
