@@ -13,7 +13,7 @@ from edge import door
 from edge.attention import Attention, contradicts_verdict, has_moved
 from edge.camera.factory import open_source
 from edge.config import Config
-from edge.imaging import cells as motion
+from edge.imaging import cells
 from edge.inference import manifest
 from edge.inference.perception import Perception
 from edge.policy import Person, Verdict
@@ -25,7 +25,7 @@ from support.paths import CLIP
 BOX = Box(100, 100, 200, 200)
 FACE = Detection(BOX, 0.9)
 IDLE_S, SETTLED_S = CONFIG.detector.idle_search_s, CONFIG.detector.settled_search_s
-DARK = np.full((motion.HEIGHT, motion.WIDTH), 50, np.float32)
+DARK = np.full((cells.HEIGHT, cells.WIDTH), 50, np.float32)
 #: A grid that differs from DARK by a bright area.
 CHANGED = DARK.copy()
 CHANGED[10:20, 10:20] = 200

@@ -151,4 +151,4 @@ def test_stall_of_a_normal_camera_changes_nothing(perception: Perception) -> Non
     person = frame_at(MASKED_S)
     moments = [(k / 10, person) for k in range(20)] + [(2.9 + k / 10, person) for k in range(20)]
     decisions = decide(perception, moments)
-    assert [track.person for track in decisions[-1].tracks] == [2]
+    assert [track.number for track in decisions[-1].tracks] == [2]

@@ -77,7 +77,7 @@ def test_person_who_stands_still_during_a_gap_stays_the_same_person(perception: 
     moments = [(k / 15, person) for k in range(20)] + [(9.0 + k / 15, person) for k in range(5)] + [(20.0, empty)]
     decisions = decide(perception, moments)
     assert {decision.signal for decision in decisions[19:25]} == {Signal.PASS}
-    assert {track.person for decision in decisions for track in decision.tracks} == {1}
+    assert {track.number for decision in decisions for track in decision.tracks} == {1}
     assert decisions[25].signal is Signal.IDLE, "who has left is cleared with the first frame that shows it"
 
 
@@ -85,7 +85,7 @@ def test_person_in_a_video_of_stills_is_decided(perception: Perception) -> None:
     for at, signal in ((MASKED_S, Signal.PASS), (UNMASKED_S, Signal.STOP)):
         decisions = decide(perception, [(5.0 * k, frame_at(at)) for k in range(5)])
         assert decisions[-1].signal is signal
-        assert {track.person for decision in decisions for track in decision.tracks} == {1}
+        assert {track.number for decision in decisions for track in decision.tracks} == {1}
 
 
 class TestTracker:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import msgspec
@@ -29,9 +30,10 @@ MIN_SCORE = 0.5
 
 @dataclass(frozen=True)
 class Moment:
-    """One frame: its time in seconds, the size of its picture, the small picture, and a look at every face in it."""
+    """One frame: its times (see Frame), the size of its picture, the small picture, and a look at every face in it."""
 
     t: float
+    still_s: float
     size: tuple[int, int]
     small: Picture
     faces: list[Face]
@@ -46,7 +48,7 @@ def record(video: Path, settings: Config, perception: Perception) -> Iterator[Mo
         while (frame := source.read()) is not None:
             faces = [perception.classify(frame.picture, found) for found in perception.detect(frame)]
             small = as_pixels(cv2.resize(frame.picture, KEPT_PX, interpolation=cv2.INTER_AREA))
-            yield Moment(frame.t, (frame.picture.shape[1], frame.picture.shape[0]), small, faces)
+            yield Moment(frame.t, frame.still_s, (frame.picture.shape[1], frame.picture.shape[0]), small, faces)
             bar.update()
 
 
@@ -63,10 +65,6 @@ class Replay:
         self._threshold = 0.0
         self._searched: list[Face] = []
 
-    def start(self, threshold: float) -> None:
-        """Go back to the first frame, with this threshold of the detector."""
-        self._at, self._threshold = -1, threshold
-
     def read(self) -> Frame | None:
         """Return the next frame, with a picture of the right size and no content; None at the end."""
         self._at += 1
@@ -75,7 +73,7 @@ class Replay:
         moment = self._moments[self._at]
         width, height = moment.size
         blank = np.broadcast_to(np.zeros(3, np.uint8), (height, width, 3))
-        return Frame(self._at, moment.t, blank, moment.small)
+        return Frame(self._at, moment.t, blank, moment.small, moment.still_s)
 
     def detect(self, _: Frame) -> list[Detection]:
         """Return the faces of the current frame above the detector's threshold."""
@@ -86,12 +84,15 @@ class Replay:
         """Return the recorded look at a face of the frame that was searched last."""
         return next(face for face in self._searched if face.box == found.box)
 
-    def figures(self, settings: Config, threshold: float, passages: list[Passage]) -> dict[str, object]:
-        """Return `passages.passage_figures` of the door with these settings and this threshold of the detector."""
-        self.start(threshold)
+    def signals(self, settings: Config, threshold: float) -> list[tuple[float, Signal]]:
+        """Return (t, signal) of each frame, for a door with these settings and this threshold of the detector."""
+        self._at, self._threshold = -1, threshold
         pipeline = Pipeline(settings, self)  # type: ignore[arg-type]
-        shown: list[tuple[float, Signal]] = [(d.t, d.signal) for _, d in decisions(pipeline, self)]  # type: ignore[arg-type]
-        return passage_figures(*judge(passages, shown))
+        return [(d.t, d.signal) for _, d in decisions(pipeline, self)]  # type: ignore[arg-type]
+
+    def figures(self, settings: Config, threshold: float, passages: list[Passage]) -> dict[str, Any]:
+        """Return `passage_figures` of `signals`."""
+        return passage_figures(*judge(passages, self.signals(settings, threshold)))
 
 
 def save(path: Path, moments: list[Moment]) -> None:
@@ -99,7 +100,7 @@ def save(path: Path, moments: list[Moment]) -> None:
     faces = msgspec.json.encode([[msgspec.to_builtins(face) for face in m.faces] for m in moments])
     np.savez_compressed(
         path,
-        t=np.array([m.t for m in moments]),
+        t=np.array([(m.t, m.still_s) for m in moments]),
         size=np.array([m.size for m in moments]),
         small=np.stack([m.small for m in moments]),
         faces=np.frombuffer(faces, np.uint8),
@@ -112,7 +113,7 @@ def load(path: Path) -> list[Moment]:
         faces = msgspec.json.decode(kept["faces"].tobytes())
         rows = zip(kept["t"], kept["size"], kept["small"], faces, strict=True)
         return [
-            Moment(float(t), (int(size[0]), int(size[1])), small, [_face(f) for f in found])
+            Moment(float(t[0]), float(t[1]), (int(size[0]), int(size[1])), small, [_face(f) for f in found])
             for t, size, small, found in rows
         ]
 

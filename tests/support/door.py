@@ -92,5 +92,4 @@ class Door:
 
     def lit_pins(self) -> list[int]:
         """Return the pins of the lights and the buzzer that are on."""
-        pins = (CONFIG.lights.green, CONFIG.lights.red, CONFIG.lights.buzzer)
-        return [pin for pin in pins if self.factory.pin(pin).state]
+        return [pin for pin in CONFIG.lights.pins.values() if self.factory.pin(pin).state]

@@ -9,7 +9,9 @@ import textwrap
 
 import pytest
 
-from edge.lights.lights import APPEARANCE, SINGLE_APPEARANCE
+from edge import config
+from edge.lights.lights import appearance
+from edge.records import Signal
 from edge.system import streams
 from support.paths import ROOT
 
@@ -48,7 +50,7 @@ def test_open_streams_are_not_touched() -> None:
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "iso8859-5", "utf-8"])
 def test_lit_and_dark_lamps_differ_in_every_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = [*APPEARANCE.values(), *SINGLE_APPEARANCE.values()]
+    shown = [appearance(config.load().lights, what) for what in (*Signal, "buzzer")]
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding=encoding))

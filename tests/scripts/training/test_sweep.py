@@ -51,8 +51,7 @@ def test_a_recording_shows_the_lights_that_the_video_shows(folder: Path) -> None
     with open_source(settings.camera, str(CLIP)) as source:
         shown = [(d.t, d.signal) for _, d in decisions(Pipeline(settings, perception), source)]
     replay = recording.Replay(recording.load(folder / "out" / "recording.npz"), perception)
-    replay.start(models["face_detector"].threshold)
-    assert [(d.t, d.signal) for _, d in decisions(Pipeline(settings, replay), replay)] == shown
+    assert replay.signals(settings, models["face_detector"].threshold) == shown
     assert replay.figures(settings, 0.99, read_truth(folder / "truth.json"))["masked"] != {}
 
 
