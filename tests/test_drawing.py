@@ -39,7 +39,9 @@ def decision(
     fault: str | None = None,
 ) -> Decision:
     faces = {number: Face(Box(0, 0, 1, 1), 0.9, 0.1, expression) for number, expression in (expressions or {}).items()}
-    return Decision(1.0, signal, tuple(tracks), faces, verdicts or {}, agitated, [], fault)
+    verdicts = verdicts or {}
+    numbers = {number: number for number, verdict in verdicts.items() if verdict is not UNKNOWN}
+    return Decision(1.0, signal, tuple(tracks), faces, verdicts, agitated, [], fault, numbers=numbers)
 
 
 def labels(perception: Perception, seen: Decision) -> list[Label]:
@@ -52,7 +54,7 @@ class TestText:
         [
             (MASKED, 3.0, "7 mask 95%"),
             (UNMASKED, -2.0, "7 no mask 88%"),
-            (UNKNOWN, 1.0, "7 undecided"),
+            (UNKNOWN, 1.0, "undecided"),
             # Evidence that has turned, while the verdict stays for now, would contradict the colour.
             (MASKED, -1.5, "7 mask"),
             (UNMASKED, 1.5, "7 no mask"),
@@ -66,7 +68,7 @@ class TestText:
 
     def test_small_face_is_too_far_and_a_waiting_one_is_not(self, perception: Perception) -> None:
         tracks = [person(1, (0, 0, 20, 30), height=0.05), person(2, (50, 50, 150, 180))]
-        assert [label.lines for label in labels(perception, decision(tracks))] == [("1 too far",), ("2 undecided",)]
+        assert [label.lines for label in labels(perception, decision(tracks))] == [("too far",), ("undecided",)]
 
     def test_expression_is_only_shown_without_a_mask(self, perception: Perception) -> None:
         tracks = [person(k, (10 * k, 10, 90, 100), 2.0 if k == 1 else -2.0) for k in (1, 2, 3)]

@@ -34,6 +34,8 @@ LABELS = ("no_mask", "mask")
 MASKED = 0.42
 #: How often a crop is cut so close that it shows nothing but the face.
 TIGHT = 0.15
+#: How often a face is blurred by its movement.
+MOVING = 0.12
 #: How often a bare face gets a mask, a mask worn wrongly, or another thing in front of the mouth.
 DRAWERS = (masks.draw_mask, masks.draw_chin_mask, occluders.draw_occluder)
 DRAWN = (0.15, 0.13, 0.11)
@@ -151,6 +153,8 @@ class Crops:
         crop = images.crop_square(region, _as_a_detector_would(box, example, rng), SIZE, MARGIN)
         if rng.random() < 0.3:
             crop = augment.coarse(crop, rng)
+        if rng.random() < MOVING:
+            crop = augment.motion(crop, rng)
         if rng.random() < 0.06:
             crop = augment.writing(crop, rng)
         return augment.lens_and_light(crop, rng), masked
