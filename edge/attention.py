@@ -41,12 +41,12 @@ class Attention:
         """Forget the last search, so that the next frame is searched."""
         self._last_search = None
 
-    def searched(self, t: float, grid: BrightnessGrid, detections: list[Detection]) -> Search:
+    def record_search(self, t: float, grid: BrightnessGrid, detections: list[Detection]) -> Search:
         """Store and return the result of a search of the frame at `t` with brightness `grid`."""
         self._last_search = (t, grid, detections)
         return Search(detections)
 
-    def earlier_search(
+    def reusable_search(
         self, t: float, grid: BrightnessGrid, people: Mapping[int, Person], tracks: Sequence[Track]
     ) -> Search | None:
         """Return the last search if it still serves for the frame at `t`; None if the frame must be searched.
@@ -66,7 +66,7 @@ class Attention:
             return Search(detections, is_current=False)
         return None
 
-    def due(
+    def faces_due(
         self,
         faces: Iterable[tuple[int, Detection]],
         t: float,

@@ -102,7 +102,9 @@ class Pipeline:
         faces: dict[int, Face] = {}
         if search.is_current:
             found = zip(numbers, search.detections, strict=True)
-            for number, detection in self._attention.due(found, frame.t, self._state.people, self._tracker.tracks):
+            for number, detection in self._attention.faces_due(
+                found, frame.t, self._state.people, self._tracker.tracks
+            ):
                 face = faces[number] = self._perception.classify(frame.picture, detection)
                 self._add_evidence(number, face, frame.t)
                 mark("evidence")
@@ -139,7 +141,7 @@ class Pipeline:
 
     def _search(self, frame: Frame, grid: BrightnessGrid) -> Search:
         """Return the faces in `frame`, from an earlier search if that still serves."""
-        earlier = self._attention.earlier_search(frame.t, grid, self._state.people, self._tracker.tracks)
+        earlier = self._attention.reusable_search(frame.t, grid, self._state.people, self._tracker.tracks)
         self._perception.timer.mark("motion")
         if earlier is not None:
             return earlier
@@ -147,7 +149,7 @@ class Pipeline:
         if self._zone.is_limited:
             height, width = frame.picture.shape[:2]
             detections = [d for d in detections if self._zone.has_face(d.box, width, height)]
-        return self._attention.searched(frame.t, grid, detections)
+        return self._attention.record_search(frame.t, grid, detections)
 
     def _add_evidence(self, number: int, face: Face, t: float) -> None:
         self._tracker.add_mask_score(number, log_odds(face.mask_probability), t)

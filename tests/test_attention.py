@@ -47,13 +47,13 @@ def attention(has_expression: bool = True, config: Config = CONFIG) -> Attention
 
 class TestSearch:
     def test_first_frame_is_searched(self) -> None:
-        assert attention().earlier_search(0.0, DARK, {}, ()) is None
+        assert attention().reusable_search(0.0, DARK, {}, ()) is None
 
     @pytest.mark.parametrize(("t", "reused"), [(0.1, True), (IDLE_S - 0.01, True), (IDLE_S, False)])
     def test_unchanged_picture_is_searched_every_idle_search_s(self, t: float, reused: bool) -> None:
         chosen = attention()
-        chosen.searched(0.0, DARK, [FACE])
-        search = chosen.earlier_search(t, DARK, {1: MASKED}, [track()])
+        chosen.record_search(0.0, DARK, [FACE])
+        search = chosen.reusable_search(t, DARK, {1: MASKED}, [track()])
         assert (search is not None) is reused
         if search is not None:
             assert (search.detections, search.is_current) == ([FACE], True)
@@ -61,16 +61,16 @@ class TestSearch:
     @pytest.mark.parametrize(("t", "reused"), [(SETTLED_S / 2, True), (SETTLED_S, False)])
     def test_changed_picture_is_searched_every_settled_search_s(self, t: float, reused: bool) -> None:
         chosen = attention()
-        chosen.searched(0.0, DARK, [FACE])
-        search = chosen.earlier_search(t, CHANGED, {1: MASKED}, [track()])
+        chosen.record_search(0.0, DARK, [FACE])
+        search = chosen.reusable_search(t, CHANGED, {1: MASKED}, [track()])
         assert (search is not None) is reused
         if search is not None:
             assert (search.detections, search.is_current) == ([FACE], False), "no look may use these boxes"
 
     def test_changed_picture_without_faces_is_searched_at_once(self) -> None:
         chosen = attention()
-        chosen.searched(0.0, DARK, [])
-        assert chosen.earlier_search(0.01, CHANGED, {}, ()) is None
+        chosen.record_search(0.0, DARK, [])
+        assert chosen.reusable_search(0.01, CHANGED, {}, ()) is None
 
     @pytest.mark.parametrize(
         ("person", "seen"),
@@ -85,20 +85,20 @@ class TestSearch:
     )
     def test_every_frame_is_searched_while_a_person_is_not_settled(self, person: Person, seen: Track) -> None:
         chosen = attention()
-        chosen.searched(0.0, DARK, [FACE])
-        assert chosen.earlier_search(0.01, DARK, {1: person}, [seen]) is None
+        chosen.record_search(0.0, DARK, [FACE])
+        assert chosen.reusable_search(0.01, DARK, {1: person}, [seen]) is None
 
     def test_intervals_of_zero_search_every_frame(self) -> None:
         every = msgspec.structs.replace(CONFIG.detector, idle_search_s=0.0, settled_search_s=0.0)
         chosen = attention(config=msgspec.structs.replace(CONFIG, detector=every))
-        chosen.searched(1.0, DARK, [FACE])
-        assert chosen.earlier_search(1.0, DARK, {1: MASKED}, [track()]) is None
+        chosen.record_search(1.0, DARK, [FACE])
+        assert chosen.reusable_search(1.0, DARK, {1: MASKED}, [track()]) is None
 
     def test_clear_forgets_the_last_search(self) -> None:
         chosen = attention()
-        chosen.searched(0.0, DARK, [FACE])
+        chosen.record_search(0.0, DARK, [FACE])
         chosen.clear()
-        assert chosen.earlier_search(0.01, DARK, {}, ()) is None
+        assert chosen.reusable_search(0.01, DARK, {}, ()) is None
 
 
 def due(t: float, *known: tuple[Person, Track], has_expression: bool = True) -> list[int]:
@@ -106,7 +106,7 @@ def due(t: float, *known: tuple[Person, Track], has_expression: bool = True) -> 
     people = {seen.number: person for person, seen in known}
     tracks = [seen for _, seen in known]
     found = [(seen.number, FACE) for seen in tracks]
-    return [person for person, _ in attention(has_expression).due(found, t, people, tracks)]
+    return [person for person, _ in attention(has_expression).faces_due(found, t, people, tracks)]
 
 
 class TestDue:
@@ -145,7 +145,7 @@ class TestDue:
         assert due(0.0, (UNKNOWN, seen)) == expected
 
     def test_detection_without_a_person_is_never_due(self) -> None:
-        assert attention().due([(0, FACE)], 0.0, {}, ()) == []
+        assert attention().faces_due([(0, FACE)], 0.0, {}, ()) == []
 
     def test_longest_overdue_faces_come_first_up_to_the_maximum(self) -> None:
         known = [(UNKNOWN, track(person=n, last_look=1.0 - n / 10)) for n in range(1, 6)]
