@@ -15,7 +15,8 @@ cards                           write the model cards
 
 Modules:
 
-dataset, arrays                 the data format, its checks and splits; array types
+records, dataset, families      the data format; data sets and their splits; what belongs together
+arrays                          array types
 landmarks                       five points of a face, and its pose
 nets, loop                      the networks, and the training loop
 detector, mask, expression      what is trained: data, loss, validation of each network

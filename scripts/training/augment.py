@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .dataset import Picture
+from .arrays import Picture
 
 Rng = np.random.Generator
 

@@ -22,7 +22,6 @@ from edge.records import Detection
 from . import mask
 from .arrays import Picture
 from .convert import ExportError
-from .dataset import EXPRESSIONS, Record
 from .detector import DetectorTask
 from .evaluation.common import FOUND_IOU, MIN_FACE_HEIGHT, as_arrays
 from .evaluation.detector import MIN_SCORE, SCORES
@@ -32,6 +31,7 @@ from .mask import Example, MaskTask
 from .metrics import Curve, Matched, average_precision, detection_curve, match_detections
 from .nets import normalise
 from .plots import CalibrationCurve, draw_choice
+from .records import EXPRESSIONS, Record
 
 Task = DetectorTask | MaskTask | ExpressionTask
 Values = npt.NDArray[np.floating[Any]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge.errors import DoorlightError, OutputError
 
-from .dataset import DataError
+from .records import DataError
 
 #: The exit code for data that cannot be used.
 BAD_DATA = 65

@@ -16,9 +16,11 @@ from torch import Tensor
 from edge.imaging import boxes, images
 
 from . import augment
-from .dataset import Box, Dataset, Picture, Record, require
+from .arrays import Box, Picture
+from .dataset import Dataset, require
 from .metrics import Matched, average_precision, match_detections
 from .nets import SMALL_DETECTOR, STRIDES, FaceDetector, normalise, stack
+from .records import Record
 
 WIDTH, HEIGHT = 256, 192
 # Face size, in input pixels (root of the box's area), that each level answers for; they overlap on purpose.

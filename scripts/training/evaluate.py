@@ -18,7 +18,7 @@ from edge.inference import manifest
 from edge.inference.interpreter import RUNTIMES
 from training import metrics
 from training.command_line import add_data, parser_for, print_error
-from training.dataset import SPLITS, DataError, Dataset, Record
+from training.dataset import SPLITS, Dataset
 from training.evaluation.common import Result
 from training.evaluation.detector import evaluate_detector
 from training.evaluation.expression import evaluate_expression
@@ -26,6 +26,7 @@ from training.evaluation.mask import evaluate_mask
 from training.evaluation.passages import evaluate_passages, read_truth
 from training.evaluation.selection import check_pictures, choose
 from training.evaluation.stages import Stages, open_stages
+from training.records import DataError, Record
 
 #: The tasks that read a data set.
 TASKS: dict[str, Callable[[Dataset, Sequence[Record], Stages], Result]] = {

@@ -29,8 +29,9 @@ from edge.inference.perception import Perception
 from edge.records import Frame
 from training.arrays import Picture
 from training.command_line import print_error
-from training.dataset import DataError, Dataset, Record
+from training.dataset import Dataset
 from training.metrics import wilson
+from training.records import DataError, Record
 from training.rendering.blind_pictures import BLIND, SCENES, SCREENS, SIZES, blind_picture, scene
 
 #: Sources by what they show. The rates of textures, which fill the picture without any object, are a limit and no forecast.

@@ -23,8 +23,8 @@ from edge.errors import DoorlightError
 from edge.inference import manifest
 from training import comparison
 from training.command_line import add_data, parser_for, print_error
-from training.dataset import DataError
 from training.evaluation.peers import PeerEvaluation
+from training.records import DataError
 
 #: The options that name a model file; each is also a method of PeerEvaluation.
 PEERS = ("aizoo", "ultralight", "xception")

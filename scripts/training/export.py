@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edge.errors import DoorlightError
 from training.command_line import BAD_DATA, add_data, parser_for, print_error
-from training.dataset import DataError
+from training.records import DataError
 
 
 def main() -> int:

@@ -26,12 +26,13 @@ from edge.system import stderr
 from . import cards, comparison, convert, expression, mask, modelfile
 from .arrays import Floats
 from .calibration import Task, choose, log
-from .dataset import EXPRESSIONS, Dataset, Record
+from .dataset import Dataset
 from .detector import DetectorTask
 from .figures import flat
 from .loop import load_best
 from .manifest_rows import write as write_rows
 from .nets import STRIDES, ExpressionClassifier, normalise
+from .records import EXPRESSIONS, Record
 
 #: The seed of the pictures that calibrate the ranges of activations.
 CALIBRATION_SEED = 7

@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from edge.imaging import images
 
-from .arrays import Floats, as_floats
-from .dataset import EXPRESSIONS, Dataset, Picture, Record, require
+from .arrays import Floats, Picture, as_floats
+from .dataset import Dataset, require
 from .loop import TrainingError, load_earlier
 from .nets import ExpressionClassifier, ExpressionTeacher, TwoHeads, normalise
+from .records import EXPRESSIONS, Record
 
 SIZE = 48
 #: Side of a crop in units of the face box's longer side. FER2013 cuts from the brows to the chin.

@@ -9,8 +9,9 @@ import numpy as np
 
 from . import augment
 from .arrays import Picture, Rng
-from .dataset import CROP_MARGIN, Dataset, Record
+from .dataset import CROP_MARGIN, Dataset
 from .drawing import masks
+from .records import Record
 
 #: How often each face is shown bare, and with a mask.
 DRAWN = 2

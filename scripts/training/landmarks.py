@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -54,15 +53,6 @@ def pose(points: Floats) -> Pose:
         float(np.arctan2(-down[0], down[1])),
         float(np.clip(nose / YAW_SHIFT, -1, 1)),
     )
-
-
-def parse(value: Any) -> Floats | None:
-    """Return landmarks (5, 2) from a JSON value, or None if it is not five finite points."""
-    try:
-        points = np.asarray(value, np.float32)
-    except (TypeError, ValueError):
-        return None
-    return points if points.shape == (5, 2) and bool(np.isfinite(points).all()) else None
 
 
 def nearest(box: Box, rows: Iterable[tuple[Box, Floats]]) -> Floats | None:

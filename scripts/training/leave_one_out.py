@@ -18,9 +18,10 @@ import numpy as np
 import torch
 
 from training.command_line import BAD_DATA, INTERRUPTED, add_data, parser_for, print_error
-from training.dataset import DataError, Dataset
+from training.dataset import Dataset
 from training.loop import TrainingError, load_best, train
 from training.mask import Example, MaskTask, examples
+from training.records import DataError
 from training.train import PLANS, keep_memory
 
 #: The columns of the JSON object: number of faces, accuracy with the source and without it, their difference.

@@ -20,7 +20,8 @@ from tqdm import tqdm
 from training import augment
 from training.arrays import Picture, as_pixels
 from training.command_line import add_data, parser_for, print_error
-from training.dataset import SPLITS, DataError, Dataset, Face, Record
+from training.dataset import SPLITS, Dataset
+from training.records import DataError, Face, Record
 from training.rendering import HEIGHT, WIDTH
 from training.rendering.corridor import corridor
 from training.rendering.files import Video, replacing

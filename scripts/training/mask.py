@@ -20,10 +20,11 @@ from edge.inference.perception import FaceDetector
 
 from . import augment
 from .arrays import Box, Floats, Picture, Rng, as_pixels
-from .dataset import CROP_MARGIN, Dataset, Record, require
+from .dataset import CROP_MARGIN, Dataset, require
 from .drawing import masks, occluders
 from .landmarks import Pose, pose
 from .nets import SMALL_MASK, MaskClassifier, normalise, stack
+from .records import Record
 
 #: Side of the network's input in pixels.
 SIZE = 128

@@ -18,7 +18,7 @@ from sklearn import metrics as sklearn
 
 from edge.imaging import boxes
 
-from .dataset import Record
+from .records import Record
 
 Floats = npt.NDArray[np.float32]
 #: Two arrays (n,): across, up.

@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from edge.inference import manifest
     from edge.inference.perception import Perception
     from training import plots, recording
-    from training.dataset import DataError
     from training.evaluation.passages import read_truth
+    from training.records import DataError
 
     def changed(settings: config.Config, key: str, value: float) -> config.Config:
         section, _, name = key.partition(".")

@@ -8,8 +8,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from training.dataset import DataError, Dataset
+from training.dataset import Dataset
 from training.loop import Plan, TrainingError, device, train
+from training.records import DataError
 
 PLANS = {
     "detector": Plan(steps=2600, batch=32, rate=1.2e-3, backbone_rate=0.4),

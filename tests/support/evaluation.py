@@ -16,8 +16,9 @@ import pytest
 
 from edge.imaging.images import Picture
 from edge.records import Box, Detection
-from training.dataset import EXPRESSIONS, Dataset
+from training.dataset import Dataset
 from training.evaluation.stages import Stages
+from training.records import EXPRESSIONS
 
 needs_matplotlib = pytest.mark.skipif(
     importlib.util.find_spec("matplotlib") is None, reason="drawing needs the extra: pip install .[train]"

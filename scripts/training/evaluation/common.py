@@ -16,7 +16,8 @@ from edge.records import Box, Detection
 from .. import contact_sheet, metrics, plots
 from ..arrays import Floats
 from ..contact_sheet import Mistake
-from ..dataset import Dataset, Face, Record
+from ..dataset import Dataset
+from ..records import Face, Record
 
 #: The minimum IoU of a face and the detection of it. The annotators' boxes are loose.
 FOUND_IOU = 0.35

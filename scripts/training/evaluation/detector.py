@@ -15,7 +15,7 @@ from edge.records import Detection
 
 from .. import metrics, plots
 from ..contact_sheet import Mistake
-from ..dataset import Dataset, Record
+from ..dataset import Dataset
 from ..metrics import (
     Curve,
     Matched,
@@ -26,6 +26,7 @@ from ..metrics import (
     match_detections,
     wilson,
 )
+from ..records import Record
 from .common import FOUND_IOU, MIN_FACE_HEIGHT, RankedMistake, Result, as_arrays, draw_sheet, progress
 from .stages import Stages
 

@@ -15,7 +15,8 @@ import numpy as np
 from .. import metrics, plots
 from ..arrays import Box, Picture
 from ..contact_sheet import Mistake
-from ..dataset import EXPRESSIONS, Dataset, Record
+from ..dataset import Dataset
+from ..records import EXPRESSIONS, Record
 from .common import RankedMistake, Result, draw_binary, draw_sheet, largest, progress
 from .stages import ExpressionStage, Stages
 

@@ -10,8 +10,9 @@ from typing import Any
 from .. import metrics, plots
 from ..arrays import Box, Picture
 from ..contact_sheet import Mistake
-from ..dataset import Dataset, Record
+from ..dataset import Dataset
 from ..groups import group_figures
+from ..records import Record
 from .common import MIN_FACE_HEIGHT, RankedMistake, Result, draw_binary, draw_sheet, largest, pair, progress
 from .stages import MaskStage, Stages
 

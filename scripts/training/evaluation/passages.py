@@ -23,7 +23,7 @@ from edge.records import Frame, Signal
 
 from .. import contact_sheet, metrics, plots
 from ..arrays import Picture
-from ..dataset import DataError
+from ..records import DataError
 from .common import MAX_MISTAKES, Result
 
 #: The kinds of people, and the right signals for each.

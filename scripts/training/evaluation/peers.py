@@ -16,8 +16,9 @@ from peers import detectors
 from peers.xception import Xception
 
 from .. import metrics
-from ..dataset import Dataset, Record, require
+from ..dataset import Dataset, require
 from ..figures import flat
+from ..records import Record
 from .detector import evaluate_detector
 from .expression import evaluate_expression
 from .mask import evaluate_mask

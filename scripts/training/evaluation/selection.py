@@ -6,7 +6,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..dataset import DataError, Dataset, Record, require
+from ..dataset import Dataset, require
+from ..records import DataError, Record
 from .common import progress
 
 

@@ -14,8 +14,9 @@ pytest.importorskip("sklearn", reason="training.metrics needs the extra: pip ins
 
 from support.data_folder import BOX, DataFolder, picture
 from training import dataset
-from training.dataset import SPLITS, DataError, Dataset
+from training.dataset import SPLITS, Dataset
 from training.metrics import asked_for
+from training.records import DataError, Face
 
 
 def package(folder: Path, source: str, seeds: range) -> DataFolder:
@@ -101,7 +102,7 @@ def test_missed_faces_are_added(fields: dict[str, Any], label: str, tmp_path: Pa
     rows = missed("street/0001.png", **fields), missed("elsewhere/0001.png", **fields)
     faces = {r.file: r.faces for r in Dataset(first.write(), second.write(*rows)).records}
     assert faces.pop("street/0001.png") == (
-        dataset.Face(tuple(BOX), label, "teacher", fields.get("score", 0.8), fields.get("looks", 4)),  # type: ignore[arg-type]
+        Face(tuple(BOX), label, "teacher", fields.get("score", 0.8), fields.get("looks", 4)),  # type: ignore[arg-type]
     )
     assert set(faces.values()) == {()}
 
@@ -109,10 +110,10 @@ def test_missed_faces_are_added(fields: dict[str, Any], label: str, tmp_path: Pa
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ({"file": "street/0000.png"}, "fields 'file' and 'faces'"),
-        (missed("street/0000.png", box=[1, 2, 3]), "a box of four numbers"),
-        (missed("street/0000.png", score="high"), "field 'score' must be a number"),
-        (missed("street/0000.png", looks=None), "field 'looks' must be a number"),
+        ({"file": "street/0000.png"}, "missing required field faces"),
+        (missed("street/0000.png", box=[1, 2, 3]), r"field 'faces\[0\].box': Expected array of length 4"),
+        (missed("street/0000.png", score="high"), r"field 'faces\[0\].score': Expected float, got str"),
+        (missed("street/0000.png", looks=None), r"field 'faces\[0\].looks': Expected float, got null"),
     ],
 )
 def test_a_damaged_list_of_missed_faces_is_named(row: dict[str, Any], why: str, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ pytest.importorskip("sklearn", reason="training.metrics needs the extra: pip ins
 
 from support.data_folder import BOX, DataFolder, picture
 from training.arrays import Floats
-from training.dataset import DataError, Dataset
-from training.landmarks import LANDMARKS, nearest, parse, pose
+from training.dataset import Dataset
+from training.landmarks import LANDMARKS, nearest, pose
+from training.records import DataError
 
 #: A face of 100 pixels from hairline to chin, centred at (200, 150), that looks into the camera.
 FRONTAL = np.array([[182, 140], [218, 140], [200, 160], [186, 180], [214, 180]], np.float32)
@@ -53,13 +54,6 @@ def test_points_on_one_spot_are_no_crash() -> None:
     assert all(map(math.isfinite, pose(np.full((5, 2), 7.0, np.float32)).box))
 
 
-@pytest.mark.parametrize(
-    "value", [None, "five", [[1, 2]] * 4, [[1, 2, 3]] * 5, [[1, float("nan")]] * 5, [[1, "x"]] * 5]
-)
-def test_values_that_are_no_landmarks(value: object) -> None:
-    assert parse(value) is None
-
-
 def test_nearest_takes_the_face_that_overlaps_most() -> None:
     other = FRONTAL + 5
     rows = [((160.0, 100.0, 240.0, 200.0), FRONTAL), ((165.0, 105.0, 245.0, 205.0), other)]
@@ -92,7 +86,15 @@ def test_landmarks_go_to_the_face_whose_box_they_have(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["[]", '{"file": 3, "faces": []}', '{"file": "a/1.png", "faces": [{"box": [1, 2, 3, 4]}]}', "{"]
+    "line",
+    [
+        "[]",
+        "{",
+        '{"file": 3, "faces": []}',
+        '{"file": "a/1.png", "faces": [{"box": [1, 2, 3, 4]}]}',
+        '{"file": "a/1.png", "faces": [{"box": [1, 2, 3, 4], "points": [[1, 2], [1, 2], [1, 2], [1, 2]]}]}',
+        '{"file": "a/1.png", "faces": [{"box": [1, 2, 3, 4], "points": [[1, 2], [1, 2], [1, 2], [1, 2], [1, NaN]]}]}',
+    ],
 )
 def test_a_damaged_file_of_landmarks_is_named(tmp_path: Path, line: str) -> None:
     made = DataFolder(tmp_path / "data")

@@ -8,8 +8,8 @@ pytest.importorskip("sklearn", reason="training.evaluation needs the extra: pip 
 pytest.importorskip("tqdm", reason="training.evaluation needs the extra: pip install .[train]")
 
 from edge.records import Box, Detection
-from training.dataset import Face
 from training.evaluation.common import pair
+from training.records import Face
 
 
 def test_pairs_use_each_detection_once_and_the_closest_first() -> None:

@@ -9,8 +9,8 @@ pytest.importorskip("sklearn", reason="training.evaluation needs the extra: pip 
 pytest.importorskip("tqdm", reason="training.evaluation needs the extra: pip install .[train]")
 
 from support.evaluation import A, B, World, blue_of, crop, scene
-from training.dataset import EXPRESSIONS
 from training.evaluation.expression import is_mostly_agitated, majority
+from training.records import EXPRESSIONS
 
 
 def test_crops_and_whole_pictures(world: World) -> None:

@@ -20,9 +20,9 @@ from edge.records import Face as SeenFace
 from edge.timing import NO_TIMER
 from support.evaluation import needs_matplotlib
 from training import evaluate
-from training.dataset import DataError
 from training.evaluation import passages
 from training.evaluation.passages import Passage, judge, read_truth
+from training.records import DataError
 
 
 def lights(*spans: tuple[float, Signal], end: float) -> list[tuple[float, Signal]]:
@@ -131,8 +131,11 @@ def video(tmp_path: Path) -> Path:
     """Return a video of 12 s at 10 frames/s: empty, green from 1 to 4, empty, red from 7 to 10, empty."""
     path = tmp_path / "walk.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (160, 120))  # type: ignore[attr-defined]
+    # A wall without anything in it would be a covered lens.
+    y, x = np.mgrid[0:120, 0:160]
+    wall = np.repeat((60 + 30 * np.sin(x / 9) + 20 * np.sin(y / 7))[:, :, None], 3, 2).astype(np.uint8)
     for k in range(120):
-        frame = np.full((120, 160, 3), 40, np.uint8)
+        frame = wall.copy()
         for start, colour in ((10, (40, 220, 40)), (70, (40, 40, 220))):
             if start <= k < start + 30:
                 size = 30 + (k - start)
