@@ -18,7 +18,7 @@ Modules:
 records, dataset, families      the data format; data sets and their splits; what belongs together
 arrays                          array types
 landmarks                       five points of a face, and its pose
-nets, loop                      the networks, and the training loop
+nets, loop, checkpoints         the networks, the training loop, and weights on the disk
 detector, mask, expression      what is trained: data, loss, validation of each network
 augment, drawing, rendering     pictures changed, drawn on and rendered
 prune                           pruning

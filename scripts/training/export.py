@@ -31,9 +31,9 @@ def main() -> int:
     args = parser.parse_args()
 
     # PyTorch and TensorFlow take seconds to import: only after the arguments are valid.
+    from training.checkpoints import TrainingError
     from training.convert import ExportError
     from training.export_model import export
-    from training.loop import TrainingError
     from training.modelfile import ModelFileError
 
     try:

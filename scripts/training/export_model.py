@@ -26,10 +26,10 @@ from edge.system import stderr
 from . import cards, comparison, convert, expression, mask, modelfile
 from .arrays import Floats
 from .calibration import Task, choose, log
+from .checkpoints import load_best
 from .dataset import Dataset
 from .detector import DetectorTask
 from .figures import flat
-from .loop import load_best
 from .manifest_rows import write as write_rows
 from .nets import STRIDES, ExpressionClassifier, normalise
 from .records import EXPRESSIONS, Record

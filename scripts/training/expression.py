@@ -16,8 +16,8 @@ from tqdm import tqdm
 from edge.imaging import images
 
 from .arrays import Floats, Picture, as_floats
+from .checkpoints import TrainingError, load_earlier
 from .dataset import Dataset, require
-from .loop import TrainingError, load_earlier
 from .nets import ExpressionClassifier, ExpressionTeacher, TwoHeads, normalise
 from .records import EXPRESSIONS, Record
 

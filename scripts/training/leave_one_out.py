@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from training.checkpoints import TrainingError, load_best
 from training.command_line import BAD_DATA, INTERRUPTED, add_data, parser_for, print_error
 from training.dataset import Dataset
-from training.loop import TrainingError, load_best, train
+from training.loop import train
 from training.mask import Example, MaskTask, examples
 from training.records import DataError
 from training.train import PLANS, keep_memory

@@ -1,12 +1,11 @@
-"""One training loop for all three networks: resumable after a kill at any moment, and the same for the same seed."""
+"""The training loop of all networks. A run continues after an interruption, and the same seed gives the same run."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
-import os
-import pickle
 import queue
 import signal
 import threading
@@ -20,50 +19,73 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .nets import normalise, restore, transplant
+from .checkpoints import TrainingError, load_earlier, save, save_best
+from .nets import Frozen, normalise, transplant
 
-
-class TrainingError(Exception):
-    """Training cannot go on; the message names the last good checkpoint."""
+#: Gradients are scaled down to this norm.
+MAX_GRADIENT_NORM = 10.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast."""
+    """How long and how fast to train.
+
+    `rate` is the peak learning rate, `backbone_rate` a factor on it for layers that start from ImageNet. `warmup` and
+    `validate_every` are steps. `ema` is the decay of the averaged weights. Training stops early after `patience`
+    validations without a better one.
+    """
 
     steps: int
     batch: int
     rate: float
-    backbone_rate: float = 1.0  # a factor on layers that start from ImageNet
+    backbone_rate: float = 1.0
     weight_decay: float = 0.02
     warmup: int = 200
     ema: float = 0.998
     validate_every: int = 500
-    patience: int = 1000  # validations without a better one before stopping early
+    patience: int = 1000
     checkpoint_s: float = 120.0
     seed: int = 1
 
 
 class Task(Protocol):
-    """What a network brings along to be trained."""
+    """What the loop needs to know about a network. `metric` is the figure of `validate` that chooses the best weights."""
 
     name: str
     metric: str
 
-    def build(self) -> torch.nn.Module: ...
-    def calibration(self, n: int, seed: int) -> Tensor: ...
-    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]: ...
-    def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor: ...
-    def validate(self, net: torch.nn.Module) -> dict[str, float]: ...
-    def learn_from(self, earlier: torch.nn.Module) -> None: ...
+    def build(self) -> torch.nn.Module:
+        """Return a new network."""
+        ...
+
+    def calibration(self, n: int, seed: int) -> Tensor:
+        """Return `n` training pictures, (n, C, H, W) uint8."""
+        ...
+
+    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
+        """Return a batch that depends on `seed` and `step` alone."""
+        ...
+
+    def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
+        """Return the loss of a batch; `progress` is from 0 to 1."""
+        ...
+
+    def validate(self, net: torch.nn.Module) -> dict[str, float]:
+        """Return figures on the validation split."""
+        ...
+
+    def learn_from(self, earlier: torch.nn.Module) -> None:
+        """Adapt the training data to what an earlier network finds hard."""
+        ...
 
 
 def device() -> torch.device:
+    """Return the GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _batches(task: Task, plan: Plan, start: int, workers: int) -> Iterator[dict[str, Tensor]]:
-    """Batches in order, drawn ahead by threads. A batch depends on (seed, step) alone, so a resumed run sees the same."""
+    """Yield the batches in order; threads draw them ahead."""
     ready: dict[int, Any] = {}
     todo: queue.Queue[int] = queue.Queue()
     changed = threading.Condition()
@@ -95,17 +117,8 @@ def _batches(task: Task, plan: Plan, start: int, workers: int) -> Iterator[dict[
         yield made
 
 
-def _save(path: Path, state: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 def _groups(net: torch.nn.Module, plan: Plan, taken: int) -> list[dict[str, Any]]:
-    """Parameter groups: ImageNet layers at their own rate, and no decay on norms and biases."""
+    """Return parameter groups: the first `taken` convolutions have a rate of their own, norms and biases have no decay."""
     backbone: set[int] = set()
     convolutions = 0
     modules = list(net.modules())
@@ -132,163 +145,170 @@ def train(
     quiet: bool = False,
     weights: Path | None = None,
 ) -> Path:
-    """Train, or go on where a run in `out` was killed; returns the path of the best weights.
+    """Train, or continue a run in `out` that was interrupted; return the path of the best weights.
 
-    `out` gets last.pt (everything needed to resume), best.pt (averaged weights of the best validation), history.jsonl
-    and curves.png. Raises TrainingError on a loss that is not a number.
+    `pretrained` is an ImageNet MobileNetV2, `weights` an earlier network of this kind to start from. `out` gets last.pt
+    (everything to continue from), best.pt (averaged weights of the best validation), history.jsonl and curves.png.
+    Raises TrainingError if the loss is not a number, and KeyboardInterrupt after a checkpoint on SIGINT or SIGTERM.
     """
     out.mkdir(parents=True, exist_ok=True)
-    last, best_path = out / "last.pt", out / "best.pt"
-    torch.manual_seed(plan.seed)
-    where = device()
-    net = task.build()
-    for module in net.modules():
-        if type(module).__name__ == "Frozen":
-            module.requires_grad_(False)
-    taken, step, best, stale = 0, 0, -math.inf, 0
-    average = copy.deepcopy(net)
-    if weights is not None:
-        # Before anything is resumed: what is learnt from the earlier network must be the same each time.
-        load_earlier(net, weights, task, plan.seed)
-        task.learn_from(net.eval())
-    resumed: dict[str, Any] | None = None
-    if last.is_file():
-        resumed = torch.load(last, map_location="cpu", weights_only=False)
-        if resumed["plan"] != asdict(plan):
-            raise TrainingError(f"{last}: belongs to another plan; give another --out or delete the folder")
-        net.load_state_dict(resumed["net"])
-        average.load_state_dict(resumed["average"])
-        taken, step, best, stale = resumed["taken"], resumed["step"], resumed["best"], resumed["stale"]
-    elif weights is not None:
-        average.load_state_dict(net.state_dict())
-    elif pretrained is not None:
-        taken = transplant(net, pretrained, normalise(task.calibration(160, plan.seed)))
-        average.load_state_dict(net.state_dict())
-    # channels_last does not suit the scratch gradients of 1x1-spatial layers, but everything else is faster in it.
-    net = net.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = average.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average.eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(_groups(net, plan, taken), lr=plan.rate, betas=(0.9, 0.98))
-    if resumed is not None:
-        optimiser.load_state_dict(resumed["optimiser"])
+    run = _Run(task, plan, out, pretrained, weights)
+    with _stop_signals() as stop:
+        if weights is not None and not run.is_resumed:
+            run.validate(None, 0.0)  # training must be better than this, or the earlier weights stay the best
+        run.train(workers, quiet, stop)
+    return out / "best.pt"
 
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Set the event at SIGTERM or SIGINT, instead of ending the process."""
     stop = threading.Event()
-    previous = {}
-    if threading.current_thread() is threading.main_thread():
-        previous = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGTERM, signal.SIGINT)}
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    previous = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for s, handler in previous.items():
+            signal.signal(s, handler)
 
-    def checkpoint() -> None:
-        _save(
-            last,
-            {
-                "plan": asdict(plan),
-                "net": net.state_dict(),
-                "average": average.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "taken": taken,
-                "step": step,
-                "best": best,
-                "stale": stale,
-            },
-        )
 
-    def judge(loss: float | None, rate: float) -> None:
-        """Validate, and keep what is better than anything before."""
-        nonlocal best, stale
-        figures = task.validate(average)
-        row = {"step": step, "loss": loss, "rate": rate, **figures}
-        with (out / "history.jsonl").open("a") as history:
+class _Run:
+    """One run: the network, its moving average, the optimiser, and how far it is."""
+
+    def __init__(self, task: Task, plan: Plan, out: Path, pretrained: Path | None, weights: Path | None) -> None:
+        self._task, self._plan, self._out, self._last = task, plan, out, out / "last.pt"
+        torch.manual_seed(plan.seed)
+        self._net = task.build()
+        for module in self._net.modules():
+            if isinstance(module, Frozen):
+                module.requires_grad_(False)
+        if weights is not None:
+            # Also when a run continues: what the task learns from the earlier network must be the same each time.
+            load_earlier(self._net, weights, task, plan.seed)
+            task.learn_from(self._net.eval())
+        self._taken, self._step, self._best, self._stale = 0, 0, -math.inf, 0
+        resumed = self._resumed_state()
+        self.is_resumed = resumed is not None
+        if resumed is not None:
+            self._net.load_state_dict(resumed["net"])
+            self._taken, self._step = resumed["taken"], resumed["step"]
+            self._best, self._stale = resumed["best"], resumed["stale"]
+        elif weights is None and pretrained is not None:
+            self._taken = transplant(self._net, pretrained, normalise(task.calibration(160, plan.seed)))
+        self._average = copy.deepcopy(self._net)
+        if resumed is not None:
+            self._average.load_state_dict(resumed["average"])
+        where = device()
+        # Convolutions are faster with channels last.
+        self._net = self._net.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._average = self._average.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._average.eval().requires_grad_(False)
+        groups = _groups(self._net, plan, self._taken)
+        self._optimiser = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98))
+        if resumed is not None:
+            self._optimiser.load_state_dict(resumed["optimiser"])
+
+    def _resumed_state(self) -> dict[str, Any] | None:
+        if not self._last.is_file():
+            return None
+        resumed: dict[str, Any] = torch.load(self._last, map_location="cpu", weights_only=False)
+        if resumed["plan"] != asdict(self._plan):
+            raise TrainingError(f"{self._last}: belongs to another plan; give another --out or delete the folder")
+        return resumed
+
+    def train(self, workers: int, quiet: bool, stop: threading.Event) -> None:
+        """Train to the end of the plan, with checkpoints and validations on the way."""
+        plan, name = self._plan, self._task.name
+        saved_at = time.monotonic()
+        losses: list[float] = []
+        with tqdm(total=plan.steps, initial=self._step, desc=name, unit="step", disable=quiet, mininterval=5.0) as bar:
+            for batch in _batches(self._task, plan, self._step, workers):
+                rate = self._rate()
+                losses.append(self._learn(batch, rate))
+                bar.update()
+                bar.set_postfix(loss=f"{sum(losses[-100:]) / len(losses[-100:]):.4f}", refresh=False)
+                if self._step % plan.validate_every == 0 or self._step == plan.steps:
+                    self.validate(sum(losses) / len(losses), rate)
+                    losses, saved_at = losses[-1:], time.monotonic()
+                    if self._stale >= plan.patience:
+                        tqdm.write(
+                            f"{name}: no better {self._task.metric} for {self._stale} validations, stopping early"
+                        )
+                        return
+                if stop.is_set() or time.monotonic() - saved_at > plan.checkpoint_s:
+                    self._checkpoint()
+                    saved_at = time.monotonic()
+                    if stop.is_set():
+                        raise KeyboardInterrupt
+
+    def validate(self, loss: float | None, rate: float) -> None:
+        """Validate the averaged weights, record the figures, and keep the weights if they are the best so far."""
+        figures = self._task.validate(self._average)
+        row = {"step": self._step, "loss": loss, "rate": rate, **figures}
+        with (self._out / "history.jsonl").open("a") as history:
             history.write(json.dumps(row) + "\n")
         tqdm.write(" ".join(f"{k}={v:.4g}" for k, v in row.items() if v is not None))
-        if figures[task.metric] > best:
-            best, stale = figures[task.metric], 0
-            save_best(best_path, average, figures, step)
+        if figures[self._task.metric] > self._best:
+            self._best, self._stale = figures[self._task.metric], 0
+            save_best(self._out / "best.pt", self._average, figures, self._step)
         else:
-            stale += 1
-        checkpoint()
-        curves(out)
+            self._stale += 1
+        self._checkpoint()
+        draw_history(self._out)
 
-    if weights is not None and resumed is None:
-        judge(None, 0.0)  # what training must beat; if it does not, the earlier weights stay the best
-    saved_at = time.monotonic()
-    losses: list[float] = []
-    bar = tqdm(total=plan.steps, initial=step, desc=task.name, unit="step", disable=quiet, mininterval=5.0)
-    for batch in _batches(task, plan, step, workers):
-        net.train()
-        progress = step / plan.steps
-        warm = min(1.0, (step + 1) / plan.warmup)
-        rate = plan.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
-        for group in optimiser.param_groups:
+    def _rate(self) -> float:
+        """Return the learning rate of the next step: a linear warm-up and a cosine (Loshchilov and Hutter 2017)."""
+        warm = min(1.0, (self._step + 1) / self._plan.warmup)
+        cosine = 0.5 * (1 + math.cos(math.pi * self._step / self._plan.steps))
+        return self._plan.rate * warm * (0.01 + 0.99 * cosine)
+
+    def _learn(self, batch: dict[str, Tensor], rate: float) -> float:
+        """Take one step; return the loss."""
+        self._net.train()
+        for group in self._optimiser.param_groups:
             group["lr"] = rate * group["factor"]
-        optimiser.zero_grad(set_to_none=True)
-        loss = task.loss(net, batch, progress)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss = self._task.loss(self._net, batch, self._step / self._plan.steps)
         value = float(loss.detach())
         if not math.isfinite(value):
-            bar.close()
-            good = f"the last good checkpoint is {last}" if last.is_file() else "there is no checkpoint yet"
-            raise TrainingError(f"{task.name}: loss is {value} at step {step}; {good} (try a smaller --rate)")
+            good = f"the last good checkpoint is {self._last}" if self._last.is_file() else "there is no checkpoint yet"
+            where = f"{self._task.name}: loss is {value} at step {self._step}"
+            raise TrainingError(f"{where}; {good} (try a smaller --rate)")
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([p for p in net.parameters() if p.requires_grad], 10.0)
-        optimiser.step()
-        step += 1
-        decay = min(plan.ema, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for a, b in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
-                if a.dtype.is_floating_point:
-                    a.lerp_(b, 1 - decay)
-                else:
-                    a.copy_(b)
-        losses.append(value)
-        bar.update()
-        bar.set_postfix(loss=f"{sum(losses[-100:]) / len(losses[-100:]):.4f}", refresh=False)
-        if step % plan.validate_every == 0 or step == plan.steps:
-            judge(sum(losses) / len(losses), rate)
-            losses = losses[-1:]
-            saved_at = time.monotonic()
-            if stale >= plan.patience:
-                tqdm.write(f"{task.name}: no better {task.metric} for {stale} validations, stopping early")
-                break
-        if stop.is_set() or time.monotonic() - saved_at > plan.checkpoint_s:
-            checkpoint()
-            saved_at = time.monotonic()
-            if stop.is_set():
-                bar.close()
-                raise KeyboardInterrupt
-    bar.close()
-    for s, handler in previous.items():
-        signal.signal(s, handler)
-    return best_path
+        torch.nn.utils.clip_grad_norm_([p for p in self._net.parameters() if p.requires_grad], MAX_GRADIENT_NORM)
+        self._optimiser.step()
+        self._step += 1
+        self._add_to_average()
+        return value
+
+    @torch.no_grad()
+    def _add_to_average(self) -> None:
+        """Move the averaged weights towards the current ones, faster in the first steps."""
+        decay = min(self._plan.ema, (1 + self._step) / (10 + self._step))
+        for a, b in zip(self._average.state_dict().values(), self._net.state_dict().values(), strict=True):
+            if a.dtype.is_floating_point:
+                a.lerp_(b, 1 - decay)
+            else:
+                a.copy_(b)
+
+    def _checkpoint(self) -> None:
+        state = {
+            "plan": asdict(self._plan),
+            "net": self._net.state_dict(),
+            "average": self._average.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "taken": self._taken,
+            "step": self._step,
+            "best": self._best,
+            "stale": self._stale,
+        }
+        save(self._last, state)
 
 
-def load_earlier(net: torch.nn.Module, path: Path, task: Task, seed: int) -> None:
-    """Weights of a run's best.pt or of an exported `.tflite` into `net`. Raises TrainingError."""
-    if path.suffix != ".tflite":
-        load_best(net, path)
-        return
-    try:
-        restore(net, path, normalise(task.calibration(160, seed)))
-    except ValueError as error:
-        raise TrainingError(f"{path}: not a model of such a network: {error}") from None
-
-
-def save_best(path: Path, net: torch.nn.Module, figures: dict[str, float], step: int) -> None:
-    """Write weights, with the validation figures that they reached, for `load_best`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _save(path, {"net": net.state_dict(), "figures": figures, "step": step})
-
-
-def load_best(net: torch.nn.Module, path: Path) -> dict[str, float]:
-    """Weights of a run's best.pt into `net`; returns the validation figures saved with them. Raises TrainingError."""
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        net.load_state_dict(saved["net"])
-        figures: dict[str, float] = saved["figures"]
-    except (OSError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError, EOFError) as error:
-        raise TrainingError(f"{path}: not the weights of such a network: {error}") from None
-    return figures
-
-
-def curves(out: Path) -> None:
+def draw_history(out: Path) -> None:
     """Draw history.jsonl as curves.png."""
     import matplotlib
 

@@ -27,9 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     # PyTorch takes seconds to import: only after the arguments are valid.
+    from training.checkpoints import TrainingError, load_earlier, save_best
     from training.dataset import Dataset
     from training.detector import DetectorTask
-    from training.loop import TrainingError, load_earlier, save_best
     from training.mask import MaskTask
     from training.nets import FULL_DETECTOR, FULL_MASK, normalise
     from training.prune import prune

@@ -1,15 +1,18 @@
-"""Train one of the three models, or a teacher for the expressions; killed at any moment, the same command goes on."""
+"""Train one of the three models, or a teacher for the expressions. After an interruption the same command continues."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from training.checkpoints import TrainingError
+from training.command_line import BAD_DATA, INTERRUPTED, add_data, parser_for, print_error
 from training.dataset import Dataset
-from training.loop import Plan, TrainingError, device, train
+from training.loop import Plan, Task, device, train
 from training.records import DataError
 
 PLANS = {
@@ -21,11 +24,10 @@ PLANS = {
 
 
 def keep_memory() -> None:
-    """Start again with settings that only a new process takes.
+    """Restart this program with settings that only a new process takes.
 
-    A C library that keeps freed memory is a third faster, as no page is faulted in twice. OpenMP threads that sleep while
-    they wait leave the core to the thread that is late; with one other busy process on two cores that is five times
-    faster.
+    A C library that keeps freed memory is a third faster, because no page is faulted in twice. OpenMP threads that sleep
+    while they wait leave the core to the last thread: five times faster if another process is busy on one of two cores.
     """
     if "MALLOC_MMAP_MAX_" not in os.environ:
         settings = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "268435456"}
@@ -34,22 +36,41 @@ def keep_memory() -> None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **settings})
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.train", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    args = _arguments(argv)
+    keep_memory()
+    import torch
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    names = ("steps", "batch", "rate", "validate_every", "patience")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    plan = replace(PLANS[args.model], seed=args.seed, **given)
+    out = args.out or Path("runs") / args.model
+    try:
+        task = _task(args)
+        best = train(task, plan, out, args.pretrained, args.workers, args.quiet, args.weights)
+    except (DataError, TrainingError) as error:
+        print_error("train", error)
+        return BAD_DATA
+    except KeyboardInterrupt:
+        print(f"train: stopped; the same command continues from {out / 'last.pt'}", file=sys.stderr)
+        return INTERRUPTED
+    print(best)
+    return 0
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = parser_for("train", __doc__)
     parser.add_argument("model", choices=PLANS)
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        nargs="+",
-        help="folders with index.jsonl and images.zip, the main one first",
-    )
+    add_data(parser)
     parser.add_argument("--sources", help="train on these only, separated by commas (default: all)")
     parser.add_argument("--without", help="leave these sources out, separated by commas")
     parser.add_argument(
-        "--pretrained", type=Path, help="ImageNet MobileNetV2 .tflite to start from (detector, mask, teacher)"
+        "--pretrained",
+        type=Path,
+        help="ImageNet MobileNetV2 .tflite to start from (full-size detector or mask; teacher)",
     )
     parser.add_argument(
         "--weights",
@@ -69,16 +90,17 @@ def main() -> int:
         help="detector, mask: MobileNetV2's own width, for python -m training.prune_network",
     )
     parser.add_argument("--out", type=Path, help="checkpoints and curves (default: runs/MODEL)")
-    parser.add_argument("--steps", type=int, help="default: by model")
-    parser.add_argument("--batch", type=int, help="default: by model")
+    plans = ", ".join(f"{name} {plan.steps}" for name, plan in PLANS.items())
+    parser.add_argument("--steps", type=int, help=f"default: {plans}")
+    parser.add_argument("--batch", type=int, help="pictures of one step (default: by model)")
     parser.add_argument("--rate", type=float, help="peak learning rate (default: by model)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--validate-every", type=int, help="steps (default: by model)")
-    parser.add_argument("--patience", type=int, help="stop after so many validations without a better one")
-    parser.add_argument("--threads", type=int, help="of PyTorch (default: all cores)")
-    parser.add_argument("--workers", type=int, default=1, help="threads that draw batches ahead")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same run (default: %(default)s)")
+    parser.add_argument("--validate-every", type=int, help="steps between validations (default: by model)")
+    parser.add_argument("--patience", type=int, help="stop after this number of validations without a better one")
+    parser.add_argument("--threads", type=int, help="threads of PyTorch (default: one per core)")
+    parser.add_argument("--workers", type=int, default=1, help="threads that draw batches ahead (default: %(default)s)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.teacher and args.model != "expression":
         parser.error("--teacher is for expression")
     if args.full_size and args.model not in ("detector", "mask"):
@@ -87,53 +109,36 @@ def main() -> int:
         parser.error(
             "--pretrained is for full-size networks: add --full-size, or --weights from python -m training.prune_network"
         )
+    return args
 
-    keep_memory()
-    import torch
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    given = {
-        "steps": args.steps,
-        "batch": args.batch,
-        "rate": args.rate,
-        "validate_every": args.validate_every,
-        "patience": args.patience,
-    }
-    plan = replace(PLANS[args.model], seed=args.seed, **{k: v for k, v in given.items() if v is not None})
-    out = args.out or Path("runs") / args.model
-    try:
-        data = Dataset(*args.data)
-        # Split first, then choose: the same picture must never change sides with the sources chosen.
-        chosen = set(args.sources.split(",")) if args.sources else {r.source for r in data.records}
-        chosen -= set(args.without.split(",")) if args.without else set()
-        splits = {name: [r for r in records if r.source in chosen] for name, records in data.splits().items()}
-        print(
-            f"{args.model}: {', '.join(f'{k} {len(v)}' for k, v in splits.items())} pictures; on {device()}",
-            file=sys.stderr,
-        )
-        if args.model == "detector":
-            from training.detector import DetectorTask as Task
-            from training.nets import FULL_DETECTOR as full
-        elif args.model == "mask":
-            from training.mask import MaskTask as Task
-            from training.nets import FULL_MASK as full
-        elif args.model == "teacher":
-            from training.expression import TeacherTask as Task
-        else:
-            from training.expression import ExpressionTask as Task
-        task = Task(data, splits, full) if args.full_size else Task(data, splits)
-        if args.teacher:
-            task.teach([task.open_teacher(path) for path in args.teacher])
-        best = train(task, plan, out, args.pretrained, args.workers, args.quiet, args.weights)
-    except (DataError, TrainingError) as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 65
-    except KeyboardInterrupt:
-        print(f"train: stopped; the same command goes on from {out / 'last.pt'}", file=sys.stderr)
-        return 130
-    print(best)
-    return 0
+def _task(args: argparse.Namespace) -> Task:
+    """Return the task of the model, with the chosen sources of the data set."""
+    data = Dataset(*args.data)
+    # Split first, then choose: the same picture must never change sides with the sources chosen.
+    chosen = set(args.sources.split(",")) if args.sources else {r.source for r in data.records}
+    chosen -= set(args.without.split(",")) if args.without else set()
+    splits = {name: [r for r in records if r.source in chosen] for name, records in data.splits().items()}
+    counts = ", ".join(f"{name} {len(records)}" for name, records in splits.items())
+    print(f"{args.model}: {counts} pictures; on {device()}", file=sys.stderr)
+    if args.model == "detector":
+        from training.detector import DetectorTask
+        from training.nets import FULL_DETECTOR, SMALL_DETECTOR
+
+        return DetectorTask(data, splits, FULL_DETECTOR if args.full_size else SMALL_DETECTOR)
+    if args.model == "mask":
+        from training.mask import MaskTask
+        from training.nets import FULL_MASK, SMALL_MASK
+
+        return MaskTask(data, splits, FULL_MASK if args.full_size else SMALL_MASK)
+    from training.expression import ExpressionTask, TeacherTask
+
+    if args.model == "teacher":
+        return TeacherTask(data, splits)
+    task = ExpressionTask(data, splits)
+    if args.teacher:
+        task.teach([task.open_teacher(path) for path in args.teacher])
+    return task
 
 
 if __name__ == "__main__":
