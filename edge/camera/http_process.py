@@ -21,7 +21,7 @@ from ..errors import CameraError
 from ..imaging.image_header import MAX_PIXELS, read_size
 from ..imaging.images import Picture
 from ..system import child_process
-from . import address, http_pictures
+from . import address
 from .ffmpeg_process import FfmpegProcess, StreamInfo, protect_process
 
 _HEADER = struct.Struct("<ii")  # height, width; or 0, length of the message
@@ -84,6 +84,10 @@ class HttpProcess(FfmpegProcess):
 
 def serve(source: str, timeout_ms: int, fps: float) -> None:
     """Write the pictures of `source` to stdout as fast as the parent reads."""
+    # Not at the top, because the door imports this module, too, and does not need Python's HTTP client.
+    from . import http_pictures
+    from .http_client import HttpCameraError
+
     protect_process()
     with os.fdopen(os.dup(1), "wb", buffering=0) as out:
         try:
@@ -94,7 +98,7 @@ def serve(source: str, timeout_ms: int, fps: float) -> None:
                     _write(out.fileno(), _HEADER.pack(*picture.shape[:2]))
                     _write(out.fileno(), picture.data.cast("B"))
             message: dict[str, object] = {"video": True}
-        except http_pictures.HttpCameraError as error:
+        except HttpCameraError as error:
             message = {"problem": str(error), "hint": error.hint}
         text = json.dumps(message).encode()
         _write(out.fileno(), _HEADER.pack(0, len(text)) + text)
@@ -104,12 +108,14 @@ def _decode(jpeg: bytes) -> Picture | None:
     """Return the picture, (H, W, 3) uint8 RGB; None for a damaged one, as poor connections give now and then."""
     import cv2
 
+    from .http_client import HttpCameraError
+
     try:
         width, height = read_size(jpeg)
     except ValueError:
         return None
     if width * height > MAX_PIXELS:
-        raise http_pictures.HttpCameraError(
+        raise HttpCameraError(
             f"sends pictures of {width} x {height} pixels",
             "set the camera to a smaller size: the door needs no more than 640 x 480",
         )

@@ -44,12 +44,12 @@ def find_http_video(source: str, settings: CameraSettings) -> HttpVideo | None:
         return None
     if Path(location.rest.partition("?")[0]).suffix.lower() not in VIDEO_SUFFIXES:
         return None
-    from . import http_pictures  # imports the HTTP client of Python, which takes a while
+    from .http_client import HttpCameraError, HttpClient  # not at the top: Python's HTTP client takes a while to import
 
     try:
-        with http_pictures.request(location, ANSWER_TIMEOUT_S) as response:
+        with HttpClient(location, ANSWER_TIMEOUT_S).get() as response:
             start = response.read(HEADER_BYTES) if response.length else b""
-    except (http_pictures.HttpCameraError, OSError):
+    except (HttpCameraError, OSError):
         return None
     video_format = recognise(start)
     return HttpVideo(location, video_format, settings) if video_format is not None else None

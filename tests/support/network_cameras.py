@@ -43,6 +43,11 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
             self.send_error(int(kind))
         elif kind == "redirect":
             self._answer(302, Location="/snapshot")
+        elif kind == "redirect-to-login":
+            self._answer(302, Location="/login/basic/snapshot")
+        elif kind == "redirect-elsewhere":
+            port = self.server.server_address[1]  # type: ignore[index]
+            self._answer(302, Location=f"http://localhost:{port}/login/basic/snapshot")
         elif kind == "page":
             self._answer(200, b"<html>camera</html>", Content_Type="text/html")
         elif kind == "hls":
