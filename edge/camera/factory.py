@@ -10,11 +10,12 @@ from pathlib import Path
 from ..config import CameraSettings
 from ..errors import InputError
 from ..system.terminal import is_utf8
+from .address import without_password
 from .folder import Folder, open_file
 from .http_video import find_http_video
 from .live import LiveSource
 from .picamera import PiCamera
-from .source import SOURCE_KINDS, Source, without_password
+from .source import SOURCE_KINDS, Source
 from .stream import NetworkCamera
 from .v4l2 import V4l2Camera
 

@@ -11,8 +11,8 @@ import urllib.parse
 import urllib.request
 from collections.abc import Sequence
 
-from . import address
-from .address import Address
+from . import network_errors, tls
+from .address import DEFAULT_PORTS, Address
 from .login import authorization
 
 #: Characters that stay as they are in an address: a user may have encoded some already, and forgotten others.
@@ -22,7 +22,7 @@ URL_CHARACTERS = "%/:?=&#[]@!$'()*+,;~"
 class HttpCameraError(Exception):
     """An HTTP camera gives no pictures. The message follows the name of the camera; `hint` is for the user."""
 
-    def __init__(self, problem: str, hint: str = address.PATH_HINT) -> None:
+    def __init__(self, problem: str, hint: str = network_errors.PATH_HINT) -> None:
         super().__init__(problem)
         self.hint = hint
 
@@ -45,18 +45,20 @@ class HttpClient:
 
     def get(self) -> http.client.HTTPResponse:
         """Return the answer to a GET request. Raises HttpCameraError for anything but success."""
-        port = self._camera.port or address.DEFAULT_PORTS.get(self._camera.scheme)
+        port = self._camera.port or DEFAULT_PORTS.get(self._camera.scheme)
         try:
             return self._open_with_login()
         except urllib.error.HTTPError as error:
             error.close()
-            raise HttpCameraError(*address.status_problem(error.code, str(error.reason), self._camera.user)) from None
+            raise HttpCameraError(
+                *network_errors.status_problem(error.code, str(error.reason), self._camera.user)
+            ) from None
         except urllib.error.URLError as error:
             if isinstance(error.reason, OSError):
-                raise HttpCameraError(*address.connection_problem(error.reason, port)) from None
+                raise HttpCameraError(*network_errors.connection_problem(error.reason, port)) from None
             raise HttpCameraError(f"cannot be opened: {error.reason}") from None
         except OSError as error:
-            raise HttpCameraError(*address.connection_problem(error, port)) from None
+            raise HttpCameraError(*network_errors.connection_problem(error, port)) from None
         except http.client.HTTPException:
             raise HttpCameraError(
                 "does not speak HTTP", "check the port, and whether the address begins with rtsp://"
@@ -110,7 +112,9 @@ def _make_opener() -> urllib.request.OpenerDirector:
     opener = urllib.request.OpenerDirector()
     handlers = (
         urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=address.tls_context()),  # also for http://, which may redirect to https://
+        urllib.request.HTTPSHandler(
+            context=tls.unverified_context()
+        ),  # also for http://, which may redirect to https://
         urllib.request.HTTPRedirectHandler(),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),

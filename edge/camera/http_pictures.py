@@ -10,9 +10,9 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
-from . import address
 from .address import Address
 from .http_client import HttpCameraError, HttpClient
+from .network_errors import PATH_HINT
 
 #: Longest JPEG that is accepted.
 MAX_JPEG_BYTES = 1 << 25
@@ -49,9 +49,9 @@ def jpegs(camera: Address, timeout_s: float, fps: float) -> Iterator[bytes] | No
             "use the camera's rtsp:// address, or an address that gives at least one JPEG picture a second",
         )
     if kind in ("text/html", "application/xhtml+xml") or start.lstrip()[:5].lower() in (b"<html", b"<!doc"):
-        raise HttpCameraError("is a web page, not a stream", address.PATH_HINT)
+        raise HttpCameraError("is a web page, not a stream", PATH_HINT)
     if kind.startswith(("text/", "image/", "application/json", "application/xml")):
-        raise HttpCameraError(f"gives {kind}, not JPEG pictures", address.PATH_HINT)
+        raise HttpCameraError(f"gives {kind}, not JPEG pictures", PATH_HINT)
     return None
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ..config import CameraSettings
 from . import address
-from .source import without_password
 from .video_file import VideoFile
 from .video_formats import HEADER_BYTES, VideoFormat, recognise
 
@@ -24,7 +23,7 @@ class HttpVideo(VideoFile):
 
     def __init__(self, location: address.Address, video_format: VideoFormat, settings: CameraSettings) -> None:
         super().__init__(Path(location.rest.partition("?")[0]), settings)
-        self.name = without_password(location.encoded)
+        self.name = address.without_password(location.encoded)
         self._location = location.encoded
         self._format = video_format
 

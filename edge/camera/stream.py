@@ -14,12 +14,12 @@ from .adjust import adjust
 from .device import CameraDevice, Capture, open_timeout_s
 from .ffmpeg_process import FfmpegProcess, StreamInfo
 from .http_process import HttpProcess, IsVideo
-from .source import without_password
+from .network_errors import PATH_HINT
 
 #: A still scene may repeat one picture while the encoder sends only "no change", until the next key frame: seconds to a
 #: minute later. After this time the stream counts as frozen.
 MAX_STILL_S = 120.0
-NO_VIDEO = "is neither a video nor JPEG pictures", address.PATH_HINT
+NO_VIDEO = "is neither a video nor JPEG pictures", PATH_HINT
 
 
 class NetworkCamera(CameraDevice):
@@ -29,7 +29,7 @@ class NetworkCamera(CameraDevice):
 
     def __init__(self, source: str, settings: CameraSettings) -> None:
         self._source = source
-        self._name = without_password(source)
+        self._name = address.without_password(source)
         self._settings = settings
         self._decoder: FfmpegProcess | None = None
 

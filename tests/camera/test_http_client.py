@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge.camera import address
+from edge.camera import address, tls
 from edge.camera.http_client import HttpCameraError, HttpClient
 from support import network_cameras
 from support.network_cameras import HttpCamera, serving
@@ -80,13 +80,13 @@ def test_proxy_of_the_environment_is_ignored(server: str, monkeypatch: pytest.Mo
 
 def test_certificates_of_authorities_are_not_loaded(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     contexts: list[ssl.SSLContext] = []
-    make = address.tls_context
+    make = tls.unverified_context
 
     def record() -> ssl.SSLContext:
         contexts.append(make())
         return contexts[-1]
 
-    monkeypatch.setattr(address, "tls_context", record)
+    monkeypatch.setattr(tls, "unverified_context", record)
     get(client(server, "snapshot"), 3)
     (context,) = contexts
     assert context.cert_store_stats()["x509"] == 0
