@@ -10,9 +10,10 @@ from .video_file import VideoFile
 from .video_formats import HEADER_BYTES, VideoFormat, recognise
 
 #: Endings of an address that may be a file. The server is asked only for these: some cameras serve one client at a time.
+#: Without .mjpg and .mjpeg, the usual names of a camera's stream.
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".ogv", ".gif"}
-    | {".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".mjpeg", ".mjpg", ".h264", ".h265"}
+    | {".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".h264", ".h265"}
 )
 #: How long (seconds) the server may take to answer.
 ANSWER_TIMEOUT_S = 3.0
