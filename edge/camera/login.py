@@ -1,16 +1,19 @@
-"""The Authorization header for cameras that ask for a login, by HTTP or RTSP: Basic and Digest (RFC 7616)."""
+"""The Authorization header for cameras that ask for a login, by HTTP or RTSP: Basic and Digest (RFC 7616).
+
+The handlers of urllib.request are for HTTP alone. Before Python 3.14 they raise ValueError for SHA-256, and they do so for
+a password that is not ASCII.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import re
+import secrets
 from collections.abc import Iterable
 
 from .address import Address
 
-#: The client's random value of a Digest login. Its purpose, to keep a server from choosing the whole text, matters little.
-CLIENT_NONCE = "doorlight"
 HASHES = {"MD5": "md5", "SHA-256": "sha256"}
 
 
@@ -44,8 +47,9 @@ def _digest(camera: Address, method: str, uri: str, challenge: str, count: int) 
     secret, request = digest(f"{camera.user}:{realm}:{camera.password}"), digest(f"{method}:{uri}")
     parts = [f'username="{camera.user}", realm="{realm}", nonce="{nonce}", uri="{uri}"']
     if "auth" in re.split(r"[,\s]+", fields.get("qop", "")):
-        answer = digest(f"{secret}:{nonce}:{count:08x}:{CLIENT_NONCE}:auth:{request}")
-        parts.append(f'qop=auth, nc={count:08x}, cnonce="{CLIENT_NONCE}"')
+        client_nonce = secrets.token_hex(8)
+        answer = digest(f"{secret}:{nonce}:{count:08x}:{client_nonce}:auth:{request}")
+        parts.append(f'qop=auth, nc={count:08x}, cnonce="{client_nonce}"')
     else:
         answer = digest(f"{secret}:{nonce}:{request}")
     parts.append(f'response="{answer}"')
