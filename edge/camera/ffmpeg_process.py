@@ -34,6 +34,7 @@ import numpy as np
 from ..imaging.image_header import MAX_PIXELS
 from ..imaging.images import Picture, orient
 from ..system import child_process
+from ..system.files import write_all
 from .container_header import ContainerHeader, read_header
 
 if TYPE_CHECKING:
@@ -203,9 +204,7 @@ def serve(source: str, open_timeout_ms: int, read_timeout_ms: int, is_file: bool
             stamp_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             picture = orient(picture, rotate, mirror)
             out.write(_PICTURE.pack(*picture.shape[:2], stamp_s))
-            rest = picture.data.cast("B")
-            while rest:
-                rest = rest[os.write(out.fileno(), rest) :]
+            write_all(out.fileno(), picture.data.cast("B"))
         out.write(_PICTURE.pack(0, 0, 0.0))
 
 

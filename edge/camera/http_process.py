@@ -21,8 +21,10 @@ from ..errors import CameraError
 from ..imaging.image_header import MAX_PIXELS, read_size
 from ..imaging.images import Picture
 from ..system import child_process
+from ..system.files import write_all
 from . import address
 from .ffmpeg_process import FfmpegProcess, StreamInfo, protect_process
+from .network_errors import too_large
 
 _HEADER = struct.Struct("<ii")  # height, width; or 0, length of the message
 MAX_MESSAGE_BYTES = 1 << 16
@@ -95,13 +97,13 @@ def serve(source: str, timeout_ms: int, fps: float) -> None:
             for jpeg in pictures or ():
                 picture = _decode(jpeg)
                 if picture is not None:
-                    _write(out.fileno(), _HEADER.pack(*picture.shape[:2]))
-                    _write(out.fileno(), picture.data.cast("B"))
+                    write_all(out.fileno(), _HEADER.pack(*picture.shape[:2]))
+                    write_all(out.fileno(), picture.data.cast("B"))
             message: dict[str, object] = {"video": True}
         except HttpCameraError as error:
             message = {"problem": str(error), "hint": error.hint}
         text = json.dumps(message).encode()
-        _write(out.fileno(), _HEADER.pack(0, len(text)) + text)
+        write_all(out.fileno(), _HEADER.pack(0, len(text)) + text)
 
 
 def _decode(jpeg: bytes) -> Picture | None:
@@ -115,18 +117,9 @@ def _decode(jpeg: bytes) -> Picture | None:
     except ValueError:
         return None
     if width * height > MAX_PIXELS:
-        raise HttpCameraError(
-            f"sends pictures of {width} x {height} pixels",
-            "set the camera to a smaller size: the door needs no more than 640 x 480",
-        )
+        raise HttpCameraError(*too_large(width, height))
     bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), np.uint8)
-
-
-def _write(file: int, data: bytes | memoryview) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file, rest) :]
 
 
 if __name__ == "__main__":

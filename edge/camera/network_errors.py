@@ -46,3 +46,11 @@ def status_problem(code: int, reason: str, user: str) -> tuple[str, str]:
     if code >= 500 or code in (429, 453):
         return f"reports an error ({status})", "close other viewers of the camera, or restart the camera"
     return f"refuses the request ({status})", PATH_HINT
+
+
+def too_large(width: float, height: float) -> tuple[str, str]:
+    """Return what is wrong, and a hint, for a camera whose pictures have more than MAX_PIXELS."""
+    return (
+        f"sends pictures of {width:.0f} x {height:.0f} pixels",
+        "set the camera to a smaller size: the door needs no more than 640 x 480",
+    )

@@ -14,7 +14,7 @@ from .adjust import adjust
 from .device import CameraDevice, Capture, open_timeout_s
 from .ffmpeg_process import FfmpegProcess, StreamInfo
 from .http_process import HttpProcess, IsVideo
-from .network_errors import PATH_HINT
+from .network_errors import PATH_HINT, too_large
 
 #: A still scene may repeat one picture while the encoder sends only "no change", until the next key frame: seconds to a
 #: minute later. After this time the stream counts as frozen.
@@ -47,10 +47,8 @@ class NetworkCamera(CameraDevice):
                 problem, hint = rtsp_probe.problem(camera) if "rtsp" in camera.scheme else NO_VIDEO
             raise CameraError(f"{self._name}: {problem}", hint)
         if info.width * info.height > MAX_PIXELS:
-            raise CameraError(
-                f"{self._name}: sends pictures of {info.width:.0f} x {info.height:.0f} pixels",
-                "set the camera to a smaller size: the door needs no more than 640 x 480",
-            )
+            problem, hint = too_large(info.width, info.height)
+            raise CameraError(f"{self._name}: {problem}", hint)
 
     def read(self) -> Capture:
         assert self._decoder is not None
