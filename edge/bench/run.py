@@ -24,7 +24,7 @@ from ..camera.folder import Folder
 from ..camera.live import LiveSource
 from ..camera.picture_files import PictureFile
 from ..camera.source import Source
-from ..camera.video_file import VideoFile
+from ..camera.video import Video
 from ..config import Config
 from ..events.writer import EventLog
 from ..inference import manifest
@@ -45,7 +45,7 @@ DRAWN_S, CAMERA_S = 10.0, 30.0
 
 def describe_source(source: Source) -> str:
     """Return what a source is, without names of files, addresses and serial numbers."""
-    if isinstance(source, VideoFile):
+    if isinstance(source, Video):
         return "a video"
     if isinstance(source, PictureFile | Folder):
         return "pictures"
