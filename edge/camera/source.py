@@ -6,7 +6,6 @@ live: read() returns the newest frame and drops older ones.
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
@@ -81,19 +80,3 @@ class Source(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def without_password(address: str) -> str:
-    """Return `address` without passwords and query, for messages and logs.
-
-    >>> without_password("rtsp://me:secret@door/1?key=5")
-    'rtsp://me:***@door/1?…'
-    """
-    scheme, _, rest = address.partition("://")
-    # urlsplit fails here: a password may contain an unescaped "/" or "@". The last "@" hides rather too much.
-    user_info, at, location = rest.rpartition("@")
-    user, colon, _ = user_info.partition(":")
-    location = re.sub(r"\?.*", "?…", location, flags=re.DOTALL)
-    # Some cameras take the password in the path: rtsp://door/user=me&password=secret&channel=1
-    location = re.sub(r"(?i)((?:pass\w*|pwd|token|key|secret)=)[^&/]*", r"\1***", location)
-    return f"{scheme}://{user}{colon and ':***'}{at}{location}"
