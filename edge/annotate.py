@@ -241,12 +241,15 @@ def _write_picture(drawn: Picture, out: Path, temporary: Path) -> None:
 
 def describe(decision: Decision) -> str:
     """Return a decision in a few words: "PASS: 2 people (1 mask, 1 undecided)"."""
+    outside = f"{len(decision.outside)} outside the zone" if decision.outside else ""
     present = [track.number for track in decision.tracks if track.last_seen >= decision.t]
     counts = Counter(VERDICT_TEXTS[decision.verdicts.get(person, Verdict.UNKNOWN)] for person in present)
     if not present:
-        return f"{decision.signal.value}: {decision.fault or 'no face found'}"
+        nobody = f"no face in the zone, {outside}" if outside else "no face found"
+        return f"{decision.signal.value}: {decision.fault or nobody}"
     people = "1 person" if len(present) == 1 else f"{len(present)} people"
-    return f"{decision.signal.value}: {people} ({', '.join(f'{n} {text}' for text, n in sorted(counts.items()))})"
+    parts = ", ".join(f"{n} {text}" for text, n in sorted(counts.items()))
+    return f"{decision.signal.value}: {people} ({parts}){f', {outside}' if outside else ''}"
 
 
 @contextlib.contextmanager

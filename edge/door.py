@@ -28,7 +28,7 @@ from .inference.perception import Perception, log_odds
 from .lights.lights import Lights
 from .lights.pin_process import PinProcess
 from .policy import State, Verdict, step
-from .records import TIME_EPSILON_S, Event, Face, Frame, Signal, Track
+from .records import TIME_EPSILON_S, Box, Event, Face, Frame, Signal, Track
 from .system.systemd import SystemdNotifier
 from .timing import NO_TIMER, Stage
 from .tracker import Tracker
@@ -46,7 +46,8 @@ class Decision:
 
     `faces` are the looks at this frame. `verdicts` and `agitated` cover everyone present, `numbers` the decided people: their
     numbers in the event log. All four are by the number of the track. `fault` is the reason why the door is blind, or None.
-    `interval_s` is the interval between the frames of a slow source, 0 for others.
+    `interval_s` is the interval between the frames of a slow source, 0 for others. `outside` are the boxes of the faces that do
+    not count, because they are outside the zone.
     """
 
     t: float
@@ -59,6 +60,7 @@ class Decision:
     fault: str | None = None
     interval_s: float = 0.0
     numbers: Mapping[int, int] = field(default_factory=dict)
+    outside: tuple[Box, ...] = ()
 
 
 class Pipeline:
@@ -68,6 +70,7 @@ class Pipeline:
         self._config = config
         self._perception = perception
         self._zone = Zone(config.door.zone, config.door.ignore)
+        self._outside: tuple[Box, ...] = ()
         self._attention = Attention(config, perception.expression is not None)
         self._tracker = Tracker(config.tracker)
         self._state = State()
@@ -148,7 +151,11 @@ class Pipeline:
         detections = self._perception.detect(frame)
         if self._zone.is_limited:
             height, width = frame.picture.shape[:2]
-            detections = [d for d in detections if self._zone.has_face(d.box, width, height)]
+            new_score = self._config.tracker.new_score
+            counting = [self._zone.has_face(d.box, width, height) for d in detections]
+            found = list(zip(detections, counting, strict=True))
+            self._outside = tuple(d.box for d, counts in found if not counts and d.score >= new_score)
+            detections = [d for d, counts in found if counts]
         return self._attention.record_search(frame.t, grid, detections)
 
     def _add_evidence(self, number: int, face: Face, t: float) -> None:
@@ -173,6 +180,7 @@ class Pipeline:
             fault,
             interval_s=self._interval_s,
             numbers={number: person.number for number, person in people.items() if person.number},
+            outside=self._outside if fault is None else (),
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import faulthandler
+import shlex
 import threading
 from pathlib import Path
 
@@ -61,8 +62,15 @@ def run_door(args: argparse.Namespace, config: Config, pin_process: PinProcess |
             raise
     _print_summary(summary, len(console.decided), log_path)
     if not source.live and not console.decided:
-        print_note(f"nobody was decided; doorlight annotate draws why: doorlight annotate {source.name} OUT")
+        print_note(f"nobody was decided; doorlight annotate draws why: {_annotate_command(args, source)}")
     return report_left_out(source.name, source.left_out)
+
+
+def _annotate_command(args: argparse.Namespace, source: Source) -> str:
+    """Return the command that draws what this run saw, with the same settings and models."""
+    options_used = [("--config", args.config), ("--models", args.models)]
+    words = [word for name, value in options_used if value is not None for word in (name, str(value))]
+    return f"{shlex.join(['doorlight', 'annotate', *words, source.name])} OUT"
 
 
 class _Console:

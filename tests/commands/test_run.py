@@ -218,10 +218,14 @@ class TestPictures:
 
     def test_a_picture_in_which_nobody_is_decided_says_so(self, capfd: pytest.CaptureFixture[str]) -> None:
         assert cv2.imwrite("wall.png", np.full((480, 640, 3), np.arange(640)[:, None] % 200, np.uint8))
-        assert main(["run", "--simulate", "--source", "wall.png"]) == 0
+        Path("my door.toml").write_text("")
+        assert main(["run", "--config", "my door.toml", "--simulate", "--source", "wall.png"]) == 0
         output = capfd.readouterr().out
         assert "people decided: 0;" in output
-        assert "nobody was decided; doorlight annotate draws why: doorlight annotate wall.png OUT" in output
+        assert (
+            "nobody was decided; doorlight annotate draws why: doorlight annotate --config 'my door.toml' wall.png OUT"
+            in output
+        )
 
     def test_each_picture_of_a_folder_is_decided_by_itself(self, capfd: pytest.CaptureFixture[str]) -> None:
         os.mkdir("photos")
