@@ -288,7 +288,7 @@ def _draw_zone(out: Picture, zone: Zone) -> None:
     if ignored:
         mask = np.zeros((height, width), np.uint8)
         for area in ignored:
-            cv2.fillPoly(mask, [area], 255)
+            cv2.fillPoly(mask, [area], (255,))
         out[mask > 0] = (out[mask > 0] * IGNORED_BRIGHTNESS).astype(np.uint8)
     outlines = [(area, OUTSIDE) for area in ignored] + [(corners(zone.area), ZONE_LINE)] * bool(zone.area)
     for outline, colour in outlines:

@@ -12,7 +12,7 @@ from .record import EventRecord, timestamp
 MAX_PLAYED_S = 1e8
 
 _SIGNALS = {
-    "IDLE": "nobody at the door",
+    "IDLE": "nobody is there",
     "PASS": "everyone wears a mask",
     "STOP": "someone wears no mask",
     "ALARM": "someone without a mask looks agitated",

@@ -30,8 +30,8 @@ def central_european_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ("data", "text"),
     [
         ({"event": "signal", "signal": "STOP", "faces": 1}, "STOP   someone wears no mask (faces 1)"),
-        ({"event": "signal", "signal": "IDLE"}, "IDLE   nobody at the door"),
-        ({"event": "signal", "signal": "IDLE", "people": 0}, "IDLE   nobody at the door (people 0)"),
+        ({"event": "signal", "signal": "IDLE"}, "IDLE   nobody is there"),
+        ({"event": "signal", "signal": "IDLE", "people": 0}, "IDLE   nobody is there (people 0)"),
         ({"event": "signal", "signal": "IDLE", "people": 1}, "IDLE   nobody is decided yet (people 1)"),
         (
             {"event": "signal", "signal": "FAULT", "before": "IDLE", "people": 0, "reason": "unplugged"},
