@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .attention import Attention, Search
-from .camera.source import CameraLostError, Source
+from .camera.source import CameraLostError, Scene, Source
 from .config import Config
 from .errors import OutputError
 from .events.writer import EventLog
@@ -191,8 +191,10 @@ def decisions(
 
     While a live camera is lost, yield (None, decision) at each timeout of the source. The events of a decision begin
     with camera_lost if the door becomes blind (no frames, or frames that show nothing) and with camera_back if it sees
-    again. camera_lost follows a second time if the reason turns out to be a slow camera.
+    again. camera_lost follows a second time if the reason turns out to be a slow camera. At the first frame of a file of a
+    folder, the event scene separates what happened to the people of the file before from what happens in this one.
     """
+    scene: Scene | None = None
     was_blind = was_too_slow = False
     t = 0.0
     while True:
@@ -215,8 +217,18 @@ def decisions(
             decision.events.insert(0, Event("camera_back", t, {"source": source.name}))
         elif is_blind and (not was_blind or (is_too_slow and not was_too_slow)):
             decision.events.insert(0, Event("camera_lost", t, {"source": source.name, "reason": decision.fault}))
+        if source.scene != scene:
+            scene = source.scene
+            if scene is not None:
+                _begin_scene(decision.events, t, scene.file)
         was_blind, was_too_slow = is_blind, is_blind and (was_too_slow or is_too_slow)
         yield frame, decision
+
+
+def _begin_scene(events: list[Event], t: float, file: str) -> None:
+    """Add the event scene to the events of the first frame of `file`, after those about people who were in an earlier one."""
+    gone = [event for event in events if event.kind == "cleared"]
+    events[:] = [*gone, Event("scene", t, {"file": file}), *(event for event in events if event.kind != "cleared")]
 
 
 def decide_image(

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..records import Frame
 from .file_kind import FileKind, kind_of, source_kind_of
 from .picture_files import PICTURE_HINT, PictureFile
-from .source import LeftOut, Source
+from .source import LeftOut, Scene, Source
 from .video_file import VideoFile
 
 #: Time between the last frame of a file and the first of the next one: nobody is remembered for so long (the maximum of
@@ -31,7 +31,7 @@ class Folder(Source):
     between two files is longer than a person is remembered. With picture_s = 0 the pictures are the frames of a film,
     played at settings.fps. Frames are numbered without gaps.
 
-    `current` is the file of the last frame. `left_out` lists the files that were not played, with the reason, `damaged`
+    `scene` is the file of the last frame, None for a film of pictures. `left_out` lists the files that were not played, with the reason, `damaged`
     those that were only readable in part; hidden files are in neither.
     """
 
@@ -41,12 +41,11 @@ class Folder(Source):
         self.name = str(path)
         self.left_out: list[LeftOut] = []
         self.damaged: list[str] = []
-        self.current: Path | None = None
         self.files = 0
         self._path = path
         self._settings = settings
-        self._frames: Iterator[tuple[Path, Frame]] = iter(())
-        self._first: tuple[Path, Frame] | None = None
+        self._frames: Iterator[tuple[Scene, Frame]] = iter(())
+        self._first: tuple[Scene, Frame] | None = None
 
     @property
     def damage(self) -> str | None:
@@ -63,7 +62,7 @@ class Folder(Source):
         self.close()
         files, self.left_out = list_folder(self._path)
         self.files = len(files) + len(self.left_out)
-        self.damaged, self.current = [], None
+        self.damaged, self.scene = [], None
         self.length, self.fps = self._announce(files)
         self._frames = self._play(files)
         # Decode the first frame now, to report a folder without any readable file.
@@ -75,7 +74,8 @@ class Folder(Source):
         item, self._first = self._first or next(self._frames, None), None
         if item is None:
             return None
-        self.current, frame = item
+        scene, frame = item
+        self.scene = scene if self._settings.picture_s else None
         return frame
 
     def close(self) -> None:
@@ -91,17 +91,18 @@ class Folder(Source):
         picture = PictureFile(self._path, self._settings)
         return len(files) * picture.length, picture.fps
 
-    def _play(self, files: list[tuple[Path, FileKind]]) -> Iterator[tuple[Path, Frame]]:
+    def _play(self, files: list[tuple[Path, FileKind]]) -> Iterator[tuple[Scene, Frame]]:
         """Yield the frames of all files, and note the unreadable files in `left_out` and `damaged`."""
         number, start = 0, 0.0
         for path, kind in files:
             source = (PictureFile if kind is FileKind.PICTURE else VideoFile)(path, self._settings)
+            scene = Scene(path.name, kind is FileKind.PICTURE)
             try:
                 with source:
                     t = 0.0
                     while (frame := source.read()) is not None:
                         t = frame.t
-                        yield path, replace(frame, number=number, t=start + t)
+                        yield scene, replace(frame, number=number, t=start + t)
                         number += 1
             except InputError as error:
                 self.left_out.append(unreadable(path, error))

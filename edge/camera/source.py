@@ -39,6 +39,13 @@ class LeftOut(NamedTuple):
     hint: str = ""
 
 
+class Scene(NamedTuple):
+    """A file of a folder, whose people are decided by themselves."""
+
+    file: str
+    is_picture: bool
+
+
 class Source(ABC):
     """A sequence of frames. As a context manager it opens and closes itself.
 
@@ -55,6 +62,8 @@ class Source(ABC):
     note: str | None = None
     #: The files of a folder that are not played. Final after the last read().
     left_out: Sequence[LeftOut] = ()
+    #: The scene of the last frame; None for a source that is a single scene.
+    scene: Scene | None = None
 
     @property
     def damage(self) -> str | None:

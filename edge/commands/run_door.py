@@ -15,7 +15,7 @@ from pathlib import Path
 from .. import door
 from ..camera.factory import open_source
 from ..camera.folder import Folder
-from ..camera.source import Source
+from ..camera.source import Scene, Source
 from ..config import Config
 from ..errors import DoorlightError, LightsError
 from ..events.text import describe_without_time
@@ -25,7 +25,7 @@ from ..inference.edgetpu import Accelerator
 from ..inference.perception import Perception, required_models
 from ..lights.lights import Lights
 from ..lights.pin_process import PinProcess
-from ..records import Event, Signal
+from ..records import Event, Frame, Signal
 from ..settings_notes import camera_notes, other_notes
 from ..system.files import state_folder
 from ..system.terminal import printable
@@ -78,19 +78,31 @@ class _Console:
 
     def __init__(self) -> None:
         self.decided: set[object] = set()
-        self._file: Path | None = None
+        #: Of a folder: the scene, its last decision, and the number of people decided before it.
+        self._scene: Scene | None = None
+        self._decision: door.Decision | None = None
+        self._decided_before = 0
 
     def on_event(self, event: Event) -> None:
         """Print an event."""
+        if event.kind in ("scene", "stopped"):
+            self._print_result()
         if event.kind in ("masked", "unmasked"):
             self.decided.add(event.data.get("person"))
         print_event(event)
 
-    def on_file(self, file: Path | None) -> None:
-        """Print the name of the file of a folder whose frames begin."""
-        if file != self._file and file is not None:
-            print_line(f"{'':12}{file.name}:")
-        self._file = file
+    def on_decision(self, scene: Scene | None, decision: door.Decision) -> None:
+        """Keep the last decision of a file of a folder."""
+        self._scene, self._decision = scene, decision
+
+    def _print_result(self) -> None:
+        """Print the result of the file of a folder that has ended, in the words of `doorlight annotate`."""
+        if self._scene is not None and self._decision is not None:
+            from ..annotate import describe  # only a folder needs it, and it loads the drawing
+
+            people = f"people decided: {len(self.decided) - self._decided_before}"
+            print_note(f"{self._scene.file}: {describe(self._decision) if self._scene.is_picture else people}")
+        self._scene, self._decided_before = None, len(self.decided)
 
 
 def _watch(
@@ -116,12 +128,13 @@ def _watch(
             stop_on_signals(stop)
             if source.note:
                 print_note(f"note: {source.note}")
-            # The first frame of a file ends what happened in the file before it: its name comes after that.
-            on_decision = (lambda *_: console.on_file(source.current)) if isinstance(source, Folder) else None
+
+            def on_decision(_: Frame | None, decision: door.Decision) -> None:
+                console.on_decision(source.scene, decision)
+
+            keep = on_decision if isinstance(source, Folder) else None
             try:
-                summary = door.run(
-                    config, perception, source, lights, log, stop, started_at, console.on_event, on_decision
-                )
+                summary = door.run(config, perception, source, lights, log, stop, started_at, console.on_event, keep)
                 return source, summary
             finally:
                 log.close()

@@ -20,6 +20,7 @@ _SIGNALS = {
 }
 _EVENTS = {
     "started": "the door has started",
+    "scene": "the file {file} begins",
     "stopped": "the door has stopped",
     "masked": "person {person} wears a mask",
     "unmasked": "person {person} wears no mask",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -237,10 +238,38 @@ class TestPictures:
         assert output.err == ""
         decided = [(record["event"], record["person"]) for record in read_log() if "masked" in record["event"]]
         assert decided == [("masked", 1), ("unmasked", 2), ("masked", 3)]
-        lines = [line.strip() for line in output.out.splitlines()]
-        assert [line for line in lines if line.endswith(":")] == ["1.png:", "2:", "3.jfif:", "10.png:"]
-        shown = [line for line in lines if line.endswith(":") or "green" in line]
-        assert shown[1:5] == ["1.png:", "● green  ○ red", "○ green  ○ red", "2:"]
+        files = ["1.png", "2", "3.jfif", "10.png"]
+        assert [record["file"] for record in read_log() if record["event"] == "scene"] == files
+        results = re.findall(r"^ +(\S+): ([A-Z]+: .*)$", output.out, re.MULTILINE)
+        assert results == [
+            ("1.png", "PASS: 1 person (1 mask)"),
+            ("2", "STOP: 1 person (1 no mask)"),
+            ("3.jfif", "IDLE: no face found"),
+            ("10.png", "PASS: 1 person (1 mask)"),
+        ]
+
+    def test_what_happens_in_a_file_stands_between_its_name_and_the_next(self) -> None:
+        """Also if the first look decides: the first frame of a file ends what happened in the file before it."""
+        os.mkdir("photos")
+        for name, second in (("a.png", MASKED_S), ("b.png", UNMASKED_S)):
+            assert cv2.imwrite(f"photos/{name}", cv2.cvtColor(frame_at(second), cv2.COLOR_RGB2BGR))
+        Path("at_once.toml").write_text("[policy]\nmin_looks = 1\nmin_decide_s = 0\n")
+        assert main(["run", "--config", "at_once.toml", "--simulate", "--source", "photos"]) == 0
+        records = read_log()
+        assert [record.get("file") or record["event"] for record in records if record["event"] != "signal"] == [
+            "started", "a.png", "masked", "cleared", "b.png", "unmasked", "stopped"
+        ]  # fmt: skip
+        (cleared,) = [record for record in records if record["event"] == "cleared"]
+        assert cleared["dwell_s"] == 2.0, "as long as the picture is shown"
+
+    def test_the_result_of_a_video_of_a_folder(self, capfd: pytest.CaptureFixture[str]) -> None:
+        os.mkdir("videos")
+        shutil.copy(CLIP, "videos/a.mp4")
+        shutil.copy(STILL, "videos/b.jpg")
+        assert main(["run", "--simulate", "--source", "videos"]) == 0
+        output = capfd.readouterr().out
+        assert " a.mp4: people decided: 3\n" in output
+        assert " b.jpg: PASS: 1 person (1 mask)\n" in output
 
     def test_files_that_are_left_out_are_named_and_the_exit_code_says_so(
         self, capfd: pytest.CaptureFixture[str]
