@@ -128,10 +128,13 @@ def _annotate_source(
 ) -> Written:
     """Annotate one source, which is not a folder, into the file `out`."""
     is_picture = source.live or isinstance(source, PictureFile)
-    _check_output(source, out, is_picture)
+    if source.live:  # opening a camera takes seconds
+        _check_output(source, out, is_picture)
     temporary = out.with_name(f".{out.stem}.part{out.suffix}")
     try:
         with source:
+            if not source.live:  # a source that is neither is no reason for another name of the output
+                _check_output(source, out, is_picture)
             if source.live:
                 written = _annotate_camera(config, perception, source, out, temporary, progress, camera_s)
             elif is_picture:

@@ -17,6 +17,8 @@ from ..records import Frame
 
 #: What a source can be, for hints: "give …".
 SOURCE_KINDS = '"picamera", a device (/dev/video0), an address (rtsp://…), a video file, a picture or a folder of them'
+#: A file that is not played: "is …".
+NEITHER = "neither a picture nor a video"
 
 
 class CameraLostError(CameraError):
@@ -32,11 +34,15 @@ class CameraLostError(CameraError):
 
 
 class LeftOut(NamedTuple):
-    """A file of a folder that is not played, why ("is …"), and what to do about it ("" if nothing)."""
+    """A file of a folder that is not played, why ("is …"), and what to do about it ("" if nothing).
+
+    `is_media` is False for a folder, and for a file that by name and content is neither a picture nor a video.
+    """
 
     name: str
     reason: str
     hint: str = ""
+    is_media: bool = True
 
 
 class Scene(NamedTuple):

@@ -17,10 +17,10 @@ from ..records import Frame
 from ..system.files import open_regular
 from .adjust import adjust
 from .ffmpeg_process import MAX_FPS, FfmpegProcess, StreamInfo, is_plausible_fps
-from .source import SOURCE_KINDS, Source
+from .source import NEITHER, SOURCE_KINDS, Source
 from .video_clock import SteadyClock, VideoClock
 from .video_codecs import COMMON, ENCRYPTED, codec_name
-from .video_formats import HEADER_BYTES, VideoFormat, recognise
+from .video_formats import HEADER_BYTES, VIDEO_SUFFIXES, VideoFormat, recognise
 
 #: Timeout for opening a video file, and for each picture.
 DECODE_TIMEOUT_S = 30.0
@@ -144,7 +144,9 @@ class VideoFile(Source):
             raise InputError(f"{path}: cannot be read: {error.strerror}", "check its permissions") from None
         video_format = recognise(start)
         if video_format is None:
-            problem = "is not in a supported video format" if start else "is empty"
+            is_named_video = path.suffix.lower() in VIDEO_SUFFIXES
+            problem = "is not in a supported video format" if is_named_video else f"is {NEITHER}"
+            problem = problem if start else "is empty"
             raise InputError(f"{path}: {problem}", f"give {SOURCE_KINDS}")
         return video_format
 

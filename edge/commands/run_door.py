@@ -61,6 +61,8 @@ def run_door(args: argparse.Namespace, config: Config, pin_process: PinProcess |
                 _show_fault(lights, stop)
             raise
     _print_summary(summary, len(console.decided), log_path)
+    for damage in source.damaged if isinstance(source, Folder) else ():
+        print_note(f"note: {damage}")
     if not source.live and not console.decided:
         print_note(f"nobody was decided; doorlight annotate draws why: {_annotate_command(args, source)}")
     return report_left_out(source.name, source.left_out)
@@ -78,6 +80,8 @@ class _Console:
 
     def __init__(self) -> None:
         self.decided: set[object] = set()
+        #: What is wrong with the files of a folder is printed at the end, a line for each file.
+        self.is_folder = False
         #: Of a folder: the scene, its last decision, and the number of people decided before it.
         self._scene: Scene | None = None
         self._decision: door.Decision | None = None
@@ -89,7 +93,8 @@ class _Console:
             self._print_result()
         if event.kind in ("masked", "unmasked"):
             self.decided.add(event.data.get("person"))
-        print_event(event)
+        if event.kind != "source_damaged" or not self.is_folder:
+            print_event(event)
 
     def on_decision(self, scene: Scene | None, decision: door.Decision) -> None:
         """Keep the last decision of a file of a folder."""
@@ -132,7 +137,8 @@ def _watch(
             def on_decision(_: Frame | None, decision: door.Decision) -> None:
                 console.on_decision(source.scene, decision)
 
-            keep = on_decision if isinstance(source, Folder) else None
+            console.is_folder = isinstance(source, Folder)
+            keep = on_decision if console.is_folder else None
             try:
                 summary = door.run(config, perception, source, lights, log, stop, started_at, console.on_event, keep)
                 return source, summary

@@ -248,6 +248,23 @@ class TestPictures:
             ("10.png", "PASS: 1 person (1 mask)"),
         ]
 
+    def test_other_files_of_a_folder_are_no_failure(self, capfd: pytest.CaptureFixture[str]) -> None:
+        os.mkdir("photos")
+        shutil.copy(STILL, "photos/a.jpg")
+        Path("photos/notes.txt").write_text("text")
+        assert main(["run", "--simulate", "--source", "photos"]) == 0
+        output = capfd.readouterr()
+        assert "left out notes.txt: is neither a picture nor a video" in output.out
+        assert output.err == ""
+        assert not any(record["event"] == "source_damaged" for record in read_log())
+
+    def test_a_damaged_picture_of_a_folder_has_a_note(self, capfd: pytest.CaptureFixture[str]) -> None:
+        os.mkdir("photos")
+        data = STILL.read_bytes()
+        Path("photos/a.jpg").write_bytes(data[: len(data) // 2] + b"\xff\xd9")
+        assert main(["run", "--simulate", "--source", "photos"]) == 0
+        assert capfd.readouterr().out.count("breaks off") == 1
+
     def test_what_happens_in_a_file_stands_between_its_name_and_the_next(self) -> None:
         """Also if the first look decides: the first frame of a file ends what happened in the file before it."""
         os.mkdir("photos")
@@ -282,9 +299,10 @@ class TestPictures:
         assert main(["run", "--simulate", "--source", "photos"]) == 66
         output = capfd.readouterr()
         count, hint = output.err.splitlines()
-        assert count == "doorlight: photos: 3 files were left out: more, notes.txt, b.heic"
+        assert count == "doorlight: photos: 1 picture or video could not be read"
         assert "Most Compatible" in hint
-        assert "left out b.heic: is a HEIC picture" in output.out
+        for name in ("b.heic: is a HEIC picture", "notes.txt", "more"):
+            assert output.out.count(f"left out {name}") == output.out.count(name) == 1, "once each"
         (damaged,) = [record for record in read_log() if record["event"] == "source_damaged"]
-        assert "3 of 4 files left out" in damaged["reason"]
+        assert "1 of 2 files left out" in damaged["reason"]
         assert read_log()[-1]["event"] == "stopped"
