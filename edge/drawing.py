@@ -156,12 +156,12 @@ class Drawing:
         if verdict is Verdict.UNKNOWN and track.height < self._min_face_height:
             text = "too far"
         number = decision.numbers.get(track.number)
-        short: tuple[str, ...] = (f"{number} {text}" if number else text,)
+        short: tuple[str, ...] = (f"#{number} {text}" if number else text,)
         lines = short
         # Evidence that speaks against the verdict has not changed it yet: it is not shown, as it would contradict the box.
         certainty = track.evidence if verdict is Verdict.MASKED else -track.evidence
         if verdict is not Verdict.UNKNOWN and certainty > 0:
-            lines = (f"{short[0]} {1 / (1 + math.exp(-certainty)):.0%}",)
+            lines = (f"{short[0]} {_percent(1 / (1 + math.exp(-certainty)))}",)
         if verdict is Verdict.UNMASKED:
             agitated = track.number in decision.agitated
             expression = self._expression(track.number)
@@ -179,12 +179,17 @@ class Drawing:
         return Label(_drawn_box(box, frame, scale), (where,), (short,), OUTSIDE)
 
     def _expression(self, person: int) -> str:
-        """Return the most likely expression of the last look at a person, such as "angry 85%"; "" if unknown."""
+        """Return the most likely expression of the last look at a person, such as "angry 85 %"; "" if unknown."""
         face = self._looks.get(person)
         if face is None or face.expression is None or not self._expressions:
             return ""
         probability, name = max(zip(face.expression, self._expressions, strict=True))
-        return f"{name} {probability:.0%}"
+        return f"{name} {_percent(probability)}"
+
+
+def _percent(share: float) -> str:
+    """Return a share 0..1 as "85 %"."""
+    return f"{100 * share:.0f} %"
 
 
 def _drawn_box(box: Box, frame: Rectangle, scale: int) -> Rectangle:

@@ -64,12 +64,12 @@ class TestText:
     @pytest.mark.parametrize(
         ("verdict", "evidence", "line"),
         [
-            (MASKED, 3.0, "7 mask 95%"),
-            (UNMASKED, -2.0, "7 no mask 88%"),
+            (MASKED, 3.0, "#7 mask 95 %"),
+            (UNMASKED, -2.0, "#7 no mask 88 %"),
             (UNKNOWN, 1.0, "undecided"),
             # Evidence that has turned, while the verdict stays for now, would contradict the colour.
-            (MASKED, -1.5, "7 mask"),
-            (UNMASKED, 1.5, "7 no mask"),
+            (MASKED, -1.5, "#7 mask"),
+            (UNMASKED, 1.5, "#7 no mask"),
         ],
     )
     def test_says_the_same_as_the_colour(
@@ -88,17 +88,17 @@ class TestText:
             tracks, {1: MASKED, 2: UNMASKED, 3: UNMASKED}, Signal.ALARM, dict.fromkeys((1, 2, 3), ANGRY), frozenset({3})
         )
         masked, calm, agitated = labels(perception, seen)
-        assert masked.lines == ("1 mask 88%",)
-        assert calm.lines == ("2 no mask 88%", "angry 85%")
-        assert agitated.lines == ("3 no mask 88%", "agitated: angry 85%")
-        assert agitated.short == ("3 no mask", "agitated")
+        assert masked.lines == ("#1 mask 88 %",)
+        assert calm.lines == ("#2 no mask 88 %", "angry 85 %")
+        assert agitated.lines == ("#3 no mask 88 %", "agitated: angry 85 %")
+        assert agitated.short == ("#3 no mask", "agitated")
 
     def test_last_look_is_remembered_until_the_person_has_gone(self, perception: Perception) -> None:
         drawing = Drawing(CONFIG, perception)
         track = person(1, (10, 10, 90, 100), -2.0)
         drawing.add_looks(decision([track], {1: UNMASKED}, expressions={1: ANGRY}))
         (label,) = drawing.labels(decision([track], {1: UNMASKED}), 640, 480)
-        assert label.lines[1:] == ("angry 85%",)
+        assert label.lines[1:] == ("angry 85 %",)
         drawing.add_looks(decision([]))
         (label,) = drawing.labels(decision([track], {1: UNMASKED}), 640, 480)
         assert label.lines[1:] == ()
