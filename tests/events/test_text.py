@@ -31,28 +31,59 @@ def central_european_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     [
         ({"event": "signal", "signal": "STOP", "faces": 1}, "STOP   someone wears no mask (faces 1)"),
         ({"event": "signal", "signal": "IDLE"}, "IDLE   nobody is there"),
-        ({"event": "signal", "signal": "IDLE", "people": 0}, "IDLE   nobody is there (people 0)"),
-        ({"event": "signal", "signal": "IDLE", "people": 1}, "IDLE   nobody is decided yet (people 1)"),
+        ({"event": "signal", "signal": "IDLE", "people": 0}, "IDLE   nobody is there"),
+        ({"event": "signal", "signal": "IDLE", "people": 1}, "IDLE   nobody is decided yet (1 person)"),
         (
             {"event": "signal", "signal": "FAULT", "before": "IDLE", "people": 0, "reason": "unplugged"},
-            "FAULT  the door is blind (before IDLE, people 0)",
+            "FAULT  the door is blind (was IDLE)",
         ),
-        ({"event": "unmasked", "person": 3, "evidence": -1.8349}, "       person 3 wears no mask (evidence -1.83)"),
+        ({"event": "unmasked", "person": 3, "evidence": -1.8349}, "       person 3 wears no mask (86 % sure)"),
         ({"event": "masked", "person": 3}, "       person 3 wears a mask"),
-        ({"event": "agitated", "person": 3, "agitation": 0.7}, "       person 3 looks agitated (agitation 0.70)"),
+        ({"event": "agitated", "person": 3, "agitation": 0.7}, "       person 3 looks agitated (agitation 70 %)"),
         ({"event": "calm", "person": 3}, "       person 3 is calm again"),
         ({"event": "cleared", "person": 3, "dwell_s": 4.2}, "       person 3 has gone, after 4.20 s"),
         ({"event": "cleared"}, "       person ? has gone, after ? s"),
-        ({"event": "camera_lost", "reason": "unplugged"}, "       the camera is lost (reason unplugged)"),
+        ({"event": "camera_lost", "reason": "unplugged"}, "       the camera is lost (unplugged)"),
         ({"event": "log_lost", "count": 7}, "       7 events are missing here: the log could not be written"),
         ({"event": "log_repaired", "bytes": 33}, "       33 bytes of a torn line were removed from the log"),
         (
             {"event": "accelerator_lost", "reason": "gone"},
-            "       the Edge TPU is not in use; the models run on the CPU (reason gone)",
+            "       the Edge TPU is not in use; the models run on the CPU (gone)",
         ),
         ({"event": "yet_unknown", "device": "usb:0"}, 'yet_unknown {"device": "usb:0"}'),
-        ({"event": "started", "source": "a\x1b[2Jb\nc"}, "       the door has started (source a�[2Jb�c)"),
+        ({"event": "started", "source": "a\x1b[2Jb\nc"}, "       the door has started (a�[2Jb�c)"),
         ({}, "? {}"),
+        (
+            {"event": "started", "source": "a.mp4", "live": False, "runtime": "tflite", "simulated": True},
+            "       the door has started (a.mp4, models run by tflite, lights simulated)",
+        ),
+        (
+            {"event": "started", "source": "picamera", "live": True, "runtime": "tflite", "simulated": False},
+            "       the door has started (picamera, models run by tflite)",
+        ),
+        (
+            {"event": "stopped", "reason": "end of source", "frames": 309},
+            "       the door has stopped (the source has ended, 309 frames)",
+        ),
+        (
+            {"event": "stopped", "reason": "terminated", "frames": 1},
+            "       the door has stopped (on request, 1 frame)",
+        ),
+        ({"event": "stopped", "reason": "error", "frames": 0}, "       the door has stopped (after an error)"),
+        (
+            {"event": "signal", "signal": "PASS", "before": "STOP", "people": 2},
+            "PASS   everyone wears a mask (was STOP, 2 people)",
+        ),
+        (
+            {"event": "cleared", "person": 1, "verdict": "unmasked", "dwell_s": 4.0},
+            "       person 1 has gone, after 4.00 s (without a mask)",
+        ),
+        ({"event": "scene", "file": "a.png"}, "       the file a.png begins"),
+        # A log may come from another version, or be damaged.
+        ({"event": "masked", "person": 1, "evidence": 10**400}, "       person 1 wears a mask (100 % sure)"),
+        ({"event": "masked", "person": 1, "evidence": "x"}, "       person 1 wears a mask (evidence x)"),
+        ({"event": "calm", "person": 1, "agitation": 7}, "       person 1 is calm again (agitation 7)"),
+        ({"event": "stopped", "reason": None, "frames": "x"}, "       the door has stopped (reason None, frames x)"),
     ],
 )
 def test_describe(data: dict[str, Any], text: str) -> None:
