@@ -155,7 +155,7 @@ class TestVideo:
         assert said.startswith(f"wrote {out}: 0.5 s, 640 x 524, ")
         assert "people decided: 1" in said
         if "H.264" not in said:
-            assert "note: browsers and VLC show it, QuickTime does not" in said
+            assert "note: QuickTime does not show it. For H.264: sudo apt" in said
 
     def test_pictures_of_a_variable_rate_are_shown_at_their_times(
         self, tmp_path: Path, perception: Perception, monkeypatch: pytest.MonkeyPatch
