@@ -16,6 +16,8 @@ from ..records import Frame
 
 #: What a source can be, for hints: "give …".
 SOURCE_KINDS = '"picamera", a device (/dev/video0), an address (rtsp://…), a video file, a picture or a folder of them'
+#: A file that is not played: "is …".
+NEITHER = "neither a picture nor a video"
 
 
 class CameraLostError(CameraError):
@@ -31,11 +33,22 @@ class CameraLostError(CameraError):
 
 
 class LeftOut(NamedTuple):
-    """A file of a folder that is not played, why ("is …"), and what to do about it ("" if nothing)."""
+    """A file of a folder that is not played, why ("is …"), and what to do about it ("" if nothing).
+
+    `is_media` is False for a folder, and for a file that by name and content is neither a picture nor a video.
+    """
 
     name: str
     reason: str
     hint: str = ""
+    is_media: bool = True
+
+
+class Scene(NamedTuple):
+    """A file of a folder, whose people are decided by themselves."""
+
+    file: str
+    is_picture: bool
 
 
 class Source(ABC):
@@ -54,6 +67,8 @@ class Source(ABC):
     note: str | None = None
     #: The files of a folder that are not played. Final after the last read().
     left_out: Sequence[LeftOut] = ()
+    #: The scene of the last frame; None for a source that is a single scene.
+    scene: Scene | None = None
 
     @property
     def damage(self) -> str | None:

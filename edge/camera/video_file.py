@@ -9,9 +9,9 @@ from pathlib import Path
 from ..config import CameraSettings
 from ..errors import InputError
 from ..system.files import open_regular
-from .source import SOURCE_KINDS
+from .source import NEITHER, SOURCE_KINDS
 from .video import Video
-from .video_formats import HEADER_BYTES, VideoFormat, recognise
+from .video_formats import HEADER_BYTES, VIDEO_SUFFIXES, VideoFormat, recognise
 
 
 class VideoFile(Video):
@@ -35,7 +35,9 @@ class VideoFile(Video):
             raise InputError(f"{path}: cannot be read: {error.strerror}", "check its permissions") from None
         video_format = recognise(start)
         if video_format is None:
-            problem = "is not in a supported video format" if start else "is empty"
+            is_named_video = path.suffix.lower() in VIDEO_SUFFIXES
+            problem = "is not in a supported video format" if is_named_video else f"is {NEITHER}"
+            problem = problem if start else "is empty"
             raise InputError(f"{path}: {problem}", f"give {SOURCE_KINDS}")
         return video_format
 

@@ -11,6 +11,11 @@ from typing import NamedTuple
 
 #: Number of bytes from the start of a file that `recognise` needs.
 HEADER_BYTES = 1024
+#: Endings of the names of videos, for files whose content says nothing.
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".3gp", ".wmv", ".flv"}
+    | {".ogv", ".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg"}
+)
 
 
 class VideoFormat(NamedTuple):
