@@ -86,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         problem = None if args.debug else explain(error)
         if problem is None:
             raise
-        print(f"doorlight: {printable(problem.message)}\n           {printable(problem.fix)}", file=sys.stderr)
+        _print_error(f"doorlight: {printable(problem.message)}")
+        _print_error(f"           {printable(problem.fix)}")
         return UnavailableError.exit_code
     except BrokenPipeError:
         # The reader of a pipe has exited, as in `doorlight events | head`.
