@@ -20,9 +20,9 @@ from .camera.source import CameraLostError, Source
 from .config import Config
 from .errors import OutputError
 from .events.writer import EventLog
-from .frame_rate import FrameInterval, decision_times
+from .frame_rate import FrameInterval, decision_times, describe_slow
 from .health import Health
-from .imaging.blindness import Blindness, find_blindness
+from .imaging.blindness import Blindness, confirmed, find_blindness
 from .imaging.cells import BrightnessGrid, cells
 from .inference.perception import Perception, log_odds
 from .lights.lights import Lights
@@ -82,20 +82,14 @@ class Pipeline:
         self._adapt_times(self._interval.add(frame.t, frame.still_s))
         grid = cells(frame.picture if frame.lores is None else frame.lores)
         blindness = find_blindness(grid, self._config.camera.min_detail)
-        mark("motion")
         if blindness is not None and blindness.is_certain:
-            fault = self._blind_reason(frame.t, blindness)
-            if fault is not None:
-                return self.blind(frame.t, fault)
-            # It may be a flash, which is no fault. But nobody is visible, so nobody may keep the light green.
-            self._tracker.clear()
+            return self._decide_unseen(frame.t, blindness)
         search = self._search(frame, grid.brightness)
-        if blindness is None or not blindness.is_certain:
-            has_face = any(face.score >= self._config.tracker.new_score for face in search.detections)
-            fault = self._blind_reason(frame.t, None if has_face else blindness)
-            if fault is not None:
-                self._tracker.clear()  # the search stays valid: the next one is due when the picture changes
-                return self._decide(frame.t, {}, fault)
+        blindness = confirmed(blindness, search.best_score >= self._config.tracker.new_score)
+        fault = self._blind_reason(frame.t, blindness)
+        if fault is not None:
+            self._tracker.clear()  # the search stays valid: the next one is due when the picture changes
+            return self._decide(frame.t, {}, fault)
         mark("decode")
         numbers = self._tracker.update(search.detections, frame.t, frame.picture.shape[0], frame.still_s)
         mark("track")
@@ -118,6 +112,16 @@ class Pipeline:
         self._attention.clear()
         self._interval.clear()
         return self._decide(t, {}, reason)
+
+    def _decide_unseen(self, t: float, blindness: Blindness) -> Decision:
+        """Return the decision for a picture in which nothing can be seen for certain. It is not searched for faces."""
+        self._perception.timer.mark("motion")
+        fault = self._blind_reason(t, blindness)
+        if fault is not None:
+            return self.blind(t, fault)
+        # It may be a flash, which is no fault. But nobody is visible, so nobody may keep the light green.
+        self._tracker.clear()
+        return self._decide(t, {}, None)
 
     def _adapt_times(self, interval_s: float) -> None:
         """Adapt the decision times to the interval between frames. A normal camera always has the interval 0."""
@@ -146,10 +150,14 @@ class Pipeline:
         if earlier is not None:
             return earlier
         detections = self._perception.detect(frame)
+        # A face outside the zone does not count, but it proves that the lens is not covered.
+        best_score = max((detection.score for detection in detections), default=0.0)
         if self._zone.is_limited:
             height, width = frame.picture.shape[:2]
-            detections = [d for d in detections if self._zone.has_face(d.box, width, height)]
-        return self._attention.record_search(frame.t, grid, detections)
+            detections = [d for d in detections if self._zone.counts(d.box, width, height)]
+        search = Search(detections, best_score)
+        self._attention.record_search(frame.t, grid, search)
+        return search
 
     def _add_evidence(self, number: int, face: Face, t: float) -> None:
         self._tracker.add_mask_score(number, log_odds(face.mask_probability), t)
@@ -360,7 +368,7 @@ class _Run:
             self._health.set("Edge TPU", accelerator.problem)
         if decision.fault is None:
             is_slow = self._source.live and decision.interval_s > 0
-            self._health.set("camera", f"slow, one picture in {decision.interval_s:.1f} s" if is_slow else None)
+            self._health.set("camera", describe_slow(decision.interval_s) if is_slow else None)
         else:
             self._health.set("camera", decision.fault)
         self._health.set("event log", self._log.problem)

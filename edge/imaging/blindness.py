@@ -86,11 +86,14 @@ def find_blindness(picture: Cells, min_detail: float) -> Blindness | None:
     colour = _one_colour(picture.colours)
     if colour is not None:
         return colour
-    limit = min_detail * _light(picture.brightness)
-    # Fine detail takes five times as long to measure, and most pictures have enough coarse detail.
-    if coarse_detail(picture.brightness) < limit and FINE_WEIGHT * fine_detail(picture.quarters) < limit:
+    if min_detail > 0 and _lacks_detail(picture, min_detail):
         return NO_DETAIL
     return None
+
+
+def confirmed(found: Blindness | None, has_face: bool) -> Blindness | None:
+    """Return `found`, a result of `find_blindness`; None if it is not certain and a face in the picture refutes it."""
+    return None if found is not None and has_face and not found.is_certain else found
 
 
 def clips_noise(brightness: BrightnessGrid) -> bool:
@@ -105,6 +108,13 @@ def detail(picture: Cells) -> float:
     """
     found = max(coarse_detail(picture.brightness), FINE_WEIGHT * fine_detail(picture.quarters))
     return found / _light(picture.brightness)
+
+
+def _lacks_detail(picture: Cells, min_detail: float) -> bool:
+    """Return whether the picture has less `detail` than `min_detail`."""
+    limit = min_detail * _light(picture.brightness)
+    # Fine detail takes five times as long to measure, and most pictures have enough coarse detail.
+    return coarse_detail(picture.brightness) < limit and FINE_WEIGHT * fine_detail(picture.quarters) < limit
 
 
 def _light(brightness: BrightnessGrid) -> float:

@@ -22,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge import config
-from edge.imaging.blindness import detail, find_blindness
+from edge.imaging.blindness import confirmed, detail, find_blindness
 from edge.imaging.cells import cells
 from edge.inference import manifest
 from edge.inference.perception import Perception
@@ -79,8 +79,8 @@ class Judge:
         if (found is not None and not found.is_certain) or seen < max(CANDIDATES):
             faces = self._perception.detect(Frame(0, 0.0, picture))
             has_face = any(face.score >= self._new_score for face in faces)
-        is_blind = found is not None and (found.is_certain or not has_face)
-        return Judged(kind, group, is_for_choosing, seen, found.reason if found and is_blind else None, has_face)
+        found = confirmed(found, has_face)
+        return Judged(kind, group, is_for_choosing, seen, found.reason if found else None, has_face)
 
 
 def judge_all(data: Dataset, records: Sequence[tuple[str, Record]]) -> Iterator[Judged]:

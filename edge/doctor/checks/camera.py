@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import DoorlightError
-from ...frame_rate import SLOW_HINT, SLOW_S, FrameInterval
+from ...frame_rate import SLOW_HINT, SLOW_PREFIX, SLOW_S, FrameInterval, describe_slow
 from ...settings_notes import camera_notes
 from ..finding import Finding
 from ..host import UNIT, Host
@@ -62,14 +62,12 @@ def check(host: Host) -> Iterator[Finding]:
     yield assess_picture(frame.picture, _blindness(host, frame, faces), _face_count(faces))
     if interval_s:
         seconds = host.settings.policy.min_looks * interval_s
-        yield Finding(
-            "note", f"slow: one picture in {interval_s:.1f} s, so a decision takes about {seconds:.0f} s", SLOW_HINT
-        )
+        yield Finding("note", f"{describe_slow(interval_s)}: a decision takes about {seconds:.0f} s", SLOW_HINT)
 
 
 def _service_finding(status: str) -> Finding:
     message = f"in use by the running service; its status: {status or 'none'}"
-    if "camera: slow" in status:
+    if f"camera: {SLOW_PREFIX}" in status:
         return Finding("note", message, SLOW_HINT)
     if status.startswith("FAULT") or "camera:" in status:
         return Finding("bad", message, f"sudo systemctl stop {UNIT}; doorlight doctor; sudo systemctl start {UNIT}")
@@ -125,13 +123,13 @@ def _face_count(faces: list[Detection] | None) -> str:
 
 def _blindness(host: Host, frame: Frame, faces: list[Detection] | None) -> Blindness | None:
     """Return why nothing can be seen in a frame, by the rules of `doorlight run`."""
-    from ...imaging.blindness import find_blindness
+    from ...imaging.blindness import confirmed, find_blindness
     from ...imaging.cells import cells
 
     grid = cells(frame.picture if frame.lores is None else frame.lores)
     found = find_blindness(grid, host.settings.camera.min_detail)
     has_face = any(face.score >= host.settings.tracker.new_score for face in faces or ())
-    return None if found is not None and has_face and not found.is_certain else found
+    return confirmed(found, has_face)
 
 
 def v4l2_cameras(host: Host) -> list[str]:
