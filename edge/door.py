@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -27,7 +27,7 @@ from .imaging.cells import BrightnessGrid, cells
 from .inference.perception import Perception, log_odds
 from .lights.lights import Lights
 from .lights.pin_process import PinProcess
-from .policy import State, Verdict, step
+from .policy import Person, State, Verdict, step
 from .records import TIME_EPSILON_S, Event, Face, Frame, Signal, Track
 from .system.systemd import SystemdNotifier
 from .timing import NO_TIMER, Stage
@@ -44,21 +44,23 @@ STATUS_EVERY_S = 1.0
 class Decision:
     """The result of the pipeline for one frame, or for a moment without one.
 
-    `faces` are the looks at this frame. `verdicts` and `agitated` cover everyone present, `numbers` the decided people: their
-    numbers in the event log. All four are by the number of the track. `fault` is the reason why the door is blind, or None.
-    `interval_s` is the interval between the frames of a slow source, 0 for others.
+    `faces` are the looks at this frame, `people` is the policy's state for everyone present; both are by the number of the
+    track. `fault` is the reason why the door is blind, or None. `interval_s` is the interval between the frames of a slow source, 0 for others.
     """
 
     t: float
     signal: Signal
     tracks: tuple[Track, ...]
     faces: dict[int, Face]
-    verdicts: dict[int, Verdict]
-    agitated: frozenset[int]
+    people: Mapping[int, Person]
     events: list[Event]
     fault: str | None = None
     interval_s: float = 0.0
-    numbers: Mapping[int, int] = field(default_factory=dict)
+
+    def verdict(self, number: int) -> Verdict:
+        """Return the verdict about the person of the track with this number; UNKNOWN if nobody has it."""
+        person = self.people.get(number)
+        return Verdict.UNKNOWN if person is None else person.verdict
 
 
 class Pipeline:
@@ -169,19 +171,7 @@ class Pipeline:
     def _decide(self, t: float, faces: dict[int, Face], fault: str | None) -> Decision:
         tracks = self._tracker.tracks
         self._state, signal, events = step(self._state, tracks, t, self._policy, fault)
-        people = self._state.people
-        return Decision(
-            t,
-            signal,
-            tracks,
-            faces,
-            {number: person.verdict for number, person in people.items()},
-            frozenset(number for number, person in people.items() if person.agitated),
-            events,
-            fault,
-            interval_s=self._interval_s,
-            numbers={number: person.number for number, person in people.items() if person.number},
-        )
+        return Decision(t, signal, tracks, faces, self._state.people, events, fault, self._interval_s)
 
 
 def decisions(

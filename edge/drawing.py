@@ -120,7 +120,7 @@ class Drawing:
     def add_looks(self, decision: Decision) -> None:
         """Remember the looks of a decision that is not drawn. `draw` does it for those that are."""
         present = {track.number for track in decision.tracks}
-        self._looks = {person: face for person, face in self._looks.items() if person in present} | decision.faces
+        self._looks = {number: face for number, face in self._looks.items() if number in present} | decision.faces
 
     def labels(self, decision: Decision, width: int, height: int, scale: int = 1) -> list[Label]:
         """Return the labels of everyone in this frame, for a picture of `width` x `height` enlarged by `scale`."""
@@ -142,20 +142,20 @@ class Drawing:
         return found
 
     def _label(self, track: Track, decision: Decision, frame: Rectangle, scale: int) -> Label:
-        verdict = decision.verdicts.get(track.number, Verdict.UNKNOWN)
+        verdict = decision.verdict(track.number)
         x1, y1, x2, y2 = (round(scale * v) for v in track.box)
         text = VERDICT_TEXTS[verdict]
         if verdict is Verdict.UNKNOWN and track.height < self._min_face_height:
             text = "too far"
-        number = decision.numbers.get(track.number)
-        short: tuple[str, ...] = (f"{number} {text}" if number else text,)
+        person = decision.people.get(track.number)
+        short: tuple[str, ...] = (f"{person.number} {text}" if person is not None and person.number else text,)
         lines = short
         # Evidence that speaks against the verdict has not changed it yet: it is not shown, as it would contradict the box.
         certainty = track.evidence if verdict is Verdict.MASKED else -track.evidence
         if verdict is not Verdict.UNKNOWN and certainty > 0:
             lines = (f"{short[0]} {1 / (1 + math.exp(-certainty)):.0%}",)
-        if verdict is Verdict.UNMASKED:
-            agitated = track.number in decision.agitated
+        if person is not None and verdict is Verdict.UNMASKED:
+            agitated = person.agitated
             expression = self._expression(track.number)
             if agitated:
                 short += ("agitated",)
@@ -163,9 +163,9 @@ class Drawing:
                 lines += (": ".join(part for part in ("agitated" if agitated else "", expression) if part),)
         return Label(clip((x1, y1, x2, y2), frame), lines, short, VERDICT_COLOURS[verdict])
 
-    def _expression(self, person: int) -> str:
-        """Return the most likely expression of the last look at a person, such as "angry 85%"; "" if unknown."""
-        face = self._looks.get(person)
+    def _expression(self, number: int) -> str:
+        """Return the most likely expression at the last look at a track, such as "angry 85%"; "" if unknown."""
+        face = self._looks.get(number)
         if face is None or face.expression is None or not self._expressions:
             return ""
         probability, name = max(zip(face.expression, self._expressions, strict=True))

@@ -241,7 +241,7 @@ class TestWithModels:
         decisions = [pipeline.step(Frame(k, k / 10, both)) for k in range(20)]
         assert all(len(d.faces) <= 1 for d in decisions)
         assert [next(iter(d.faces)) for d in decisions[:6]] == [1, 2, 1, 2, 1, 2]
-        assert {v.value for v in decisions[-1].verdicts.values()} == {"masked", "unmasked"}
+        assert {person.verdict.value for person in decisions[-1].people.values()} == {"masked", "unmasked"}
 
     def test_saving_work_changes_no_decision(self, perception: Perception) -> None:
         """The demo clip gives the same signals as with a search and a look at every face in every frame."""

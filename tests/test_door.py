@@ -163,8 +163,8 @@ def test_decide_image(perception: Perception) -> None:
     assert door.decide_image(CONFIG, perception, frame_at(EMPTY_S)).signal is Signal.IDLE
     decision = door.decide_image(CONFIG, perception, np.hstack([frame_at(MASKED_S), frame_at(UNMASKED_S)]))
     assert decision.signal is Signal.STOP, "one person without a mask is enough"
-    assert len(decision.verdicts) == 2
-    assert decision.faces.keys() == decision.verdicts.keys(), "every person's last look"
+    assert len(decision.people) == 2
+    assert decision.faces.keys() == decision.people.keys(), "every person's last look"
 
 
 def test_a_face_outside_the_zone_is_ignored(perception: Perception) -> None:

@@ -127,7 +127,7 @@ def _kind(decision: Decision) -> tuple[str | None, Box | None]:
     if not decision.tracks:
         return "empty", None
     track = decision.tracks[0]
-    verdict = decision.verdicts.get(track.number, Verdict.UNKNOWN)
+    verdict = decision.verdict(track.number)
     is_alone = len(decision.tracks) == 1 and decision.t - track.last_seen <= SEEN_WITHIN_S
     is_sure = verdict is not Verdict.UNKNOWN and abs(track.evidence) >= MIN_EVIDENCE
     if is_alone and is_sure and track.height >= MIN_FACE_HEIGHT:
