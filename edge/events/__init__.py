@@ -1,7 +1,7 @@
 """The event log: JSON lines that survive a power cut, a full disk and a restart.
 
 record     what a line is: encode, parse, number, time
-packed     open packed files (gzip, bzip2, xz)
+compressed open compressed files (gzip, bzip2, xz)
 log_files  the files of a log: rotated names and their order, inodes, lines from the end
 numbering  find the highest number in a log
 counter    the number up to which `seq` may be in use, in a file beside the log

@@ -11,12 +11,24 @@ from ..errors import UsageError
 from .record import EventRecord, parse_time, timestamp
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_AGE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", re.ASCII)
+_MOMENT = re.compile(
+    r"""
+    (?P<day> today | yesterday | \d{4}-\d\d-\d\d )?
+    (?:
+        (?(day) [t\ ] \s* )  # between date and time
+        (?P<time> \d\d?:\d\d (?: :\d\d (?: \.\d{1,6} )? )? )
+        \s* (?P<zone> z | [+-]\d\d:?\d\d )?
+    )?
+    """,
+    re.ASCII | re.VERBOSE,
+)
 _TIMES = "an age (30m, 1h, 2d), today, yesterday, a date (2026-11-20), a time (14:30), or date and time"
 
 
 def parse_duration(text: str) -> float:
     """Return the seconds of a duration such as "90s", "30m", "1h" or "2d". Raises UsageError for other text."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", text, re.ASCII)
+    match = _AGE.fullmatch(text)
     if match is None:
         raise UsageError(f"'{text}' is not a duration", "write a number and s, m, h or d: 90s, 30m, 1h, 2d")
     return float(match[1]) * _UNIT_S[match[2]]
@@ -31,15 +43,11 @@ def parse_moment(text: str, now: datetime, *, is_end: bool = False) -> float:
     Raises UsageError for other text.
     """
     words = text.strip().lower()
-    if re.fullmatch(r"\d+(\.\d+)?\s*[smhd]", words, re.ASCII):
+    if _AGE.fullmatch(words):
         return now.timestamp() - parse_duration(words)
     if words == "now":
         return now.timestamp()
-    match = re.fullmatch(
-        r"(?P<day>today|yesterday|\d{4}-\d\d-\d\d)?(?:(?(day)[t ]\s*)(?P<time>\d\d?:\d\d(:\d\d(\.\d{1,6})?)?)\s*(?P<zone>z|[+-]\d\d:?\d\d)?)?",
-        words,
-        re.ASCII,
-    )
+    match = _MOMENT.fullmatch(words)
     if match is None or not words:
         raise UsageError(f"'{text}' is not a time", f"write {_TIMES}")
     try:

@@ -54,7 +54,7 @@ class EventLog:
     and SKIPPED numbers are skipped after a power cut or crash), `time` (UTC, from `clock`, a function like time.time), `t`
     (seconds on the source's clock), `event` (the kind), and the event's data. It is on the disk within a second of `write`.
 
-    A counter beside the log keeps `seq` unique if the log is packed, moved away or deleted. `machine_counter`, the path of a
+    A counter beside the log keeps `seq` unique if the log is compressed, moved away or deleted. `machine_counter`, the path of a
     counter that all logs of a door share, does so if the log is on another disk or has another name. Counters are written
     ahead, once for RESERVED numbers; if that fails, only they are missing.
 
