@@ -11,5 +11,6 @@ code. Modules import heavy packages (NumPy, OpenCV, gpiozero, msgspec) inside fu
 - `bench`: measure the speed of this machine
 - `check_config`: check a settings file, or print the default one
 - `options`: arguments and argument types that commands share
+- `left_out`: the report of files of a folder that were left out
 - `process`: start time, signals and terminal of this process
 """

@@ -28,8 +28,8 @@ from ..records import Event, Signal
 from ..settings_notes import camera_notes, other_notes
 from ..system.files import state_folder
 from ..system.terminal import printable
-from . import options
-from .process import make_journal_output_nonblocking, report_left_out, stop_on_signals
+from . import left_out, options
+from .process import make_journal_output_nonblocking, stop_on_signals
 
 #: How long a door that cannot start shows FAULT before it exits. The service then starts it again.
 FAULT_BEFORE_EXIT_S = 5.0
@@ -62,7 +62,7 @@ def run_door(args: argparse.Namespace, config: Config, pin_process: PinProcess |
     _print_summary(summary, len(console.decided), log_path)
     if not source.live and not console.decided:
         print_note(f"nobody was decided; doorlight annotate draws why: doorlight annotate {source.name} OUT")
-    return report_left_out(source.name, source.left_out)
+    return left_out.report(source.name, source.left_out)
 
 
 class _Console:
