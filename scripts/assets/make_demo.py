@@ -19,10 +19,11 @@ from tqdm import tqdm
 from assets import portrait
 from edge.errors import OutputError
 from training.arrays import Picture, as_floats, as_pixels
+from training.files import replacing
 from training.rendering import HEIGHT, WIDTH
 from training.rendering.corridor import corridor
-from training.rendering.files import Video, replacing
 from training.rendering.people import Sprite
+from training.rendering.video import Video
 from training.rendering.walks import Walk
 
 FPS = 15

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from edge.inference import manifest
 from edge.inference.manifest import Manifest
 from training import modelfile
 from training.command_line import print_error
+from training.files import replace_text
 
 BEGIN, END = "<!-- estimate: written by python -m speed.estimate -->", "<!-- end of estimate -->"
 
@@ -181,9 +181,7 @@ def write_table(page: Path, text: str) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise OutputError(f"{page}: has no markers for the estimate", f"add the lines '{BEGIN}' and '{END}'")
-    temporary = page.with_name(f"{page.name}.tmp")
-    temporary.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
-    os.replace(temporary, page)
+    replace_text(page, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

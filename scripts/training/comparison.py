@@ -7,7 +7,6 @@ export can update them without the public models.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from edge.errors import OutputError
 from edge.inference.manifest import ModelEntry
 
 from .figures import held_back
+from .files import replace_text
 
 #: The file beside the models that holds the tables, between two markers.
 README = "README.md"
@@ -165,6 +165,4 @@ def write_comparison(readme: Path, rows: Mapping[str, ModelEntry]) -> None:
     if not begin or not end:
         raise OutputError(f"{readme}: has no markers for the comparison", f"add the lines '{BEGIN}' and '{END}'")
     peers = json.loads(PEERS.read_text(encoding="utf-8"))
-    temporary = readme.with_name(f"{readme.name}.tmp")
-    temporary.write_text(f"{before}{BEGIN}\n\n{comparison(rows, peers)}\n\n{END}{after}", encoding="utf-8")
-    os.replace(temporary, readme)
+    replace_text(readme, f"{before}{BEGIN}\n\n{comparison(rows, peers)}\n\n{END}{after}")
