@@ -1,4 +1,4 @@
-"""Find the highest number that a log may have used, in the files that are left of it."""
+"""Find the highest number that a log may have used, in the files that are left."""
 
 from __future__ import annotations
 

@@ -37,9 +37,9 @@ CLOSE_TIMEOUT_S = 10.0
 SLOW_S = 1.0
 #: Numbers skipped after an end without `stopped`. A reader sees a line some milliseconds before it is synced; a power cut may
 #: remove that line, and its number must not be used again.
-SKIPPED = MAX_PENDING
-#: The counters are written once for so many numbers.
-RESERVED = MAX_PENDING
+SKIPPED_AFTER_CRASH = MAX_PENDING
+#: A write of a counter reserves this number of numbers ahead, so that the next events need none.
+RESERVED_AHEAD = MAX_PENDING
 
 #: The wall clock counts as set if it jumps by more than this against the time since power-on; more than a leap second.
 CLOCK_SET_S = 2.0
@@ -51,12 +51,12 @@ class EventLog:
     """Append events to `path`, one JSON object a line.
 
     A record has `seq` (integer, strictly increasing in the order of `write`, also across restarts; no number is used twice,
-    and SKIPPED numbers are skipped after a power cut or crash), `time` (UTC, from `clock`, a function like time.time), `t`
+    and at most 2000 numbers are skipped after a power cut or crash), `time` (UTC, from `clock`, a function like time.time), `t`
     (seconds on the source's clock), `event` (the kind), and the event's data. It is on the disk within a second of `write`.
 
     A counter beside the log keeps `seq` unique if the log is compressed, moved away or deleted. `machine_counter`, the path of a
     counter that all logs of a door share, does so if the log is on another disk or has another name. Counters are written
-    ahead, once for RESERVED numbers; if that fails, only they are missing.
+    ahead, RESERVED_AHEAD numbers at a time; if that fails, only they are missing.
 
     A file that would exceed `rotate_bytes` becomes `path`.1, the one before it `path`.2, and so on; `keep_files` are kept.
 
@@ -100,7 +100,7 @@ class EventLog:
         self._writing_since: float | None = None  # monotonic; None while the disk is idle
         try:
             machine_number = self._machine_counter.read() if self._machine_counter else None
-            self._seq = max(last_used_number(path, self._counter.read(), SKIPPED), machine_number or 0)
+            self._seq = max(last_used_number(path, self._counter.read(), SKIPPED_AFTER_CRASH), machine_number or 0)
             self._report_repair(self._file.open())
         except OSError as error:
             is_failing = error.errno == errno.EROFS and path.exists() and not is_mount_read_only(path.parent)
@@ -231,7 +231,7 @@ class EventLog:
         """Open the log after it was moved, deleted or emptied. If it is another one now, continue its numbers."""
         counted = self._counter.read()
         own = counted is not None and counted == self._counter.stored
-        used = last_used_number(self.path, 0 if own else counted, SKIPPED, self._written)
+        used = last_used_number(self.path, 0 if own else counted, SKIPPED_AFTER_CRASH, self._written)
         self._file.close()  # or its own lock would refuse an emptied file
         self._report_repair(self._file.open())
         self._counter.close()  # it may have been moved or deleted, too
@@ -252,7 +252,7 @@ class EventLog:
         for counter in filter(None, (self._counter, self._machine_counter)):
             with contextlib.suppress(OSError):  # a log without counters is better than none
                 if records:
-                    counter.reserve(records[-1]["seq"], RESERVED)
+                    counter.reserve(records[-1]["seq"], RESERVED_AHEAD)
 
     def _release_numbers(self) -> None:
         """Let the counters say which numbers are used, without those that were written ahead."""

@@ -94,7 +94,7 @@ def test_between_two_runs(path: Path, rotate: Callable[[Path], object]) -> None:
 
 @pytest.mark.parametrize("rotate", ROTATIONS.values(), ids=ROTATIONS.keys())
 def test_during_a_run(path: Path, rotate: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "SKIPPED", 1000)
+    monkeypatch.setattr(writer, "SKIPPED_AFTER_CRASH", 1000)
     with EventLog(path, NO_ROTATION, 4) as log:
         log.write(Event("started", 0.0))
         wait_until(lambda: path.exists() and kinds(path) == ["started"])
@@ -167,7 +167,7 @@ def test_a_killed_door_whose_log_is_gone(path: Path) -> None:
     path.unlink()
     counter_path(path).write_bytes(stored)  # as it was when the power was cut
     write(path, "started")
-    assert records(path)[0]["seq"] == 2 + writer.RESERVED
+    assert records(path)[0]["seq"] == 2 + writer.RESERVED_AHEAD
 
 
 def test_an_older_log_is_put_back(path: Path) -> None:
@@ -219,10 +219,10 @@ def test_a_second_door_does_not_use_the_counter_of_the_machine(tmp_path: Path) -
     shared = tmp_path / "sequence"
     with EventLog(tmp_path / "a.jsonl", NO_ROTATION, 4, machine_counter=shared) as first:
         first.write(Event("started", 0.0))
-        wait_until(lambda: Counter(shared).read() == 1 + writer.RESERVED)
+        wait_until(lambda: Counter(shared).read() == 1 + writer.RESERVED_AHEAD)
         with EventLog(tmp_path / "b.jsonl", NO_ROTATION, 4, machine_counter=shared) as second:
             second.write(Event("started", 0.0))
-    assert records(tmp_path / "b.jsonl")[0]["seq"] == 2 + writer.RESERVED
+    assert records(tmp_path / "b.jsonl")[0]["seq"] == 2 + writer.RESERVED_AHEAD
     assert Counter(shared).read() == 1
     assert second.problem is None
 

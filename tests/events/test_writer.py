@@ -115,7 +115,7 @@ def test_seq_continues_after_a_restart(path: Path) -> None:
 
 
 def test_no_number_is_used_twice_after_a_power_cut(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "SKIPPED", 1000)
+    monkeypatch.setattr(writer, "SKIPPED_AFTER_CRASH", 1000)
     with EventLog(path, NO_ROTATION, 4) as log:
         log.write(Event("started", 0.0))
         wait_until(lambda: is_written(path, 1))

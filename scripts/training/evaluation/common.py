@@ -1,4 +1,4 @@
-"""What the tasks share: their result, pairs of faces and detections, and drawings."""
+"""Share results, pairs of faces and detections, and drawings between the tasks of the evaluation."""
 
 from __future__ import annotations
 
