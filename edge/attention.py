@@ -76,7 +76,8 @@ class Attention:
     ) -> list[tuple[int, Detection]]:
         """Return the faces to look at now, the longest overdue first, at most `max_looks_per_frame`.
 
-        `faces` are pairs of a track's number and a detection; number 0 and faces smaller than `min_face_height` are skipped.
+        `faces` are pairs of a track's number and a detection; number 0 and faces smaller than `min_face_height` are
+        skipped.
         """
         settings = self._config.tracker
         track_of = {track.number: track for track in tracks}

@@ -63,7 +63,10 @@ def build_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv` (default: sys.argv) and return the exit code. Print an error as one line and a hint."""
+    """Run the command line `argv` (default: sys.argv) and return the exit code.
+
+    Print an error as one line and a hint.
+    """
     streams.open_missing()  # before any file is opened
     streams.replace_missing_characters()
     args = build_parser().parse_args(argv)

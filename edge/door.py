@@ -44,8 +44,9 @@ STATUS_EVERY_S = 1.0
 class Decision:
     """The result of the pipeline for one frame, or for a moment without one.
 
-    `faces` are the looks at this frame, `people` is the policy's state for everyone present; both are by the number of the
-    track. `fault` is the reason why the door is blind, or None. `interval_s` is the interval between the frames of a slow source, 0 for others.
+    `faces` are the looks at this frame, `people` is the policy's state for everyone present; both are by the number of
+    the track. `fault` is the reason why the door is blind, or None. `interval_s` is the interval between the frames of
+    a slow source, 0 for others.
     """
 
     t: float
@@ -135,7 +136,8 @@ class Pipeline:
         self._policy = msgspec.structs.replace(self._config.policy, undecided_max_s=times.undecided_max_s)
 
     def _blind_reason(self, t: float, blindness: Blindness | None) -> str | None:
-        """Return why the door is blind if the pictures have shown nothing for BLIND_AFTER_S; None if it is not blind."""
+        """Return why the door is blind if the pictures have shown nothing for BLIND_AFTER_S; None if it is not
+        blind."""
         if blindness is None:
             self._blind_since = None
             return None
@@ -324,7 +326,8 @@ class _Run:
             if self.summary.first_decision_s is None:
                 self.summary.first_decision_s = now - self._started_at
         if not self._is_ready:
-            # Ready at the first decision, even if that is FAULT: systemd must not kill a door that waits for its camera.
+            # Ready at the first decision, even if that is FAULT: systemd must not kill a door that waits for its
+            # camera.
             self._systemd.ready()
             self._is_ready = True
         self._check_health(decision)
@@ -350,7 +353,10 @@ class _Run:
             self._on_event(event)
 
     def _check_health(self, decision: Decision) -> None:
-        """Update the health of accelerator, camera and log. Raises OutputError if only a new process can write the log."""
+        """Update the health of accelerator, camera and log.
+
+        Raises OutputError if only a new process can write the log.
+        """
         accelerator = self._perception.accelerator
         if accelerator is not None:
             for kind, data in accelerator.take_events():

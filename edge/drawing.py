@@ -132,7 +132,10 @@ class Drawing:
         ]
 
     def _layout(self, labels: list[Label], width: int, height: int) -> LabelLayout:
-        """Return where the labels stand. Labels that became shorter stay so for a while: in a video they would flicker."""
+        """Return where the labels stand.
+
+        Labels that became shorter stay so for a while: in a video they would flicker.
+        """
         self._held_frames -= 1
         if self._held_frames <= 0:
             self._attempt = 0
@@ -150,7 +153,8 @@ class Drawing:
         person = decision.people.get(track.number)
         short: tuple[str, ...] = (f"{person.number} {text}" if person is not None and person.number else text,)
         lines = short
-        # Evidence that speaks against the verdict has not changed it yet: it is not shown, as it would contradict the box.
+        # Evidence that speaks against the verdict has not changed it yet: it is not shown, as it would contradict the
+        # box.
         certainty = track.evidence if verdict is Verdict.MASKED else -track.evidence
         if verdict is not Verdict.UNKNOWN and certainty > 0:
             lines = (f"{short[0]} {1 / (1 + math.exp(-certainty)):.0%}",)

@@ -21,7 +21,8 @@ GRID = 100
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """The part of the picture in which faces count: inside `zone`, by default everywhere, and outside all of `ignore`."""
+    """The part of the picture in which faces count: inside `zone`, by default everywhere, and outside all of
+    `ignore`."""
 
     zone: Polygon = ()
     ignore: Sequence[Polygon] = ()
@@ -57,7 +58,10 @@ def is_inside(x: float, y: float, polygon: Polygon) -> bool:
 
 
 def crossing_sides(polygon: Polygon) -> tuple[int, int] | None:
-    """Return the numbers of two sides that cross or touch, or None. Side k leads from corner k to the next; k is from 1."""
+    """Return the numbers of two sides that cross or touch, or None.
+
+    Side k leads from corner k to the next; k is from 1.
+    """
     n = len(polygon)
     sides = [(polygon[k], polygon[(k + 1) % n]) for k in range(n)]
     for j, k in itertools.combinations(range(n), 2):

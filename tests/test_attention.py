@@ -262,6 +262,6 @@ class TestWithModels:
         all_times, all_shown = signals(everything)
         assert set(shown) == {"IDLE", "PASS", "STOP", "ALARM"}
         assert shown == all_shown
-        # A settled person is searched for in every other frame at 15 a second. A face at the edge of the picture may be found in
-        # one frame and not in the next, so the last frame with it differs by at most two frames (0.133 s).
+        # A settled person is searched for in every other frame at 15 a second. A face at the edge of the picture may be
+        # found in one frame and not in the next, so the last frame with it differs by at most two frames (0.133 s).
         assert max(abs(a - b) for a, b in zip(times, all_times, strict=True)) < 0.15

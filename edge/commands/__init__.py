@@ -1,7 +1,8 @@
 """The subcommands of `doorlight`, one module each.
 
 Each module has `add_parser`, which describes its arguments, and `run`, which executes the command and returns the exit
-code. Modules import heavy packages (NumPy, OpenCV, gpiozero, msgspec) inside functions, so that every command starts fast.
+code. Modules import heavy packages (NumPy, OpenCV, gpiozero, msgspec) inside functions, so that every command starts
+fast.
 
 - `run`: watch the door; `run_door` is its second half, with the heavy imports
 - `annotate`: draw boxes and verdicts into pictures and videos

@@ -50,11 +50,13 @@ def stop_on_signals(stop: threading.Event) -> None:
 
 
 def make_journal_output_nonblocking() -> None:
-    """Drop lines that systemd's journal does not accept, so that a journal with a slow or full disk cannot stop the door."""
+    """Drop lines that systemd's journal does not accept, so that a journal with a slow or full disk cannot stop the
+    door."""
     with contextlib.suppress(OSError, ValueError):
         output = sys.stdout.fileno()
         status = os.fstat(output)
-        # Only for the journal's socket (see systemd.exec(5)): the flag would also affect other users of a terminal or pipe.
+        # Only for the journal's socket (see systemd.exec(5)): the flag would also affect other users of a terminal or
+        # pipe.
         if os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}":
             os.set_blocking(output, False)
 

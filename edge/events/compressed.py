@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from ..system.files import open_regular
 
-#: A compressed file of a log is not read beyond this: a few kilobytes may become gigabytes. Log files have some megabytes.
+#: A compressed file of a log is not read beyond this: a few kilobytes may become gigabytes. Log files have some
+#: megabytes.
 MAX_DECOMPRESSED_BYTES = 1 << 28
 #: Suffixes that compressing programs append, for a regular expression.
 COMPRESSED_SUFFIXES = "gz|bz2|xz|zst|lz4|Z|zip|7z"
@@ -29,7 +30,8 @@ _MAGIC_BYTES = 6
 
 
 class UnsupportedCompressionError(OSError):
-    """A file is compressed in a way that cannot be read; `reason` says which, `command` decompresses it to standard output."""
+    """A file is compressed in a way that cannot be read; `reason` says which, `command` decompresses it to standard
+    output."""
 
     def __init__(self, kind: str, command: str) -> None:
         super().__init__()
@@ -45,7 +47,10 @@ class Opened(NamedTuple):
 
 
 def decompression_errors() -> tuple[type[Exception], ...]:
-    """Return what reading a compressed file may raise if it is torn or damaged. An OSError with a number comes from the disk."""
+    """Return what reading a compressed file may raise if it is torn or damaged.
+
+    An OSError with a number comes from the disk.
+    """
     lzma = sys.modules.get("lzma")  # loaded if it was needed
     return (OSError, EOFError, zlib.error, MemoryError, *([lzma.LZMAError] if lzma else []))
 
@@ -89,7 +94,8 @@ def _decompressor(start: bytes) -> Callable[[Any], BinaryIO] | None:
     for magic, (kind, command) in _UNREADABLE.items():
         if start.startswith(magic):
             raise UnsupportedCompressionError(kind, command)
-    # Imported here, because most logs are not compressed, and a Python may have been built without one of these modules.
+    # Imported here, because most logs are not compressed, and a Python may have been built without one of these
+    # modules.
     if start.startswith(b"\x1f\x8b"):
         import gzip
 

@@ -1,7 +1,8 @@
 """The files of an event log: current and rotated names, their order, inodes, and lines read from the end.
 
-The door rotates a log at `events.jsonl` to `events.jsonl.1` (the newest), `.2`, and so on. Other programs may rotate it too:
-logrotate makes `events.jsonl.2.gz`, `events.jsonl-20261120`, `events-20261120.jsonl.xz` and the like, as it is configured.
+The door rotates a log at `events.jsonl` to `events.jsonl.1` (the newest), `.2`, and so on. Other programs may rotate it
+too: logrotate makes `events.jsonl.2.gz`, `events.jsonl-20261120`, `events-20261120.jsonl.xz` and the like, as it is
+configured.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ def externally_rotated_files(path: Path) -> list[Path]:
             groups = match.groupdict("")
             mark = (groups["end"] or groups.get("date") or groups.get("number") or "").rstrip(".")
             is_number = mark.isascii() and mark.isdigit() and len(mark) < 8  # otherwise it is a date
-            # A high number is old, a late date is new. Of two files of one name, the last is the one not yet compressed.
+            # A high number is old, a late date is new. Of two files of one name, the last is the one not yet
+            # compressed.
             found.append((not is_number, -int(mark) if is_number else 0, mark, not groups["compressed"], file))
     return [file for *_, file in sorted(found)]
 
@@ -120,7 +122,8 @@ class LogFiles:
         self._first: dict[tuple[int, int, int], tuple[int, datetime | None]] = {}
 
     def snapshot(self, compressed: bool = True) -> list[tuple[tuple[int, int], Path]]:
-        """Return inode and path of each file, oldest first; without those with a name of a compressed file if not `compressed`."""
+        """Return inode and path of each file, oldest first; without those with a name of a compressed file if not
+        `compressed`."""
         names = [rotated for _, rotated in rotated_files(self.path)]
         if external := [
             file for file in externally_rotated_files(self.path) if compressed or not is_compressed_name(file)

@@ -12,7 +12,8 @@ from .compressed import decompression_errors, is_compressed_name, open_decompres
 from .log_files import externally_rotated_files, lines_from_end, not_a_log, rotated_files
 from .record import MAX_LINE_BYTES, EventRecord, parse, parse_complete, sequence_number
 
-#: Compressed files have to be read from their beginning. Reading more than this (decompressed) would delay the door's start.
+#: Compressed files have to be read from their beginning. Reading more than this (decompressed) would delay the door's
+#: start.
 MAX_SEARCHED_BYTES = 1 << 26
 _BLOCK_BYTES = 1 << 16
 
@@ -20,9 +21,9 @@ _BLOCK_BYTES = 1 << 16
 def last_used_number(path: Path, counted: int | None, skipped: int, known: int = 0) -> int:
     """Return the highest number that may have been used in the log at `path`; 0 if there is none.
 
-    `counted` is the number of the log's counter. Without one, all rotated files are searched, also those that other programs
-    have compressed. `skipped` numbers are added after an end without `stopped`, because a power cut may have removed lines that
-    were read; not if the end is within `known`, the numbers of this process.
+    `counted` is the number of the log's counter. Without one, all rotated files are searched, also those that other
+    programs have compressed. `skipped` numbers are added after an end without `stopped`, because a power cut may have
+    removed lines that were read; not if the end is within `known`, the numbers of this process.
 
     Raises OSError if a file cannot be read, OutputError if no event can be found in one.
     """
@@ -37,7 +38,8 @@ def last_used_number(path: Path, counted: int | None, skipped: int, known: int =
 
 
 def newest_record(path: Path) -> EventRecord | None:
-    """Return the last record with a number of the log at `path`, in the current file or else in one that the door rotated.
+    """Return the last record with a number of the log at `path`, in the current file or else in one that the door
+    rotated.
 
     Raises OSError if a file cannot be read, OutputError if no event can be found in one.
     """

@@ -25,8 +25,8 @@ from .record import MAX_LINE_BYTES, EventRecord, parse, sequence_number
 
 #: The first line of a log differs from that of another within these bytes: they contain its number and time.
 _START_BYTES = 64
-#: After this number of lines in a row without an event, a file is not a log. A few compressed kilobytes may hold millions
-#: of line breaks.
+#: After this number of lines in a row without an event, a file is not a log. A few compressed kilobytes may hold
+#: millions of line breaks.
 MAX_DAMAGED_LINES = 1_000_000
 
 
@@ -153,7 +153,9 @@ def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def follow(path: Path, poll_s: float, stop: Callable[[], bool], after: int | None = None) -> Iterator[EventRecord]:
-    """Yield events as they are written, polling every `poll_s` seconds until `stop()` is true. The log may not exist yet.
+    """Yield events as they are written, polling every `poll_s` seconds until `stop()` is true.
+
+    The log may not exist yet.
 
     Without `after`, start with the next event; with `after`, with the oldest event of a higher `seq` (0: all events).
     Damaged lines are skipped, an incomplete last line is waited for, and rotation loses nothing.
@@ -178,7 +180,10 @@ def follow(path: Path, poll_s: float, stop: Callable[[], bool], after: int | Non
 
 
 class _Follower:
-    """A position in a log that is being written: the open file, and where its next line begins. Compressed files are left out."""
+    """A position in a log that is being written: the open file, and where its next line begins.
+
+    Compressed files are left out.
+    """
 
     def __init__(self, path: Path) -> None:
         self._files = LogFiles(path)
@@ -247,9 +252,9 @@ class _Follower:
 def _next_file(files: LogFiles, file: BinaryIO | None, last_seq: int, unread: dict[str, str] | None) -> Opened | None:
     """Open the file of the log that follows `file`; the oldest one after None. Return None if there is none.
 
-    Files are compared by inode: the door may rename them at any time, even between two looks at the folder. `last_seq` is
-    the highest number read so far. Files that another program has rotated and that cannot be read are added to `unread`;
-    None leaves out compressed files.
+    Files are compared by inode: the door may rename them at any time, even between two looks at the folder. `last_seq`
+    is the highest number read so far. Files that another program has rotated and that cannot be read are added to
+    `unread`; None leaves out compressed files.
     """
     path = files.path
     try:

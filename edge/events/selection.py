@@ -34,7 +34,8 @@ class Entry(NamedTuple):
 class Selection:
     """The records of a log in a time span that are of one of `kinds` (lower case; empty: all).
 
-    `reader` knows what could not be read. `log` counts all records of the log, as far as `entries` and `follow` have read it.
+    `reader` knows what could not be read. `log` counts all records of the log, as far as `entries` and `follow` have
+    read it.
     """
 
     def __init__(
@@ -64,7 +65,8 @@ class Selection:
             span = window(chain([] if first is None else [first], scanned), since, until)
             reader = read(path)
             again = next(reader, None)
-            # Otherwise the oldest file was deleted between the two. The texts are compared, because NaN differs from itself.
+            # Otherwise the oldest file was deleted between the two. The texts are compared, because NaN differs from
+            # itself.
             if ascii_text(again or {}) == ascii_text(first or {}):
                 return cls(reader, chain([] if again is None else [again], reader), span, kinds)
 

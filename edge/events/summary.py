@@ -45,13 +45,17 @@ def summarise(records: Iterable[EventRecord]) -> Summary:
 
 
 def is_of_kind(record: EventRecord, kinds: Collection[str]) -> bool:
-    """Return whether event or signal of a record is one of `kinds` (lower case). An empty collection selects everything."""
+    """Return whether event or signal of a record is one of `kinds` (lower case).
+
+    An empty collection selects everything.
+    """
     names = {str(record.get("event", "")).lower(), str(record.get("signal", "")).lower()}
     return not kinds or bool(names & set(kinds))
 
 
 def check_kinds(kinds: Iterable[str], records: Iterable[EventRecord]) -> None:
-    """Raise UsageError, with the nearest names, if one of `kinds` (lower case) exists neither in this version nor in `records`."""
+    """Raise UsageError, with the nearest names, if one of `kinds` (lower case) exists neither in this version nor in
+    `records`."""
     unknown = set(kinds) - {name.lower() for name in KINDS}
     if not unknown:
         return

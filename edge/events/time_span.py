@@ -37,8 +37,8 @@ def parse_duration(text: str) -> float:
 def parse_moment(text: str, now: datetime, *, is_end: bool = False) -> float:
     """Return the moment that `text` means, in seconds since the epoch. `now` is the local time, with its time zone.
 
-    An age such as "30m" counts back from `now`. "today", "yesterday" and a date mean the beginning of the day, or its end
-    if `is_end`. A time alone is one of today. Times are local unless they name a zone: "2026-11-20T14:30Z".
+    An age such as "30m" counts back from `now`. "today", "yesterday" and a date mean the beginning of the day, or its
+    end if `is_end`. A time alone is one of today. Times are local unless they name a zone: "2026-11-20T14:30Z".
 
     Raises UsageError for other text.
     """
@@ -69,10 +69,11 @@ def _moment(day: str | None, clock: str | None, zone: str | None, now: datetime,
 
 
 def window(records: Iterable[EventRecord], since: float | None, until: float | None) -> tuple[int, int]:
-    """Return the positions [begin, end) of the records from `since` up to `until` (seconds since the epoch; None: no limit).
+    """Return the positions [begin, end) of the records from `since` up to `until` (seconds since the epoch; None: no
+    limit).
 
-    Records come oldest first. If the clock was set during a run, the records of that run before it count as if the clock
-    had been right. A record is never newer than a later one, whatever its time says.
+    Records come oldest first. If the clock was set during a run, the records of that run before it count as if the
+    clock had been right. A record is never newer than a later one, whatever its time says.
     """
     known: list[tuple[int, float, float, bool]] = []
     count = 0

@@ -1,7 +1,7 @@
 """Tell by its content, not by its name, which kind of image a file is.
 
-Four kinds are decoded. The other kinds that phones, scanners and browsers write are recognised, so that they are refused
-by their name, with what to do.
+Four kinds are decoded. The other kinds that phones, scanners and browsers write are recognised, so that they are
+refused by their name, with what to do.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Make the demo clip, and the visitor of `doorlight bench`.
 
-In the clip a person comes to the door with a mask, then without a mask, then agitated: see portrait.py. Corridor and door are
-drawn. Only this command needs scikit-image.
+In the clip a person comes to the door with a mask, then without a mask, then agitated: see portrait.py. Corridor and
+door are drawn. Only this command needs scikit-image.
 """
 
 from __future__ import annotations

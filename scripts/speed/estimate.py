@@ -1,8 +1,8 @@
 """Estimate how fast a door is on Raspberry Pis, with and without a Coral, from published measurements.
 
-Nothing here was measured on a Raspberry Pi. Published times of 8-bit MobileNetV2 are scaled by the multiplications of the
-models in the manifest. The table names the source of each number and each assumption. `doorlight bench` measures a real
-door.
+Nothing here was measured on a Raspberry Pi. Published times of 8-bit MobileNetV2 are scaled by the multiplications of
+the models in the manifest. The table names the source of each number and each assumption. `doorlight bench` measures a
+real door.
 
     python -m speed.estimate                                      # print the table
     python -m speed.estimate --table scripts/speed/README.md      # update it there: after every change of a model

@@ -1,8 +1,8 @@
 """Make the frames of a comparison from a video, a picture or a folder of pictures.
 
-`collect_footage` finds frames of an empty door, of one masked and of one unmasked person. `scenes` makes scenes of them: an
-empty door, one settled face, one new face, ten faces. A scene is played in a loop, and has the noise of a camera. All
-frames are (480, 640, 3) uint8 RGB.
+`collect_footage` finds frames of an empty door, of one masked and of one unmasked person. `scenes` makes scenes of
+them: an empty door, one settled face, one new face, ten faces. A scene is played in a loop, and has the noise of a
+camera. All frames are (480, 640, 3) uint8 RGB.
 """
 
 from __future__ import annotations

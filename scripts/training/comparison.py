@@ -1,7 +1,7 @@
 """Compare the models with public models: the tables in models_tflite/README.md.
 
-They are made from the manifest and from scripts/peers/figures.json, which `python -m training.evaluate_peers` writes. So an
-export can update them without the public models.
+They are made from the manifest and from scripts/peers/figures.json, which `python -m training.evaluate_peers` writes.
+So an export can update them without the public models.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ PARTS = {"test": "all", "wild": "faces in whole pictures, found by our detector"
 def comparison(rows: Mapping[str, ModelEntry], peers: Mapping[str, Any]) -> str:
     """Return the tables as Markdown.
 
-    `rows` are the manifest's, `peers` is the content of PEERS. If our model was evaluated on other pictures than a public
-    one, which the counts show, its figures are left out, and a line says so.
+    `rows` are the manifest's, `peers` is the content of PEERS. If our model was evaluated on other pictures than a
+    public one, which the counts show, its figures are left out, and a line says so.
     """
     blocks = []
     for table in TABLES:

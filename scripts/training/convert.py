@@ -1,4 +1,5 @@
-"""Convert a PyTorch network to full-integer TFLite: trace it, rebuild it in Keras with the same weights, quantise it."""
+"""Convert a PyTorch network to full-integer TFLite: trace it, rebuild it in Keras with the same weights, quantise
+it."""
 
 from __future__ import annotations
 

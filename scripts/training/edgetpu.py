@@ -96,8 +96,8 @@ def add_compiled(models: Path, output: Path) -> dict[str, int]:
             raise ModelFileError(f"{name}: {error}") from None
         compiled = EdgeTpuFile(f"{stem}.tflite", hashlib.sha256(content).hexdigest())
         found[name] = msgspec.structs.replace(row, edgetpu=compiled)
-    # The compiled files come before the manifest: after a kill in between, the old manifest rejects them by their hash, and
-    # the door uses the CPU.
+    # The compiled files come before the manifest: after a kill in between, the old manifest rejects them by their hash,
+    # and the door uses the CPU.
     for row in rows.values():
         name = f"{_compiled_stem(row)}.tflite"
         with replacing(models / name) as part:

@@ -1,10 +1,10 @@
 """Evaluate public models by the same figures, on the same held-back pictures as Doorlight's models.
 
-The last line of stdout is one JSON object with the figures of each model, as the manifest holds ours. Faces and masks are
-evaluated on the split `test`, expressions on FER2013's PublicTest and on the whole pictures of `test`, where Doorlight's
-detector finds the face. `--table` keeps the figures (scripts/peers/figures.json) and updates the comparison in a file;
-without a model, it updates the comparison from the kept figures. The model files are not part of this project:
-scripts/peers/README.md has their addresses.
+The last line of stdout is one JSON object with the figures of each model, as the manifest holds ours. Faces and masks
+are evaluated on the split `test`, expressions on FER2013's PublicTest and on the whole pictures of `test`, where
+Doorlight's detector finds the face. `--table` keeps the figures (scripts/peers/figures.json) and updates the comparison
+in a file; without a model, it updates the comparison from the kept figures. The model files are not part of this
+project: scripts/peers/README.md has their addresses.
 """
 
 from __future__ import annotations

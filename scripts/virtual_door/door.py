@@ -46,7 +46,8 @@ class PinChange:
 
     @property
     def lamps(self) -> str:
-        """The lamps that are on: off, green, red, red+buzzer, no chip; the levels themselves if they are none of these."""
+        """The lamps that are on: off, green, red, red+buzzer, no chip; the levels themselves if they are none of
+        these."""
         return LAMPS.get(self.levels, self.levels)
 
 

@@ -1,4 +1,5 @@
-"""Read logs that other programs have rotated: compressed, dated, mixed with the door's own rotation, while that happens."""
+"""Read logs that other programs have rotated: compressed, dated, mixed with the door's own rotation, while that
+happens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which pictures show nothing. Cameras, covered lenses and bad light are simulated by training.rendering.blind_pictures."""
+"""Which pictures show nothing.
+
+Cameras, covered lenses and bad light are simulated by training.rendering.blind_pictures.
+"""
 
 from __future__ import annotations
 

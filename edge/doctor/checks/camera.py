@@ -33,12 +33,14 @@ MEASURE_SLOW_S = 9.0
 #: its fields `capabilities` (of the physical device) and `device_caps` (of this node).
 QUERYCAP, QUERYCAP_BYTES, CAPABILITIES_AT, DEVICE_CAPS_AT = 0x80685600, 104, 84, 88
 V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_DEVICE_CAPS = 0x1, 1 << 31
-#: Names of the Pi's own camera interface, image processor and codecs. They capture too, but only libcamera can use them.
+#: Names of the Pi's own camera interface, image processor and codecs. They capture too, but only libcamera can use
+#: them.
 PI_DEVICES = re.compile(r"unicam|bcm2835-|rp1-cfe|pispbe|rpi-")
 
 
 def check(host: Host) -> Iterator[Finding]:
-    """Yield findings with settings that have no effect and with the cameras, and one about a picture or about the service that uses the camera.
+    """Yield findings with settings that have no effect and with the cameras, and one about a picture or about the
+    service that uses the camera.
 
     Raises InputError or CameraError if the source cannot be opened.
     """
@@ -75,7 +77,8 @@ def _service_finding(status: str) -> Finding:
 
 
 def _take_frame(source: Source) -> tuple[Frame, float]:
-    """Return the first frame of a file, or the newest frame of a camera after SETTLE_S, and the interval of a slow camera.
+    """Return the first frame of a file, or the newest frame of a camera after SETTLE_S, and the interval of a slow
+    camera.
 
     Raises CameraLostError if the camera was lost at the end or more than once.
     """
