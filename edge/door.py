@@ -136,8 +136,7 @@ class Pipeline:
         self._policy = msgspec.structs.replace(self._config.policy, undecided_max_s=times.undecided_max_s)
 
     def _blind_reason(self, t: float, blindness: Blindness | None) -> str | None:
-        """Return why the door is blind if the pictures have shown nothing for BLIND_AFTER_S; None if it is not
-        blind."""
+        """Return why the door is blind, if the pictures have shown nothing for BLIND_AFTER_S; None otherwise."""
         if blindness is None:
             self._blind_since = None
             return None

@@ -84,8 +84,7 @@ class DecisionTimes(NamedTuple):
 
 
 def decision_times(tracker: TrackerSettings, policy: PolicySettings, interval_s: float) -> DecisionTimes:
-    """Return the times for frames that are `interval_s` seconds apart; for a normal camera (0) those of the
-    settings."""
+    """Return the times for frames `interval_s` seconds apart; for a normal camera (0) those of the settings."""
     return DecisionTimes(
         bridge_s=max(tracker.forget_after_s, JITTER * interval_s),
         max_weight=MAX_WEIGHT if interval_s else 1.0,

@@ -21,8 +21,7 @@ GRID = 100
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """The part of the picture in which faces count: inside `zone`, by default everywhere, and outside all of
-    `ignore`."""
+    """The part of the picture in which faces count: inside `zone` (default: everywhere), outside all of `ignore`."""
 
     zone: Polygon = ()
     ignore: Sequence[Polygon] = ()

@@ -69,8 +69,7 @@ def has_attribute(holder: object, name: str) -> bool:
 
 
 def exists(name: str, modules: list[ModuleType]) -> bool:
-    """Return whether a name exists: in one of `modules` or a class of it, or as a module, setting, event or field of
-    events."""
+    """Return whether a name exists in `modules` or their classes, or as a module, setting, event or field of events."""
     if name in SETTINGS or name in {*KINDS, "seq"} or any(has_attribute(module, name) for module in modules):
         return True
     for module in modules:

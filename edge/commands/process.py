@@ -50,8 +50,7 @@ def stop_on_signals(stop: threading.Event) -> None:
 
 
 def make_journal_output_nonblocking() -> None:
-    """Drop lines that systemd's journal does not accept, so that a journal with a slow or full disk cannot stop the
-    door."""
+    """Drop lines that systemd's journal does not accept: a journal with a slow or full disk must not stop the door."""
     with contextlib.suppress(OSError, ValueError):
         output = sys.stdout.fileno()
         status = os.fstat(output)

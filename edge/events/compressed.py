@@ -30,8 +30,10 @@ _MAGIC_BYTES = 6
 
 
 class UnsupportedCompressionError(OSError):
-    """A file is compressed in a way that cannot be read; `reason` says which, `command` decompresses it to standard
-    output."""
+    """A file is compressed in a way that cannot be read.
+
+    `reason` says which, `command` decompresses it to standard output.
+    """
 
     def __init__(self, kind: str, command: str) -> None:
         super().__init__()

@@ -122,8 +122,10 @@ class LogFiles:
         self._first: dict[tuple[int, int, int], tuple[int, datetime | None]] = {}
 
     def snapshot(self, compressed: bool = True) -> list[tuple[tuple[int, int], Path]]:
-        """Return inode and path of each file, oldest first; without those with a name of a compressed file if not
-        `compressed`."""
+        """Return inode and path of each file, oldest first.
+
+        Without `compressed`, files with the name of a compressed file are left out.
+        """
         names = [rotated for _, rotated in rotated_files(self.path)]
         if external := [
             file for file in externally_rotated_files(self.path) if compressed or not is_compressed_name(file)

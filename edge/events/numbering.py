@@ -38,8 +38,7 @@ def last_used_number(path: Path, counted: int | None, skipped: int, known: int =
 
 
 def newest_record(path: Path) -> EventRecord | None:
-    """Return the last record with a number of the log at `path`, in the current file or else in one that the door
-    rotated.
+    """Return the last record with a number, in the log's current file or else in one that the door rotated.
 
     Raises OSError if a file cannot be read, OutputError if no event can be found in one.
     """

@@ -54,8 +54,10 @@ def is_of_kind(record: EventRecord, kinds: Collection[str]) -> bool:
 
 
 def check_kinds(kinds: Iterable[str], records: Iterable[EventRecord]) -> None:
-    """Raise UsageError, with the nearest names, if one of `kinds` (lower case) exists neither in this version nor in
-    `records`."""
+    """Raise UsageError, with the nearest names, if one of `kinds` is neither of this version nor in `records`.
+
+    `kinds` are in lower case.
+    """
     unknown = set(kinds) - {name.lower() for name in KINDS}
     if not unknown:
         return

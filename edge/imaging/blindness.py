@@ -124,8 +124,7 @@ def _light(brightness: BrightnessGrid) -> float:
 
 
 def coarse_detail(brightness: BrightnessGrid) -> float:
-    """Return the contrast (standard deviation) of shapes of 3 to 9 cells, in the block that exceeds 90 % of the
-    blocks."""
+    """Return the contrast (standard deviation) of shapes of 3 to 9 cells, in the block that exceeds 90 % of them."""
     band = cv2.blur(brightness, (3, 3)) - cv2.blur(brightness, (9, 9))
     return float(np.sqrt(_upper_block(cv2.multiply(band, band), BLOCK)))
 

@@ -208,8 +208,7 @@ class Model:
         self._local = CheckedInterpreter(self.path, self.entry, interpreter)
 
     def invoke(self, pixels: Pixels) -> None:
-        """Run the model on `pixels`, (height, width, channels) uint8 with the size and colours of the manifest's
-        input."""
+        """Run the model on `pixels`, (height, width, channels) uint8 with size and colours of the manifest's input."""
         self._remote_outputs = None if self._remote is None else self._remote.run(self.name, pixels)
         if self._remote_outputs is None:
             self._local.invoke(pixels)

@@ -56,8 +56,7 @@ def open_missing() -> None:
 
 
 def replace_missing_characters() -> None:
-    """Let standard output and error replace each character that their encoding does not have, by REPLACEMENTS or
-    "?"."""
+    """Let standard output and error replace characters that their encoding does not have, by REPLACEMENTS or "?"."""
     codecs.register_error(_ERRORS, _replace)
     encoding = "ascii" if is_ascii_locale(_initial_environment(), sys.flags.utf8_mode) else None
     for stream in (sys.stdout, sys.stderr):

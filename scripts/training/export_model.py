@@ -1,5 +1,4 @@
-"""Export the best weights of a training run as a shipped model: convert, check, calibrate, evaluate, replace the
-files."""
+"""Export the best weights of a training run as a shipped model: convert, check, calibrate, evaluate, replace files."""
 
 from __future__ import annotations
 

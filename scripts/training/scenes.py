@@ -1,5 +1,4 @@
-"""Scenes to train the face detector on: faces of every size in one picture or in mosaics, and pictures without a
-face."""
+"""Scenes to train the face detector on: faces of every size in one picture or in mosaics, and pictures without."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Full, read-only, slow and hanging disks: the lamps come in time, the status gives the reason, logging resumes by
-itself."""
+"""Full, read-only, slow and hanging disks: the lamps come in time, the status gives the reason, logging resumes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Another program holds a pin, or the GPIO chip is missing: one line in the journal, never green, right again by
-itself."""
+"""Another program holds a pin, or the GPIO chip is missing: one line in the journal, never green, it recovers."""
 
 from __future__ import annotations
 

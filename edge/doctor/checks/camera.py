@@ -39,8 +39,7 @@ PI_DEVICES = re.compile(r"unicam|bcm2835-|rp1-cfe|pispbe|rpi-")
 
 
 def check(host: Host) -> Iterator[Finding]:
-    """Yield findings with settings that have no effect and with the cameras, and one about a picture or about the
-    service that uses the camera.
+    """Yield findings with settings that have no effect, with the cameras, and with a picture or the service's status.
 
     Raises InputError or CameraError if the source cannot be opened.
     """
@@ -77,8 +76,7 @@ def _service_finding(status: str) -> Finding:
 
 
 def _take_frame(source: Source) -> tuple[Frame, float]:
-    """Return the first frame of a file, or the newest frame of a camera after SETTLE_S, and the interval of a slow
-    camera.
+    """Return the first frame of a file, or the newest of a camera after SETTLE_S, and the interval of a slow camera.
 
     Raises CameraLostError if the camera was lost at the end or more than once.
     """

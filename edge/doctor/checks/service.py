@@ -51,8 +51,10 @@ def _has_memory_controller(host: Host) -> bool:
 
 
 def _swaps_to_disk(host: Host) -> bool:
-    """Return whether the machine swaps to a disk. zram swaps to compressed memory, but may write that back to a
-    disk."""
+    """Return whether the machine swaps to a disk.
+
+    zram swaps to compressed memory, but may write that back to a disk.
+    """
     areas = [line.split()[0] for line in host.read("proc/swaps").splitlines()[1:] if line]
     return any(
         not area.startswith("/dev/zram")
