@@ -124,6 +124,7 @@ class Pipeline:
             return self.blind(t, fault)
         # It may be a flash, which is no fault. But nobody is visible, so nobody may keep the light green.
         self._tracker.clear()
+        self._attention.clear()
         return self._decide(t, {}, None)
 
     def _adapt_times(self, interval_s: float) -> None:

@@ -24,7 +24,7 @@ from edge.imaging.images import Picture
 from edge.inference import manifest
 from edge.inference.edgetpu import Accelerator
 from edge.inference.perception import Perception, required_models
-from edge.records import Frame, Signal
+from edge.records import Detection, Frame, Signal
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
 from support.door import CONFIG, Door, Script, Step
 
@@ -135,9 +135,15 @@ def test_a_picture_in_which_nothing_can_be_seen_is_not_searched(
     perception: Perception, monkeypatch: pytest.MonkeyPatch, level: int
 ) -> None:
     searched: list[float] = []
-    monkeypatch.setattr(perception, "detect", lambda frame: searched.append(frame.t) or [])
-    play(perception, [np.full((480, 640, 3), level, np.uint8)] * 15)
-    assert searched == []
+
+    def detect(frame: Frame) -> list[Detection]:
+        searched.append(frame.t)
+        return []
+
+    monkeypatch.setattr(perception, "detect", detect)
+    empty, blind = frame_at(EMPTY_S), np.full((480, 640, 3), level, np.uint8)
+    play(perception, [empty, *[blind] * 2, empty, *[blind] * 15])
+    assert searched == [0.0, 0.3], "the first picture after a flash is"
 
 
 def test_one_broken_picture_ends_no_track(perception: Perception) -> None:

@@ -9,11 +9,11 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
 from edge.events import numbering, writer
+from edge.events.compressed import Opened
 from edge.events.counter import SLOT_BYTES, Counter, counter_path
 from edge.events.numbering import last_used_number
 from edge.events.writer import EventLog
@@ -146,7 +146,7 @@ def test_the_search_of_compressed_files_is_limited(path: Path, monkeypatch: pyte
     opened: list[Path] = []
     real = numbering.open_decompressed
 
-    def open_decompressed(file: Path) -> BinaryIO:
+    def open_decompressed(file: Path) -> Opened:
         opened.append(file)
         return real(file)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from edge.events.record import parse_time
 from edge.events.selection import Playing, Selection
 
-RECORDS = [
+RECORDS: list[dict[str, object]] = [
     {"event": "started", "source": "/dev/video0", "live": True},
     {"event": "signal", "signal": "STOP"},
     {"event": "stopped"},
