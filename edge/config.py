@@ -245,7 +245,7 @@ def _enormous_number(name: str, settings: dict[str, Any]) -> ConfigError:
 
 
 def _format(value: object) -> str:
-    """Return a short form of a wrong value, whatever its length and depth."""
+    """Return a short form of a wrong value of any length and depth."""
     short = reprlib.Repr()
     short.maxstring = short.maxlong = short.maxother = 80
     try:

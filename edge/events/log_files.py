@@ -179,5 +179,5 @@ def _read_first_event(file: Path) -> tuple[int, datetime | None]:
 
 
 def inode(status: os.stat_result) -> tuple[int, int]:
-    """Return what identifies a file whatever its name: device and inode number."""
+    """Return what identifies a file under any name: device and inode number."""
     return status.st_dev, status.st_ino
