@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .attention import Attention, Search
-from .camera.source import CameraLostError, Source
+from .camera.source import CameraLostError, Scene, Source
 from .config import Config
 from .errors import OutputError
 from .events.writer import EventLog
@@ -28,7 +28,7 @@ from .inference.perception import Perception, log_odds
 from .lights.lights import Lights
 from .lights.pin_process import PinProcess
 from .policy import Person, State, Verdict, step
-from .records import TIME_EPSILON_S, Event, Face, Frame, Signal, Track
+from .records import TIME_EPSILON_S, Box, Event, Face, Frame, Signal, Track
 from .system.systemd import SystemdNotifier
 from .timing import NO_TIMER, Stage
 from .tracker import Tracker
@@ -46,7 +46,8 @@ class Decision:
 
     `faces` are the looks at this frame, `people` is the policy's state for everyone present; both are by the number of
     the track. `fault` is the reason why the door is blind, or None. `interval_s` is the interval between the frames of
-    a slow source, 0 for others.
+    a slow source, 0 for others. `outside` are the boxes of the faces that do not count, because they are outside the
+    zone.
     """
 
     t: float
@@ -57,6 +58,7 @@ class Decision:
     events: list[Event]
     fault: str | None = None
     interval_s: float = 0.0
+    outside: tuple[Box, ...] = ()
 
     def verdict(self, number: int) -> Verdict:
         """Return the verdict about the person of the track with this number; UNKNOWN if nobody has it."""
@@ -71,6 +73,7 @@ class Pipeline:
         self._config = config
         self._perception = perception
         self._zone = Zone(config.door.zone, config.door.ignore)
+        self._outside: tuple[Box, ...] = ()
         self._attention = Attention(config, perception.expression is not None)
         self._tracker = Tracker(config.tracker)
         self._state = State()
@@ -158,7 +161,11 @@ class Pipeline:
         best_score = max((detection.score for detection in detections), default=0.0)
         if self._zone.is_limited:
             height, width = frame.picture.shape[:2]
-            detections = [d for d in detections if self._zone.counts(d.box, width, height)]
+            new_score = self._config.tracker.new_score
+            counting = [self._zone.counts(d.box, width, height) for d in detections]
+            found = list(zip(detections, counting, strict=True))
+            self._outside = tuple(d.box for d, counts in found if not counts and d.score >= new_score)
+            detections = [d for d, counts in found if counts]
         search = Search(detections, best_score)
         self._attention.record_search(frame.t, grid, search)
         return search
@@ -173,7 +180,8 @@ class Pipeline:
     def _decide(self, t: float, faces: dict[int, Face], fault: str | None) -> Decision:
         tracks = self._tracker.tracks
         self._state, signal, events = step(self._state, tracks, t, self._policy, fault)
-        return Decision(t, signal, tracks, faces, self._state.people, events, fault, self._interval_s)
+        outside = self._outside if fault is None else ()
+        return Decision(t, signal, tracks, faces, self._state.people, events, fault, self._interval_s, outside)
 
 
 def decisions(
@@ -183,8 +191,10 @@ def decisions(
 
     While a live camera is lost, yield (None, decision) at each timeout of the source. The events of a decision begin
     with camera_lost if the door becomes blind (no frames, or frames that show nothing) and with camera_back if it sees
-    again. camera_lost follows a second time if the reason turns out to be a slow camera.
+    again. camera_lost follows a second time if the reason turns out to be a slow camera. At the first frame of a file of a
+    folder, the event scene separates what happened to the people of the file before from what happens in this one.
     """
+    scene: Scene | None = None
     was_blind = was_too_slow = False
     t = 0.0
     while True:
@@ -207,8 +217,18 @@ def decisions(
             decision.events.insert(0, Event("camera_back", t, {"source": source.name}))
         elif is_blind and (not was_blind or (is_too_slow and not was_too_slow)):
             decision.events.insert(0, Event("camera_lost", t, {"source": source.name, "reason": decision.fault}))
+        if source.scene != scene:
+            scene = source.scene
+            if scene is not None:
+                _begin_scene(decision.events, t, scene.file)
         was_blind, was_too_slow = is_blind, is_blind and (was_too_slow or is_too_slow)
         yield frame, decision
+
+
+def _begin_scene(events: list[Event], t: float, file: str) -> None:
+    """Add the event scene to the events of the first frame of `file`, after those about people who were in an earlier one."""
+    gone = [event for event in events if event.kind == "cleared"]
+    events[:] = [*gone, Event("scene", t, {"file": file}), *(event for event in events if event.kind != "cleared")]
 
 
 def decide_image(
