@@ -46,8 +46,8 @@ class Decision:
 
     `faces` are the looks at this frame, `people` is the policy's state for everyone present; both are by the number of
     the track. `fault` is the reason why the door is blind, or None. `interval_s` is the interval between the frames of
-    a slow source, 0 for others. `outside` are the boxes of the faces that
-    do not count, because they are outside the zone.
+    a slow source, 0 for others. `outside` are the boxes of the faces that do not count, because they are outside the
+    zone.
     """
 
     t: float
@@ -181,8 +181,7 @@ class Pipeline:
         tracks = self._tracker.tracks
         self._state, signal, events = step(self._state, tracks, t, self._policy, fault)
         outside = self._outside if fault is None else ()
-        people = self._state.people
-        return Decision(t, signal, tracks, faces, people, events, fault, self._interval_s, outside)
+        return Decision(t, signal, tracks, faces, self._state.people, events, fault, self._interval_s, outside)
 
 
 def decisions(

@@ -32,9 +32,9 @@ class Person:
     """The policy's state for one person.
 
     `number` is the person's number in the event log, from 1 in the order of the first verdicts; 0 before the first
-    verdict: the track may be a false detection. `last_seen` is the time of the last sighting. `doubt_since` is the time since which the evidence contradicts the
-    verdict. `agitation_since` is the time since which the agitation is above its threshold. `alarm_from` is the time at
-    which the person's last alarm began.
+    verdict: the track may be a false detection. `last_seen` is the time of the last sighting. `doubt_since` is the time
+    since which the evidence contradicts the verdict. `agitation_since` is the time since which the agitation is above
+    its threshold. `alarm_from` is the time at which the person's last alarm began.
     """
 
     first_seen: float

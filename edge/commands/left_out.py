@@ -23,8 +23,8 @@ DEFAULT_HINT = "move them away, or convert them to JPEG, PNG or MP4"
 def report(folder: str, left_out: Sequence[LeftOut]) -> int:
     """Print the files of a folder that were left out. Return the exit code: 0 if every picture and video was read.
 
-    The reasons go to standard output, a line for each file. The number of pictures and videos goes to stderr, with what
-    to do.
+    The reasons go to standard output, a line for each file. The number of pictures and videos goes to stderr, with
+    what to do.
     """
     with contextlib.suppress(OSError):
         for one in left_out[:MAX_LINES]:

@@ -55,11 +55,11 @@ def _grid(across: int, down: int, shapes: Sequence[tuple[float, float]]) -> Floa
 
 
 def decode(offsets: Floats, anchors: Floats) -> Floats:
-    """Return boxes (n, 4), x1 y1 x2 y2 as shares of the picture, from a detector's offsets and its anchors, both (n,
-    4).
+    """Return boxes (n, 4), x1 y1 x2 y2 as shares of the picture, from a detector's offsets and anchors, both (n, 4).
 
-    >>> decode(np.array([[1, 0, 0, 0]], np.float32), np.array([[0.5, 0.5, 0.2, 0.4]],
-    np.float32)).astype(float).round(2).tolist() [[0.42, 0.3, 0.62, 0.7]]
+    >>> anchors = np.array([[0.5, 0.5, 0.2, 0.4]], np.float32)
+    >>> decode(np.array([[1, 0, 0, 0]], np.float32), anchors).astype(float).round(2).tolist()
+    [[0.42, 0.3, 0.62, 0.7]]
     """
     centres = anchors[:, :2] + offsets[:, :2] * CENTRE_VARIANCE * anchors[:, 2:]
     half = anchors[:, 2:] * np.exp(offsets[:, 2:] * SIZE_VARIANCE) / 2
