@@ -14,6 +14,7 @@ import pytest
 
 from edge.system import libraries
 from edge.system.libraries import LibraryProblem, conflicts, explain, hidden_system_package, missing_runtime_fix
+from support.command import command_line
 from support.paths import CLIP, ROOT
 
 Install = Callable[..., None]
@@ -230,7 +231,7 @@ def test_run_and_doctor_say_the_same(tmp_path: Path) -> None:
     sentence = "opencv-python-headless 4.8.1.78 and numpy 2.2.6 do not work together: it was built for NumPy 1"
     for arguments in (("run", "--simulate", "--source", str(CLIP)), ("doctor", "--json")):
         done = subprocess.run(
-            [sys.executable, "-m", "edge", *arguments],
+            command_line(*arguments),
             env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 69, done.stderr
