@@ -45,7 +45,7 @@ def advice(text: str, message: str) -> str:
         odd = (k for k in range(place.number, 0, -1) if place.lines[k - 1].count("'") % 2)
         place = place._replace(number=next(odd, place.number))
     if "twice" in message or "overwrite" in message or "redefine" in message:
-        found = _duplicate(place, message)
+        place, found = _duplicate(place)
     elif "Unclosed array" in message:
         place, found = _unclosed_list(place)
     else:
@@ -57,12 +57,17 @@ def advice(text: str, message: str) -> str:
 def _place(lines: list[str], message: str) -> Place:
     if found := re.search(r"at line (\d+), column (\d+)", message):
         return Place(lines, min(int(found[1]), len(lines)), int(found[2]))
-    last = next((k for k in range(len(lines), 0, -1) if lines[k - 1].strip()), 1)  # "at end of document"
+    last = next((k for k in range(len(lines), 0, -1) if _has_content(lines[k - 1])), 1)  # "at end of document"
     return Place(lines, last, len(lines[last - 1]) + 1)
 
 
-def _duplicate(place: Place, message: str) -> str:
-    """Return the advice for a section or key that is in the file for the second time, at `place`."""
+def _duplicate(place: Place) -> tuple[Place, str]:
+    """Return the line with a section or key that is in the file for the second time, and the advice for it."""
+    begins = re.compile(
+        r"\s*\[+\s*([A-Za-z_][\w.-]*)|[^\[#=]*="
+    )  # place is the end of the value, lines below for a list
+    number = next((k for k in range(place.number, 0, -1) if begins.match(place.lines[k - 1])), place.number)
+    place = place._replace(number=number)
     heading = re.match(r"\s*\[+\s*([\w.-]+)", place.line)
     name = heading[1] if heading else place.line.partition("=")[0].strip()
     before = place.lines[: place.number - 1]
@@ -75,8 +80,9 @@ def _duplicate(place: Place, message: str) -> str:
     first = next((k for k, line in enumerate(before, 1) if pattern.match(line)), None)
     other = f" (first in line {first})" if first else ""
     if heading:
-        return f"[{printable(name, 40)}] is there twice{other}: write all its keys below one [{printable(name, 40)}]"
-    return f"{printable(name, 40)} is there twice{other}: delete one of the two lines"
+        shown = printable(name, 40)
+        return place, f"[{shown}] is there twice{other}: write all its keys below one [{shown}]"
+    return place, f"{printable(name, 40)} is there twice{other}: delete one of the two lines"
 
 
 def _unclosed_list(place: Place) -> tuple[Place, str]:
@@ -86,9 +92,13 @@ def _unclosed_list(place: Place) -> tuple[Place, str]:
         at_end = not place.character
         return place, "a ] is missing" if at_end else comma
     # The next line begins with something else: the one above it is wrong.
-    above = next((k for k in range(place.number - 1, 0, -1) if place.lines[k - 1].strip()), place.number)
+    above = next((k for k in range(place.number - 1, 0, -1) if _has_content(place.lines[k - 1])), place.number)
     is_statement = re.match(r"\s*\[*\s*[A-Za-z_]", place.line)
     return place._replace(number=above), "a ] is missing" if is_statement else comma
+
+
+def _has_content(line: str) -> bool:
+    return line.strip() != "" and not line.lstrip().startswith("#")
 
 
 def _for_statement(place: Place, message: str) -> str | None:

@@ -27,6 +27,12 @@ CASES = {
         5,
         "recheck_s is there twice (first in line 4)",
     ),
+    "list twice": (
+        "[door]\nzone = []\nzone = [\n[0, 0],\n[1, 1],\n]\n[lights]",
+        3,
+        "zone is there twice (first in line 2)",
+    ),
+    "no bracket of a list before a comment": ("[door]\nzone = [[0, 0]\n# areas\nignore = []", 2, "a ] is missing"),
     "no closing quote": ('[camera]\nsource = "picamera\nfps = 3', 2, "a quote is missing at the end"),
     "no closing quote at the end of the file": ('[camera]\nsource = "picamera\n\n', 2, "a quote is missing at the end"),
     "no closing single quote": ("[camera]\nsource = 'picamera\nfps = 3", 2, "a quote is missing at the end"),
