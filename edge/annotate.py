@@ -128,10 +128,13 @@ def _annotate_source(
 ) -> Written:
     """Annotate one source, which is not a folder, into the file `out`."""
     is_picture = source.live or isinstance(source, PictureFile)
-    _check_output(source, out, is_picture)
+    if source.live:  # opening a camera takes seconds
+        _check_output(source, out, is_picture)
     temporary = out.with_name(f".{out.stem}.part{out.suffix}")
     try:
         with source:
+            if not source.live:  # a source that is neither is no reason for another name of the output
+                _check_output(source, out, is_picture)
             if source.live:
                 written = _annotate_camera(config, perception, source, out, temporary, progress, camera_s)
             elif is_picture:
@@ -241,12 +244,15 @@ def _write_picture(drawn: Picture, out: Path, temporary: Path) -> None:
 
 def describe(decision: Decision) -> str:
     """Return a decision in a few words: "PASS: 2 people (1 mask, 1 undecided)"."""
+    outside = f"{len(decision.outside)} outside the zone" if decision.outside else ""
     present = [track.number for track in decision.tracks if track.last_seen >= decision.t]
     counts = Counter(VERDICT_TEXTS[decision.verdicts.get(person, Verdict.UNKNOWN)] for person in present)
     if not present:
-        return f"{decision.signal.value}: {decision.fault or 'no face found'}"
+        nobody = f"no face in the zone, {outside}" if outside else "no face found"
+        return f"{decision.signal.value}: {decision.fault or nobody}"
     people = "1 person" if len(present) == 1 else f"{len(present)} people"
-    return f"{decision.signal.value}: {people} ({', '.join(f'{n} {text}' for text, n in sorted(counts.items()))})"
+    parts = ", ".join(f"{n} {text}" for text, n in sorted(counts.items()))
+    return f"{decision.signal.value}: {people} ({parts}){f', {outside}' if outside else ''}"
 
 
 @contextlib.contextmanager

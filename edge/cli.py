@@ -40,7 +40,7 @@ examples:
 exit codes:
   0    success
   2    wrong usage
-  66   an input is missing, cannot be read, or was left out of a folder
+  66   an input, or a picture or video of a folder, is missing or cannot be read
   69   hardware or a model is unavailable
   74   an output cannot be written
   78   the settings are wrong

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .attention import Attention, Search
-from .camera.source import CameraLostError, Source
+from .camera.source import CameraLostError, Scene, Source
 from .config import Config
 from .errors import OutputError
 from .events.writer import EventLog
@@ -28,7 +28,7 @@ from .inference.perception import Perception, log_odds
 from .lights.lights import Lights
 from .lights.pin_process import PinProcess
 from .policy import State, Verdict, step
-from .records import TIME_EPSILON_S, Event, Face, Frame, Signal, Track
+from .records import TIME_EPSILON_S, Box, Event, Face, Frame, Signal, Track
 from .system.systemd import SystemdNotifier
 from .timing import NO_TIMER, Stage
 from .tracker import Tracker
@@ -46,7 +46,8 @@ class Decision:
 
     `faces` are the looks at this frame. `verdicts` and `agitated` cover everyone present, `numbers` the decided people: their
     numbers in the event log. All four are by the number of the track. `fault` is the reason why the door is blind, or None.
-    `interval_s` is the interval between the frames of a slow source, 0 for others.
+    `interval_s` is the interval between the frames of a slow source, 0 for others. `outside` are the boxes of the faces that do
+    not count, because they are outside the zone.
     """
 
     t: float
@@ -59,6 +60,7 @@ class Decision:
     fault: str | None = None
     interval_s: float = 0.0
     numbers: Mapping[int, int] = field(default_factory=dict)
+    outside: tuple[Box, ...] = ()
 
 
 class Pipeline:
@@ -68,6 +70,7 @@ class Pipeline:
         self._config = config
         self._perception = perception
         self._zone = Zone(config.door.zone, config.door.ignore)
+        self._outside: tuple[Box, ...] = ()
         self._attention = Attention(config, perception.expression is not None)
         self._tracker = Tracker(config.tracker)
         self._state = State()
@@ -148,7 +151,11 @@ class Pipeline:
         detections = self._perception.detect(frame)
         if self._zone.is_limited:
             height, width = frame.picture.shape[:2]
-            detections = [d for d in detections if self._zone.has_face(d.box, width, height)]
+            new_score = self._config.tracker.new_score
+            counting = [self._zone.has_face(d.box, width, height) for d in detections]
+            found = list(zip(detections, counting, strict=True))
+            self._outside = tuple(d.box for d, counts in found if not counts and d.score >= new_score)
+            detections = [d for d, counts in found if counts]
         return self._attention.record_search(frame.t, grid, detections)
 
     def _add_evidence(self, number: int, face: Face, t: float) -> None:
@@ -173,6 +180,7 @@ class Pipeline:
             fault,
             interval_s=self._interval_s,
             numbers={number: person.number for number, person in people.items() if person.number},
+            outside=self._outside if fault is None else (),
         )
 
 
@@ -183,8 +191,10 @@ def decisions(
 
     While a live camera is lost, yield (None, decision) at each timeout of the source. The events of a decision begin
     with camera_lost if the door becomes blind (no frames, or frames that show nothing) and with camera_back if it sees
-    again. camera_lost follows a second time if the reason turns out to be a slow camera.
+    again. camera_lost follows a second time if the reason turns out to be a slow camera. At the first frame of a file of a
+    folder, the event scene separates what happened to the people of the file before from what happens in this one.
     """
+    scene: Scene | None = None
     was_blind = was_too_slow = False
     t = 0.0
     while True:
@@ -207,8 +217,18 @@ def decisions(
             decision.events.insert(0, Event("camera_back", t, {"source": source.name}))
         elif is_blind and (not was_blind or (is_too_slow and not was_too_slow)):
             decision.events.insert(0, Event("camera_lost", t, {"source": source.name, "reason": decision.fault}))
+        if source.scene != scene:
+            scene = source.scene
+            if scene is not None:
+                _begin_scene(decision.events, t, scene.file)
         was_blind, was_too_slow = is_blind, is_blind and (was_too_slow or is_too_slow)
         yield frame, decision
+
+
+def _begin_scene(events: list[Event], t: float, file: str) -> None:
+    """Add the event scene to the events of the first frame of `file`, after those about people who were in an earlier one."""
+    gone = [event for event in events if event.kind == "cleared"]
+    events[:] = [*gone, Event("scene", t, {"file": file}), *(event for event in events if event.kind != "cleared")]
 
 
 def decide_image(

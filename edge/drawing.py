@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from .config import Config
 from .door import Decision
@@ -18,7 +19,8 @@ from .imaging.images import Picture
 from .imaging.label_layout import Layout, Rectangle, clip, overlap, place_labels
 from .inference.perception import Perception
 from .policy import Verdict
-from .records import Face, Signal, Track
+from .records import Box, Face, Signal, Track
+from .zone import Polygon, Zone
 
 #: RGB, 0..255.
 Colour = tuple[int, int, int]
@@ -36,6 +38,11 @@ VERDICT_COLOURS: dict[Verdict, Colour] = {
     Verdict.UNMASKED: (204, 32, 40),
     Verdict.UNKNOWN: (92, 96, 104),
 }
+#: Of faces that do not count, and of the lines around the zone and the areas to ignore.
+OUTSIDE: Colour = (112, 116, 124)
+ZONE_LINE: Colour = (255, 214, 0)
+#: Areas to ignore are darkened to this share of their brightness.
+IGNORED_BRIGHTNESS = 0.6
 VERDICT_TEXTS = {Verdict.MASKED: "mask", Verdict.UNMASKED: "no mask", Verdict.UNKNOWN: "undecided"}
 #: The green and the red lamp.
 LAMPS: dict[Signal, tuple[Colour, Colour]] = {
@@ -92,6 +99,7 @@ class Drawing:
     def __init__(self, config: Config, perception: Perception) -> None:
         """`perception` names the expressions."""
         self._min_face_height = config.tracker.min_face_height
+        self._zone = Zone(config.door.zone, config.door.ignore)
         classifier = perception.expression
         self._expressions = () if classifier is None else tuple(classifier.labels)
         self._looks: dict[int, Face] = {}
@@ -100,6 +108,8 @@ class Drawing:
 
     def draw(self, picture: Picture, decision: Decision) -> Picture:
         """Return `picture`, (H, W, 3) uint8 RGB, with everyone's box and verdict, below a bar with the lights.
+
+        The zone and the areas to ignore are outlined. Faces that do not count are grey.
 
         The result is higher than `picture`, and larger by a whole factor if that is small. All pictures of a size give
         results of one size. People who are not in this frame are not drawn.
@@ -111,10 +121,11 @@ class Drawing:
         bar = bar_height(height, width)
         out = np.empty((bar + height, width, 3), np.uint8)
         out[bar:] = picture
+        _draw_zone(out[bar:], self._zone)
         labels = self.labels(decision, width, height, scale)
         if labels:
             _draw_labels(out[bar:], labels, self._layout(labels, width, height))
-        _draw_bar(out[:bar], decision)
+        _draw_bar(out[:bar], decision, _meaning(decision, bool(self._zone.area)))
         return out
 
     def add_looks(self, decision: Decision) -> None:
@@ -125,11 +136,9 @@ class Drawing:
     def labels(self, decision: Decision, width: int, height: int, scale: int = 1) -> list[Label]:
         """Return the labels of everyone in this frame, for a picture of `width` x `height` enlarged by `scale`."""
         self.add_looks(decision)
-        return [
-            self._label(track, decision, (0, 0, width, height), scale)
-            for track in decision.tracks
-            if track.last_seen >= decision.t
-        ]
+        frame = (0, 0, width, height)
+        counting = [self._label(t, decision, frame, scale) for t in decision.tracks if t.last_seen >= decision.t]
+        return counting + [self._outside_label(box, frame, scale) for box in decision.outside]
 
     def _layout(self, labels: list[Label], width: int, height: int) -> LabelLayout:
         """Return where the labels stand. Labels that became shorter stay so for a while: in a video they would flicker."""
@@ -143,17 +152,16 @@ class Drawing:
 
     def _label(self, track: Track, decision: Decision, frame: Rectangle, scale: int) -> Label:
         verdict = decision.verdicts.get(track.number, Verdict.UNKNOWN)
-        x1, y1, x2, y2 = (round(scale * v) for v in track.box)
         text = VERDICT_TEXTS[verdict]
         if verdict is Verdict.UNKNOWN and track.height < self._min_face_height:
             text = "too far"
         number = decision.numbers.get(track.number)
-        short: tuple[str, ...] = (f"{number} {text}" if number else text,)
+        short: tuple[str, ...] = (f"#{number} {text}" if number else text,)
         lines = short
         # Evidence that speaks against the verdict has not changed it yet: it is not shown, as it would contradict the box.
         certainty = track.evidence if verdict is Verdict.MASKED else -track.evidence
         if verdict is not Verdict.UNKNOWN and certainty > 0:
-            lines = (f"{short[0]} {1 / (1 + math.exp(-certainty)):.0%}",)
+            lines = (f"{short[0]} {_percent(1 / (1 + math.exp(-certainty)))}",)
         if verdict is Verdict.UNMASKED:
             agitated = track.number in decision.agitated
             expression = self._expression(track.number)
@@ -161,15 +169,33 @@ class Drawing:
                 short += ("agitated",)
             if expression or agitated:
                 lines += (": ".join(part for part in ("agitated" if agitated else "", expression) if part),)
-        return Label(clip((x1, y1, x2, y2), frame), lines, short, VERDICT_COLOURS[verdict])
+        return Label(_drawn_box(track.box, frame, scale), lines, short, VERDICT_COLOURS[verdict])
+
+    def _outside_label(self, box: Box, frame: Rectangle, scale: int) -> Label:
+        """Return the label of a face that does not count."""
+        _, _, width, height = frame
+        is_ignored = Zone(self._zone.area).has_face(box, width // scale, height // scale)
+        where, short = ("in an ignored area", "ignored") if is_ignored else ("outside the zone", "outside")
+        return Label(_drawn_box(box, frame, scale), (where,), (short,), OUTSIDE)
 
     def _expression(self, person: int) -> str:
-        """Return the most likely expression of the last look at a person, such as "angry 85%"; "" if unknown."""
+        """Return the most likely expression of the last look at a person, such as "angry 85 %"; "" if unknown."""
         face = self._looks.get(person)
         if face is None or face.expression is None or not self._expressions:
             return ""
         probability, name = max(zip(face.expression, self._expressions, strict=True))
-        return f"{name} {probability:.0%}"
+        return f"{name} {_percent(probability)}"
+
+
+def _percent(share: float) -> str:
+    """Return a share 0..1 as "85 %"."""
+    return f"{100 * share:.0f} %"
+
+
+def _drawn_box(box: Box, frame: Rectangle, scale: int) -> Rectangle:
+    """Return a box of the original picture in pixels of the drawn one, inside `frame`."""
+    x1, y1, x2, y2 = (round(scale * v) for v in box)
+    return clip((x1, y1, x2, y2), frame)
 
 
 def enlargement(height: int, width: int) -> int:
@@ -254,7 +280,27 @@ def _draw_leader(out: Picture, label: Label, place: Rectangle, line: int) -> Non
     cv2.line(out, (x, y), (box_x, box_y), label.colour, line, cv2.LINE_AA)
 
 
-def _draw_bar(out: Picture, decision: Decision) -> None:
+def _draw_zone(out: Picture, zone: Zone) -> None:
+    """Outline the zone and the areas to ignore in `out`, and darken the areas to ignore."""
+    if not zone.is_limited:
+        return
+    height, width = out.shape[:2]
+
+    def corners(polygon: Polygon) -> npt.NDArray[np.int32]:
+        return np.array([(round(x * (width - 1)), round(y * (height - 1))) for x, y in polygon], np.int32)
+
+    ignored = [corners(area) for area in zone.ignore]
+    if ignored:
+        mask = np.zeros((height, width), np.uint8)
+        for area in ignored:
+            cv2.fillPoly(mask, [area], (255,))
+        out[mask > 0] = (out[mask > 0] * IGNORED_BRIGHTNESS).astype(np.uint8)
+    outlines = [(area, OUTSIDE) for area in ignored] + [(corners(zone.area), ZONE_LINE)] * bool(zone.area)
+    for outline, colour in outlines:
+        cv2.polylines(out, [outline], True, colour, _line_width(width, height), cv2.LINE_AA)
+
+
+def _draw_bar(out: Picture, decision: Decision, meaning: str) -> None:
     """Draw the green lamp, the red lamp, the signal and its meaning into `out`, the part above the picture."""
     out[:] = BAR
     height, width = out.shape[:2]
@@ -265,7 +311,7 @@ def _draw_bar(out: Picture, decision: Decision) -> None:
         cv2.circle(out, (x, middle), radius, LAMP_RIM, max(1, height // 40), cv2.LINE_AA)
         x += round(2.6 * radius)
     capital, small = 0.36 * height, max(MIN_CAPITAL_PX, 0.26 * height)
-    name, meaning = decision.signal.value, _meaning(decision)
+    name = decision.signal.value
     left = x - 0.6 * radius + 0.1 * height
     room = width - left - 0.2 * height
     if (need := _text_width(name, capital)) > room:
@@ -279,11 +325,13 @@ def _draw_bar(out: Picture, decision: Decision) -> None:
         _write(out, meaning, left, middle + capital / 2, small, SOFT)
 
 
-def _meaning(decision: Decision) -> str:
+def _meaning(decision: Decision, has_zone: bool) -> str:
     """Return what the signal means, in a few words."""
     if decision.fault is not None:
         return f"red blinks: {decision.fault}"
     if decision.signal is not Signal.IDLE:
         return SIGNAL_TEXTS[decision.signal]
     is_present = any(track.last_seen >= decision.t for track in decision.tracks)
-    return "nobody is decided yet" if is_present else "nobody is there"
+    if is_present:
+        return "nobody is decided yet"
+    return "nobody is in the zone" if has_zone else "nobody is there"

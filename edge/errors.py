@@ -28,7 +28,7 @@ class UsageError(DoorlightError):
 
 
 class InputError(DoorlightError):
-    """An input file or folder does not exist or cannot be read, or files of a folder were left out."""
+    """An input file or folder does not exist or cannot be read, or pictures or videos of a folder cannot be read."""
 
     exit_code = 66
 

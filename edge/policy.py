@@ -31,7 +31,7 @@ class Person:
     """The policy's state for one person.
 
     `number` is the person's number in the event log: people count from 1 in the order of their first verdicts, and 0 is somebody
-    who is not decided yet, who may be a false detection. `doubt_since` is the time since which the evidence contradicts the verdict. `agitation_since` is the time since which
+    who is not decided yet, who may be a false detection. `last_seen` is the time of the last sighting. `doubt_since` is the time since which the evidence contradicts the verdict. `agitation_since` is the time since which
     the agitation is above its threshold. `alarm_from` is the time at which the person's last alarm began.
     """
 
@@ -42,6 +42,7 @@ class Person:
     agitation_since: float | None = None
     agitated: bool = False
     alarm_from: float | None = None
+    last_seen: float = 0.0
 
     @property
     def is_settled(self) -> bool:
@@ -77,10 +78,11 @@ def step(
         person = state.people.get(track.number) or Person(track.first_seen)
         person = _update_verdict(person, track, now, settings, last_number + 1, events)
         last_number = max(last_number, person.number)
-        people[track.number] = _update_agitation(person, track, now, settings, events)
+        person = _update_agitation(person, track, now, settings, events)
+        people[track.number] = replace(person, last_seen=track.last_seen)
     for number, person in state.people.items():
         if number not in people and person.verdict is not Verdict.UNKNOWN:
-            dwell_s = round(now - person.first_seen, 3)
+            dwell_s = round(person.last_seen - person.first_seen, 3)
             events.append(
                 Event("cleared", now, {"person": person.number, "verdict": person.verdict.value, "dwell_s": dwell_s})
             )
@@ -88,7 +90,9 @@ def step(
     signal, since = state.signal, state.signal_since
     # A stronger signal shows at once; a weaker one waits until the current one has shown for its minimum time.
     if wanted is not signal and (wanted.strength > signal.strength or now - since >= settings.min_signal_s):
-        data: dict[str, object] = {"signal": wanted.value, "before": signal.value, "people": len(people)}
+        # A face that was lost is remembered for a while, but nobody is in view there.
+        in_view = sum(track.last_seen >= now for track in tracks)
+        data: dict[str, object] = {"signal": wanted.value, "before": signal.value, "people": in_view}
         if fault is not None:
             data["reason"] = fault
         events.append(Event("signal", now, data))

@@ -5,15 +5,11 @@ If you add a key to [camera], add it to `EFFECTIVE_FOR`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Literal
 
 from .config import Config, Section, load
+from .source_kind import CAMERAS, SourceKind, source_kind
 
-SourceKind = Literal["Pi camera", "USB camera", "HTTP camera", "network camera", "file"]
-
-CAMERAS: tuple[SourceKind, ...] = ("Pi camera", "USB camera", "HTTP camera", "network camera")
 ALL: tuple[SourceKind, ...] = (*CAMERAS, "file")
 #: For each key of [camera]: the kinds of source on which it has an effect.
 EFFECTIVE_FOR: dict[str, tuple[SourceKind, ...]] = {
@@ -27,17 +23,6 @@ EFFECTIVE_FOR: dict[str, tuple[SourceKind, ...]] = {
 #: Keys of [lights] that only concern the buzzer, and keys of [policy] that only concern the alarm.
 BUZZER_KEYS = ("buzzer_active_low", "buzzer_tone_hz", "alarm_pattern_s", "quiet_hours")
 ALARM_KEYS = ("agitated_threshold", "calm_threshold", "agitated_s", "alarm_max_s", "alarm_cooldown_s")
-
-
-def source_kind(source: str) -> SourceKind:
-    """Return the kind of a source, from its text alone."""
-    if source == "picamera":
-        return "Pi camera"
-    if re.match(r"/dev/(video\d+$|v4l/)", source):
-        return "USB camera"
-    if re.match(r"(?i)https?://", source):
-        return "HTTP camera"
-    return "network camera" if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source) else "file"
 
 
 def camera_notes(config: Config, source: str = "") -> Iterator[str]:

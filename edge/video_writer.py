@@ -34,15 +34,15 @@ class Format(NamedTuple):
     note: str = ""
 
 
-FOR_H264 = "for H.264, which everything shows: sudo apt install ffmpeg, and run this command again"
+FOR_H264 = "For H.264: sudo apt install ffmpeg, then run this again"
 H264 = Format("avc1", "H.264")
 #: MPEG-4 Part 2, the predecessor of H.264.
-MPEG4 = Format("mp4v", "MPEG-4", f"QuickTime and VLC show it, browsers do not: {FOR_H264}")
+MPEG4 = Format("mp4v", "MPEG-4", f"browsers do not show it. {FOR_H264}")
 #: For each ending, what to try, the best first.
 FORMATS = {
     ".mp4": (
         H264,
-        Format("vp09", "VP9", f"browsers and VLC show it, QuickTime does not: {FOR_H264}"),
+        Format("vp09", "VP9", f"QuickTime does not show it. {FOR_H264}"),
         MPEG4,
     ),
     ".m4v": (H264, MPEG4),
@@ -50,12 +50,10 @@ FORMATS = {
     # Browsers show VP8 as well as VP9, and OpenCV's VP9 needs five times as long.
     ".webm": (Format("VP80", "VP8"), Format("VP90", "VP9")),
     ".mkv": tuple(
-        Format(fourcc, name, "VLC shows .mkv, QuickTime and some browsers do not: use a name ending in .mp4")
+        Format(fourcc, name, "QuickTime and some browsers do not show .mkv. Use a name ending in .mp4")
         for fourcc, name in (("H264", "H.264"), ("VP90", "VP9"), ("mp4v", "MPEG-4"))
     ),
-    ".avi": (
-        Format("MJPG", "Motion JPEG", "VLC shows .avi, QuickTime and browsers do not: use a name ending in .mp4"),
-    ),
+    ".avi": (Format("MJPG", "Motion JPEG", "QuickTime and browsers do not show .avi. Use a name ending in .mp4"),),
 }
 VIDEO_SUFFIXES = tuple(FORMATS)
 #: H.264 encoders of the program ffmpeg, the best first.

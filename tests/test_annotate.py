@@ -110,6 +110,29 @@ class TestPicture:
         assert main(["annotate", str(tmp_path / "x.jpg"), str(tmp_path / "seen.jpg")]) == 0
         assert "note: " in capsys.readouterr().out
 
+    @pytest.mark.parametrize(
+        ("name", "data", "problem"),
+        [
+            ("notes.txt", b"text", "is neither a picture nor a video"),
+            ("notes", b"text", "is neither a picture nor a video"),
+            ("film.mp4", b"text", "is not in a supported video format"),
+            ("film.mp4", b"", "is empty"),
+            ("a.jpg", b"", "is empty"),
+            ("a.jpg", None, "no such file or folder"),
+            ("notes.txt", None, "no such file or folder"),
+        ],
+    )
+    @pytest.mark.parametrize("out", ["x.jpg", "x.mp4"])
+    def test_the_source_is_checked_before_the_name_of_the_output(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, data: bytes | None, problem: str, out: str
+    ) -> None:
+        source = tmp_path / name
+        if data is not None:
+            source.write_bytes(data)
+        assert main(["annotate", str(source), str(tmp_path / out)]) == 66
+        assert capsys.readouterr().err.startswith(f"doorlight: {source}: {problem}\n")
+        assert not (tmp_path / out).exists()
+
     def test_original_is_not_overwritten(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         path = tmp_path / "a.jpg"
         shutil.copy(STILL, path)
@@ -132,7 +155,7 @@ class TestVideo:
         assert said.startswith(f"wrote {out}: 0.5 s, 640 x 524, ")
         assert "people decided: 1" in said
         if "H.264" not in said:
-            assert "note: browsers and VLC show it, QuickTime does not" in said
+            assert "note: QuickTime does not show it. For H.264: sudo apt" in said
 
     def test_pictures_of_a_variable_rate_are_shown_at_their_times(
         self, tmp_path: Path, perception: Perception, monkeypatch: pytest.MonkeyPatch
@@ -190,13 +213,18 @@ class TestFolder:
         left_out = [line.split(":")[0] for line in said.out.splitlines() if line.startswith("left out")]
         assert left_out == ["left out broken.jpg", "left out notes.txt", "left out e.heic"]
         count, hint = said.err.splitlines()
-        assert count == f"doorlight: {source}: 3 files were left out: broken.jpg, notes.txt, e.heic"
+        assert count == f"doorlight: {source}: 2 pictures or videos could not be read"
         assert "Most Compatible" in hint, "what to do about HEIC"
 
-    def test_folder_without_anything_left_out(self, tmp_path: Path) -> None:
-        (tmp_path / "in").mkdir()
+    def test_folder_in_which_every_picture_is_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Other files and folders are named, and are no failure."""
+        (tmp_path / "in" / "more").mkdir(parents=True)
         shutil.copy(STILL, tmp_path / "in" / "a.jpg")
+        (tmp_path / "in" / "notes.txt").write_text("not a picture")
         assert main(["annotate", str(tmp_path / "in"), str(tmp_path / "out")]) == 0
+        said = capsys.readouterr()
+        assert said.out.count("more") == said.out.count("notes.txt") == 1
+        assert said.err == ""
 
     @pytest.mark.parametrize("files", [{}, {"a.txt": b"text"}, {"a.jpg": b"no"}])
     def test_folder_without_a_readable_file(self, tmp_path: Path, files: dict[str, bytes]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import edge
-from edge import door
+from edge import annotate, door
 from edge.camera.source import CameraLostError
 from edge.config import DoorSettings
 from edge.errors import OutputError
@@ -145,6 +145,10 @@ def test_a_face_outside_the_zone_is_ignored(perception: Perception) -> None:
         decisions = [decision for _, decision in door.decisions(pipeline, source)]
     assert {d.signal for d in decisions} == {Signal.IDLE}
     assert not any(d.tracks for d in decisions)
+    # It is known for the drawing, also in frames that are not searched again.
+    assert {d.outside for d in decisions} == {(face,)}
+    assert annotate.describe(decisions[-1]) == "IDLE: no face in the zone, 1 outside the zone"
+    assert pipeline.blind(9.0, "unplugged").outside == ()
 
 
 def test_run_writes_every_event_to_the_log(whole: Door) -> None:

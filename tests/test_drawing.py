@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
-from edge import config
+from edge import config, drawing
 from edge.door import Decision
-from edge.drawing import HELD_FRAMES, SIGNAL_TEXTS, VERDICT_COLOURS, Drawing, Label, bar_height, enlargement, layout
+from edge.drawing import (
+    HELD_FRAMES,
+    OUTSIDE,
+    SIGNAL_TEXTS,
+    VERDICT_COLOURS,
+    Drawing,
+    Label,
+    bar_height,
+    enlargement,
+    layout,
+)
 from edge.imaging.label_layout import Rectangle, overlap
 from edge.inference import manifest
 from edge.inference.perception import Perception
@@ -52,12 +64,12 @@ class TestText:
     @pytest.mark.parametrize(
         ("verdict", "evidence", "line"),
         [
-            (MASKED, 3.0, "7 mask 95%"),
-            (UNMASKED, -2.0, "7 no mask 88%"),
+            (MASKED, 3.0, "#7 mask 95 %"),
+            (UNMASKED, -2.0, "#7 no mask 88 %"),
             (UNKNOWN, 1.0, "undecided"),
             # Evidence that has turned, while the verdict stays for now, would contradict the colour.
-            (MASKED, -1.5, "7 mask"),
-            (UNMASKED, 1.5, "7 no mask"),
+            (MASKED, -1.5, "#7 mask"),
+            (UNMASKED, 1.5, "#7 no mask"),
         ],
     )
     def test_says_the_same_as_the_colour(
@@ -76,17 +88,17 @@ class TestText:
             tracks, {1: MASKED, 2: UNMASKED, 3: UNMASKED}, Signal.ALARM, dict.fromkeys((1, 2, 3), ANGRY), frozenset({3})
         )
         masked, calm, agitated = labels(perception, seen)
-        assert masked.lines == ("1 mask 88%",)
-        assert calm.lines == ("2 no mask 88%", "angry 85%")
-        assert agitated.lines == ("3 no mask 88%", "agitated: angry 85%")
-        assert agitated.short == ("3 no mask", "agitated")
+        assert masked.lines == ("#1 mask 88 %",)
+        assert calm.lines == ("#2 no mask 88 %", "angry 85 %")
+        assert agitated.lines == ("#3 no mask 88 %", "agitated: angry 85 %")
+        assert agitated.short == ("#3 no mask", "agitated")
 
     def test_last_look_is_remembered_until_the_person_has_gone(self, perception: Perception) -> None:
         drawing = Drawing(CONFIG, perception)
         track = person(1, (10, 10, 90, 100), -2.0)
         drawing.add_looks(decision([track], {1: UNMASKED}, expressions={1: ANGRY}))
         (label,) = drawing.labels(decision([track], {1: UNMASKED}), 640, 480)
-        assert label.lines[1:] == ("angry 85%",)
+        assert label.lines[1:] == ("angry 85 %",)
         drawing.add_looks(decision([]))
         (label,) = drawing.labels(decision([track], {1: UNMASKED}), 640, 480)
         assert label.lines[1:] == ()
@@ -175,3 +187,54 @@ def test_labels_do_not_flicker(perception: Perception) -> None:
     after = [np.array_equal(drawing.draw(picture, alone), large) for _ in range(HELD_FRAMES + 1)]
     assert not any(after[:-2])
     assert after[-1]
+
+
+#: The left half, and the upper half of the right quarter.
+ZONE = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+CORNER = ((0.75, 0.0), (1.0, 0.0), (1.0, 0.5), (0.75, 0.5))
+
+
+def with_areas(zone: config.Polygon, *ignore: config.Polygon) -> config.Config:
+    return msgspec.structs.replace(CONFIG, door=config.DoorSettings(zone, ignore))
+
+
+class TestZone:
+    def test_areas_are_drawn(self, perception: Perception) -> None:
+        picture = np.full((480, 640, 3), 200, np.uint8)
+        drawn = Drawing(with_areas(ZONE, CORNER), perception).draw(picture, decision([]))[44:]
+        assert (drawn[100:400, 318:321] != 200).any(2).any(1).all(), "the right side of the zone"
+        assert (drawn[20:220, 500:620] < 150).all(), "the ignored area is darker"
+        assert (drawn[300:, 400:] == 200).all(), "the rest is unchanged"
+
+    def test_faces_that_do_not_count_are_grey_and_say_why(self, perception: Perception) -> None:
+        right = Box(520, 50, 600, 150)
+        seen = replace(decision([person(1, (10, 100, 90, 200), 3.0)], {1: MASKED}), outside=(right,))
+        for zone, line in ((ZONE, "outside the zone"), ((), "in an ignored area")):
+            for scale in (1, 2):
+                inside, outside = Drawing(with_areas(zone, CORNER), perception).labels(
+                    seen, 640 * scale, 480 * scale, scale
+                )
+                assert inside.colour == VERDICT_COLOURS[MASKED]
+                assert (outside.lines, outside.colour) == ((line,), OUTSIDE)
+                assert outside.box == tuple(scale * v for v in right)
+
+    @pytest.mark.parametrize(
+        ("zone", "tracks", "text"),
+        [
+            (ZONE, [], "nobody is in the zone"),
+            ((), [], "nobody is there"),
+            (ZONE, [person(1, (10, 100, 90, 200))], "nobody is decided yet"),
+        ],
+    )
+    def test_the_bar_says_where_nobody_is(
+        self,
+        perception: Perception,
+        monkeypatch: pytest.MonkeyPatch,
+        zone: config.Polygon,
+        tracks: list[Track],
+        text: str,
+    ) -> None:
+        written: list[str] = []
+        monkeypatch.setattr(drawing, "_write", lambda out, text, *_: written.append(text))
+        Drawing(with_areas(zone), perception).draw(np.zeros((480, 640, 3), np.uint8), decision(tracks))
+        assert text in written

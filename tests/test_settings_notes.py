@@ -8,11 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge import config, settings_notes
-from edge.camera.factory import open_source
-from edge.camera.live import LiveSource
-from edge.camera.source import Source
 from edge.config import CameraSettings, Config
-from edge.settings_notes import camera_notes, other_notes, source_kind
+from edge.settings_notes import camera_notes, other_notes
 
 
 def loaded(tmp_path: Path, text: str) -> Config:
@@ -29,27 +26,6 @@ def test_default_settings_have_no_notes() -> None:
 
 def test_every_key_of_the_camera_has_its_sources() -> None:
     assert set(settings_notes.EFFECTIVE_FOR) == set(CameraSettings.__struct_fields__)
-
-
-@pytest.mark.parametrize(
-    ("source", "kind", "live"),
-    [
-        ("picamera", "Pi camera", True),
-        ("/dev/video0", "USB camera", True),
-        ("/dev/v4l/by-id/usb-x", "USB camera", True),
-        ("http://door/", "HTTP camera", True),
-        ("HTTPS://door/", "HTTP camera", True),
-        ("rtsp://door/", "network camera", True),
-        ("udp://:1", "network camera", True),
-        ("film.mp4", "file", False),
-        ("/dev/video", "file", False),
-        ("photos/", "file", False),
-    ],
-)
-def test_source_kinds_are_those_of_the_factory(source: str, kind: str, live: bool) -> None:
-    assert source_kind(source) == kind
-    opened: Source = open_source(config.load().camera, source)
-    assert isinstance(opened, LiveSource) is opened.live is live
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ the tracker follows them, the classifiers look at them, and the policy decides.
 from __future__ import annotations
 
 import itertools
-import re
 import tempfile
 import threading
 import time
@@ -25,7 +24,7 @@ from ..camera.folder import Folder
 from ..camera.live import LiveSource
 from ..camera.picture_files import PictureFile
 from ..camera.source import Source
-from ..camera.video_file import VideoFile
+from ..camera.video import Video
 from ..config import Config
 from ..events.writer import EventLog
 from ..inference import manifest
@@ -34,6 +33,7 @@ from ..inference.interpreter import load_runtime
 from ..inference.manifest import Manifest
 from ..inference.perception import Perception, required_models
 from ..lights.lights import Lights
+from ..source_kind import source_kind
 from . import environment
 from .drawn_people import DrawnPeople
 from .measure import Collector, FrameTimer, peak_rss_mb, rss_mb
@@ -43,15 +43,18 @@ from .report import Report, SourceResult
 DRAWN_S, CAMERA_S = 10.0, 30.0
 
 
-def source_kind(source: Source) -> str:
+def describe_source(source: Source) -> str:
     """Return what a source is, without names of files, addresses and serial numbers."""
-    if isinstance(source, VideoFile):
+    if isinstance(source, Video):
         return "a video"
     if isinstance(source, PictureFile | Folder):
         return "pictures"
-    if isinstance(source, LiveSource) and not re.fullmatch(r"picamera|/dev/video\d+", source.name):
-        return "a network camera" if "://" in source.name else "a camera"
-    return source.name
+    if not isinstance(source, LiveSource):
+        return source.name
+    kind = source_kind(source.name)
+    if kind in ("HTTP camera", "network camera"):
+        return "a network camera"
+    return "a camera" if source.name.startswith("/dev/v4l/") else source.name
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class Bench:
                 self._start_marks.append(("", collector.first_decision_at))
             if collector.first_decision_at is None and self.stop.is_set():
                 return
-            yield collector.result(source_kind(source), source.fps)
+            yield collector.result(describe_source(source), source.fps)
             if source.damage is not None:
                 self._caveats.append("a part of the source could not be read and was skipped")
             if self.stop.is_set():
@@ -145,7 +148,7 @@ class Bench:
         seconds = self.seconds
         if seconds is None and (source.live or isinstance(source, DrawnPeople)):
             seconds = CAMERA_S if source.live else DRAWN_S
-        self.begin(source_kind(source) + (f" for {seconds:g} s" if seconds else ""))
+        self.begin(describe_source(source) + (f" for {seconds:g} s" if seconds else ""))
         events = self.config.events
         with EventLog(log_path, events.rotate_bytes, events.keep_files) as log:
             parts.timer.include_capture = source.live

@@ -1,22 +1,14 @@
-"""Addresses of network cameras: user and password in any form, and sentences for what is wrong with an address."""
+"""Addresses of network cameras, with user and password in any form."""
 
 from __future__ import annotations
 
 import re
-import socket
-import ssl
 import urllib.parse
 from typing import NamedTuple
 
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _HOST = re.compile(r"(\[[^\]]*\]|[^:@?#\[\]]*)(?::(\d*))?")
 _HOST_AND_QUERY = re.compile(r"[^:@?#]+[?#]")
-
-LOGIN_HINT = (
-    "write USER:PASSWORD@ before the host, those of the camera and not of its app, and in the password %40 for @, %23 for #, "
-    "%2F for /; on a command line, put the address in single quotes"
-)
-PATH_HINT = "look up the path of the stream in the camera's manual"
 
 
 class Address(NamedTuple):
@@ -49,6 +41,46 @@ def split(address: str) -> Address:
 
     Raises ValueError if host or port are not valid.
     """
+    scheme, login, authority, rest = _parts(address)
+    match = _HOST.fullmatch(authority)
+    if match is None or not match[1]:
+        raise ValueError("has no valid host")
+    port = int(match[2]) if match[2] else None
+    if port is not None and not 0 < port < 65536:
+        raise ValueError(f"has no valid port: {port}")
+    user, _, password = login.partition(":")
+    unquote = urllib.parse.unquote
+    return Address(scheme.lower(), unquote(user), unquote(password), match[1].strip("[]"), port, rest)
+
+
+def without_password(address: str) -> str:
+    """Return `address` without passwords and query, for messages and logs. A text that is no address is unchanged.
+
+    >>> without_password("rtsp://me:secret@door/1?key=5")
+    'rtsp://me:***@door/1?…'
+    """
+    if "://" not in address:
+        return address
+    scheme, login, authority, rest = _parts(address)
+    # An "@" in the rest may belong to the path, or to a password with an unescaped "/": hide what stands before it.
+    hidden, at, shown = rest.rpartition("@")
+    if not _is_host(authority) or (at and login):
+        login, _, rest = address.partition("://")[2].rpartition("@")
+        authority = ""
+    elif at and ":" in authority + hidden:
+        rest = f"{rest[0]}***@{shown}"
+    rest = re.sub(r"([?#]).*", r"\1…", rest, flags=re.DOTALL)
+    # Some cameras take the password in the path: rtsp://door/user=me&password=secret&channel=1
+    rest = re.sub(r"(?i)((?:pass\w*|pwd|token|key|secret)=)[^&/]*", r"\1***", rest)
+    user, colon, _ = login.partition(":")
+    return f"{scheme}://{user}{colon and ':***'}{'@' if login else ''}{authority}{rest}"
+
+
+def _parts(address: str) -> tuple[str, str, str, str]:
+    """Return the scheme, "user:password", "host:port", and the path with its query, as they are written.
+
+    urlsplit fails for an unescaped "/", "?" or "#" in a password.
+    """
     scheme, _, rest = address.partition("://")
     authority, slash, path = rest.partition("/")
     login = ""
@@ -58,62 +90,9 @@ def split(address: str) -> Address:
         login, _, rest = rest.rpartition("@")
         authority, slash, path = rest.partition("/")
     authority, query = re.fullmatch(r"([^?#]*)(.*)", authority, re.DOTALL).groups()  # type: ignore[union-attr]
-    match = _HOST.fullmatch(authority)
-    if match is None or not match[1]:
-        raise ValueError("has no valid host")
-    port = int(match[2]) if match[2] else None
-    if port is not None and not 0 < port < 65536:
-        raise ValueError(f"has no valid port: {port}")
-    user, _, password = login.partition(":")
-    unquote = urllib.parse.unquote
-    return Address(scheme.lower(), unquote(user), unquote(password), match[1].strip("[]"), port, query + slash + path)
+    return scheme, login, authority, query + slash + path
 
 
 def _is_host(authority: str) -> bool:
     match = _HOST.fullmatch(authority)
     return bool(match and match[1])
-
-
-def tls_context() -> ssl.SSLContext:
-    """Return a context that accepts any certificate: cameras have certificates of their own making."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def connection_problem(error: OSError, port: int | None) -> tuple[str, str]:
-    """Return what is wrong, and a hint, if the connection to a camera fails."""
-    if isinstance(error, socket.gaierror):
-        # Without the name: it may be a piece of a password.
-        return (
-            "unknown host",
-            "check the name, or use the camera's IP address; in a password write %40 for @, %2F for /",
-        )
-    if isinstance(error, ConnectionRefusedError):
-        return (
-            f"connection refused: nothing listens on port {port}",
-            "check the port, and that the camera's stream is on",
-        )
-    if isinstance(error, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):
-        return "closes the connection without an answer", "check the port, and that the camera's stream is on"
-    if isinstance(error, TimeoutError):
-        return "does not answer", "check address, power and network of the camera"
-    reason = error.strerror or str(error)
-    return f"cannot be reached: {reason}", "check address and network of the camera"
-
-
-def status_problem(code: int, reason: str, user: str) -> tuple[str, str]:
-    """Return what is wrong, and a hint, for a status code of HTTP or RTSP other than success."""
-    status = f"{code} {reason}".strip()
-    if code == 401:
-        if user:
-            return f"refuses this user or password ({status})", LOGIN_HINT
-        return f"needs a user and a password ({status})", LOGIN_HINT
-    if code == 403:
-        return f"forbids the access ({status})", "allow this user to see the stream in the camera's own settings"
-    if code in (404, 410, 454):
-        return f"has no stream at this address ({status})", PATH_HINT
-    if code >= 500 or code in (429, 453):
-        return f"reports an error ({status})", "close other viewers of the camera, or restart the camera"
-    return f"refuses the request ({status})", PATH_HINT

@@ -7,12 +7,18 @@ from pathlib import Path
 
 from ..imaging import image_kind
 from ..system.files import open_regular
-from .video_formats import recognise
+from .video_formats import VIDEO_SUFFIXES, recognise
 
 #: Endings of the names of pictures, for files whose content says nothing, and for files that are written.
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp"})
 #: Endings of a video that is pictures one after the other: even a short one, in which only one picture is found.
 PICTURE_VIDEO_SUFFIXES = frozenset({".mjpeg", ".mjpg"})
+#: Endings of the names of pictures and videos, also of kinds that are not decoded.
+MEDIA_SUFFIXES = (
+    PICTURE_SUFFIXES
+    | VIDEO_SUFFIXES
+    | {".heic", ".heif", ".avif", ".gif", ".tif", ".tiff", ".jp2", ".jxl", ".dng", ".cr2", ".nef", ".arw"}
+)
 
 
 class FileKind(enum.Enum):

@@ -11,15 +11,14 @@ from pathlib import Path
 from ..config import CameraSettings
 from ..errors import InputError
 from ..records import Frame
-from .file_kind import FileKind, kind_of, source_kind_of
+from .file_kind import MEDIA_SUFFIXES, FileKind, kind_of, source_kind_of
 from .picture_files import PICTURE_HINT, PictureFile
-from .source import LeftOut, Source
+from .source import NEITHER, LeftOut, Scene, Source
 from .video_file import VideoFile
 
 #: Time between the last frame of a file and the first of the next one: nobody is remembered for so long (the maximum of
 #: tracker.forget_after_s is 10 s), so that each file is decided by itself.
 SCENE_GAP_S = 15.0
-NEITHER = "neither a picture nor a video"
 #: Files that file managers write and do not show.
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 
@@ -31,7 +30,7 @@ class Folder(Source):
     between two files is longer than a person is remembered. With picture_s = 0 the pictures are the frames of a film,
     played at settings.fps. Frames are numbered without gaps.
 
-    `current` is the file of the last frame. `left_out` lists the files that were not played, with the reason, `damaged`
+    `scene` is the file of the last frame, None for a film of pictures. `left_out` lists the files that were not played, with the reason, `damaged`
     those that were only readable in part; hidden files are in neither.
     """
 
@@ -41,20 +40,19 @@ class Folder(Source):
         self.name = str(path)
         self.left_out: list[LeftOut] = []
         self.damaged: list[str] = []
-        self.current: Path | None = None
         self.files = 0
         self._path = path
         self._settings = settings
-        self._frames: Iterator[tuple[Path, Frame]] = iter(())
-        self._first: tuple[Path, Frame] | None = None
+        self._frames: Iterator[tuple[Scene, Frame]] = iter(())
+        self._first: tuple[Scene, Frame] | None = None
 
     @property
     def damage(self) -> str | None:
         parts = []
-        if self.left_out:
-            named = ", ".join(f"{name}: {reason}" for name, reason, _ in self.left_out[:10])
-            more = ", …" if len(self.left_out) > 10 else ""
-            parts.append(f"{len(self.left_out)} of {self.files} files left out ({named}{more})")
+        if unread := [one for one in self.left_out if one.is_media]:
+            named = ", ".join(f"{one.name}: {one.reason}" for one in unread[:10])
+            more = ", …" if len(unread) > 10 else ""
+            parts.append(f"{len(unread)} of {self.files} files left out ({named}{more})")
         if self.damaged:
             parts.append(f"{len(self.damaged)} damaged ({self.damaged[0]})")
         return f"{self.name}: {', '.join(parts)}" if parts else None
@@ -62,8 +60,8 @@ class Folder(Source):
     def open(self) -> None:
         self.close()
         files, self.left_out = list_folder(self._path)
-        self.files = len(files) + len(self.left_out)
-        self.damaged, self.current = [], None
+        self.files = len(files) + sum(one.is_media for one in self.left_out)
+        self.damaged, self.scene = [], None
         self.length, self.fps = self._announce(files)
         self._frames = self._play(files)
         # Decode the first frame now, to report a folder without any readable file.
@@ -75,7 +73,8 @@ class Folder(Source):
         item, self._first = self._first or next(self._frames, None), None
         if item is None:
             return None
-        self.current, frame = item
+        scene, frame = item
+        self.scene = scene if self._settings.picture_s else None
         return frame
 
     def close(self) -> None:
@@ -91,17 +90,18 @@ class Folder(Source):
         picture = PictureFile(self._path, self._settings)
         return len(files) * picture.length, picture.fps
 
-    def _play(self, files: list[tuple[Path, FileKind]]) -> Iterator[tuple[Path, Frame]]:
+    def _play(self, files: list[tuple[Path, FileKind]]) -> Iterator[tuple[Scene, Frame]]:
         """Yield the frames of all files, and note the unreadable files in `left_out` and `damaged`."""
         number, start = 0, 0.0
         for path, kind in files:
             source = (PictureFile if kind is FileKind.PICTURE else VideoFile)(path, self._settings)
+            scene = Scene(path.name, kind is FileKind.PICTURE)
             try:
                 with source:
                     t = 0.0
                     while (frame := source.read()) is not None:
                         t = frame.t
-                        yield path, replace(frame, number=number, t=start + t)
+                        yield scene, replace(frame, number=number, t=start + t)
                         number += 1
             except InputError as error:
                 self.left_out.append(unreadable(path, error))
@@ -140,7 +140,8 @@ def list_folder(path: Path) -> tuple[list[tuple[Path, FileKind]], list[LeftOut]]
             continue
         if kind is FileKind.OTHER:
             what = "a folder, and only the files of one folder are played" if os.path.isdir(entry) else NEITHER
-            left_out.append(LeftOut(entry.name, f"is {what}"))
+            is_media = not os.path.isdir(entry) and entry.suffix.lower() in MEDIA_SUFFIXES
+            left_out.append(LeftOut(entry.name, f"is {what}", is_media=is_media))
         else:
             found.append((entry, kind))
     if not found:
@@ -152,7 +153,7 @@ def nothing_readable(path: Path, left_out: list[LeftOut]) -> InputError:
     """Return the error for a folder of which every file is left out."""
     if not left_out:
         return InputError(f"{path}: no picture or video in this folder", PICTURE_HINT)
-    name, reason, hint = left_out[0]
+    name, reason, hint, _ = left_out[0]
     what = "its only file cannot" if len(left_out) == 1 else f"none of its {len(left_out)} files can"
     return InputError(f"{path}: {what} be read ({name}: {reason})", hint or PICTURE_HINT)
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 import http.client
 import re
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 
-from . import address
 from .address import Address
-from .login import authorization
+from .http_client import HttpCameraError, HttpClient
+from .network_errors import PATH_HINT
 
 #: Longest JPEG that is accepted.
 MAX_JPEG_BYTES = 1 << 25
@@ -27,16 +24,6 @@ MAX_SNAPSHOTS_PER_S = 5.0
 REPEAT_S = 1.0
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 CONTENT_LENGTH = re.compile(rb"(?i)\ncontent-length:[ \t]*(\d{1,9})")
-#: Characters that stay as they are in an address: a user may have encoded some already, and forgotten others.
-URL_CHARACTERS = "%/:?=&#[]@!$'()*+,;~"
-
-
-class HttpCameraError(Exception):
-    """An HTTP camera gives no pictures. The message follows the name of the camera; `hint` is for the user."""
-
-    def __init__(self, problem: str, hint: str = address.PATH_HINT) -> None:
-        super().__init__(problem)
-        self.hint = hint
 
 
 def jpegs(camera: Address, timeout_s: float, fps: float) -> Iterator[bytes] | None:
@@ -44,14 +31,15 @@ def jpegs(camera: Address, timeout_s: float, fps: float) -> Iterator[bytes] | No
 
     Each wait is limited to `timeout_s`. Raises HttpCameraError, also while iterating.
     """
-    response = request(camera, timeout_s)
+    client = HttpClient(camera, timeout_s)
+    response = client.get()
     kind = response.headers.get_content_type()
     start = _read(response)
     is_jpeg = start.startswith(JPEG_START)
     if is_jpeg and (kind.startswith("image/") or response.length is not None):
         with response:
             first = start + _read_all(response, MAX_JPEG_BYTES)
-        return _snapshots(first, lambda: _snapshot(camera, timeout_s), 1 / min(fps, MAX_SNAPSHOTS_PER_S))
+        return _snapshots(first, lambda: _snapshot(client), 1 / min(fps, MAX_SNAPSHOTS_PER_S))
     if kind.startswith("multipart/") or is_jpeg or start.lstrip().startswith(b"--"):
         return _stream(response, start)
     response.close()
@@ -61,9 +49,9 @@ def jpegs(camera: Address, timeout_s: float, fps: float) -> Iterator[bytes] | No
             "use the camera's rtsp:// address, or an address that gives at least one JPEG picture a second",
         )
     if kind in ("text/html", "application/xhtml+xml") or start.lstrip()[:5].lower() in (b"<html", b"<!doc"):
-        raise HttpCameraError("is a web page, not a stream", address.PATH_HINT)
+        raise HttpCameraError("is a web page, not a stream", PATH_HINT)
     if kind.startswith(("text/", "image/", "application/json", "application/xml")):
-        raise HttpCameraError(f"gives {kind}, not JPEG pictures", address.PATH_HINT)
+        raise HttpCameraError(f"gives {kind}, not JPEG pictures", PATH_HINT)
     return None
 
 
@@ -122,66 +110,12 @@ def _snapshots(first: bytes, fetch: Callable[[], bytes], interval_s: float) -> I
         jpeg = fetch()
 
 
-def _snapshot(camera: Address, timeout_s: float) -> bytes:
-    with request(camera, timeout_s) as response:
+def _snapshot(client: HttpClient) -> bytes:
+    with client.get() as response:
         jpeg = _read_all(response, MAX_JPEG_BYTES)
     if not jpeg.startswith(JPEG_START):
         raise HttpCameraError("sends no JPEG pictures any more")
     return jpeg
-
-
-def request(camera: Address, timeout_s: float) -> http.client.HTTPResponse:
-    """Return the answer to a GET request. Raises HttpCameraError for anything but success."""
-    opener = urllib.request.OpenerDirector()
-    handlers = (
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=address.tls_context()),
-        urllib.request.HTTPRedirectHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.UnknownHandler(),
-    )
-    for handler in handlers:
-        opener.add_handler(handler)
-    opener.addheaders = [("User-Agent", "doorlight"), ("Accept", "*/*")]
-    port = camera.port or address.DEFAULT_PORTS.get(camera.scheme)
-    request = urllib.request.Request(urllib.parse.quote(camera.without_login, URL_CHARACTERS))
-    try:
-        try:
-            response = opener.open(request, timeout=timeout_s)
-        except urllib.error.HTTPError as error:
-            login = _login(camera, error)
-            if not login:
-                raise
-            request = urllib.request.Request(error.geturl())
-            request.add_unredirected_header("Authorization", login)
-            response = opener.open(request, timeout=timeout_s)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise HttpCameraError(*address.status_problem(error.code, str(error.reason), camera.user)) from None
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, OSError):
-            raise HttpCameraError(*address.connection_problem(error.reason, port)) from None
-        raise HttpCameraError(f"cannot be opened: {error.reason}") from None
-    except OSError as error:
-        raise HttpCameraError(*address.connection_problem(error, port)) from None
-    except http.client.HTTPException:
-        raise HttpCameraError(
-            "does not speak HTTP", "check the port, and whether the address begins with rtsp://"
-        ) from None
-    assert isinstance(response, http.client.HTTPResponse)
-    return response
-
-
-def _login(camera: Address, error: urllib.error.HTTPError) -> str:
-    """Return the Authorization header for a request that was refused; "" if there is none. Closes the refusal."""
-    with error:
-        url = urllib.parse.urlsplit(error.geturl())
-        is_same_host = (url.hostname or "").lower() == camera.host.lower()  # a redirection may lead elsewhere
-        if error.code != 401 or not camera.user or not is_same_host:
-            return ""
-        uri = urllib.parse.urlunsplit(("", "", url.path or "/", url.query, ""))
-        return authorization(camera, "GET", uri, error.headers.get_all("WWW-Authenticate") or ())
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
@@ -190,7 +124,8 @@ def _read(response: http.client.HTTPResponse) -> bytes:
         return response.read1(CHUNK_BYTES)
     except TimeoutError:
         raise HttpCameraError("the stream has stopped", "check power and network of the camera") from None
-    except (OSError, http.client.HTTPException, ValueError):
+    except (OSError, http.client.HTTPException):
+        # The connection broke, or a chunk of the body is incomplete: the end of the body, only less orderly.
         return b""
 
 

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import posixpath
 
 from ..config import CameraSettings
 from . import address
-from .source import without_password
-from .video_file import VideoFile
+from .video import Video
 from .video_formats import HEADER_BYTES, VideoFormat, recognise
 
 #: Endings of an address that may be a file. The server is asked only for these: some cameras serve one client at a time.
+#: Without .mjpg and .mjpeg, the usual names of a camera's stream.
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".ogv", ".gif"}
-    | {".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".mjpeg", ".mjpg", ".h264", ".h265"}
+    | {".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".h264", ".h265"}
 )
 #: How long (seconds) the server may take to answer.
 ANSWER_TIMEOUT_S = 3.0
 
 
-class HttpVideo(VideoFile):
+class HttpVideo(Video):
     """Every frame of a video file with an http:// or https:// address."""
 
     def __init__(self, location: address.Address, video_format: VideoFormat, settings: CameraSettings) -> None:
-        super().__init__(Path(location.rest.partition("?")[0]), settings)
-        self.name = without_password(location.encoded)
-        self._location = location.encoded
+        super().__init__(location.encoded, address.without_password(location.encoded), settings)
         self._format = video_format
 
     def _check(self) -> VideoFormat:
         return self._format
+
+    def _conversion_hint(self) -> str:
+        return "give a copy of the video in H.264"
 
 
 def find_http_video(source: str, settings: CameraSettings) -> HttpVideo | None:
@@ -42,14 +43,14 @@ def find_http_video(source: str, settings: CameraSettings) -> HttpVideo | None:
         location = address.split(source)
     except ValueError:
         return None
-    if Path(location.rest.partition("?")[0]).suffix.lower() not in VIDEO_SUFFIXES:
+    if posixpath.splitext(location.rest.partition("?")[0])[1].lower() not in VIDEO_SUFFIXES:
         return None
-    from . import http_pictures  # imports the HTTP client of Python, which takes a while
+    from .http_client import HttpCameraError, HttpClient  # not at the top: Python's HTTP client takes a while to import
 
     try:
-        with http_pictures.request(location, ANSWER_TIMEOUT_S) as response:
+        with HttpClient(location, ANSWER_TIMEOUT_S).get() as response:
             start = response.read(HEADER_BYTES) if response.length else b""
-    except (http_pictures.HttpCameraError, OSError):
+    except (HttpCameraError, OSError):
         return None
     video_format = recognise(start)
     return HttpVideo(location, video_format, settings) if video_format is not None else None

@@ -55,7 +55,7 @@ class PiCamera(CameraDevice):
         self._last_ns = 0
         self._orientation: tuple[int, bool] = (0, False)  # arguments of orient()
         self._lores_width = 0
-        self._is_grey = False  # the image processor removes the colours
+        self._chip_removes_colour = False
 
     def prepare(self) -> None:
         """Import Picamera2, which takes seconds on a small Pi. Raises CameraError if it is missing or unusable."""
@@ -141,7 +141,7 @@ class PiCamera(CameraDevice):
         if 0 < settings.lores_width < settings.width:
             lores_size = (settings.lores_width, round(settings.lores_width * settings.height / settings.width))
         hflip, vflip = hardware_flips(settings)
-        self._is_grey = "Saturation" in camera.camera_controls
+        self._chip_removes_colour = "Saturation" in camera.camera_controls
         width, height = camera.sensor_resolution
         configuration: dict[str, Any] = camera.create_video_configuration(
             main={"format": FORMATS["main"], "size": size},
@@ -192,7 +192,7 @@ class PiCamera(CameraDevice):
     def _adjust(self, picture: Picture) -> Picture:
         """Apply the rest of rotate, mirror and grey, which the hardware has not done."""
         picture = orient(picture, *self._orientation)
-        return picture if self._is_grey or not self._settings.grey else without_colour(picture)
+        return picture if self._chip_removes_colour or not self._settings.grey else without_colour(picture)
 
 
 def hardware_flips(settings: CameraSettings) -> tuple[bool, bool]:

@@ -6,8 +6,8 @@ import contextlib
 import re
 import socket
 
-from . import address
-from .address import Address
+from . import network_errors
+from .address import DEFAULT_PORTS, Address
 from .login import authorization
 
 TIMEOUT_S = 2.0
@@ -16,7 +16,7 @@ MAX_ANSWER_BYTES = 1 << 16
 
 def problem(camera: Address) -> tuple[str, str]:
     """Return what is wrong with an RTSP address, and a hint."""
-    port = camera.port or address.DEFAULT_PORTS[camera.scheme]
+    port = camera.port or DEFAULT_PORTS[camera.scheme]
     try:
         with contextlib.closing(_connect(camera, port)) as connection:
             code, reason, headers = _describe(connection, camera, 1, "")
@@ -26,18 +26,20 @@ def problem(camera: Address) -> tuple[str, str]:
                 if login:
                     code, reason, headers = _describe(connection, camera, 2, f"Authorization: {login}")
     except OSError as error:
-        return address.connection_problem(error, port)
+        return network_errors.connection_problem(error, port)
     except ValueError:
         return "does not speak RTSP", "check the port, and whether the address begins with http://"
     if code != 200:
-        return address.status_problem(code, reason, camera.user)
+        return network_errors.status_problem(code, reason, camera.user)
     return "cannot be opened as a stream", "set the camera to H.264, H.265 or MJPEG, without encryption"
 
 
 def _connect(camera: Address, port: int) -> socket.socket:
     connection = socket.create_connection((camera.host, port), timeout=TIMEOUT_S)
     if camera.scheme == "rtsps":
-        return address.tls_context().wrap_socket(connection, server_hostname=camera.host)
+        from . import tls
+
+        return tls.unverified_context().wrap_socket(connection, server_hostname=camera.host)
     return connection
 
 

@@ -6,7 +6,6 @@ live: read() returns the newest frame and drops older ones.
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
@@ -17,6 +16,8 @@ from ..records import Frame
 
 #: What a source can be, for hints: "give …".
 SOURCE_KINDS = '"picamera", a device (/dev/video0), an address (rtsp://…), a video file, a picture or a folder of them'
+#: A file that is not played: "is …".
+NEITHER = "neither a picture nor a video"
 
 
 class CameraLostError(CameraError):
@@ -32,11 +33,22 @@ class CameraLostError(CameraError):
 
 
 class LeftOut(NamedTuple):
-    """A file of a folder that is not played, why ("is …"), and what to do about it ("" if nothing)."""
+    """A file of a folder that is not played, why ("is …"), and what to do about it ("" if nothing).
+
+    `is_media` is False for a folder, and for a file that by name and content is neither a picture nor a video.
+    """
 
     name: str
     reason: str
     hint: str = ""
+    is_media: bool = True
+
+
+class Scene(NamedTuple):
+    """A file of a folder, whose people are decided by themselves."""
+
+    file: str
+    is_picture: bool
 
 
 class Source(ABC):
@@ -55,6 +67,8 @@ class Source(ABC):
     note: str | None = None
     #: The files of a folder that are not played. Final after the last read().
     left_out: Sequence[LeftOut] = ()
+    #: The scene of the last frame; None for a source that is a single scene.
+    scene: Scene | None = None
 
     @property
     def damage(self) -> str | None:
@@ -81,19 +95,3 @@ class Source(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def without_password(address: str) -> str:
-    """Return `address` without passwords and query, for messages and logs.
-
-    >>> without_password("rtsp://me:secret@door/1?key=5")
-    'rtsp://me:***@door/1?…'
-    """
-    scheme, _, rest = address.partition("://")
-    # urlsplit fails here: a password may contain an unescaped "/" or "@". The last "@" hides rather too much.
-    user_info, at, location = rest.rpartition("@")
-    user, colon, _ = user_info.partition(":")
-    location = re.sub(r"\?.*", "?…", location, flags=re.DOTALL)
-    # Some cameras take the password in the path: rtsp://door/user=me&password=secret&channel=1
-    location = re.sub(r"(?i)((?:pass\w*|pwd|token|key|secret)=)[^&/]*", r"\1***", location)
-    return f"{scheme}://{user}{colon and ':***'}{at}{location}"

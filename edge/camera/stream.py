@@ -11,15 +11,16 @@ from ..imaging.image_header import MAX_PIXELS
 from . import address, rtsp_probe
 from .address import Address
 from .adjust import adjust
+from .decoder_process import DecoderProcess
 from .device import CameraDevice, Capture, open_timeout_s
-from .ffmpeg_process import FfmpegProcess, StreamInfo
-from .http_process import HttpProcess, IsVideo
-from .source import without_password
+from .ffmpeg_process import FfmpegProcess
+from .http_process import HttpProcess
+from .network_errors import PATH_HINT, too_large
 
 #: A still scene may repeat one picture while the encoder sends only "no change", until the next key frame: seconds to a
 #: minute later. After this time the stream counts as frozen.
 MAX_STILL_S = 120.0
-NO_VIDEO = "is neither a video nor JPEG pictures", address.PATH_HINT
+NO_VIDEO = "is neither a video nor JPEG pictures", PATH_HINT
 
 
 class NetworkCamera(CameraDevice):
@@ -29,9 +30,9 @@ class NetworkCamera(CameraDevice):
 
     def __init__(self, source: str, settings: CameraSettings) -> None:
         self._source = source
-        self._name = without_password(source)
+        self._name = address.without_password(source)
         self._settings = settings
-        self._decoder: FfmpegProcess | None = None
+        self._decoder: DecoderProcess | None = None
 
     def open(self) -> None:
         try:
@@ -40,17 +41,15 @@ class NetworkCamera(CameraDevice):
             raise CameraError(
                 f"{self._name}: is not a valid address: it {error}", "write it as rtsp://USER:PASSWORD@HOST:PORT/PATH"
             ) from None
-        info = self._connect(camera)
-        if info is None:
+        size = self._connect(camera)
+        if size is None:
             problem, hint = "no stream arrives here", "check that the sender uses this address and port"
             if camera is not None:
                 problem, hint = rtsp_probe.problem(camera) if "rtsp" in camera.scheme else NO_VIDEO
             raise CameraError(f"{self._name}: {problem}", hint)
-        if info.width * info.height > MAX_PIXELS:
-            raise CameraError(
-                f"{self._name}: sends pictures of {info.width:.0f} x {info.height:.0f} pixels",
-                "set the camera to a smaller size: the door needs no more than 640 x 480",
-            )
+        if size[0] * size[1] > MAX_PIXELS:
+            problem, hint = too_large(*size)
+            raise CameraError(f"{self._name}: {problem}", hint)
 
     def read(self) -> Capture:
         assert self._decoder is not None
@@ -64,14 +63,14 @@ class NetworkCamera(CameraDevice):
         if self._decoder is not None:
             self._decoder.close()
 
-    def _connect(self, camera: Address | None) -> StreamInfo | None:
-        """Start the decoder and return what it announces; None if it cannot open the stream. Raises CameraError."""
+    def _connect(self, camera: Address | None) -> tuple[float, float] | None:
+        """Start the decoder and return width and height; None if it cannot open the stream. Raises CameraError."""
         timeouts = open_timeout_s(self._settings), self._settings.timeout_s
         if camera is not None and camera.scheme in ("http", "https"):
             pictures = self._decoder = HttpProcess(camera.encoded, self._name, *timeouts, self._settings.fps)
-            try:
-                return pictures.open()
-            except IsVideo:
-                pictures.close()
-        self._decoder = FfmpegProcess(camera.encoded if camera is not None else self._source, *timeouts)
-        return self._decoder.open()
+            if (size := pictures.open()) is not None:
+                return size
+            pictures.close()
+        video = self._decoder = FfmpegProcess(camera.encoded if camera is not None else self._source, *timeouts)
+        info = video.open()
+        return None if info is None else (info.width, info.height)

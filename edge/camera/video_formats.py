@@ -11,6 +11,11 @@ from typing import NamedTuple
 
 #: Number of bytes from the start of a file that `recognise` needs.
 HEADER_BYTES = 1024
+#: Endings of the names of videos, for files whose content says nothing.
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".3gp", ".wmv", ".flv"}
+    | {".ogv", ".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg"}
+)
 
 
 class VideoFormat(NamedTuple):
@@ -24,10 +29,6 @@ class VideoFormat(NamedTuple):
     has_clock: bool = True
 
 
-ANIMATED_PNG = VideoFormat("animated PNG", rb"\x89PNG\r\n\x1a\n.{0,1000}acTL")
-#: One picture, or many one after the other.
-PNG_PICTURES = VideoFormat("PNG pictures", rb"\x89PNG\r\n\x1a\n", has_clock=False)
-JPEG_PICTURES = VideoFormat("JPEG pictures", rb"\xff\xd8\xff", has_clock=False)
 #: In the order of the search. The patterns are joined by "|" and must not contain a capturing group.
 FORMATS = (
     VideoFormat("MP4 or QuickTime", rb"....(?:ftyp|moov|mdat|free|skip|wide|pnot|styp|sidx|moof|uuid|udta)"),
@@ -42,9 +43,10 @@ FORMATS = (
     VideoFormat("Ogg", rb"OggS\x00"),
     VideoFormat("Flash video", rb"FLV\x01"),
     VideoFormat("GIF", rb"GIF8[79]a"),
-    ANIMATED_PNG,
-    PNG_PICTURES,
-    JPEG_PICTURES,
+    VideoFormat("animated PNG", rb"\x89PNG\r\n\x1a\n.{0,1000}acTL"),
+    # One picture, or many one after the other.
+    VideoFormat("PNG pictures", rb"\x89PNG\r\n\x1a\n", has_clock=False),
+    VideoFormat("JPEG pictures", rb"\xff\xd8\xff", has_clock=False),
     VideoFormat("Windows Media", rb"0&\xb2u\x8ef\xcf\x11"),
     VideoFormat("YUV4MPEG2", rb"YUV4MPEG2 "),
     VideoFormat("IVF", rb"DKIF\x00\x00"),

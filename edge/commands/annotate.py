@@ -24,8 +24,8 @@ the camera.
 
 A picture or video is known by its content: JPEG, PNG, BMP, WebP, and what
 OpenCV's FFmpeg plays. Files of a folder that are left out are named, and the
-exit code is then 66. Videos named .mp4 are H.264 if OpenCV can encode that,
-else VP9.
+exit code is 66 if a picture or video among them could not be read. Videos
+named .mp4 are H.264 if OpenCV can encode that, else VP9.
 """
 
 

@@ -19,8 +19,8 @@ from .options import MAX_MESSAGE_LENGTH
 if TYPE_CHECKING:
     from ..camera.source import LeftOut
 
-#: At most this many files that are left out are printed, and named in the last line.
-MAX_LEFT_OUT_LINES, MAX_NAMES = 100, 5
+#: At most this many files that are left out are printed.
+MAX_LEFT_OUT_LINES = 100
 NO_HINT = "move them away, or convert them to JPEG, PNG or MP4"
 #: Exit code of a command that a signal ended before it was complete.
 INTERRUPTED = 130
@@ -76,21 +76,21 @@ def discard_output() -> None:
 
 
 def report_left_out(folder: str, left_out: Sequence[LeftOut]) -> int:
-    """Print the files of a folder that were left out. Return the exit code: 0 if there are none.
+    """Print the files of a folder that were left out. Return the exit code: 0 if every picture and video was read.
 
-    The reasons go to standard output, a line for each file; the number goes to stderr, with what to do.
+    The reasons go to standard output, a line for each file. The number of pictures and videos goes to stderr, with what to do.
     """
-    if not left_out:
-        return 0
     with contextlib.suppress(OSError):
-        for name, reason, _ in left_out[:MAX_LEFT_OUT_LINES]:
-            print(f"left out {printable(name)}: {printable(reason)}", flush=True)
+        for one in left_out[:MAX_LEFT_OUT_LINES]:
+            print(f"left out {printable(one.name)}: {printable(one.reason)}", flush=True)
         if len(left_out) > MAX_LEFT_OUT_LINES:
             print(f"left out {len(left_out) - MAX_LEFT_OUT_LINES} more", flush=True)
+    unread = [one for one in left_out if one.is_media]
+    if not unread:
+        return 0
     with contextlib.suppress(OSError):
-        names = ", ".join(name for name, _, _ in left_out[:MAX_NAMES]) + (", …" if len(left_out) > MAX_NAMES else "")
-        count = "1 file was" if len(left_out) == 1 else f"{len(left_out)} files were"
-        print(f"doorlight: {printable(f'{folder}: {count} left out: {names}', MAX_MESSAGE_LENGTH)}", file=sys.stderr)
-        hints = "; ".join(dict.fromkeys(hint for _, _, hint in left_out if hint)) or NO_HINT
+        count = "1 picture or video" if len(unread) == 1 else f"{len(unread)} pictures or videos"
+        print(f"doorlight: {printable(f'{folder}: {count} could not be read', MAX_MESSAGE_LENGTH)}", file=sys.stderr)
+        hints = "; ".join(dict.fromkeys(one.hint for one in unread if one.hint)) or NO_HINT
         print(f"           {printable(hints, MAX_MESSAGE_LENGTH)}", file=sys.stderr)
     return InputError.exit_code

@@ -20,7 +20,8 @@ and the light shows FAULT meanwhile. A video is played completely, by its own
 clock, as fast as the machine can: the same file always gives the same events.
 A picture is shown for two seconds (camera.picture_s), as if its people stood
 in front of the door. A folder plays its pictures and videos one after the
-other. Files that are left out are named, and the exit code is then 66.
+other. Files that are left out are named. The exit code is 66 if a picture or
+video among them could not be read.
 
 Without a GPIO chip, or with --simulate, the lights are printed as lines.
 

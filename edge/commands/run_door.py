@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import faulthandler
+import shlex
 import threading
 from pathlib import Path
 
 from .. import door
 from ..camera.factory import open_source
 from ..camera.folder import Folder
-from ..camera.source import Source
+from ..camera.source import Scene, Source
 from ..config import Config
 from ..errors import DoorlightError, LightsError
 from ..events.text import describe_without_time
@@ -24,7 +25,7 @@ from ..inference.edgetpu import Accelerator
 from ..inference.perception import Perception, required_models
 from ..lights.lights import Lights
 from ..lights.pin_process import PinProcess
-from ..records import Event, Signal
+from ..records import Event, Frame, Signal
 from ..settings_notes import camera_notes, other_notes
 from ..system.files import state_folder
 from ..system.terminal import printable
@@ -60,9 +61,18 @@ def run_door(args: argparse.Namespace, config: Config, pin_process: PinProcess |
                 _show_fault(lights, stop)
             raise
     _print_summary(summary, len(console.decided), log_path)
+    for damage in source.damaged if isinstance(source, Folder) else ():
+        print_note(f"note: {damage}")
     if not source.live and not console.decided:
-        print_note(f"nobody was decided; doorlight annotate draws why: doorlight annotate {source.name} OUT")
+        print_note(f"nobody was decided; doorlight annotate draws why: {_annotate_command(args, source)}")
     return report_left_out(source.name, source.left_out)
+
+
+def _annotate_command(args: argparse.Namespace, source: Source) -> str:
+    """Return the command that draws what this run saw, with the same settings and models."""
+    options_used = [("--config", args.config), ("--models", args.models)]
+    words = [word for name, value in options_used if value is not None for word in (name, str(value))]
+    return f"{shlex.join(['doorlight', 'annotate', *words, source.name])} OUT"
 
 
 class _Console:
@@ -70,19 +80,34 @@ class _Console:
 
     def __init__(self) -> None:
         self.decided: set[object] = set()
-        self._file: Path | None = None
+        #: What is wrong with the files of a folder is printed at the end, a line for each file.
+        self.is_folder = False
+        #: Of a folder: the scene, its last decision, and the number of people decided before it.
+        self._scene: Scene | None = None
+        self._decision: door.Decision | None = None
+        self._decided_before = 0
 
     def on_event(self, event: Event) -> None:
         """Print an event."""
+        if event.kind in ("scene", "stopped"):
+            self._print_result()
         if event.kind in ("masked", "unmasked"):
             self.decided.add(event.data.get("person"))
-        print_event(event)
+        if event.kind != "source_damaged" or not self.is_folder:
+            print_event(event)
 
-    def on_file(self, file: Path | None) -> None:
-        """Print the name of the file of a folder whose frames begin."""
-        if file != self._file and file is not None:
-            print_line(f"{'':12}{file.name}:")
-        self._file = file
+    def on_decision(self, scene: Scene | None, decision: door.Decision) -> None:
+        """Keep the last decision of a file of a folder."""
+        self._scene, self._decision = scene, decision
+
+    def _print_result(self) -> None:
+        """Print the result of the file of a folder that has ended, in the words of `doorlight annotate`."""
+        if self._scene is not None and self._decision is not None:
+            from ..annotate import describe  # only a folder needs it, and it loads the drawing
+
+            people = f"people decided: {len(self.decided) - self._decided_before}"
+            print_note(f"{self._scene.file}: {describe(self._decision) if self._scene.is_picture else people}")
+        self._scene, self._decided_before = None, len(self.decided)
 
 
 def _watch(
@@ -108,12 +133,14 @@ def _watch(
             stop_on_signals(stop)
             if source.note:
                 print_note(f"note: {source.note}")
-            # The first frame of a file ends what happened in the file before it: its name comes after that.
-            on_decision = (lambda *_: console.on_file(source.current)) if isinstance(source, Folder) else None
+
+            def on_decision(_: Frame | None, decision: door.Decision) -> None:
+                console.on_decision(source.scene, decision)
+
+            console.is_folder = isinstance(source, Folder)
+            keep = on_decision if console.is_folder else None
             try:
-                summary = door.run(
-                    config, perception, source, lights, log, stop, started_at, console.on_event, on_decision
-                )
+                summary = door.run(config, perception, source, lights, log, stop, started_at, console.on_event, keep)
                 return source, summary
             finally:
                 log.close()

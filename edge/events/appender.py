@@ -5,14 +5,13 @@ from __future__ import annotations
 import codecs
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import OutputError
-from ..system.files import sync_folder, wide_encoding
+from ..system.files import lock, sync_folder, wide_encoding, write_all
 from .log_files import is_same_file, lines_from_end, not_a_log, rotated_files, rotated_path
 from .record import parse_complete
 
@@ -80,9 +79,7 @@ class Appender:
         assert self._file is not None
         self._truncate()  # a truncation after an earlier error may have failed
         try:
-            rest = memoryview(block)
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
+            write_all(self._file, block)
             os.fsync(self._file)
         except OSError:
             # Half a line is written, or it is unknown what reached the disk. Truncate; the lines are written again later.
@@ -127,13 +124,11 @@ def opening_error(path: Path, error: OSError) -> OutputError:
 def _lock(file: int, path: Path) -> None:
     """Lock the file: two doors in one file would mix their lines and repeat each other's numbers."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(file)
     except BlockingIOError:
         raise OutputError(
             f"{path}: another doorlight is writing to it", f"stop it (fuser -v {path}), or name another file"
         ) from None
-    except OSError:
-        pass  # a file system without locks
 
 
 def _complete_size(file: int, path: Path) -> int:

@@ -7,13 +7,12 @@ leaves the other. A slot is replaced in place, so that a full disk does not prev
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import stat
 import zlib
 from pathlib import Path
 
-from ..system.files import read_regular, sync_folder
+from ..system.files import lock, read_regular, sync_folder
 from .log_files import is_same_file
 
 #: Distance of the slots: a larger unit than a disk replaces at once.
@@ -74,12 +73,7 @@ class Counter:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError("is not a regular file")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise
-            except OSError:
-                pass  # a file system without locks
+            lock(file)
             if status.st_size < 2 * SLOT_BYTES:
                 os.posix_fallocate(file, 0, 2 * SLOT_BYTES)
         except BaseException:

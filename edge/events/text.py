@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 
 from ..system.terminal import printable
@@ -12,7 +13,7 @@ from .record import EventRecord, timestamp
 MAX_PLAYED_S = 1e8
 
 _SIGNALS = {
-    "IDLE": "nobody at the door",
+    "IDLE": "nobody is there",
     "PASS": "everyone wears a mask",
     "STOP": "someone wears no mask",
     "ALARM": "someone without a mask looks agitated",
@@ -20,6 +21,7 @@ _SIGNALS = {
 }
 _EVENTS = {
     "started": "the door has started",
+    "scene": "the file {file} begins",
     "stopped": "the door has stopped",
     "masked": "person {person} wears a mask",
     "unmasked": "person {person} wears no mask",
@@ -36,7 +38,14 @@ _EVENTS = {
     "log_lost": "{count} events are missing here: the log could not be written",
     "log_repaired": "{bytes} bytes of a torn line were removed from the log",
 }
-
+#: The reasons for which a door stops, and verdicts.
+_VALUES = {
+    "end of source": "the source has ended",
+    "terminated": "on request",
+    "error": "after an error",
+    "masked": "with a mask",
+    "unmasked": "without a mask",
+}
 
 #: Names for `events --kind`: events, and signals that are shown.
 KINDS = ("signal", *_SIGNALS, *_EVENTS)
@@ -45,8 +54,8 @@ KINDS = ("signal", *_SIGNALS, *_EVENTS)
 def describe(record: EventRecord) -> str:
     """Return an event as one line: local time, new signal, what happened, and the other fields in brackets.
 
-        10:00:03         person 3 wears no mask (evidence -1.83)
-        10:00:03  STOP   someone wears no mask (before IDLE, people 1)
+        10:00:03         person 3 wears no mask (86 % sure)
+        10:00:03  STOP   someone wears no mask (was IDLE, 1 person)
 
     An unknown kind of event is shown with its fields as JSON.
     """
@@ -86,8 +95,34 @@ def describe_event(record: EventRecord) -> str:
         text = _EVENTS[kind].format(**{key: _value_text(fields.pop(key, "?")) for key in used})
     if kind == "started":
         fields.pop("live", None)  # the kind of source says it
-    rest = ", ".join(f"{key} {_value_text(value)}" for key, value in fields.items())
+    rest = ", ".join(filter(None, (_phrase(key, value) for key, value in fields.items())))
     return printable(f"{text}{f' ({rest})' if rest else ''}".strip())
+
+
+def _phrase(key: str, value: object) -> str:
+    """Return a field in words; "" if it says nothing new. A field or value that is not expected is shown as it is."""
+    match key, value:
+        case "evidence", int() | float():
+            # The averaged log-odds of the verdict that the sentence names. From 50 on, the rest is lost in rounding.
+            return f"{_percent(1 / (1 + math.exp(-min(abs(value), 50))))} sure"
+        case "agitation", int() | float() if 0 <= value <= 1:
+            return f"agitation {_percent(value)}"
+        case "people" | "frames", int():
+            one, many = ("person", "people") if key == "people" else ("frame", "frames")
+            return f"{value} {one if value == 1 else many}" if value else ""
+        case "simulated", bool():
+            return "lights simulated" if value else ""
+        case "before", str():
+            return f"was {value}"
+        case "runtime", str():
+            return f"models run by {value}"
+        case "reason" | "verdict" | "source", str():
+            return _VALUES.get(value, value)
+    return f"{key} {_value_text(value)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _is_known(record: EventRecord) -> bool:

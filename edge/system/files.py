@@ -1,9 +1,10 @@
-"""Read files of unknown origin, without blocking on a pipe or device and with a size limit; ask about mounts and folders."""
+"""Read files of unknown origin, without blocking on a pipe or device and with a size limit; write, lock, sync."""
 
 from __future__ import annotations
 
 import codecs
 import errno
+import fcntl
 import os
 import stat
 import tomllib
@@ -112,6 +113,26 @@ def wide_encoding(start: bytes) -> str | None:
     if is_zero in ((False, True) * 4, (True, False) * 4):
         return "UTF-16"
     return None
+
+
+def write_all(file: int, data: bytes | bytearray | memoryview) -> None:
+    """Write all of `data` to the descriptor `file`: os.write may write only a part. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def lock(file: int) -> None:
+    """Lock the open file, without waiting, until it is closed. Raises BlockingIOError if another process has locked it.
+
+    On a file system without locks this does nothing.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        pass  # a file system without locks
 
 
 def sync_folder(folder: Path) -> None:

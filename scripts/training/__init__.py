@@ -20,6 +20,7 @@ arrays                          array types
 landmarks                       five points of a face, and its pose
 nets, loop, checkpoints         the networks, the training loop, and weights on the disk
 detector, mask, expression      what is trained: data, loss, validation of each network
+scenes, things, detector_loss   the detector's training pictures and its loss
 augment, drawing, rendering     pictures changed, drawn on and rendered
 prune                           pruning
 convert, export_model           PyTorch to TFLite; the whole export

@@ -1,4 +1,4 @@
-"""What light, lens and sensor do to a picture. All on (H, W, 3) uint8 RGB; every function takes its own generator."""
+"""Change pictures as light, lens and sensor do. All are (H, W, 3) uint8 RGB; the same generator state gives the same picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _u8(x: np.ndarray) -> Picture:
 
 
 def tone(p: Picture, rng: Rng, low: float = 0.5, high: float = 1.5) -> Picture:
-    """Contrast, brightness and gamma through one look-up table."""
+    """Change contrast, brightness and gamma through one look-up table."""
     gain = np.exp(rng.uniform(np.log(low), np.log(high)))
     offset = rng.uniform(-35, 35)
     gamma = np.exp(rng.uniform(-0.35, 0.35))
@@ -25,13 +25,13 @@ def tone(p: Picture, rng: Rng, low: float = 0.5, high: float = 1.5) -> Picture:
 
 
 def dim(p: Picture, rng: Rng) -> Picture:
-    """A badly lit door: dark, low contrast, noisy."""
+    """Return the picture of a badly lit door: dark, with low contrast, noisy."""
     dark = p.astype(np.float32) * rng.uniform(0.2, 0.5) + rng.uniform(0, 12)
     return noise(_u8(dark), rng, 2, 10)
 
 
 def backlight(p: Picture, rng: Rng) -> Picture:
-    """A bright door behind: a gradient that washes out one side or darkens the subject."""
+    """Add a bright door behind: a gradient that washes out one side or darkens the subject."""
     h, w = p.shape[:2]
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[-1 : 1 : complex(0, h), -1 : 1 : complex(0, w)].astype(np.float32)  # type: ignore[misc]
@@ -41,7 +41,7 @@ def backlight(p: Picture, rng: Rng) -> Picture:
 
 
 def colour(p: Picture, rng: Rng) -> Picture:
-    """White balance and saturation, as one matrix a pixel."""
+    """Change white balance and saturation, as one matrix per pixel."""
     gains = np.exp(rng.uniform(-0.18, 0.18, 3))
     saturation = rng.uniform(0.4, 1.5)
     mix = saturation * np.eye(3) + (1 - saturation) / 3
@@ -49,7 +49,7 @@ def colour(p: Picture, rng: Rng) -> Picture:
 
 
 def greyscale(p: Picture, rng: Rng) -> Picture:
-    """A night or infra-red picture."""
+    """Return a night or infra-red picture."""
     return np.repeat(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY)[:, :, None], 3, 2)  # type: ignore[return-value]
 
 
@@ -62,7 +62,7 @@ def noise(p: Picture, rng: Rng, low: float = 3, high: float = 18) -> Picture:
 
 
 def blur(p: Picture, rng: Rng, most: float = 0.02) -> Picture:
-    """Out of focus or moving; `most` is the blur's size as a share of the picture's shorter side."""
+    """Blur, as out of focus or moving; `most` is the size of the blur as a share of the shorter side."""
     size = max(2.0, rng.uniform(0.2, 1.0) * most * min(p.shape[:2]))
     if rng.random() < 0.5:
         return cv2.GaussianBlur(p, (0, 0), size / 2)  # type: ignore[return-value]
@@ -80,7 +80,7 @@ def jpeg(p: Picture, rng: Rng) -> Picture:
 
 
 def writing(p: Picture, rng: Rng) -> Picture:
-    """Translucent letters across the picture, as agencies print on theirs: they say nothing about what lies below."""
+    """Write translucent letters across the picture, as picture agencies do."""
     h, w = p.shape[:2]
     text = "".join(chr(c) for c in rng.integers(97, 123, int(rng.integers(5, 13))))
     size = h / rng.uniform(60, 200)
@@ -93,7 +93,7 @@ def writing(p: Picture, rng: Rng) -> Picture:
 
 
 def coarse(p: Picture, rng: Rng, least: int = 20, most: int = 90) -> Picture:
-    """A face far away: shrunk and grown again."""
+    """Shrink the picture to `least` to `most` pixels and enlarge it again, as if the face were far away."""
     small = int(rng.integers(least, most))
     h, w = p.shape[:2]
     if small >= min(h, w):
@@ -104,7 +104,7 @@ def coarse(p: Picture, rng: Rng, least: int = 20, most: int = 90) -> Picture:
 
 
 def lens_and_light(p: Picture, rng: Rng, strength: float = 1.0) -> Picture:
-    """The usual mixture; `strength` scales how often each thing happens."""
+    """Apply some of the changes above at random; `strength` scales how often each is applied."""
     for how, chance in (
         (tone, 0.6),
         (colour, 0.4),
@@ -121,13 +121,13 @@ def lens_and_light(p: Picture, rng: Rng, strength: float = 1.0) -> Picture:
 
 
 def low_key(p: Picture, rng: Rng) -> Picture:
-    """Deep shadows under few lights: a strong gamma that leaves the brightest parts."""
+    """Darken all but the brightest parts by a strong gamma: deep shadows under few lights."""
     table = _u8((np.arange(256) / 255.0) ** rng.uniform(1.5, 3.0) * 255)
     return noise(cv2.LUT(p, table), rng, 1, 7)  # type: ignore[arg-type]
 
 
 def motion(p: Picture, rng: Rng) -> Picture:
-    """Blurred along one direction, as whatever moves in a dim room."""
+    """Blur along one direction, as something that moves in a dim room."""
     n = 2 * int(rng.integers(2, 6)) + 1
     kernel = np.zeros((n, n), np.float32)
     kernel[n // 2] = 1
@@ -137,7 +137,7 @@ def motion(p: Picture, rng: Rng) -> Picture:
 
 
 def silhouette(p: Picture, rng: Rng, faces: np.ndarray) -> Picture:
-    """People in front of a bright door: dark around the faces (n, 4), washed out elsewhere."""
+    """Show people in front of a bright door: dark around the faces (n, 4), washed out elsewhere."""
     h, w = p.shape[:2]
     shade = np.zeros((h, w), np.float32)
     for x1, y1, x2, y2 in faces:
@@ -152,7 +152,7 @@ def silhouette(p: Picture, rng: Rng, faces: np.ndarray) -> Picture:
 
 
 def bend(p: Picture, rng: Rng, *boxes: np.ndarray) -> tuple[Picture, ...]:
-    """Tilt the camera by up to 25 degrees and let a wide lens bow the edges; returns the picture and the boxes moved.
+    """Tilt the camera by up to 25 degrees and bow the edges as a wide lens does; return the picture and the moved boxes.
 
     Each of `boxes` is (n, 4) float32 in pixels and stays as long; a box encloses the ellipse that filled it before, and may
     reach beyond the picture.
@@ -164,12 +164,12 @@ def bend(p: Picture, rng: Rng, *boxes: np.ndarray) -> tuple[Picture, ...]:
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)
 
     def source(points: np.ndarray) -> np.ndarray:
-        """Where the pixel at each of `points` (..., 2) comes from."""
+        """Return where the pixel at each of `points` (..., 2) comes from."""
         d = (points - centre) / half
         return (d * (1 + bow * (d**2).sum(-1, keepdims=True)) @ turn) * half + centre
 
     def moved(points: np.ndarray) -> np.ndarray:
-        """Where each of `points` (..., 2) goes: `source` inverted by fixed-point steps."""
+        """Return where each of `points` (..., 2) goes: the inverse of `source`, by fixed-point steps."""
         wanted = (points - centre) / half @ turn.T
         d = wanted
         for _ in range(8):

@@ -1,4 +1,4 @@
-"""Training the mask classifier: crops as the door cuts them, and what people wear, hold and hide behind."""
+"""Train the mask classifier on crops as the door cuts them, with drawn masks, hands and other things on some faces."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def examples(records: Sequence[Record]) -> list[Example]:
 
 
 def as_detected(data: Dataset, found: Sequence[Example]) -> dict[tuple[str, Box], Box]:
-    """Where the shipped detector sees these faces, by file and labelled box, for those it finds (IoU of 0.4 or more)."""
+    """Return the box of the shipped detector for each face that it finds (IoU of 0.4 or more), by file and labelled box."""
     detector = FaceDetector(Model(manifest.load(), "face_detector"), max_faces=100)
     by_picture: dict[str, list[Example]] = {}
     for e in found:
@@ -112,7 +112,7 @@ def as_detected(data: Dataset, found: Sequence[Example]) -> dict[tuple[str, Box]
 
 
 class Crops:
-    """Draws training crops; half of them masked, whatever the sources hold."""
+    """Draw training crops, with the same share of masked faces whatever the sources contain."""
 
     def __init__(self, data: Dataset, found: Sequence[Example]) -> None:
         self.data = data
@@ -121,7 +121,7 @@ class Crops:
         for e in found:
             self.pools.setdefault((e.record.source, e.masked), []).append(e)
             if e.worn_wrongly:
-                # Rare and important: a mask under the nose is no mask.
+                # Masks worn wrongly are rare in the data and important at the door.
                 self.pools[e.record.source, False] += [e, e, e]
         self._require_both()
 
@@ -131,7 +131,7 @@ class Crops:
             require(found, "train", f"face with masked={masked}")
 
     def without(self, source: str) -> Crops:
-        """The same, drawing from the other sources alone."""
+        """Return the same without the pictures of `source`."""
         crops = copy.copy(self)
         crops.pools = {key: pool for key, pool in self.pools.items() if key[0] != source}
         crops._require_both()
@@ -216,7 +216,7 @@ def _as_a_detector_would(box: Box, example: Example, rng: Rng) -> Box:
 
 
 class MaskTask:
-    """What the training loop needs to know about the mask classifier."""
+    """The mask classifier's part of the training loop (`loop.Task`)."""
 
     name = "mask_classifier"
     metric = "val mean"
@@ -235,7 +235,7 @@ class MaskTask:
                 self.val[source] = [pool[k] for k in rng.permutation(len(pool))[:300]]
 
     def without(self, source: str) -> MaskTask:
-        """The same task, never having seen a picture of `source`, neither to learn from nor to choose by."""
+        """Return the same task without the pictures of `source`, for training and for validation."""
         task = copy.copy(self)
         task.crops = self.crops.without(source)
         task.val = {s: pool for s, pool in self.val.items() if s != source}
@@ -273,7 +273,7 @@ class MaskTask:
         return F.cross_entropy(logits.float(), torch.stack([1 - masked, masked], 1), label_smoothing=0.05)
 
     def probabilities(self, net: torch.nn.Module, found: Sequence[Example]) -> np.ndarray:
-        """P(mask) of every example, on its true box."""
+        """Return P(mask) of every example, (n,) float32, on its labelled box."""
         device = next(net.parameters()).device
         out = []
         for start in range(0, len(found), 64):
@@ -292,9 +292,9 @@ class MaskTask:
         return np.concatenate(out)
 
     def validate(self, net: torch.nn.Module) -> dict[str, float]:
-        """Share of right decisions on true boxes, by source and of masks worn wrongly, and the mean of all these.
+        """Return the share of right decisions on labelled boxes, by source and of masks worn wrongly, and their mean.
 
-        In the mean a handful of faces counts as a handful, so that they alone choose no checkpoint.
+        In the mean, a source with less than 40 faces has less weight, so that a few faces do not choose the checkpoint.
         """
         figures, refused, faces = {}, [], []
         for source, found in sorted(self.val.items()):

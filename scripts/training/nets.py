@@ -1,4 +1,4 @@
-"""The three networks, in PyTorch, built only from what a full-integer TFLite model (and the Edge TPU) can express.
+"""The networks in PyTorch, built only from operations of a full-integer TFLite model and of the Edge TPU.
 
 Convolutions pad as TensorFlow's ``SAME`` does (the odd pixel goes to the bottom right), so that weights move between
 PyTorch, Keras and TFLite without a shift. Pictures are NCHW float here, RGB, normalised by `normalise`.
@@ -33,17 +33,17 @@ MOBILENET_V2 = (
 
 
 def stack(pictures: Sequence[np.ndarray]) -> Tensor:
-    """Pictures (H, W, C) uint8, all of one size, as (B, C, H, W)."""
+    """Return pictures (H, W, C) uint8, all of one size, as one tensor (B, C, H, W)."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 
 def normalise(pictures: Tensor) -> Tensor:
-    """uint8 pixels 0..255 to the -1..1 of the ImageNet weights: (x - 127) / 127.5."""
+    """Return uint8 pixels 0..255 in the range -1..1 of the ImageNet weights: (x - 127) / 127.5."""
     return (pictures.float() - 127.0) / 127.5
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution padded like TensorFlow's SAME; leaf for the exporter."""
+    """A convolution padded like TensorFlow's SAME. The exporter converts it as a whole."""
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
@@ -57,7 +57,7 @@ class SameConv2d(nn.Conv2d):
 
 
 def conv(i: int, o: int, kernel: int = 1, stride: int = 1, groups: int = 1, act: bool = True) -> nn.Sequential:
-    """Convolution, batch norm and (with `act`) ReLU6."""
+    """Return a convolution, a batch norm and (with `act`) ReLU6."""
     layers: list[nn.Module] = [SameConv2d(i, o, kernel, stride, groups=groups, bias=False), nn.BatchNorm2d(o)]
     if act:
         layers.append(nn.ReLU6())
@@ -83,7 +83,7 @@ class InvertedResidual(nn.Module):
 
 
 def mobilenet_hidden(count: int) -> tuple[int, ...]:
-    """Hidden channels of the first `count` inverted residuals of MobileNetV2 1.0; the first one's are the stem's."""
+    """Return the hidden channels of the first `count` inverted residuals of MobileNetV2 1.0; the first are those of the stem."""
     hidden, channels = [], 32
     for expansion, width, repeats, _ in MOBILENET_V2:
         for _ in range(repeats):
@@ -93,7 +93,7 @@ def mobilenet_hidden(count: int) -> tuple[int, ...]:
 
 
 def mobilenet_blocks(hidden: Sequence[int]) -> nn.ModuleList:
-    """The stem and the first `len(hidden)` inverted residuals of MobileNetV2 1.0, with so many hidden channels each."""
+    """Return the stem and the first `len(hidden)` inverted residuals of MobileNetV2 1.0, with these hidden channels."""
     blocks = nn.ModuleList([conv(3, hidden[0], 3, 2)])
     channels = hidden[0]
     for expansion, width, repeats, stride in MOBILENET_V2:
@@ -218,16 +218,16 @@ class MaskClassifier(nn.Module):
 
 
 class TwoHeads(nn.Module):
-    """Reads expressions; output (B, 14) logits while training, twice FER2013's seven.
+    """A classifier of expressions; output (B, 14) logits while training, twice FER2013's seven.
 
-    One head learns what the picture was labelled, the other how ten people voted. Both ways of seeing shape the
+    One head learns the label of the picture, the other the votes of ten people. Both shape the
     features; `folded` makes one head of the two.
     """
 
     classify: nn.Linear
 
     def folded(self, votes: float) -> TwoHeads:
-        """The network with one head, (B, 7): its logits are the labels' and (with weight `votes`) the votes', mixed."""
+        """Return the network with one head, (B, 7): the logits of the labels and, with weight `votes`, of the votes, mixed."""
         net = copy.deepcopy(self)
         net.classify = nn.Linear(self.classify.in_features, 7)
         for name in ("weight", "bias"):
@@ -237,7 +237,7 @@ class TwoHeads(nn.Module):
 
 
 class ExpressionTeacher(TwoHeads, MaskClassifier):
-    """MobileNetV2 1.0 over a 48x48 grey face, enlarged: too large to ship, it teaches the one that is."""
+    """MobileNetV2 1.0 over a 48x48 grey face, enlarged: too large to ship, it teaches the shipped one."""
 
     def __init__(self) -> None:
         super().__init__(FULL_MASK, 14, 0.4)
@@ -269,8 +269,8 @@ class ExpressionClassifier(TwoHeads):
 
 
 def tflite_layers(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Weights (convolutions OIHW, depthwise ones C1HW, dense layers OI) and biases, float32, of a quantised `.tflite`, in
-    graph order. Raises ValueError where the runtime takes the file for no such model.
+    """Return weights (convolutions OIHW, depthwise ones C1HW, dense layers OI) and biases, float32, of a quantised `.tflite`, in
+    graph order. Raises ValueError if the runtime cannot load the file.
     """
     from edge.inference.interpreter import load_runtime
 
@@ -300,7 +300,7 @@ def tflite_layers(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def normed(net: nn.Module) -> list[tuple[Any, Any]]:
-    """The convolutions that a batch norm follows, each with its norm."""
+    """Return the convolutions that a batch norm follows, each with its norm."""
     return [
         (a, b)
         for a, b in itertools.pairwise(net.modules())
@@ -317,10 +317,10 @@ def set_folded(layer: nn.Conv2d, norm: nn.BatchNorm2d, weight: Tensor, bias: Ten
 
 
 def calibrate_norms(net: nn.Module, pairs: Sequence[tuple[Any, Any]], pictures: Tensor) -> None:
-    """Give the batch norms of `pairs` (layer, norm), as `set_folded` leaves them, the statistics of their own input.
+    """Set the statistics of the batch norms of `pairs` (layer, norm) after `set_folded` to those of their own input.
 
     Mean and variance are those of the convolution's output over `pictures` (B, C, H, W, normalised), gamma and beta undo
-    them, so that the function stays what it was while training starts from healthy statistics.
+    them: the function stays the same, and training starts from healthy statistics.
     """
     stats: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -343,14 +343,14 @@ def calibrate_norms(net: nn.Module, pairs: Sequence[tuple[Any, Any]], pictures: 
 
 
 def _unfold(net: nn.Module, folded: Sequence[tuple[Any, Any, np.ndarray, np.ndarray]], pictures: Tensor) -> None:
-    """Give convolutions and the calibrated batch norms behind them weights that have the norm folded in."""
+    """Set convolutions to weights that have the norm folded in, and calibrate the batch norms behind them."""
     for layer, norm, weight, bias in folded:
         set_folded(layer, norm, torch.from_numpy(weight), torch.from_numpy(bias))
     calibrate_norms(net, [(layer, norm) for layer, norm, *_ in folded], pictures)
 
 
 def transplant(net: nn.Module, weights: Path, pictures: Tensor) -> int:
-    """Start the MobileNetV2 part of `net` from ImageNet; returns how many convolutions were taken over.
+    """Copy ImageNet weights into the MobileNetV2 part of `net`; return the number of convolutions that were copied.
 
     `weights` is a quantised MobileNetV2 `.tflite`, `pictures` (B, 3, H, W), normalised, calibrate the batch norms.
     """
@@ -364,11 +364,10 @@ def transplant(net: nn.Module, weights: Path, pictures: Tensor) -> int:
 
 
 def restore(net: nn.Module, model: Path, pictures: Tensor) -> None:
-    """Make `net` the network that `model`, a `.tflite` exported from one like it, was: for going on without checkpoints.
+    """Load the weights of `model`, a `.tflite` exported from such a network, into `net`.
 
-    Each weight is off by what rounding to 8 bits cost. An expression classifier's two heads both become the shipped mix
-    of them. `pictures` (B, C, H, W), normalised, calibrate the batch norms. Raises ValueError where `model` is of
-    another kind or no quantised model at all.
+    Each weight has the rounding error of 8 bits. Both heads of an expression classifier become the shipped mix of them. `pictures` (B, C, H, W), normalised, calibrate the batch norms. Raises ValueError if `model` is of
+    another kind or not quantised.
     """
     norms = {id(layer): norm for layer, norm in normed(net)}
     layers: list[Any] = []

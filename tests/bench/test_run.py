@@ -190,7 +190,7 @@ def test_real_lamps_light_up_only_with_pins(pins: bool, make_bench: MakeBench, m
     ],
 )
 def test_a_source_is_named_by_its_kind(source: str, kind: str) -> None:
-    assert run.source_kind(open_source(CONFIG.camera, source)) == kind
+    assert run.describe_source(open_source(CONFIG.camera, source)) == kind
 
 
 # ---- The command -----------------------------------------------------------------------------------------------------

@@ -26,9 +26,9 @@ def play(source: Folder) -> list[tuple[str, float]]:
     played: list[tuple[str, float]] = []
     with source:
         while frame := source.read():
-            assert source.current is not None
+            assert source.scene is not None
             assert frame.number == len(played)
-            played.append((source.current.name, frame.t))
+            played.append((source.scene.file, frame.t))
     return played
 
 
@@ -56,7 +56,10 @@ def test_pictures_without_a_duration_are_the_frames_of_a_film(tmp_path: Path) ->
     for k in range(5):
         write_picture(tmp_path / f"{k}.png")
     source = open_folder(tmp_path, fps=4, picture_s=0)
-    assert [t for _, t in play(source)] == [k / 4 for k in range(5)]
+    with source:
+        frames = list(iter(source.read, None))
+        assert source.scene is None, "the log would have an event for each frame"
+    assert [frame.t for frame in frames] == [k / 4 for k in range(5)]
     assert (source.length, source.fps) == (5, 4)
 
 
@@ -74,13 +77,25 @@ def test_everything_that_is_left_out_is_named(tmp_path: Path) -> None:
         (tmp_path / hidden).write_bytes(b"metadata")
     source = open_folder(tmp_path)
     assert {name for name, _ in play(source)} == {"good.jpg"}
-    reasons = {name: reason for name, reason, _ in source.left_out}
+    reasons = {one.name: one.reason for one in source.left_out}
     assert sorted(reasons) == ["3.jpg", "4.png", "5.heic", "6.mp4", "7.jpg", "8.jpg", "9.jpg", "notes.txt"]
     assert "HEIC" in reasons["5.heic"]
     assert "folder" in reasons["7.jpg"]
     assert "neither a picture nor a video" in reasons["notes.txt"]
     assert source.damage is not None
-    assert source.damage.startswith(f"{tmp_path}: 8 of 9 files left out (")
+    assert source.damage.startswith(f"{tmp_path}: 6 of 7 files left out (")
+    assert [one.name for one in source.left_out if not one.is_media] == ["7.jpg", "notes.txt"]
+
+
+def test_a_folder_with_other_files_is_not_damaged(tmp_path: Path) -> None:
+    write_picture(tmp_path / "good.jpg")
+    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "no_ending").write_text("not a picture")
+    (tmp_path / "more.jpg").mkdir()
+    source = open_folder(tmp_path)
+    play(source)
+    assert [one.name for one in source.left_out] == ["more.jpg", "no_ending", "notes.txt"]
+    assert (source.damage, source.files) == (None, 1)
 
 
 def test_nothing_is_left_out_of_a_folder_of_pictures(tmp_path: Path) -> None:
@@ -105,7 +120,7 @@ def test_order_accepts_any_names(tmp_path: Path) -> None:
     names = ["1.png", "01.png", "a1.png", "A1.png", "1a.png", "²3.png", "é.png", "-.png"]
     for name in names:
         write_picture(tmp_path / name)
-    assert len(play(open_folder(tmp_path, picture_s=0))) == len(names)
+    assert len(play(open_folder(tmp_path, picture_s=0.1))) == 2 * len(names)
 
 
 @pytest.mark.parametrize(

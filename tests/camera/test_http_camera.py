@@ -11,7 +11,8 @@ import pytest
 from edge.camera import http_pictures, rtsp_probe
 from edge.camera.address import split
 from edge.camera.factory import open_source
-from edge.camera.http_pictures import HttpCameraError, split_stream
+from edge.camera.http_client import HttpCameraError
+from edge.camera.http_pictures import split_stream
 from edge.errors import CameraError
 from support.camera import is_red, quick_settings
 from support.network_cameras import PASSWORD, USER, HttpCamera, RtspCamera, jpeg, serving

@@ -2,80 +2,49 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import http.server
-import threading
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from edge.camera.factory import open_source
 from edge.camera.http_video import HttpVideo
 from edge.camera.live import LiveSource
+from edge.errors import InputError
 from support.camera import quick_settings, read_all
+from support.network_cameras import PASSWORD, USER, HttpCamera, serving
 from support.video_bytes import mkv, mp4, numbered
 
 VIDEO = mp4(numbered(3), [100, 4000, 100])
 
 
-class FakeServer(http.server.BaseHTTPRequestHandler):
-    """Serves VIDEO, with ranges; at other paths a stream without a size, or text with a video's name."""
-
-    def do_GET(self) -> None:
-        if self.path.startswith("/secret") and self.headers.get("Authorization") != LOGIN:
-            self.send_response(401)
-            self.send_header("WWW-Authenticate", 'Basic realm="nas"')
-            self.send_header("Content-Length", "0")
-        elif "film" in self.path:
-            begin = int(self.headers.get("Range", "bytes=0-").partition("=")[2].partition("-")[0])
-            self.send_response(206 if "Range" in self.headers else 200)
-            self.send_header("Content-Range", f"bytes {begin}-{len(VIDEO) - 1}/{len(VIDEO)}")
-            self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Content-Length", str(len(VIDEO) - begin))
-            self._send(VIDEO[begin:])
-            return
-        elif "stream" in self.path:
-            self.send_response(200)
-            self._send(mkv(numbered(3), [0, 100, 200]))
-            return
-        elif "text" in self.path:
-            self.send_response(200)
-            self.send_header("Content-Length", "5")
-            self._send(b"text\n")
-            return
-        else:
-            self.send_error(404)
-        self.end_headers()
-
-    def _send(self, data: bytes) -> None:
-        with contextlib.suppress(OSError):  # the client has closed the connection
-            self.end_headers()
-            self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-LOGIN = "Basic " + base64.b64encode(b"me:p@ss#1").decode()
+LOGIN = f"{USER}:{urllib.parse.quote(PASSWORD, safe='')}"
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), FakeServer)
-    web.daemon_threads = True
-    threading.Thread(target=web.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{web.server_port}"
-    web.shutdown()
-    web.server_close()
+    class WebServer(HttpCamera):
+        files: ClassVar = {
+            "film.mp4": VIDEO,
+            "film.MOV": VIDEO,
+            "film": VIDEO,
+            "film.mjpg": VIDEO,
+            "codec.mp4": mp4([b"junk"] * 3, [40] * 3, codec=b"cvid"),
+            "text.mp4": b"text\n",
+        }
+        unsized_files: ClassVar = {"stream.mkv": mkv(numbered(3), [0, 100, 200])}
+
+    with serving(WebServer) as host:
+        yield host
 
 
-@pytest.mark.parametrize("where", ["{}/film.mp4?day=1", "me:p@ss#1@{}/secret/film.MOV"])
+@pytest.mark.parametrize("where", ["{}/film.mp4?day=1", f"{USER}:{PASSWORD}@{{}}/login/basic/film.MOV"])
 def test_file_is_played_to_its_end(server: str, where: str) -> None:
     source = open_source(quick_settings(), "http://" + where.format(server))
     assert isinstance(source, HttpVideo)
-    assert "p@ss" not in source.name
+    assert PASSWORD not in source.name
     assert not source.live
     assert [frame.t for frame in read_all(source)] == [0, 0.1, 4.1]
     assert source.damage is None
@@ -83,10 +52,19 @@ def test_file_is_played_to_its_end(server: str, where: str) -> None:
     assert len(read_all(source)) == 3, "again"
 
 
-@pytest.mark.parametrize("path", ["stream.mkv", "text.mp4", "missing.mp4", "film", "secret/film.mp4"])
+@pytest.mark.parametrize("path", ["stream.mkv", "text.mp4", "404/.mp4", "film", "film.mjpg", "login/basic/film.mp4"])
 def test_everything_else_is_a_camera(server: str, path: str) -> None:
     source = open_source(quick_settings(), f"http://{server}/{path}")
     assert isinstance(source, LiveSource)
+
+
+def test_missing_decoder_has_a_hint_without_a_command(server: str) -> None:
+    """The address in a command would have *** for its password."""
+    with pytest.raises(InputError) as caught:
+        open_source(quick_settings(), f"http://{LOGIN}@{server}/login/basic/codec.mp4").open()
+    assert str(caught.value).startswith(f"http://{USER}:***@{server}/login/basic/codec.mp4: ")
+    assert str(caught.value).endswith("which is coded as cvid")
+    assert caught.value.hint == "give a copy of the video in H.264"
 
 
 def test_server_that_does_not_answer_is_a_camera() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +21,16 @@ from edge.camera.stream import NetworkCamera
 from edge.camera.v4l2 import V4l2Camera
 from edge.errors import CameraError
 from edge.imaging.images import Picture
-from support.camera import PATIENCE_S, RED, flat, quick_settings, read_error, read_until_back, wait_until
+from support.camera import (
+    PATIENCE_S,
+    RED,
+    flat,
+    quick_settings,
+    read_error,
+    read_until_back,
+    read_until_lost,
+    wait_until,
+)
 
 NOISE = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
 
@@ -310,8 +320,7 @@ def test_repeated_picture_is_returned_once(camera: FakeCamera) -> None:
         for k in range(4):
             camera.frozen = flat((100, 200, k))
             enough = camera.given + 4
-            while camera.given < enough:
-                time.sleep(0.002)
+            wait_until(lambda enough=enough: camera.given >= enough)  # type: ignore[misc]
             numbers.append(source.read().number)
         assert np.all(np.diff(numbers) == 1)
         assert len(camera.opened) == 1
@@ -336,14 +345,8 @@ def test_still_scene_of_a_network_camera_is_not_frozen_at_once(camera: FakeCamer
     camera.frozen, camera.endless = NOISE, True
     with LiveSource("fake", lambda: Network(camera), quick_settings()) as source:
         began = source.read().t
-        numbers, error = [], None
-        while error is None:
-            try:
-                frame = source.read()
-            except CameraLostError as lost:
-                error = lost
-            else:
-                numbers.append(frame.number)
+        numbers: list[int] = []
+        error = read_until_lost(source, numbers)
         assert "frozen" in str(error)
         assert error.t - began >= 0.4, "later than for a sensor"
         assert len(numbers) > 2
@@ -420,7 +423,10 @@ def test_camera_slower_than_the_timeout_is_lost_until_it_is_faster(camera: FakeC
                 assert source.read().number == 1, "a single late picture is no slow camera"
         assert "no new picture for 0.2 s" in str(lost[1])
         for error in lost[2:]:
-            assert "too slow: its pictures arrive 0.2 s apart, the door needs one every 0.2 s" in str(error)
+            # On a busy machine they arrive later.
+            assert re.search(
+                r"too slow: its pictures arrive \d+\.\d s apart, the door needs one every 0.2 s", str(error)
+            )
             assert "5 pictures a second" in error.hint  # type: ignore[union-attr]
         assert len(camera.opened) == 1
         camera.endless = True
@@ -435,7 +441,5 @@ def test_lost_camera_is_not_taken_for_a_slow_one(camera: FakeCamera) -> None:
             camera.frames.release(4)
             read_until_back(source)
             camera.plugged = False
-            error = None
-            while error is None:
-                error = read_error(source)
+            error = read_until_lost(source)
             assert "too slow" not in str(error)

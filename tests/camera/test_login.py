@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 
 from edge.camera import login
@@ -19,10 +21,16 @@ OFFER = 'realm="http-auth@example.org", qop="auth, auth-int", nonce="7ypf/xlj9XX
     ],
 )
 def test_example_of_rfc_7616(monkeypatch: pytest.MonkeyPatch, algorithm: str, response: str) -> None:
-    monkeypatch.setattr(login, "CLIENT_NONCE", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ")
+    client_nonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
+    monkeypatch.setattr(secrets, "token_hex", lambda _: client_nonce)
     answer = login.authorization(CAMERA, "GET", "/dir/index.html", [f"Digest {OFFER}, algorithm={algorithm}"])
     assert f'response="{response}"' in answer
     assert 'opaque="o"' in answer
+
+
+def test_each_digest_has_another_client_nonce() -> None:
+    answers = {login.authorization(CAMERA, "GET", "/", [f"Digest {OFFER}"]) for _ in range(2)}
+    assert len(answers) == 2
 
 
 def test_digest_without_qop_is_that_of_rfc_2069() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from edge.camera.factory import open_source
 from edge.errors import CameraError
-from support.camera import RED, flat, is_red, quick_settings, read_error, read_until_back
+from support.camera import RED, flat, is_red, quick_settings, read_until_back, read_until_lost
 
 
 class FakeNetworkCamera(http.server.BaseHTTPRequestHandler):
@@ -51,8 +51,7 @@ def test_stream_is_played_lost_and_reopened() -> None:
             assert frame.picture.shape == (160, 120, 3)
             assert is_red(frame.picture)
             FakeNetworkCamera.on.clear()
-            while not (lost := read_error(source)):
-                pass  # pictures that were already sent
+            lost = read_until_lost(source)  # after the pictures that were already sent
             assert "secret" not in f"{lost} {lost.hint}"
             FakeNetworkCamera.on.set()
             back, _ = read_until_back(source)

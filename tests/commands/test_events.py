@@ -30,7 +30,7 @@ def test_the_log_of_the_demo_clip() -> None:
     done = doorlight("events", "--kind", "alarm", "--since", "1h")
     heading, alarm = done.stdout.splitlines()[:2]
     assert heading.startswith(f"{CLIP}, played on ")
-    assert alarm == "   16.27 s  ALARM  someone without a mask looks agitated (before STOP, people 1)"
+    assert alarm == "   16.27 s  ALARM  someone without a mask looks agitated (was STOP, 1 person)"
     assert "\n1 event\n" in done.stdout
 
 
@@ -284,7 +284,7 @@ def test_events_of_a_played_file_are_shown_by_its_time(capfd: pytest.CaptureFixt
     )
     output, _ = events(capfd)
     assert output[0] == "door.mp4, played on Friday, 2026-11-20"
-    assert output[1].startswith("    0.00 s         the door has started (source door.mp4)")
+    assert output[1].startswith("    0.00 s         the door has started (door.mp4)")
     assert output[2].startswith("    3.50 s  STOP   someone wears no mask")
     assert output[4] == "Friday, 2026-11-20"
     assert [len(line.split(":")) for line in output[5:7]] == [3, 3], "events of a camera have a time of day"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -218,10 +219,14 @@ class TestPictures:
 
     def test_a_picture_in_which_nobody_is_decided_says_so(self, capfd: pytest.CaptureFixture[str]) -> None:
         assert cv2.imwrite("wall.png", np.full((480, 640, 3), np.arange(640)[:, None] % 200, np.uint8))
-        assert main(["run", "--simulate", "--source", "wall.png"]) == 0
+        Path("my door.toml").write_text("")
+        assert main(["run", "--config", "my door.toml", "--simulate", "--source", "wall.png"]) == 0
         output = capfd.readouterr().out
         assert "people decided: 0;" in output
-        assert "nobody was decided; doorlight annotate draws why: doorlight annotate wall.png OUT" in output
+        assert (
+            "nobody was decided; doorlight annotate draws why: doorlight annotate --config 'my door.toml' wall.png OUT"
+            in output
+        )
 
     def test_each_picture_of_a_folder_is_decided_by_itself(self, capfd: pytest.CaptureFixture[str]) -> None:
         os.mkdir("photos")
@@ -233,10 +238,55 @@ class TestPictures:
         assert output.err == ""
         decided = [(record["event"], record["person"]) for record in read_log() if "masked" in record["event"]]
         assert decided == [("masked", 1), ("unmasked", 2), ("masked", 3)]
-        lines = [line.strip() for line in output.out.splitlines()]
-        assert [line for line in lines if line.endswith(":")] == ["1.png:", "2:", "3.jfif:", "10.png:"]
-        shown = [line for line in lines if line.endswith(":") or "green" in line]
-        assert shown[1:5] == ["1.png:", "● green  ○ red", "○ green  ○ red", "2:"]
+        files = ["1.png", "2", "3.jfif", "10.png"]
+        assert [record["file"] for record in read_log() if record["event"] == "scene"] == files
+        results = re.findall(r"^ +(\S+): ([A-Z]+: .*)$", output.out, re.MULTILINE)
+        assert results == [
+            ("1.png", "PASS: 1 person (1 mask)"),
+            ("2", "STOP: 1 person (1 no mask)"),
+            ("3.jfif", "IDLE: no face found"),
+            ("10.png", "PASS: 1 person (1 mask)"),
+        ]
+
+    def test_other_files_of_a_folder_are_no_failure(self, capfd: pytest.CaptureFixture[str]) -> None:
+        os.mkdir("photos")
+        shutil.copy(STILL, "photos/a.jpg")
+        Path("photos/notes.txt").write_text("text")
+        assert main(["run", "--simulate", "--source", "photos"]) == 0
+        output = capfd.readouterr()
+        assert "left out notes.txt: is neither a picture nor a video" in output.out
+        assert output.err == ""
+        assert not any(record["event"] == "source_damaged" for record in read_log())
+
+    def test_a_damaged_picture_of_a_folder_has_a_note(self, capfd: pytest.CaptureFixture[str]) -> None:
+        os.mkdir("photos")
+        data = STILL.read_bytes()
+        Path("photos/a.jpg").write_bytes(data[: len(data) // 2] + b"\xff\xd9")
+        assert main(["run", "--simulate", "--source", "photos"]) == 0
+        assert capfd.readouterr().out.count("breaks off") == 1
+
+    def test_what_happens_in_a_file_stands_between_its_name_and_the_next(self) -> None:
+        """Also if the first look decides: the first frame of a file ends what happened in the file before it."""
+        os.mkdir("photos")
+        for name, second in (("a.png", MASKED_S), ("b.png", UNMASKED_S)):
+            assert cv2.imwrite(f"photos/{name}", cv2.cvtColor(frame_at(second), cv2.COLOR_RGB2BGR))
+        Path("at_once.toml").write_text("[policy]\nmin_looks = 1\nmin_decide_s = 0\n")
+        assert main(["run", "--config", "at_once.toml", "--simulate", "--source", "photos"]) == 0
+        records = read_log()
+        assert [record.get("file") or record["event"] for record in records if record["event"] != "signal"] == [
+            "started", "a.png", "masked", "cleared", "b.png", "unmasked", "stopped"
+        ]  # fmt: skip
+        (cleared,) = [record for record in records if record["event"] == "cleared"]
+        assert cleared["dwell_s"] == 2.0, "as long as the picture is shown"
+
+    def test_the_result_of_a_video_of_a_folder(self, capfd: pytest.CaptureFixture[str]) -> None:
+        os.mkdir("videos")
+        shutil.copy(CLIP, "videos/a.mp4")
+        shutil.copy(STILL, "videos/b.jpg")
+        assert main(["run", "--simulate", "--source", "videos"]) == 0
+        output = capfd.readouterr().out
+        assert " a.mp4: people decided: 3\n" in output
+        assert " b.jpg: PASS: 1 person (1 mask)\n" in output
 
     def test_files_that_are_left_out_are_named_and_the_exit_code_says_so(
         self, capfd: pytest.CaptureFixture[str]
@@ -249,9 +299,10 @@ class TestPictures:
         assert main(["run", "--simulate", "--source", "photos"]) == 66
         output = capfd.readouterr()
         count, hint = output.err.splitlines()
-        assert count == "doorlight: photos: 3 files were left out: more, notes.txt, b.heic"
+        assert count == "doorlight: photos: 1 picture or video could not be read"
         assert "Most Compatible" in hint
-        assert "left out b.heic: is a HEIC picture" in output.out
+        for name in ("b.heic: is a HEIC picture", "notes.txt", "more"):
+            assert output.out.count(f"left out {name}") == output.out.count(name) == 1, "once each"
         (damaged,) = [record for record in read_log() if record["event"] == "source_damaged"]
-        assert "3 of 4 files left out" in damaged["reason"]
+        assert "1 of 2 files left out" in damaged["reason"]
         assert read_log()[-1]["event"] == "stopped"

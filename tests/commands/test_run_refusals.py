@@ -204,7 +204,9 @@ class TestSource:
         """FFmpeg would open the files that a playlist names, or listen on its ports, even if it is partly binary."""
         os.mkfifo("pipe.ts")
         Path(f"x{suffix}").write_bytes(text)
-        assert "not in a supported video format" in refusal(capfd, 66, "--simulate", "--source", f"x{suffix}")
+        is_named_video = suffix in (".mp4", ".ts", ".avi")
+        problem = "is not in a supported video format" if is_named_video else "is neither a picture nor a video"
+        assert problem in refusal(capfd, 66, "--simulate", "--source", f"x{suffix}")
 
     def test_address_that_is_not_utf8(self, capfd: pytest.CaptureFixture[str]) -> None:
         """OpenCV crashes on such names."""

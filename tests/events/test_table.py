@@ -28,7 +28,7 @@ def test_a_row() -> None:
     (row,) = rows_of(record)
     assert tuple(row) == COLUMNS
     assert (row["seq"], row["time"], row["t"], row["signal"]) == ("3", "2026-11-20T10:00:03.120Z", "1.0", "PASS")
-    assert row["text"] == "everyone wears a mask (people 1)"
+    assert row["text"] == "everyone wears a mask (1 person)"
     assert json.loads(row["details"]) == {"people": 1}
     assert len(row["local_time"]) == len("2026-11-20 11:00:03")
     assert rows_of(record, is_played=True)[0]["local_time"] == ""

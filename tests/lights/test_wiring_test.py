@@ -45,6 +45,13 @@ def expected_lamp(step: wiring_test.Step) -> str:
     return lamps[0] if lamps else "dark"
 
 
+def test_the_picture_defines_every_style_that_it_uses() -> None:
+    text = PICTURE.read_text(encoding="utf-8")
+    used = {name for names in re.findall(r'class="([^"]*)"', text) for name in names.split()}
+    assert used
+    assert used <= set(re.findall(r"\.([a-z]\w*) {", text))
+
+
 def test_every_state_is_shown_and_explained() -> None:
     factory = MockFactory(pin_class=MockPWMPin)
     stop, lines = RecordingStop(factory), list[str]()

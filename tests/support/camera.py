@@ -74,6 +74,19 @@ def read_error(source: Source) -> CameraLostError | None:
     return None
 
 
+def read_until_lost(source: Source, numbers: list[int] | None = None) -> CameraLostError:
+    """Read until the camera is lost. Return the error; add the numbers of the frames before it to `numbers`."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            frame = source.read()
+        except CameraLostError as error:
+            return error
+        if frame is not None and numbers is not None:
+            numbers.append(frame.number)
+    raise AssertionError("the camera was not lost")
+
+
 def read_until_back(source: Source) -> tuple[Frame, list[CameraLostError]]:
     """Read until a frame comes. Return it, and the errors before it."""
     errors: list[CameraLostError] = []

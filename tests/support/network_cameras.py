@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.server
 import re
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import cv2
 
@@ -33,16 +35,31 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     #: Pause (seconds) between the pictures of a stream.
     pause_s = 0.01
+    #: Files by name: with their size and with ranges, as a web server sends them; and without, as a camera sends a stream.
+    files: ClassVar[dict[str, bytes]] = {}
+    unsized_files: ClassVar[dict[str, bytes]] = {}
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if "/login/" in path and not self._is_allowed(path):
             return
         kind = path.rpartition("/")[2]
-        if kind.isdigit():
+        if kind in self.files:
+            self._send_file(self.files[kind])
+        elif kind in self.unsized_files:
+            self.close_connection = True
+            self.send_response(200)
+            self.end_headers()
+            self._send(self.unsized_files[kind])
+        elif kind.isdigit():
             self.send_error(int(kind))
         elif kind == "redirect":
             self._answer(302, Location="/snapshot")
+        elif kind == "redirect-to-login":
+            self._answer(302, Location="/login/basic/snapshot")
+        elif kind == "redirect-elsewhere":
+            port = self.server.server_address[1]  # type: ignore[index]
+            self._answer(302, Location=f"http://localhost:{port}/login/basic/snapshot")
         elif kind == "page":
             self._answer(200, b"<html>camera</html>", Content_Type="text/html")
         elif kind == "hls":
@@ -89,6 +106,19 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _send_file(self, data: bytes) -> None:
+        begin = int(self.headers.get("Range", "bytes=0-").partition("=")[2].partition("-")[0])
+        self.send_response(206 if "Range" in self.headers else 200)
+        self.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}")
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(data) - begin))
+        self.end_headers()
+        self._send(data[begin:])
+
+    def _send(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # the client has closed the connection
+            self.wfile.write(data)
 
     def _stream(self, kind: str) -> None:
         """Send a multipart stream. `kind`: "stream", "untyped", "nolength", "chunked" or "damaged"."""

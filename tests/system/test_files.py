@@ -1,7 +1,9 @@
-"""Only regular files are read, and only up to a limit."""
+"""Only regular files are read, and only up to a limit; writes are complete; a second lock is refused."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -118,3 +120,29 @@ def test_a_byte_order_mark_is_skipped(path: Path) -> None:
 )
 def test_state_folder(environ: dict[str, str], folder: str | None) -> None:
     assert files.state_folder(environ) == (None if folder is None else Path(folder))
+
+
+def test_write_all_repeats_a_short_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:3]))
+    with path.open("wb", buffering=0) as file:
+        files.write_all(file.fileno(), b"1234567")
+    assert path.read_bytes() == b"1234567"
+
+
+def test_lock_is_refused_until_the_other_file_is_closed(path: Path) -> None:
+    with path.open("wb") as second:
+        with path.open("wb") as first:
+            files.lock(first.fileno())
+            with pytest.raises(BlockingIOError):
+                files.lock(second.fileno())
+        files.lock(second.fileno())
+
+
+def test_file_system_without_locks_is_accepted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(file: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with path.open("wb") as file:
+        files.lock(file.fileno())

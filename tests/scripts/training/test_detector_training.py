@@ -15,8 +15,9 @@ pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default")]
 
 torch = pytest.importorskip("torch", reason="needs the extra: pip install .[train]")
 
-from training import augment, detector, nets, prune  # noqa: E402  (they need torch)
+from training import augment, nets, prune  # noqa: E402  (they need torch)
 from training.dataset import Dataset  # noqa: E402
+from training.scenes import HEIGHT, MAX_HARD, WIDTH, Scenes  # noqa: E402
 
 
 @pytest.fixture
@@ -39,32 +40,32 @@ def data(tmp_path: Path) -> Dataset:
 
 
 def test_face_free_regions_hold_neither_faces_nor_what_may_be_one(data: Dataset) -> None:
-    scenes = detector.Scenes(data, data.records)
+    scenes = Scenes(data, data.records)
     regions = list(scenes.face_free(1, 200))
     assert len(regions) > 100
     assert max(scenes.shown(region)[..., 0].max() for region in regions) < 140, "padding is the reddest"
 
 
 def test_what_fools_a_detector_most_is_kept(data: Dataset) -> None:
-    scenes = detector.Scenes(data, data.records)
+    scenes = Scenes(data, data.records)
     scores = iter(np.linspace(0, 1, 10_000))
 
     def best_scores(pictures: Sequence[np.ndarray]) -> np.ndarray:
         return np.array([next(scores) for _ in pictures])
 
     scenes.mine(best_scores, tries=3000)
-    assert len(scenes.hard) == detector.MAX_HARD
+    assert len(scenes.hard) == MAX_HARD
     later = list(scenes.face_free(9, 3000))
     assert scenes.hard[0] == later[-1], "the highest score first"
 
 
 def test_a_scene_is_drawn_again_from_its_seed(data: Dataset) -> None:
-    scenes = detector.Scenes(data, data.records)
+    scenes = Scenes(data, data.records)
     for k in range(20):
         first, second = scenes.draw((3, k)), scenes.draw((3, k))
         assert all((a == b).all() for a, b in zip(first, second, strict=True))
         picture, faces, ignored = first
-        assert picture.shape == (detector.HEIGHT, detector.WIDTH, 3)
+        assert picture.shape == (HEIGHT, WIDTH, 3)
         for found in (faces, ignored):
             assert found.dtype == np.float32
             assert found.shape[1:] == (4,)

@@ -136,7 +136,7 @@ def test_a_killed_run_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "goes on from" in said  # type: ignore[operator]
+    assert "continues from" in said  # type: ignore[operator]
     steps = [json.loads(line)["step"] for line in history.read_text().splitlines()]
     assert steps == sorted(steps), "a resumed run must not begin again"
     assert steps[len(before)] > 5

@@ -1,0 +1,56 @@
+"""Sentences and hints for what is wrong with a network camera or its address."""
+
+from __future__ import annotations
+
+import socket
+
+LOGIN_HINT = (
+    "write USER:PASSWORD@ before the host, those of the camera and not of its app, and in the password %40 for @, %23 for #, "
+    "%2F for /; on a command line, put the address in single quotes"
+)
+PATH_HINT = "look up the path of the stream in the camera's manual"
+
+
+def connection_problem(error: OSError, port: int | None) -> tuple[str, str]:
+    """Return what is wrong, and a hint, if the connection to a camera fails."""
+    if isinstance(error, socket.gaierror):
+        # Without the name: it may be a piece of a password.
+        return (
+            "unknown host",
+            "check the name, or use the camera's IP address; in a password write %40 for @, %2F for /",
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return (
+            f"connection refused: nothing listens on port {port}",
+            "check the port, and that the camera's stream is on",
+        )
+    if isinstance(error, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):
+        return "closes the connection without an answer", "check the port, and that the camera's stream is on"
+    if isinstance(error, TimeoutError):
+        return "does not answer", "check address, power and network of the camera"
+    reason = error.strerror or str(error)
+    return f"cannot be reached: {reason}", "check address and network of the camera"
+
+
+def status_problem(code: int, reason: str, user: str) -> tuple[str, str]:
+    """Return what is wrong, and a hint, for a status code of HTTP or RTSP other than success."""
+    status = f"{code} {reason}".strip()
+    if code == 401:
+        if user:
+            return f"refuses this user or password ({status})", LOGIN_HINT
+        return f"needs a user and a password ({status})", LOGIN_HINT
+    if code == 403:
+        return f"forbids the access ({status})", "allow this user to see the stream in the camera's own settings"
+    if code in (404, 410, 454):
+        return f"has no stream at this address ({status})", PATH_HINT
+    if code >= 500 or code in (429, 453):
+        return f"reports an error ({status})", "close other viewers of the camera, or restart the camera"
+    return f"refuses the request ({status})", PATH_HINT
+
+
+def too_large(width: float, height: float) -> tuple[str, str]:
+    """Return what is wrong, and a hint, for a camera whose pictures have more than MAX_PIXELS."""
+    return (
+        f"sends pictures of {width:.0f} x {height:.0f} pixels",
+        "set the camera to a smaller size: the door needs no more than 640 x 480",
+    )

@@ -1,0 +1,34 @@
+"""The kind of a source, from its text alone, is the one that the factory makes."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge import config
+from edge.camera.factory import open_source
+from edge.camera.live import LiveSource
+from edge.camera.source import Source
+from edge.source_kind import source_kind
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "live"),
+    [
+        ("picamera", "Pi camera", True),
+        ("/dev/video0", "USB camera", True),
+        ("/dev/v4l/by-id/usb-x", "USB camera", True),
+        ("http://door/", "HTTP camera", True),
+        ("HTTPS://door/", "HTTP camera", True),
+        ("rtsp://door/", "network camera", True),
+        ("udp://:1", "network camera", True),
+        ("film.mp4", "file", False),
+        ("/dev/video", "file", False),
+        ("/dev/video0\n", "file", False),
+        ("http:film.mp4", "file", False),
+        ("photos/", "file", False),
+    ],
+)
+def test_source_kinds_are_those_of_the_factory(source: str, kind: str, live: bool) -> None:
+    assert source_kind(source) == kind
+    opened: Source = open_source(config.load().camera, source)
+    assert isinstance(opened, LiveSource) is opened.live is live
