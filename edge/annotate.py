@@ -28,7 +28,6 @@ from .drawing import VERDICT_TEXTS, Drawing
 from .errors import CameraError, InputError, OutputError, UsageError
 from .imaging.images import Picture
 from .inference.perception import Perception
-from .policy import Verdict
 from .system.stderr import captured
 from .system.terminal import printable
 from .video_writer import VIDEO_SUFFIXES, VideoWriter, output_fps
@@ -71,8 +70,8 @@ def annotate(config: Config, perception: Perception, src: str, out: Path, camera
         return _annotate_folder(config, perception, folder, out)
     # The service waits for a camera that is missing. Here it is an error at once.
     source = open_source(replace(config.camera, wait=False), src)
-    with _progress(source.name) as progress:  # without the password of an address
-        return Result([_annotate_source(config, perception, source, out, progress, camera_s)])
+    with _progress(source.name) as advance:  # without the password of an address
+        return Result([_annotate_source(config, perception, source, out, advance, camera_s)])
 
 
 def _annotate_folder(config: Config, perception: Perception, folder: Path, out: Path) -> Result:
@@ -87,14 +86,14 @@ def _annotate_folder(config: Config, perception: Perception, folder: Path, out: 
         raise UsageError(f"{out}: would overwrite the originals", "choose another output folder")
     names = output_names(files)
     result = Result(left_out=left_out)
-    with _progress(folder.name, len(files)) as progress:
+    with _progress(folder.name, len(files)) as advance:
         for (path, _), name in zip(files, names, strict=True):
             try:
                 source = open_source(config.camera, os.path.abspath(path))
                 result.written.append(_annotate_source(config, perception, source, out / name, lambda *_: None))
             except InputError as error:
                 left_out.append(unreadable(Path(os.path.abspath(path)), error))
-            progress(1, None)
+            advance(1, None)
     if not result.written:
         raise nothing_readable(folder, left_out)
     return result
@@ -120,11 +119,11 @@ def output_names(files: list[tuple[Path, FileKind]]) -> list[str]:
 
 
 #: Advances the progress bar by a number of steps; the second argument is the total, or None if it has not changed.
-Progress = Callable[[float, float | None], None]
+Advance = Callable[[float, float | None], None]
 
 
 def _annotate_source(
-    config: Config, perception: Perception, source: Source, out: Path, progress: Progress, camera_s: float = CAMERA_S
+    config: Config, perception: Perception, source: Source, out: Path, advance: Advance, camera_s: float = CAMERA_S
 ) -> Written:
     """Annotate one source, which is not a folder, into the file `out`."""
     is_picture = source.live or isinstance(source, PictureFile)
@@ -136,11 +135,11 @@ def _annotate_source(
             if not source.live:  # a source that is neither is no reason for another name of the output
                 _check_output(source, out, is_picture)
             if source.live:
-                written = _annotate_camera(config, perception, source, out, temporary, progress, camera_s)
+                written = _annotate_camera(config, perception, source, out, temporary, advance, camera_s)
             elif is_picture:
                 written = _annotate_picture(config, perception, source, out, temporary)
             else:
-                written = _annotate_video(config, perception, source, out, temporary, progress)
+                written = _annotate_video(config, perception, source, out, temporary, advance)
         os.replace(temporary, out)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written: {error.strerror}", "is the disk full?") from None
@@ -176,7 +175,7 @@ def _annotate_camera(
     source: Source,
     out: Path,
     temporary: Path,
-    progress: Progress,
+    advance: Advance,
     camera_s: float,
 ) -> Written:
     """Watch a camera for `camera_s` as the door does, and write its last picture."""
@@ -188,7 +187,7 @@ def _annotate_camera(
             raise CameraError(decision.fault or f"{source.name}: no picture", "check cable and power of the camera")
         drawing.add_looks(decision)
         start = frame.t if start is None else start
-        progress(frame.t - start - watched_s, camera_s)
+        advance(frame.t - start - watched_s, camera_s)
         watched_s = frame.t - start
         if watched_s >= camera_s:
             break
@@ -199,7 +198,7 @@ def _annotate_camera(
 
 
 def _annotate_video(
-    config: Config, perception: Perception, source: Source, out: Path, temporary: Path, progress: Progress
+    config: Config, perception: Perception, source: Source, out: Path, temporary: Path, advance: Advance
 ) -> Written:
     pipeline, drawing = Pipeline(config, perception), Drawing(config, perception)
     writer: VideoWriter | None = None
@@ -207,12 +206,12 @@ def _annotate_video(
     try:
         while (frame := source.read()) is not None:
             decision = pipeline.step(frame)
-            decided.update(person for person, verdict in decision.verdicts.items() if verdict is not Verdict.UNKNOWN)
+            decided.update(person.number for person in decision.people.values() if person.number)
             drawn = drawing.draw(frame.picture, decision)
             if writer is None:
                 writer = VideoWriter(out, temporary, drawn, output_fps(source.fps))
             writer.write(drawn, frame.t)
-            progress(1, source.length)
+            advance(1, source.length)
         assert writer is not None  # a source that opens has at least one frame
         if not writer.close():
             raise OSError(errno.EIO, "frames are missing")
@@ -246,7 +245,7 @@ def describe(decision: Decision) -> str:
     """Return a decision in a few words: "PASS: 2 people (1 mask, 1 undecided)"."""
     outside = f"{len(decision.outside)} outside the zone" if decision.outside else ""
     present = [track.number for track in decision.tracks if track.last_seen >= decision.t]
-    counts = Counter(VERDICT_TEXTS[decision.verdicts.get(person, Verdict.UNKNOWN)] for person in present)
+    counts = Counter(VERDICT_TEXTS[decision.verdict(number)] for number in present)
     if not present:
         nobody = f"no face in the zone, {outside}" if outside else "no face found"
         return f"{decision.signal.value}: {decision.fault or nobody}"
@@ -256,7 +255,7 @@ def describe(decision: Decision) -> str:
 
 
 @contextlib.contextmanager
-def _progress(description: str, total: float | None = None) -> Iterator[Progress]:
+def _progress(description: str, total: float | None = None) -> Iterator[Advance]:
     """Show a progress bar on stderr, if that is a terminal; yield a function that advances it."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn

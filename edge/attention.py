@@ -8,7 +8,7 @@ the state of tracker and policy, and changes neither.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .config import Config
 from .imaging.cells import BrightnessGrid
@@ -21,11 +21,13 @@ from .records import TIME_EPSILON_S, Box, Detection, Track
 class Search:
     """The faces that a search found.
 
+    `detections` are the faces that count, `best_score` is the highest score of any face in the picture, 0 without one.
     `is_current` is False if the people may have moved since the search: the boxes still keep the tracks alive, but no
     look must use them.
     """
 
     detections: list[Detection]
+    best_score: float
     is_current: bool = True
 
 
@@ -35,16 +37,15 @@ class Attention:
     def __init__(self, config: Config, has_expression: bool) -> None:
         self._config = config
         self._has_expression = has_expression
-        self._last_search: tuple[float, BrightnessGrid, list[Detection]] | None = None
+        self._last_search: tuple[float, BrightnessGrid, Search] | None = None
 
     def clear(self) -> None:
         """Forget the last search, so that the next frame is searched."""
         self._last_search = None
 
-    def record_search(self, t: float, grid: BrightnessGrid, detections: list[Detection]) -> Search:
-        """Store and return the result of a search of the frame at `t` with brightness `grid`."""
-        self._last_search = (t, grid, detections)
-        return Search(detections)
+    def record_search(self, t: float, grid: BrightnessGrid, search: Search) -> None:
+        """Store the result of a search of the frame at `t` with brightness `grid`."""
+        self._last_search = (t, grid, search)
 
     def reusable_search(
         self, t: float, grid: BrightnessGrid, people: Mapping[int, Person], tracks: Sequence[Track]
@@ -58,12 +59,12 @@ class Attention:
         if self._last_search is None or not self._all_settled(people, tracks):
             return None
         settings = self._config.detector
-        searched_t, searched_grid, detections = self._last_search
+        searched_t, searched_grid, search = self._last_search
         age_s = t - searched_t + TIME_EPSILON_S
         if age_s < settings.idle_search_s and not has_changed(grid, searched_grid):
-            return Search(detections)
-        if detections and age_s < settings.settled_search_s:
-            return Search(detections, is_current=False)
+            return search
+        if search.detections and age_s < settings.settled_search_s:
+            return replace(search, is_current=False)
         return None
 
     def faces_due(
@@ -75,7 +76,8 @@ class Attention:
     ) -> list[tuple[int, Detection]]:
         """Return the faces to look at now, the longest overdue first, at most `max_looks_per_frame`.
 
-        `faces` are pairs of a track's number and a detection; number 0 and faces smaller than `min_face_height` are skipped.
+        `faces` are pairs of a track's number and a detection; number 0 and faces smaller than `min_face_height` are
+        skipped.
         """
         settings = self._config.tracker
         track_of = {track.number: track for track in tracks}

@@ -63,7 +63,10 @@ def build_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv` (default: sys.argv) and return the exit code. Print an error as one line and a hint."""
+    """Run the command line `argv` (default: sys.argv) and return the exit code.
+
+    Print an error as one line and a hint.
+    """
     streams.open_missing()  # before any file is opened
     streams.replace_missing_characters()
     args = build_parser().parse_args(argv)
@@ -86,7 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         problem = None if args.debug else explain(error)
         if problem is None:
             raise
-        print(f"doorlight: {printable(problem.message)}\n           {printable(problem.fix)}", file=sys.stderr)
+        _print_error(f"doorlight: {printable(problem.message)}")
+        _print_error(f"           {printable(problem.fix)}")
         return UnavailableError.exit_code
     except BrokenPipeError:
         # The reader of a pipe has exited, as in `doorlight events | head`.

@@ -21,14 +21,12 @@ from .errors import ConfigError
 from .renamed_settings import check_keys
 from .system.clock import parse_hours
 from .system.files import WrongEncodingError, parse_toml, read_toml_text
-from .zone import Zone, crossing_sides, surface
+from .zone import Zone, crossing_sides, polygon_area
 
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=3600)]
 Pin = Annotated[int, Meta(ge=0, le=27)]
-#: A light or buzzer that is not there.
-NO_PIN: Literal["none"] = "none"
 OptionalPin = Pin | Literal["none"]
 Pattern = Annotated[tuple[Annotated[float, Meta(ge=0.01, le=10)], ...], Meta(min_length=2, max_length=20)]
 #: Corners (x, y) as shares of the picture's width and height.
@@ -38,7 +36,7 @@ Expression = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "ne
 
 MIN_BUZZER_TONE_HZ = 100
 #: Smallest area of a polygon, as a share of the picture.
-MIN_SURFACE = 1e-4
+MIN_AREA = 1e-4
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -246,12 +244,13 @@ def _check_door(door: DoorSettings, name: str) -> None:
                 f"{name}: '{key}' needs at least 3 corners, not {len(polygon)}",
                 "write [x, y] for each corner, as shares of the picture's width and height",
             )
+        # With corners in a wrong order, the polygon is not the area that its author has in mind.
         if sides := crossing_sides(polygon):
             raise ConfigError(
                 f"{name}: '{key}' crosses itself: the sides after corner {sides[0]} and corner {sides[1]} meet",
                 "list the corners in their order around the area",
             )
-        if surface(polygon) < MIN_SURFACE:
+        if polygon_area(polygon) < MIN_AREA:
             raise ConfigError(f"{name}: '{key}' is a line, not an area", "move its corners apart")
     if door.ignore and Zone(door.zone, door.ignore).is_empty:
         what = "zone" if door.zone else "picture"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -20,14 +20,14 @@ from .camera.source import CameraLostError, Scene, Source
 from .config import Config
 from .errors import OutputError
 from .events.writer import EventLog
-from .frame_rate import FrameInterval, decision_times
+from .frame_rate import FrameInterval, decision_times, describe_slow
 from .health import Health
-from .imaging.blindness import Blindness, find_blindness
+from .imaging.blindness import Blindness, confirmed, find_blindness
 from .imaging.cells import BrightnessGrid, cells
 from .inference.perception import Perception, log_odds
 from .lights.lights import Lights
 from .lights.pin_process import PinProcess
-from .policy import State, Verdict, step
+from .policy import Person, State, Verdict, step
 from .records import TIME_EPSILON_S, Box, Event, Face, Frame, Signal, Track
 from .system.systemd import SystemdNotifier
 from .timing import NO_TIMER, Stage
@@ -44,23 +44,26 @@ STATUS_EVERY_S = 1.0
 class Decision:
     """The result of the pipeline for one frame, or for a moment without one.
 
-    `faces` are the looks at this frame. `verdicts` and `agitated` cover everyone present, `numbers` the decided people: their
-    numbers in the event log. All four are by the number of the track. `fault` is the reason why the door is blind, or None.
-    `interval_s` is the interval between the frames of a slow source, 0 for others. `outside` are the boxes of the faces that do
-    not count, because they are outside the zone.
+    `faces` are the looks at this frame, `people` is the policy's state for everyone present; both are by the number of
+    the track. `fault` is the reason why the door is blind, or None. `interval_s` is the interval between the frames of
+    a slow source, 0 for others. `outside` are the boxes of the faces that
+    do not count, because they are outside the zone.
     """
 
     t: float
     signal: Signal
     tracks: tuple[Track, ...]
     faces: dict[int, Face]
-    verdicts: dict[int, Verdict]
-    agitated: frozenset[int]
+    people: Mapping[int, Person]
     events: list[Event]
     fault: str | None = None
     interval_s: float = 0.0
-    numbers: Mapping[int, int] = field(default_factory=dict)
     outside: tuple[Box, ...] = ()
+
+    def verdict(self, number: int) -> Verdict:
+        """Return the verdict about the person of the track with this number; UNKNOWN if nobody has it."""
+        person = self.people.get(number)
+        return Verdict.UNKNOWN if person is None else person.verdict
 
 
 class Pipeline:
@@ -85,20 +88,14 @@ class Pipeline:
         self._adapt_times(self._interval.add(frame.t, frame.still_s))
         grid = cells(frame.picture if frame.lores is None else frame.lores)
         blindness = find_blindness(grid, self._config.camera.min_detail)
-        mark("motion")
         if blindness is not None and blindness.is_certain:
-            fault = self._blind_reason(frame.t, blindness)
-            if fault is not None:
-                return self.blind(frame.t, fault)
-            # It may be a flash, which is no fault. But nobody is visible, so nobody may keep the light green.
-            self._tracker.clear()
+            return self._decide_unseen(frame.t, blindness)
         search = self._search(frame, grid.brightness)
-        if blindness is None or not blindness.is_certain:
-            has_face = any(face.score >= self._config.tracker.new_score for face in search.detections)
-            fault = self._blind_reason(frame.t, None if has_face else blindness)
-            if fault is not None:
-                self._tracker.clear()  # the search stays valid: the next one is due when the picture changes
-                return self._decide(frame.t, {}, fault)
+        blindness = confirmed(blindness, search.best_score >= self._config.tracker.new_score)
+        fault = self._blind_reason(frame.t, blindness)
+        if fault is not None:
+            self._tracker.clear()  # the search stays valid: the next one is due when the picture changes
+            return self._decide(frame.t, {}, fault)
         mark("decode")
         numbers = self._tracker.update(search.detections, frame.t, frame.picture.shape[0], frame.still_s)
         mark("track")
@@ -122,6 +119,17 @@ class Pipeline:
         self._interval.clear()
         return self._decide(t, {}, reason)
 
+    def _decide_unseen(self, t: float, blindness: Blindness) -> Decision:
+        """Return the decision for a picture in which nothing can be seen for certain. It is not searched for faces."""
+        self._perception.timer.mark("motion")
+        fault = self._blind_reason(t, blindness)
+        if fault is not None:
+            return self.blind(t, fault)
+        # It may be a flash, which is no fault. But nobody is visible, so nobody may keep the light green.
+        self._tracker.clear()
+        self._attention.clear()
+        return self._decide(t, {}, None)
+
     def _adapt_times(self, interval_s: float) -> None:
         """Adapt the decision times to the interval between frames. A normal camera always has the interval 0."""
         if interval_s == self._interval_s:
@@ -132,7 +140,7 @@ class Pipeline:
         self._policy = msgspec.structs.replace(self._config.policy, undecided_max_s=times.undecided_max_s)
 
     def _blind_reason(self, t: float, blindness: Blindness | None) -> str | None:
-        """Return why the door is blind if the pictures have shown nothing for BLIND_AFTER_S; None if it is not blind."""
+        """Return why the door is blind, if the pictures have shown nothing for BLIND_AFTER_S; None otherwise."""
         if blindness is None:
             self._blind_since = None
             return None
@@ -149,14 +157,18 @@ class Pipeline:
         if earlier is not None:
             return earlier
         detections = self._perception.detect(frame)
+        # A face outside the zone does not count, but it proves that the lens is not covered.
+        best_score = max((detection.score for detection in detections), default=0.0)
         if self._zone.is_limited:
             height, width = frame.picture.shape[:2]
             new_score = self._config.tracker.new_score
-            counting = [self._zone.has_face(d.box, width, height) for d in detections]
+            counting = [self._zone.counts(d.box, width, height) for d in detections]
             found = list(zip(detections, counting, strict=True))
             self._outside = tuple(d.box for d, counts in found if not counts and d.score >= new_score)
             detections = [d for d, counts in found if counts]
-        return self._attention.record_search(frame.t, grid, detections)
+        search = Search(detections, best_score)
+        self._attention.record_search(frame.t, grid, search)
+        return search
 
     def _add_evidence(self, number: int, face: Face, t: float) -> None:
         self._tracker.add_mask_score(number, log_odds(face.mask_probability), t)
@@ -168,20 +180,9 @@ class Pipeline:
     def _decide(self, t: float, faces: dict[int, Face], fault: str | None) -> Decision:
         tracks = self._tracker.tracks
         self._state, signal, events = step(self._state, tracks, t, self._policy, fault)
+        outside = self._outside if fault is None else ()
         people = self._state.people
-        return Decision(
-            t,
-            signal,
-            tracks,
-            faces,
-            {number: person.verdict for number, person in people.items()},
-            frozenset(number for number, person in people.items() if person.agitated),
-            events,
-            fault,
-            interval_s=self._interval_s,
-            numbers={number: person.number for number, person in people.items() if person.number},
-            outside=self._outside if fault is None else (),
-        )
+        return Decision(t, signal, tracks, faces, people, events, fault, self._interval_s, outside)
 
 
 def decisions(
@@ -346,7 +347,8 @@ class _Run:
             if self.summary.first_decision_s is None:
                 self.summary.first_decision_s = now - self._started_at
         if not self._is_ready:
-            # Ready at the first decision, even if that is FAULT: systemd must not kill a door that waits for its camera.
+            # Ready at the first decision, even if that is FAULT: systemd must not kill a door that waits for its
+            # camera.
             self._systemd.ready()
             self._is_ready = True
         self._check_health(decision)
@@ -372,7 +374,10 @@ class _Run:
             self._on_event(event)
 
     def _check_health(self, decision: Decision) -> None:
-        """Update the health of accelerator, camera and log. Raises OutputError if only a new process can write the log."""
+        """Update the health of accelerator, camera and log.
+
+        Raises OutputError if only a new process can write the log.
+        """
         accelerator = self._perception.accelerator
         if accelerator is not None:
             for kind, data in accelerator.take_events():
@@ -380,7 +385,7 @@ class _Run:
             self._health.set("Edge TPU", accelerator.problem)
         if decision.fault is None:
             is_slow = self._source.live and decision.interval_s > 0
-            self._health.set("camera", f"slow, one picture in {decision.interval_s:.1f} s" if is_slow else None)
+            self._health.set("camera", describe_slow(decision.interval_s) if is_slow else None)
         else:
             self._health.set("camera", decision.fault)
         self._health.set("event log", self._log.problem)

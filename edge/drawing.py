@@ -125,13 +125,13 @@ class Drawing:
         labels = self.labels(decision, width, height, scale)
         if labels:
             _draw_labels(out[bar:], labels, self._layout(labels, width, height))
-        _draw_bar(out[:bar], decision, _meaning(decision, bool(self._zone.area)))
+        _draw_bar(out[:bar], decision, _meaning(decision, bool(self._zone.zone)))
         return out
 
     def add_looks(self, decision: Decision) -> None:
         """Remember the looks of a decision that is not drawn. `draw` does it for those that are."""
         present = {track.number for track in decision.tracks}
-        self._looks = {person: face for person, face in self._looks.items() if person in present} | decision.faces
+        self._looks = {number: face for number, face in self._looks.items() if number in present} | decision.faces
 
     def labels(self, decision: Decision, width: int, height: int, scale: int = 1) -> list[Label]:
         """Return the labels of everyone in this frame, for a picture of `width` x `height` enlarged by `scale`."""
@@ -141,7 +141,10 @@ class Drawing:
         return counting + [self._outside_label(box, frame, scale) for box in decision.outside]
 
     def _layout(self, labels: list[Label], width: int, height: int) -> LabelLayout:
-        """Return where the labels stand. Labels that became shorter stay so for a while: in a video they would flicker."""
+        """Return where the labels stand.
+
+        Labels that became shorter stay so for a while: in a video they would flicker.
+        """
         self._held_frames -= 1
         if self._held_frames <= 0:
             self._attempt = 0
@@ -151,19 +154,20 @@ class Drawing:
         return found
 
     def _label(self, track: Track, decision: Decision, frame: Rectangle, scale: int) -> Label:
-        verdict = decision.verdicts.get(track.number, Verdict.UNKNOWN)
+        verdict = decision.verdict(track.number)
         text = VERDICT_TEXTS[verdict]
         if verdict is Verdict.UNKNOWN and track.height < self._min_face_height:
             text = "too far"
-        number = decision.numbers.get(track.number)
-        short: tuple[str, ...] = (f"#{number} {text}" if number else text,)
+        person = decision.people.get(track.number)
+        short: tuple[str, ...] = (f"#{person.number} {text}" if person is not None and person.number else text,)
         lines = short
-        # Evidence that speaks against the verdict has not changed it yet: it is not shown, as it would contradict the box.
+        # Evidence that speaks against the verdict has not changed it yet: it is not shown, as it would contradict the
+        # box.
         certainty = track.evidence if verdict is Verdict.MASKED else -track.evidence
         if verdict is not Verdict.UNKNOWN and certainty > 0:
             lines = (f"{short[0]} {_percent(1 / (1 + math.exp(-certainty)))}",)
-        if verdict is Verdict.UNMASKED:
-            agitated = track.number in decision.agitated
+        if person is not None and verdict is Verdict.UNMASKED:
+            agitated = person.agitated
             expression = self._expression(track.number)
             if agitated:
                 short += ("agitated",)
@@ -174,13 +178,13 @@ class Drawing:
     def _outside_label(self, box: Box, frame: Rectangle, scale: int) -> Label:
         """Return the label of a face that does not count."""
         _, _, width, height = frame
-        is_ignored = Zone(self._zone.area).has_face(box, width // scale, height // scale)
+        is_ignored = Zone(self._zone.zone).counts(box, width // scale, height // scale)
         where, short = ("in an ignored area", "ignored") if is_ignored else ("outside the zone", "outside")
         return Label(_drawn_box(box, frame, scale), (where,), (short,), OUTSIDE)
 
-    def _expression(self, person: int) -> str:
-        """Return the most likely expression of the last look at a person, such as "angry 85 %"; "" if unknown."""
-        face = self._looks.get(person)
+    def _expression(self, number: int) -> str:
+        """Return the most likely expression at the last look at a track, such as "angry 85 %"; "" if unknown."""
+        face = self._looks.get(number)
         if face is None or face.expression is None or not self._expressions:
             return ""
         probability, name = max(zip(face.expression, self._expressions, strict=True))
@@ -295,7 +299,7 @@ def _draw_zone(out: Picture, zone: Zone) -> None:
         for area in ignored:
             cv2.fillPoly(mask, [area], (255,))
         out[mask > 0] = (out[mask > 0] * IGNORED_BRIGHTNESS).astype(np.uint8)
-    outlines = [(area, OUTSIDE) for area in ignored] + [(corners(zone.area), ZONE_LINE)] * bool(zone.area)
+    outlines = [(area, OUTSIDE) for area in ignored] + [(corners(zone.zone), ZONE_LINE)] * bool(zone.zone)
     for outline, colour in outlines:
         cv2.polylines(out, [outline], True, colour, _line_width(width, height), cv2.LINE_AA)
 

@@ -15,6 +15,8 @@ from .config import PolicySettings, TrackerSettings
 #: Shorter gaps are those of a normal camera. They change no decision time.
 SLOW_S = 0.35
 SLOW_HINT = "set the camera to 5 pictures a second or more"
+#: How the description of a slow camera begins, in the service's status too.
+SLOW_PREFIX = "slow, one picture in"
 #: Longer gaps are pauses. They say nothing about the rate.
 MAX_INTERVAL_S = 5.0
 #: A gap counts for this time, and for three times its own length.
@@ -23,6 +25,11 @@ WINDOW_S = 15.0
 JITTER = 1.5
 #: Maximum weight of one look in the average of a slow camera. Otherwise the first look after a gap would decide alone.
 MAX_WEIGHT = 1 / 3
+
+
+def describe_slow(interval_s: float) -> str:
+    """Return the description of a camera with this interval, such as "slow, one picture in 1.5 s"."""
+    return f"{SLOW_PREFIX} {interval_s:.1f} s"
 
 
 class FrameInterval:
@@ -77,7 +84,7 @@ class DecisionTimes(NamedTuple):
 
 
 def decision_times(tracker: TrackerSettings, policy: PolicySettings, interval_s: float) -> DecisionTimes:
-    """Return the times for frames that are `interval_s` seconds apart; for a normal camera (0) those of the settings."""
+    """Return the times for frames `interval_s` seconds apart; for a normal camera (0) those of the settings."""
     return DecisionTimes(
         bridge_s=max(tracker.forget_after_s, JITTER * interval_s),
         max_weight=MAX_WEIGHT if interval_s else 1.0,

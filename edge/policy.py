@@ -1,7 +1,8 @@
 """The decision: verdict and agitation of each person, and the door's signal, as a pure function of state and time.
 
-A person is *unknown* until the evidence says *masked* or *unmasked*. A verdict changes only if stronger evidence for the
-other side lasts for `change_s` (hysteresis). The signal is the strongest that applies: FAULT > ALARM > STOP > PASS > IDLE.
+A person is *unknown* until the evidence says *masked* or *unmasked*. A verdict changes only if stronger evidence for
+the other side lasts for `change_s` (hysteresis). The signal is the strongest that applies: FAULT > ALARM > STOP > PASS
+> IDLE.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ class Verdict(enum.Enum):
 class Person:
     """The policy's state for one person.
 
-    `number` is the person's number in the event log: people count from 1 in the order of their first verdicts, and 0 is somebody
-    who is not decided yet, who may be a false detection. `last_seen` is the time of the last sighting. `doubt_since` is the time since which the evidence contradicts the verdict. `agitation_since` is the time since which
-    the agitation is above its threshold. `alarm_from` is the time at which the person's last alarm began.
+    `number` is the person's number in the event log, from 1 in the order of the first verdicts; 0 before the first
+    verdict: the track may be a false detection. `last_seen` is the time of the last sighting. `doubt_since` is the time since which the evidence contradicts the
+    verdict. `agitation_since` is the time since which the agitation is above its threshold. `alarm_from` is the time at
+    which the person's last alarm began.
     """
 
     first_seen: float
@@ -103,7 +105,10 @@ def step(
 def _update_verdict(
     person: Person, track: Track, now: float, settings: PolicySettings, next_number: int, events: list[Event]
 ) -> Person:
-    """Return `person` with the verdict at `now`; append an event if it changes. The first verdict gives `next_number`."""
+    """Return `person` with the verdict at `now`; append an event if it changes.
+
+    The first verdict gives `next_number`.
+    """
     if track.first_look is None or track.last_look is None:
         return person
     if person.verdict is Verdict.UNKNOWN:

@@ -1,7 +1,7 @@
 """Records that the layers exchange: frozen dataclasses and named tuples without logic.
 
-All times `t` are seconds on the source's clock: presentation time for a video, monotonic time since the source was opened
-for a camera. Boxes are in pixels of `Frame.picture`.
+All times `t` are seconds on the source's clock: presentation time for a video, monotonic time since the source was
+opened for a camera. Boxes are in pixels of `Frame.picture`.
 """
 
 from __future__ import annotations
@@ -78,9 +78,10 @@ class Face:
 class Track:
     """One face over time, as the tracker knows it: a person, or a false detection that soon ends.
 
-    `number` counts from 1 and is internal; a person's number in the event log is `policy.Person.number`. `height` is the face's share of the picture's height. `evidence` is the
-    time-averaged log-odds of a mask, positive for masked. `agitation` is the time-averaged probability (0..1) of the
-    agitated expressions. `last_log_odds` is the result of the last look, `last_look_box` the face's position then.
+    `number` counts from 1 and is internal; a person's number in the event log is `policy.Person.number`. `height` is
+    the face's share of the picture's height. `evidence` is the time-averaged log-odds of a mask, positive for masked.
+    `agitation` is the time-averaged probability (0..1) of the agitated expressions. `last_log_odds` is the result of
+    the last look, `last_look_box` the face's position then.
     """
 
     number: int

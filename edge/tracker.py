@@ -63,7 +63,10 @@ class Tracker:
         self._tracks = {number: track for number, track in self._tracks.items() if t - track.last_seen <= limit_s}
 
     def _match(self, detections: Sequence[Detection], t: float, limit_s: float) -> list[int]:
-        """Return the number of each detection's known track, 0 for none. No track is unseen for longer than `limit_s`."""
+        """Return the number of each detection's known track, 0 for none.
+
+        No track is unseen for longer than `limit_s`.
+        """
         matched = [0] * len(detections)
         known = list(self._tracks)
         if not known or not detections:

@@ -1,10 +1,11 @@
 """Write a video in the format that most programs show, with pictures at given times.
 
-The name's ending chooses the container; the codec is the best that can be encoded here. OpenCV's packages on PyPI contain
-no H.264 encoder, because of its licence. If the program ffmpeg is installed, it encodes H.264; nothing else needs it.
+The name's ending chooses the container; the codec is the best that can be encoded here. OpenCV's packages on PyPI
+contain no H.264 encoder, because of its licence. If the program ffmpeg is installed, it encodes H.264; nothing else
+needs it.
 
-The file has a constant frame rate, because OpenCV writes no time stamps: a picture is repeated until the next one is due,
-and dropped if the next one is due in the same frame.
+The file has a constant frame rate, because OpenCV writes no time stamps: a picture is repeated until the next one is
+due, and dropped if the next one is due in the same frame.
 """
 
 from __future__ import annotations
@@ -120,7 +121,10 @@ class _FfmpegProgram:
 
 
 class VideoWriter:
-    """A video file that is being written. `format` is what it contains; `shortened` counts the gaps that were too long."""
+    """A video file that is being written.
+
+    `format` is what it contains; `shortened` counts the gaps that were too long.
+    """
 
     def __init__(self, out: Path, temporary: Path, first: Picture, fps: float) -> None:
         """Write to `temporary`, in the format of the name of `out`, pictures of the size of `first`.

@@ -21,15 +21,15 @@ GRID = 100
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """The part of the picture in which faces count. Without `area` it is the whole picture."""
+    """The part of the picture in which faces count: inside `zone` (default: everywhere), outside all of `ignore`."""
 
-    area: Polygon = ()
+    zone: Polygon = ()
     ignore: Sequence[Polygon] = ()
 
     @property
     def is_limited(self) -> bool:
         """False if every face counts."""
-        return bool(self.area or self.ignore)
+        return bool(self.zone or self.ignore)
 
     @property
     def is_empty(self) -> bool:
@@ -38,10 +38,10 @@ class Zone:
         return not any(self.contains(x, y) for x in centres for y in centres)
 
     def contains(self, x: float, y: float) -> bool:
-        """Return True if a point is in the area and in none of the areas to ignore."""
-        return (not self.area or is_inside(x, y, self.area)) and not any(is_inside(x, y, a) for a in self.ignore)
+        """Return True if a point is in the zone and in none of the areas to ignore."""
+        return (not self.zone or is_inside(x, y, self.zone)) and not any(is_inside(x, y, a) for a in self.ignore)
 
-    def has_face(self, box: Box, width: int, height: int) -> bool:
+    def counts(self, box: Box, width: int, height: int) -> bool:
         """Return True if a face counts: the centre of its box, in pixels of a picture of this size, is in the zone."""
         return self.contains((box.x1 + box.x2) / 2 / width, (box.y1 + box.y2) / 2 / height)
 
@@ -57,7 +57,10 @@ def is_inside(x: float, y: float, polygon: Polygon) -> bool:
 
 
 def crossing_sides(polygon: Polygon) -> tuple[int, int] | None:
-    """Return the numbers of two sides that cross or touch, or None. Side k leads from corner k to the next; k is from 1."""
+    """Return the numbers of two sides that cross or touch, or None.
+
+    Side k leads from corner k to the next; k is from 1.
+    """
     n = len(polygon)
     sides = [(polygon[k], polygon[(k + 1) % n]) for k in range(n)]
     for j, k in itertools.combinations(range(n), 2):
@@ -67,7 +70,7 @@ def crossing_sides(polygon: Polygon) -> tuple[int, int] | None:
     return None
 
 
-def surface(polygon: Polygon) -> float:
+def polygon_area(polygon: Polygon) -> float:
     """Return the area of `polygon` as a share of the picture (the shoelace formula)."""
     doubled = sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(polygon, [*polygon[1:], *polygon[:1]], strict=True))
     return abs(doubled) / 2

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge import door
-from edge.attention import Attention, contradicts_verdict, has_moved
+from edge.attention import Attention, Search, contradicts_verdict, has_moved
 from edge.camera.factory import open_source
 from edge.config import Config
 from edge.imaging import cells
@@ -35,6 +35,9 @@ UNMASKED = Person(0.0, Verdict.UNMASKED)
 UNKNOWN = Person(0.0)
 
 
+FOUND = Search([FACE], FACE.score)
+
+
 def track(log_odds: float = 2.0, *, person: int = 1, last_look: float | None = 0.0, **changes: object) -> Track:
     """Return a track seen from 0 s on whose last look gave `log_odds`."""
     looked = Track(person, BOX, 0.2, 0.0, 0.0, 5, 0.0, last_look, last_log_odds=log_odds, last_look_box=BOX)
@@ -52,24 +55,25 @@ class TestSearch:
     @pytest.mark.parametrize(("t", "reused"), [(0.1, True), (IDLE_S - 0.01, True), (IDLE_S, False)])
     def test_unchanged_picture_is_searched_every_idle_search_s(self, t: float, reused: bool) -> None:
         chosen = attention()
-        chosen.record_search(0.0, DARK, [FACE])
+        chosen.record_search(0.0, DARK, FOUND)
         search = chosen.reusable_search(t, DARK, {1: MASKED}, [track()])
         assert (search is not None) is reused
         if search is not None:
-            assert (search.detections, search.is_current) == ([FACE], True)
+            assert search is FOUND
 
     @pytest.mark.parametrize(("t", "reused"), [(SETTLED_S / 2, True), (SETTLED_S, False)])
     def test_changed_picture_is_searched_every_settled_search_s(self, t: float, reused: bool) -> None:
         chosen = attention()
-        chosen.record_search(0.0, DARK, [FACE])
+        chosen.record_search(0.0, DARK, FOUND)
         search = chosen.reusable_search(t, CHANGED, {1: MASKED}, [track()])
         assert (search is not None) is reused
         if search is not None:
-            assert (search.detections, search.is_current) == ([FACE], False), "no look may use these boxes"
+            assert (search.detections, search.best_score) == ([FACE], FACE.score)
+            assert not search.is_current, "no look may use these boxes"
 
     def test_changed_picture_without_faces_is_searched_at_once(self) -> None:
         chosen = attention()
-        chosen.record_search(0.0, DARK, [])
+        chosen.record_search(0.0, DARK, Search([], 0.0))
         assert chosen.reusable_search(0.01, CHANGED, {}, ()) is None
 
     @pytest.mark.parametrize(
@@ -85,18 +89,18 @@ class TestSearch:
     )
     def test_every_frame_is_searched_while_a_person_is_not_settled(self, person: Person, seen: Track) -> None:
         chosen = attention()
-        chosen.record_search(0.0, DARK, [FACE])
+        chosen.record_search(0.0, DARK, FOUND)
         assert chosen.reusable_search(0.01, DARK, {1: person}, [seen]) is None
 
     def test_intervals_of_zero_search_every_frame(self) -> None:
         every = msgspec.structs.replace(CONFIG.detector, idle_search_s=0.0, settled_search_s=0.0)
         chosen = attention(config=msgspec.structs.replace(CONFIG, detector=every))
-        chosen.record_search(1.0, DARK, [FACE])
+        chosen.record_search(1.0, DARK, FOUND)
         assert chosen.reusable_search(1.0, DARK, {1: MASKED}, [track()]) is None
 
     def test_clear_forgets_the_last_search(self) -> None:
         chosen = attention()
-        chosen.record_search(0.0, DARK, [FACE])
+        chosen.record_search(0.0, DARK, FOUND)
         chosen.clear()
         assert chosen.reusable_search(0.01, DARK, {}, ()) is None
 
@@ -237,7 +241,7 @@ class TestWithModels:
         decisions = [pipeline.step(Frame(k, k / 10, both)) for k in range(20)]
         assert all(len(d.faces) <= 1 for d in decisions)
         assert [next(iter(d.faces)) for d in decisions[:6]] == [1, 2, 1, 2, 1, 2]
-        assert {v.value for v in decisions[-1].verdicts.values()} == {"masked", "unmasked"}
+        assert {person.verdict.value for person in decisions[-1].people.values()} == {"masked", "unmasked"}
 
     def test_saving_work_changes_no_decision(self, perception: Perception) -> None:
         """The demo clip gives the same signals as with a search and a look at every face in every frame."""
@@ -258,6 +262,6 @@ class TestWithModels:
         all_times, all_shown = signals(everything)
         assert set(shown) == {"IDLE", "PASS", "STOP", "ALARM"}
         assert shown == all_shown
-        # A settled person is searched for in every other frame at 15 a second. A face at the edge of the picture may be found in
-        # one frame and not in the next, so the last frame with it differs by at most two frames (0.133 s).
+        # A settled person is searched for in every other frame at 15 a second. A face at the edge of the picture may be
+        # found in one frame and not in the next, so the last frame with it differs by at most two frames (0.133 s).
         assert max(abs(a - b) for a, b in zip(times, all_times, strict=True)) < 0.15

@@ -24,7 +24,7 @@ from edge.imaging.images import Picture
 from edge.inference import manifest
 from edge.inference.edgetpu import Accelerator
 from edge.inference.perception import Perception, required_models
-from edge.records import Frame, Signal
+from edge.records import Detection, Frame, Signal
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
 from support.door import CONFIG, Door, Script, Step
 
@@ -93,19 +93,57 @@ def test_picture_without_content_makes_the_door_blind(perception: Perception, em
     assert reason in str(events[0].data["reason"])
 
 
-def test_covered_lens_is_searched_until_a_face_shows(perception: Perception) -> None:
-    """A wall may be as plain as a covered lens. A person in front of it proves that the door sees."""
+#: Corners of the parts of the picture to the left of the visitor and around them.
+LEFT_HALF = ((0.0, 0.0), (0.45, 0.0), (0.45, 1.0), (0.0, 1.0))
+RIGHT_HALF = ((0.45, 0.0), (1.0, 0.0), (1.0, 1.0), (0.45, 1.0))
+
+
+def before_a_plain_wall(perception: Perception, settings: DoorSettings) -> list[door.Decision]:
+    """Return the decisions for a wall as plain as a covered lens, before which a visitor arrives after 20 frames."""
     camera = msgspec.structs.replace(CONFIG.camera, min_detail=20.0)
-    pipeline = door.Pipeline(msgspec.structs.replace(CONFIG, camera=camera), perception)
+    pipeline = door.Pipeline(msgspec.structs.replace(CONFIG, camera=camera, door=settings), perception)
     visitor = cv2.cvtColor(cv2.imread(str(Path(edge.__file__).parent / "bench/visitor.jpg")), cv2.COLOR_BGR2RGB)
     visitor = cv2.resize(visitor, (100, round(100 * visitor.shape[0] / visitor.shape[1])))
     arrived = covered(3)
     arrived[200 : 200 + len(visitor), 300:400] = visitor
     assert find_blindness(cells(arrived), 20.0) is not None, "only a small part is not plain"
     pictures = [covered(k) for k in range(20)] + [arrived] * 20
-    decisions = [pipeline.step(Frame(k, k / 10, picture)) for k, picture in enumerate(pictures)]
+    return [pipeline.step(Frame(k, k / 10, picture)) for k, picture in enumerate(pictures)]
+
+
+def test_covered_lens_is_searched_until_a_face_shows(perception: Perception) -> None:
+    """A person in front of a plain wall proves that the door sees."""
+    decisions = before_a_plain_wall(perception, CONFIG.door)
     assert {d.signal for d in decisions[11:20]} == {Signal.FAULT}
     assert decisions[-1].signal is Signal.STOP
+
+
+@pytest.mark.parametrize(
+    "settings", [DoorSettings(LEFT_HALF, ()), DoorSettings((), (RIGHT_HALF,))], ids=["zone", "ignore"]
+)
+def test_a_face_outside_the_zone_proves_that_the_lens_is_not_covered(
+    perception: Perception, settings: DoorSettings
+) -> None:
+    decisions = before_a_plain_wall(perception, settings)
+    assert {d.signal for d in decisions[11:20]} == {Signal.FAULT}
+    assert {d.signal for d in decisions[20:]} == {Signal.IDLE}
+    assert not any(d.tracks for d in decisions)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_picture_in_which_nothing_can_be_seen_is_not_searched(
+    perception: Perception, monkeypatch: pytest.MonkeyPatch, level: int
+) -> None:
+    searched: list[float] = []
+
+    def detect(frame: Frame) -> list[Detection]:
+        searched.append(frame.t)
+        return []
+
+    monkeypatch.setattr(perception, "detect", detect)
+    empty, blind = frame_at(EMPTY_S), np.full((480, 640, 3), level, np.uint8)
+    play(perception, [empty, *[blind] * 2, empty, *[blind] * 15])
+    assert searched == [0.0, 0.3], "the first picture after a flash is"
 
 
 def test_one_broken_picture_ends_no_track(perception: Perception) -> None:
@@ -131,8 +169,8 @@ def test_decide_image(perception: Perception) -> None:
     assert door.decide_image(CONFIG, perception, frame_at(EMPTY_S)).signal is Signal.IDLE
     decision = door.decide_image(CONFIG, perception, np.hstack([frame_at(MASKED_S), frame_at(UNMASKED_S)]))
     assert decision.signal is Signal.STOP, "one person without a mask is enough"
-    assert len(decision.verdicts) == 2
-    assert decision.faces.keys() == decision.verdicts.keys(), "every person's last look"
+    assert len(decision.people) == 2
+    assert decision.faces.keys() == decision.people.keys(), "every person's last look"
 
 
 def test_a_face_outside_the_zone_is_ignored(perception: Perception) -> None:

@@ -25,7 +25,7 @@ from edge.drawing import (
 from edge.imaging.label_layout import Rectangle, overlap
 from edge.inference import manifest
 from edge.inference.perception import Perception
-from edge.policy import Verdict
+from edge.policy import Person, Verdict
 from edge.records import Box, Face, Signal, Track
 
 CONFIG = config.load()
@@ -51,9 +51,11 @@ def decision(
     fault: str | None = None,
 ) -> Decision:
     faces = {number: Face(Box(0, 0, 1, 1), 0.9, 0.1, expression) for number, expression in (expressions or {}).items()}
-    verdicts = verdicts or {}
-    numbers = {number: number for number, verdict in verdicts.items() if verdict is not UNKNOWN}
-    return Decision(1.0, signal, tuple(tracks), faces, verdicts, agitated, [], fault, numbers=numbers)
+    people = {
+        number: Person(0.0, verdict, 0 if verdict is UNKNOWN else number, agitated=number in agitated)
+        for number, verdict in (verdicts or {}).items()
+    }
+    return Decision(1.0, signal, tuple(tracks), faces, people, [], fault)
 
 
 def labels(perception: Perception, seen: Decision) -> list[Label]:

@@ -31,7 +31,8 @@ def perception() -> Perception:
 
 
 def first_visit() -> list[Picture]:
-    """Return the frames of the first visit of the clip, 15/s; the person is decided a second after the first of them."""
+    """Return the frames of the first visit of the clip, 15/s; the person is decided a second after the first of
+    them."""
     capture = cv2.VideoCapture(str(CLIP))
     frames = []
     for _ in range(92):

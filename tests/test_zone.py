@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge.records import Box
-from edge.zone import Corner, Zone, crossing_sides, is_inside, surface
+from edge.zone import Corner, Zone, crossing_sides, is_inside, polygon_area
 
 SQUARE: list[Corner] = [(0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75)]
 #: Two corners swapped: an hourglass.
@@ -42,23 +42,23 @@ def test_point_in_polygon(polygon: list[Corner], x: float, y: float, inside: boo
 def test_every_face_counts_without_a_zone() -> None:
     zone = Zone()
     assert not zone.is_limited
-    assert zone.has_face(face_at(0.99, 0.01), 640, 480)
+    assert zone.counts(face_at(0.99, 0.01), 640, 480)
 
 
 def test_a_face_counts_where_its_centre_is() -> None:
     zone = Zone(SQUARE)
     assert zone.is_limited
-    assert zone.has_face(face_at(0.26, 0.5), 640, 480)
-    assert not zone.has_face(face_at(0.24, 0.5), 640, 480)
+    assert zone.counts(face_at(0.26, 0.5), 640, 480)
+    assert not zone.counts(face_at(0.24, 0.5), 640, 480)
 
 
 def test_areas_to_ignore_are_cut_out_of_the_zone() -> None:
     left: list[Corner] = [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]
     zone = Zone(SQUARE, [left])
-    assert not zone.has_face(face_at(0.4, 0.5), 640, 480)
-    assert zone.has_face(face_at(0.6, 0.5), 640, 480)
-    assert not Zone((), [left]).has_face(face_at(0.1, 0.1), 640, 480)
-    assert Zone((), [left]).has_face(face_at(0.9, 0.1), 640, 480)
+    assert not zone.counts(face_at(0.4, 0.5), 640, 480)
+    assert zone.counts(face_at(0.6, 0.5), 640, 480)
+    assert not Zone((), [left]).counts(face_at(0.1, 0.1), 640, 480)
+    assert Zone((), [left]).counts(face_at(0.9, 0.1), 640, 480)
 
 
 def test_a_zone_that_is_all_ignored_is_empty() -> None:
@@ -87,7 +87,7 @@ def test_sides_that_cross(polygon: list[Corner], sides: tuple[int, int] | None) 
     assert crossing_sides(polygon) == sides
 
 
-def test_surface() -> None:
-    assert surface(SQUARE) == pytest.approx(0.25)
-    assert surface(SQUARE[::-1]) == pytest.approx(0.25)
-    assert surface([(0.1, 0.1), (0.5, 0.5), (0.9, 0.9)]) == pytest.approx(0)
+def test_polygon_area() -> None:
+    assert polygon_area(SQUARE) == pytest.approx(0.25)
+    assert polygon_area(SQUARE[::-1]) == pytest.approx(0.25)
+    assert polygon_area([(0.1, 0.1), (0.5, 0.5), (0.9, 0.9)]) == pytest.approx(0)

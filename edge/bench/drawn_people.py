@@ -26,8 +26,8 @@ VISITOR_SIZE = 0.8
 class DrawnPeople(Source):
     """`faces` people in front of a wall with a door, who come, stay for STAY_S, are away for AWAY_S, and come again.
 
-    Each is a copy of visitor.jpg, and moves: up in the first second, then a little from side to side. Frames have sensor
-    noise, and are the same in every run. The source never ends.
+    Each is a copy of visitor.jpg, and moves: up in the first second, then a little from side to side. Frames have
+    sensor noise, and are the same in every run. The source never ends.
     """
 
     live = False
@@ -80,7 +80,10 @@ class DrawnPeople(Source):
 
 
 def _draw_wall(width: int, height: int) -> Picture:
-    """Return a wall with a panelled door, (H, W, 3) uint8 RGB. A wall without any detail would count as a covered lens."""
+    """Return a wall with a panelled door, (H, W, 3) uint8 RGB.
+
+    A wall without any detail would count as a covered lens.
+    """
     wall = np.full((height, width, 3), WALL, np.uint8)
     thickness = max(1, width // 60)
     for x1, y1, x2, y2 in (

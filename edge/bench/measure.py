@@ -181,7 +181,7 @@ class Collector:
             self.first_decision_at = now
             self.picture_size = "{1}x{0}".format(*frame.picture.shape)
         present = [track for track in decision.tracks if track.last_seen >= decision.t]
-        unknown = [t for t in present if t.looks and decision.verdicts.get(t.number) is Verdict.UNKNOWN]
+        unknown = [t for t in present if t.looks and decision.verdict(t.number) is Verdict.UNKNOWN]
         situation = NEW if unknown else SETTLED if present else NOBODY
         times = FrameTimes(self._timer.row, cpu_ns, len(present), len(decision.faces))
         if self.warm_up_frames < WARM_UP_FRAMES:

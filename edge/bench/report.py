@@ -37,10 +37,10 @@ class StageTime:
 class Situation:
     """The frames in which the door sees the same: nobody, only people with a verdict, or a person without one.
 
-    `people` and `looks` (faces that the classifiers look at) are means per frame. `light_ms` is the time from having the
-    frame until the light is set, `loop_ms` until the next frame can be read. `overhead_ms` is loop time minus model time.
-    `processor_ms` is the processor time per frame of all threads; for a camera it includes capturing. `frames_per_s` is
-    the rate of a loop that never waits for a frame.
+    `people` and `looks` (faces that the classifiers look at) are means per frame. `light_ms` is the time from having
+    the frame until the light is set, `loop_ms` until the next frame can be read. `overhead_ms` is loop time minus model
+    time. `processor_ms` is the processor time per frame of all threads; for a camera it includes capturing.
+    `frames_per_s` is the rate of a loop that never waits for a frame.
     """
 
     name: str
@@ -59,8 +59,8 @@ class Situation:
 class SourceResult:
     """The result of one source, measured for `seconds`: `frames` that count, after `warm_up_frames` that do not.
 
-    `times_lost` says how often a camera was lost. `growth_mb_per_hour` is the growth of memory; None if the time was too
-    short to measure it.
+    `times_lost` says how often a camera was lost. `growth_mb_per_hour` is the growth of memory; None if the time was
+    too short to measure it.
     """
 
     name: str

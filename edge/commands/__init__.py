@@ -1,7 +1,8 @@
 """The subcommands of `doorlight`, one module each.
 
 Each module has `add_parser`, which describes its arguments, and `run`, which executes the command and returns the exit
-code. Modules import heavy packages (NumPy, OpenCV, gpiozero, msgspec) inside functions, so that every command starts fast.
+code. Modules import heavy packages (NumPy, OpenCV, gpiozero, msgspec) inside functions, so that every command starts
+fast.
 
 - `run`: watch the door; `run_door` is its second half, with the heavy imports
 - `annotate`: draw boxes and verdicts into pictures and videos
@@ -11,5 +12,6 @@ code. Modules import heavy packages (NumPy, OpenCV, gpiozero, msgspec) inside fu
 - `bench`: measure the speed of this machine
 - `check_config`: check a settings file, or print the default one
 - `options`: arguments and argument types that commands share
+- `left_out`: the report of files of a folder that were left out
 - `process`: start time, signals and terminal of this process
 """

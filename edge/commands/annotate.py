@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..system.terminal import printable
-from . import options, process
+from . import left_out, options
 from .options import Parser, Subparsers
 
 DESCRIPTION = """\
@@ -65,4 +65,4 @@ def run(args: argparse.Namespace) -> int:
         print(f"wrote {printable(str(written.path))}: {printable(written.summary)}")
         for note in written.notes:
             print(f"      note: {printable(note)}")
-    return process.report_left_out(args.source, result.left_out)
+    return left_out.report(args.source, result.left_out)

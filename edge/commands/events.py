@@ -8,9 +8,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from ..errors import InputError, UsageError
 from ..system.terminal import printable
@@ -19,6 +18,7 @@ from .options import LOCAL_LOG, MAX_MESSAGE_LENGTH, Parser, Subparsers
 if TYPE_CHECKING:
     from ..events.reader import EventReader
     from ..events.record import EventRecord
+    from ..events.selection import Entry
     from ..events.summary import Summary
 
 #: Event log of the service, as in systemd/doorlight.service.
@@ -81,22 +81,9 @@ def add_parser(subparsers: Subparsers) -> Parser:
     return parser
 
 
-class Playing(NamedTuple):
-    """One playing of a file: its name, and a number that no other playing in this log has."""
-
-    file: str
-    number: int
-
-
-class Entry(NamedTuple):
-    """A record, and the playing that it comes from; None for a camera."""
-
-    record: EventRecord
-    played: Playing | None
-
-
 def run(args: argparse.Namespace) -> int:
     from ..events import reader, summary
+    from ..events.selection import Selection
 
     since, until = _time_span(args)
     kinds = {part.strip().lower().replace("-", "_") for kind in args.kind or () for part in kind.split(",")}
@@ -111,25 +98,24 @@ def run(args: argparse.Namespace) -> int:
         # Ctrl-C is the normal end. It must not interrupt between printing a record and counting it.
         signal.signal(signal.SIGINT, lambda *_: stop.set())
 
-    reading, records, (begin, end) = _open(path, since, until)
-    log = _Log()
+    if is_stream:
+        selection = Selection.of_stream(sys.stdin.buffer, "standard input", since, until, kinds)
+    else:
+        selection = Selection.of_log(path, since, until, kinds)
 
-    def selected() -> Iterator[Entry]:
-        for position, entry in enumerate(log.entries(records)):
-            if begin <= position < end and summary.is_of_kind(entry.record, kinds):
-                yield entry
-        if not log.has_events and (reading.damaged or log.totals.records):
+    def entries() -> Iterator[Entry]:
+        yield from selection.entries()
+        if not selection.is_of_a_log:
             raise _not_a_log(path)
         if args.follow:
-            new = reader.follow(path, POLL_S, stop.is_set, reading.last_seq)
-            yield from (entry for entry in log.entries(new) if summary.is_of_kind(entry.record, kinds))
+            yield from selection.follow(path, POLL_S, stop.is_set)
 
     print_each = _print_json if args.json else _print_csv if args.csv else _print_words
     # What comes through a pipe may be as slow as the events themselves.
-    totals = summary.summarise(print_each(selected(), args.follow or is_stream, sys.stdout))
-    notes = _notes(reading)
+    totals = summary.summarise(print_each(entries(), args.follow or is_stream, sys.stdout))
+    notes = _notes(selection.reader)
     if not totals.records:
-        notes.insert(0, _explain_nothing(log.totals, bool(kinds), since is not None or until is not None))
+        notes.insert(0, _explain_nothing(selection.log, bool(kinds), since is not None or until is not None))
     if args.json or args.csv:
         for note in notes:
             print(f"doorlight: note: {note}", file=sys.stderr)
@@ -154,63 +140,6 @@ def _time_span(args: argparse.Namespace) -> tuple[float | None, float | None]:
     if since is not None and since > now.timestamp() and not args.follow:
         raise UsageError(f"--since {args.since} is in the future", "a time without a date is one of today")
     return since, until
-
-
-def _open(
-    path: Path, since: float | None, until: float | None
-) -> tuple[EventReader, Iterator[EventRecord], tuple[float, float]]:
-    """Return the reader of a log, its records from the first one on, and the positions at which the time span begins and ends."""
-    from ..events import reader
-    from ..events.record import ascii_text
-    from ..events.time_span import window
-
-    is_whole = since is None and until is None
-    if path == STANDARD_INPUT:
-        reading = reader.read_stream(sys.stdin.buffer, "standard input")
-        if is_whole:
-            return reading, reading, (0, float("inf"))
-        records = list(reading)  # it cannot be read twice
-        return reading, iter(records), window(records, since, until)
-    while True:
-        scanned = reader.read(path)
-        first = None if is_whole else next(scanned, None)
-        span = (0, float("inf")) if is_whole else window(chain([first] if first else [], scanned), since, until)
-        reading = reader.read(path)
-        again = next(reading, None)
-        # Otherwise the oldest file was deleted between the two. The texts are compared, because NaN differs from itself.
-        if is_whole or ascii_text(again or {}) == ascii_text(first or {}):
-            return reading, chain([] if again is None else [again], reading), span
-
-
-class _Log:
-    """What is known about a log after its records have been read."""
-
-    def __init__(self) -> None:
-        from ..events.summary import summarise
-
-        self.totals: Summary = summarise(())
-        self.has_events = False
-        self._played: Playing | None = None
-        self._starts = 0
-
-    def entries(self, records: Iterator[EventRecord]) -> Iterator[Entry]:
-        """Yield each record with the playing that it comes from."""
-        from ..events.record import timestamp
-
-        count, first, last = 0, None, None
-        for record in records:
-            if record.get("event") == "started":
-                self._starts += 1
-                is_played = record.get("live") is False
-                self._played = Playing(str(record.get("source", "?")), self._starts) if is_played else None
-            self.has_events = self.has_events or isinstance(record.get("event"), str)
-            count += 1
-            last = timestamp(record) or last
-            first = first or last
-            yield Entry(record, self._played)
-            if record.get("event") == "stopped":
-                self._played = None
-        self.totals = type(self.totals)(self.totals.records + count, {}, {}, self.totals.first or first, last)
 
 
 def _default_log() -> Path:

@@ -8,20 +8,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from ..errors import InputError
-from ..system.terminal import printable
-from .options import MAX_MESSAGE_LENGTH
-
-if TYPE_CHECKING:
-    from ..camera.source import LeftOut
-
-#: At most this many files that are left out are printed.
-MAX_LEFT_OUT_LINES = 100
-NO_HINT = "move them away, or convert them to JPEG, PNG or MP4"
 #: Exit code of a command that a signal ended before it was complete.
 INTERRUPTED = 130
 
@@ -61,11 +50,12 @@ def stop_on_signals(stop: threading.Event) -> None:
 
 
 def make_journal_output_nonblocking() -> None:
-    """Drop lines that systemd's journal does not accept, so that a journal with a slow or full disk cannot stop the door."""
+    """Drop lines that systemd's journal does not accept: a journal with a slow or full disk must not stop the door."""
     with contextlib.suppress(OSError, ValueError):
         output = sys.stdout.fileno()
         status = os.fstat(output)
-        # Only for the journal's socket (see systemd.exec(5)): the flag would also affect other users of a terminal or pipe.
+        # Only for the journal's socket (see systemd.exec(5)): the flag would also affect other users of a terminal or
+        # pipe.
         if os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}":
             os.set_blocking(output, False)
 
@@ -73,24 +63,3 @@ def make_journal_output_nonblocking() -> None:
 def discard_output() -> None:
     """Redirect standard output to /dev/null, so that Python does not report the lost output again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def report_left_out(folder: str, left_out: Sequence[LeftOut]) -> int:
-    """Print the files of a folder that were left out. Return the exit code: 0 if every picture and video was read.
-
-    The reasons go to standard output, a line for each file. The number of pictures and videos goes to stderr, with what to do.
-    """
-    with contextlib.suppress(OSError):
-        for one in left_out[:MAX_LEFT_OUT_LINES]:
-            print(f"left out {printable(one.name)}: {printable(one.reason)}", flush=True)
-        if len(left_out) > MAX_LEFT_OUT_LINES:
-            print(f"left out {len(left_out) - MAX_LEFT_OUT_LINES} more", flush=True)
-    unread = [one for one in left_out if one.is_media]
-    if not unread:
-        return 0
-    with contextlib.suppress(OSError):
-        count = "1 picture or video" if len(unread) == 1 else f"{len(unread)} pictures or videos"
-        print(f"doorlight: {printable(f'{folder}: {count} could not be read', MAX_MESSAGE_LENGTH)}", file=sys.stderr)
-        hints = "; ".join(dict.fromkeys(one.hint for one in unread if one.hint)) or NO_HINT
-        print(f"           {printable(hints, MAX_MESSAGE_LENGTH)}", file=sys.stderr)
-    return InputError.exit_code

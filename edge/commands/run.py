@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
     from ..lights.pin_process import PinProcess
 
     config = options.load_settings(args.config)
-    # Fork first: the child stays small, and opens the pins while this process imports the rest. Its timeout is longer than
-    # the longest time between two frames.
+    # Fork first: the child stays small, and opens the pins while this process imports the rest. Its timeout is longer
+    # than the longest time between two frames.
     pin_process = None if args.simulate else PinProcess(config.lights, config.camera.timeout_s + 1)
     from .run_door import run_door
 

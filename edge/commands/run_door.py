@@ -29,8 +29,8 @@ from ..records import Event, Frame, Signal
 from ..settings_notes import camera_notes, other_notes
 from ..system.files import state_folder
 from ..system.terminal import printable
-from . import options
-from .process import make_journal_output_nonblocking, report_left_out, stop_on_signals
+from . import left_out, options
+from .process import make_journal_output_nonblocking, stop_on_signals
 
 #: How long a door that cannot start shows FAULT before it exits. The service then starts it again.
 FAULT_BEFORE_EXIT_S = 5.0
@@ -65,7 +65,7 @@ def run_door(args: argparse.Namespace, config: Config, pin_process: PinProcess |
         print_note(f"note: {damage}")
     if not source.live and not console.decided:
         print_note(f"nobody was decided; doorlight annotate draws why: {_annotate_command(args, source)}")
-    return report_left_out(source.name, source.left_out)
+    return left_out.report(source.name, source.left_out)
 
 
 def _annotate_command(args: argparse.Namespace, source: Source) -> str:

@@ -105,7 +105,7 @@ class Host:
 
     @cached_property
     def settings(self) -> Config:
-        """The settings of the file; the default settings if the file is wrong, so that the other checks can continue."""
+        """The settings of the file; the default settings if it is wrong, so that the other checks can continue."""
         from .. import config
 
         try:

@@ -1,4 +1,4 @@
-"""The number up to which `seq` may be in use, in a file of its own: it survives when the log is moved, packed or deleted.
+"""The number up to which `seq` may be in use, in a file of its own: it survives when the log is moved, compressed or deleted.
 
 The file has two slots of one block each, which are written in turn and carry a checksum: a power cut while one is written
 leaves the other. A slot is replaced in place, so that a full disk does not prevent it.

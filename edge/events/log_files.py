@@ -1,7 +1,8 @@
 """The files of an event log: current and rotated names, their order, inodes, and lines read from the end.
 
-The door rotates a log at `events.jsonl` to `events.jsonl.1` (the newest), `.2`, and so on. Other programs may rotate it too:
-logrotate makes `events.jsonl.2.gz`, `events.jsonl-20261120`, `events-20261120.jsonl.xz` and the like, as it is configured.
+The door rotates a log at `events.jsonl` to `events.jsonl.1` (the newest), `.2`, and so on. Other programs may rotate it
+too: logrotate makes `events.jsonl.2.gz`, `events.jsonl-20261120`, `events-20261120.jsonl.xz` and the like, as it is
+configured.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ..errors import OutputError
-from .packed import PACKED_SUFFIXES, is_packed_name, open_unpacked, unpack_errors
+from .compressed import COMPRESSED_SUFFIXES, decompression_errors, is_compressed_name, open_decompressed
 from .record import MAX_LINE_BYTES, parse, sequence_number, timestamp
 
 #: A log is searched for a complete line this far from its end. A power cut leaves a few thousand bytes of garbage.
@@ -78,16 +79,9 @@ def rotated_files(path: Path) -> list[tuple[int, Path]]:
     return sorted(found, reverse=True)
 
 
-def foreign_files(path: Path) -> list[Path]:
+def externally_rotated_files(path: Path) -> list[Path]:
     """Return the files of the log at `path` that another program has rotated, oldest first as far as names say."""
-    name, stem, suffix = re.escape(path.name), re.escape(path.stem), re.escape(path.suffix)
-    date = r"\d{4}[-._]?\d\d[-._]?\d\d[\d._:T-]*"
-    in_the_middle = rf"{stem}(?:[-._](?={date}{suffix})|\.(?=\d{{1,3}}{suffix}))(?P<middle>\d[\d._:T-]*){suffix}"
-    if not path.suffix:
-        in_the_middle = r"(?!)"
-    pattern = re.compile(
-        rf"(?:{name}[-._](?P<end>\d[\d._:T-]*)|{in_the_middle}|{name}(?=\.))(?P<packed>\.(?:{PACKED_SUFFIXES}))?"
-    )
+    pattern = _pattern_of_external_names(path)
     own = {rotated for _, rotated in rotated_files(path)}
     found: list[tuple[bool, int, str, bool, Path]] = []
     with contextlib.suppress(OSError):
@@ -95,11 +89,29 @@ def foreign_files(path: Path) -> list[Path]:
             match = pattern.fullmatch(entry)
             if match is None or (file := path.with_name(entry)) in own:
                 continue
-            mark = (match["end"] or match["middle"] or "").rstrip(".")
+            groups = match.groupdict("")
+            mark = (groups["end"] or groups.get("date") or groups.get("number") or "").rstrip(".")
             is_number = mark.isascii() and mark.isdigit() and len(mark) < 8  # otherwise it is a date
-            # A high number is old, a late date is new. The last of two files of one name is the one that is not yet packed.
-            found.append((not is_number, -int(mark) if is_number else 0, mark, match["packed"] is None, file))
+            # A high number is old, a late date is new. Of two files of one name, the last is the one not yet
+            # compressed.
+            found.append((not is_number, -int(mark) if is_number else 0, mark, not groups["compressed"], file))
     return [file for *_, file in sorted(found)]
+
+
+def _pattern_of_external_names(path: Path) -> re.Pattern[str]:
+    """Return the pattern of the names that other programs give to rotated files of the log at `path`."""
+    name, stem, suffix = re.escape(path.name), re.escape(path.stem), re.escape(path.suffix)
+    mark = r"\d[\d._:T-]*"
+    forms = [
+        rf"{name}[-._](?P<end>{mark})",  # events.jsonl.2, events.jsonl-20261120
+        rf"{name}(?=\.)",  # events.jsonl.gz
+    ]
+    if path.suffix:
+        forms += [
+            rf"{stem}[-._](?P<date>(?=\d{{4}}[-._]?\d\d[-._]?\d\d){mark}){suffix}",  # events-20261120.jsonl
+            rf"{stem}\.(?P<number>\d{{1,3}}){suffix}",  # events.2.jsonl
+        ]
+    return re.compile(rf"(?:{'|'.join(forms)})(?P<compressed>\.(?:{COMPRESSED_SUFFIXES}))?")
 
 
 class LogFiles:
@@ -109,11 +121,16 @@ class LogFiles:
         self.path = path
         self._first: dict[tuple[int, int, int], tuple[int, datetime | None]] = {}
 
-    def snapshot(self, packed: bool = True) -> list[tuple[tuple[int, int], Path]]:
-        """Return inode and path of each file, oldest first; without those with a name of a packed file if not `packed`."""
+    def snapshot(self, compressed: bool = True) -> list[tuple[tuple[int, int], Path]]:
+        """Return inode and path of each file, oldest first.
+
+        Without `compressed`, files with the name of a compressed file are left out.
+        """
         names = [rotated for _, rotated in rotated_files(self.path)]
-        if foreign := [file for file in foreign_files(self.path) if packed or not is_packed_name(file)]:
-            names = self._in_order([*foreign, *names])
+        if external := [
+            file for file in externally_rotated_files(self.path) if compressed or not is_compressed_name(file)
+        ]:
+            names = self._in_order([*external, *names])
         found = []
         for name in (*names, self.path):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -127,7 +144,7 @@ class LogFiles:
     def _in_order(self, names: list[Path]) -> list[Path]:
         """Sort rotated files by their first event: the door and other programs may have rotated in turns."""
         firsts = {name: self._first_event(name) for name in (*names, self.path)}
-        # While a file is packed or copied, it is there twice. The last of them is complete.
+        # While a file is compressed or copied, it is there twice. The last of them is complete.
         last_of = {first: name for name, first in firsts.items() if first[0]}
         names = [name for name in names if last_of.get(firsts[name], name) == name]
         by_number = sorted(names, key=lambda name: firsts[name][0])
@@ -151,16 +168,16 @@ class LogFiles:
 
 def _read_first_event(file: Path) -> tuple[int, datetime | None]:
     try:
-        with open_unpacked(file) as opened:
+        with open_decompressed(file).file as opened:
             for _ in range(_LINES_SEARCHED_FOR_FIRST):
                 record = parse(opened.readline(MAX_LINE_BYTES))
                 if record is not None and (number := sequence_number(record)):
                     return number, timestamp(record)
-    except unpack_errors():
+    except decompression_errors():
         pass
     return 0, None
 
 
 def inode(status: os.stat_result) -> tuple[int, int]:
-    """Return what identifies a file whatever its name: device and inode number."""
+    """Return what identifies a file under any name: device and inode number."""
     return status.st_dev, status.st_ino

@@ -1,4 +1,4 @@
-"""Find the highest number that a log may have used, in whatever is left of it."""
+"""Find the highest number that a log may have used, in the files that are left."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..system.files import open_regular
-from .log_files import foreign_files, lines_from_end, not_a_log, rotated_files
-from .packed import is_packed_name, open_unpacked, unpack_errors
+from .compressed import decompression_errors, is_compressed_name, open_decompressed
+from .log_files import externally_rotated_files, lines_from_end, not_a_log, rotated_files
 from .record import MAX_LINE_BYTES, EventRecord, parse, parse_complete, sequence_number
 
-#: Packed files have to be read from their beginning. Reading more than this (unpacked) would delay the door's start.
+#: Compressed files have to be read from their beginning. Reading more than this (decompressed) would delay the door's
+#: start.
 MAX_SEARCHED_BYTES = 1 << 26
 _BLOCK_BYTES = 1 << 16
 
@@ -20,9 +21,9 @@ _BLOCK_BYTES = 1 << 16
 def last_used_number(path: Path, counted: int | None, skipped: int, known: int = 0) -> int:
     """Return the highest number that may have been used in the log at `path`; 0 if there is none.
 
-    `counted` is the number of the log's counter. Without one, all rotated files are searched, also those that other programs
-    have packed. `skipped` numbers are added after an end without `stopped`, because a power cut may have removed lines that
-    were read; not if the end is within `known`, the numbers of this process.
+    `counted` is the number of the log's counter. Without one, all rotated files are searched, also those that other
+    programs have compressed. `skipped` numbers are added after an end without `stopped`, because a power cut may have
+    removed lines that were read; not if the end is within `known`, the numbers of this process.
 
     Raises OSError if a file cannot be read, OutputError if no event can be found in one.
     """
@@ -37,7 +38,7 @@ def last_used_number(path: Path, counted: int | None, skipped: int, known: int =
 
 
 def newest_record(path: Path) -> EventRecord | None:
-    """Return the last record with a number of the log at `path`, in the current file or else in one that the door rotated.
+    """Return the last record with a number, in the log's current file or else in one that the door rotated.
 
     Raises OSError if a file cannot be read, OutputError if no event can be found in one.
     """
@@ -57,31 +58,31 @@ def newest_record(path: Path) -> EventRecord | None:
 
 
 def _last_records_of_rotated_files(path: Path) -> Iterator[EventRecord]:
-    """Yield the last record of each rotated file, newest first; of packed ones within MAX_SEARCHED_BYTES."""
+    """Yield the last record of each rotated file, newest first; of compressed ones within MAX_SEARCHED_BYTES."""
     room = MAX_SEARCHED_BYTES
-    for file in reversed([*foreign_files(path), *(rotated for _, rotated in rotated_files(path))]):
+    for file in reversed([*externally_rotated_files(path), *(rotated for _, rotated in rotated_files(path))]):
         try:
-            if not is_packed_name(file):
+            if not is_compressed_name(file):
                 with open_regular(file) as opened:
                     lines = lines_from_end(opened.fileno(), os.fstat(opened.fileno()).st_size)
                     yield next(filter(None, (_numbered(line) for _, line in lines)), {})
             elif room > 0:
-                record, size = _last_record_of_packed(file, room)
+                record, size = _last_record_of_compressed(file, room)
                 room -= size
                 yield record
-        except unpack_errors():
+        except decompression_errors():
             continue  # damaged, or not a log
 
 
-def _last_record_of_packed(file: Path, max_bytes: int) -> tuple[EventRecord, int]:
-    """Return the last record of a packed file, as far as it can be read, and the number of unpacked bytes."""
+def _last_record_of_compressed(file: Path, max_bytes: int) -> tuple[EventRecord, int]:
+    """Return the last record of a compressed file, as far as it can be read, and the number of decompressed bytes."""
     size, end = 0, b""
-    with open_unpacked(file) as opened:
+    with open_decompressed(file).file as opened:
         try:
             while size < max_bytes and (data := opened.read(_BLOCK_BYTES)):
                 size += len(data)
                 end = (end + data)[-MAX_LINE_BYTES:]
-        except unpack_errors():
+        except decompression_errors():
             pass  # its end is missing
     complete = end[: end.rfind(b"\n") + 1]
     return next(filter(None, map(_numbered, reversed(complete.splitlines()))), {}), size

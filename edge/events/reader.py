@@ -12,20 +12,21 @@ from typing import BinaryIO
 
 from ..errors import InputError
 from ..system.files import open_regular
-from .log_files import MAX_SEARCH_BYTES, LogFiles, inode, is_same_file, lines_from_end
-from .packed import (
-    MAX_UNPACKED_BYTES,
-    UnsupportedPackingError,
-    is_unpacking,
-    open_unpacked,
-    unpack_errors,
-    unpacked_stream,
+from .compressed import (
+    MAX_DECOMPRESSED_BYTES,
+    Opened,
+    UnsupportedCompressionError,
+    decompressed_stream,
+    decompression_errors,
+    open_decompressed,
 )
+from .log_files import MAX_SEARCH_BYTES, LogFiles, inode, is_same_file, lines_from_end
 from .record import MAX_LINE_BYTES, EventRecord, parse, sequence_number
 
 #: The first line of a log differs from that of another within these bytes: they contain its number and time.
 _START_BYTES = 64
-#: So many lines in a row without an event are not part of a log. A few packed kilobytes may hold millions of line breaks.
+#: After this number of lines in a row without an event, a file is not a log. A few compressed kilobytes may hold
+#: millions of line breaks.
 MAX_DAMAGED_LINES = 1_000_000
 
 
@@ -55,7 +56,7 @@ class EventReader(Iterator[EventRecord]):
 def read(path: Path) -> EventReader:
     """Return the records of the log at `path`: the rotated files, oldest first, then the current file.
 
-    Files that are packed are unpacked, up to MAX_UNPACKED_BYTES each.
+    Compressed files are decompressed, up to MAX_DECOMPRESSED_BYTES each.
 
     Raises InputError if there is no log, or a file of it cannot be read.
     """
@@ -76,13 +77,15 @@ def read(path: Path) -> EventReader:
 
 
 def read_stream(stream: BinaryIO, name: str) -> EventReader:
-    """Return the records of a stream, such as standard input, unpacked if it is packed. Raises InputError, with `name`."""
+    """Return the records of a stream, such as standard input, decompressed. Raises InputError, with `name`."""
 
     def lines() -> Iterator[bytes]:
         try:
-            yield from _lines_of_file(unpacked_stream(stream), Path(name))
-        except UnsupportedPackingError as error:
-            raise InputError(f"{name}: {error.reason}", f"unpack it before the last |, with {error.command}") from error
+            yield from _lines_of_file(*decompressed_stream(stream), Path(name))
+        except UnsupportedCompressionError as error:
+            raise InputError(
+                f"{name}: {error.reason}", f"decompress it before the last |, with {error.command}"
+            ) from error
         except OSError as error:
             raise InputError(f"{name}: cannot be read: {error.strerror}", "check what is before the |") from error
 
@@ -93,38 +96,38 @@ def read_stream(stream: BinaryIO, name: str) -> EventReader:
 
 def _lines_of_log(files: LogFiles, reading: EventReader) -> Iterator[bytes]:
     with contextlib.ExitStack() as opened:
-        file = _next_file(files, None, reading.last_seq, reading.unread)
-        while file is not None:
-            opened.enter_context(file)
+        current = _next_file(files, None, reading.last_seq, reading.unread)
+        while current is not None:
+            opened.enter_context(current.file)
             # Look for the successor before reading: a file that has one is complete.
-            successor = _next_file(files, file, reading.last_seq, reading.unread)
+            successor = _next_file(files, current.file, reading.last_seq, reading.unread)
             try:
-                yield from _lines_of_file(file, files.path)
+                yield from _lines_of_file(*current, files.path)
             except OSError as error:
                 raise _reading_error(files.path, error) from error
-            file.close()
-            file = successor
+            current.file.close()
+            current = successor
 
 
-def _lines_of_file(file: BinaryIO, log: Path) -> Iterator[bytes]:
-    """Yield the lines of a file. A damaged end of a packed file is an empty line.
+def _lines_of_file(file: BinaryIO, is_compressed: bool, log: Path) -> Iterator[bytes]:
+    """Yield the lines of a file. A damaged end of a compressed file is an empty line.
 
     A line longer than MAX_LINE_BYTES is empty; one longer than MAX_SEARCH_BYTES, or MAX_DAMAGED_LINES in a row, end the
-    file. Raises InputError if a packed file is too large.
+    file. Raises InputError if a compressed file is too large.
     """
-    if not is_unpacking(file):
+    if not is_compressed:
         yield from _bounded_lines(file)
         return
     size = 0
     try:
         for line in _bounded_lines(file):
             size += len(line)
-            if size > MAX_UNPACKED_BYTES:
+            if size > MAX_DECOMPRESSED_BYTES:
                 name = getattr(file, "name", "") or log
-                problem = f"{name}: is larger than {MAX_UNPACKED_BYTES >> 20} MB when it is unpacked"
-                raise InputError(problem, "unpack it, and name the unpacked file")
+                problem = f"{name}: is larger than {MAX_DECOMPRESSED_BYTES >> 20} MB when it is decompressed"
+                raise InputError(problem, "decompress it, and name the decompressed file")
             yield line
-    except unpack_errors() as error:
+    except decompression_errors() as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         yield b""
@@ -150,7 +153,9 @@ def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def follow(path: Path, poll_s: float, stop: Callable[[], bool], after: int | None = None) -> Iterator[EventRecord]:
-    """Yield events as they are written, polling every `poll_s` seconds until `stop()` is true. The log may not exist yet.
+    """Yield events as they are written, polling every `poll_s` seconds until `stop()` is true.
+
+    The log may not exist yet.
 
     Without `after`, start with the next event; with `after`, with the oldest event of a higher `seq` (0: all events).
     Damaged lines are skipped, an incomplete last line is waited for, and rotation loses nothing.
@@ -175,7 +180,10 @@ def follow(path: Path, poll_s: float, stop: Callable[[], bool], after: int | Non
 
 
 class _Follower:
-    """A position in a log that is being written: the open file, and where its next line begins. Packed files are left out."""
+    """A position in a log that is being written: the open file, and where its next line begins.
+
+    Compressed files are left out.
+    """
 
     def __init__(self, path: Path) -> None:
         self._files = LogFiles(path)
@@ -210,7 +218,8 @@ class _Follower:
             self._file.close()
 
     def _next_file(self) -> BinaryIO | None:
-        return _next_file(self._files, self._file, self._last_seq, None)
+        found = _next_file(self._files, self._file, self._last_seq, None)
+        return None if found is None else found.file
 
     def _open(self, file: BinaryIO) -> None:
         self.close()
@@ -240,12 +249,12 @@ class _Follower:
                 return
 
 
-def _next_file(files: LogFiles, file: BinaryIO | None, last_seq: int, unread: dict[str, str] | None) -> BinaryIO | None:
+def _next_file(files: LogFiles, file: BinaryIO | None, last_seq: int, unread: dict[str, str] | None) -> Opened | None:
     """Open the file of the log that follows `file`; the oldest one after None. Return None if there is none.
 
-    Files are compared by inode: the door may rename them at any time, even between two looks at the folder. `last_seq` is
-    the highest number read so far. Files that another program has rotated and that cannot be read are added to `unread`;
-    None leaves out packed files.
+    Files are compared by inode: the door may rename them at any time, even between two looks at the folder. `last_seq`
+    is the highest number read so far. Files that another program has rotated and that cannot be read are added to
+    `unread`; None leaves out compressed files.
     """
     path = files.path
     try:
@@ -253,8 +262,8 @@ def _next_file(files: LogFiles, file: BinaryIO | None, last_seq: int, unread: di
             return None
         current = inode(os.fstat(file.fileno())) if file is not None else None
         while True:
-            found = files.snapshot(packed=unread is not None)
-            if found != files.snapshot(packed=unread is not None):
+            found = files.snapshot(compressed=unread is not None)
+            if found != files.snapshot(compressed=unread is not None):
                 continue
             if unread:
                 found = [entry for entry in found if str(entry[1]) not in unread]
@@ -263,17 +272,19 @@ def _next_file(files: LogFiles, file: BinaryIO | None, last_seq: int, unread: di
                 return None
             number, name = found[following]
             try:
-                successor = open_unpacked(name) if unread is not None else open_regular(name)
+                successor = open_decompressed(name) if unread is not None else Opened(open_regular(name), False)
             except FileNotFoundError:
                 continue
             except OSError as error:
                 if unread is None or name == path or name.suffix[1:].isdigit():
                     raise
-                unread[str(name)] = error.reason if isinstance(error, UnsupportedPackingError) else str(error.strerror)
+                unread[str(name)] = (
+                    error.reason if isinstance(error, UnsupportedCompressionError) else str(error.strerror)
+                )
                 continue
-            if inode(os.fstat(successor.fileno())) == number:
+            if inode(os.fstat(successor.file.fileno())) == number:
                 return successor
-            successor.close()
+            successor.file.close()
     except OSError as error:
         raise _reading_error(path, error) from error
 
@@ -291,7 +302,7 @@ def _following(
     inodes = [number for number, _ in found]
     if current in inodes:
         return inodes.index(current) + 1
-    # The file was deleted, packed, or moved away. Its descriptor still leads to it.
+    # The file was deleted, compressed, or moved away. Its descriptor still leads to it.
     read_up_to = max(last_seq, files.first_number(Path(f"/proc/self/fd/{file.fileno()}")))
     for index, (_, name) in enumerate(found):
         if files.first_number(name) > read_up_to:
@@ -302,7 +313,7 @@ def _following(
 
 def _reading_error(path: Path, error: OSError) -> InputError:
     name = Path(error.filename or path)
-    if isinstance(error, UnsupportedPackingError):
+    if isinstance(error, UnsupportedCompressionError):
         return InputError(f"{name}: {error.reason}", f"{error.command} {name} | doorlight events -")
     hint = f"see who may read it: ls -ld {name}"
     if error.errno == errno.EINVAL:

@@ -35,7 +35,10 @@ def ascii_text(record: EventRecord) -> str:
 
 
 def _json_value(value: object) -> object:
-    """Convert `value` to what JSON can express. No value may stop the log: NaN and infinity become null, others text."""
+    """Convert `value` to what JSON can express.
+
+    No value may stop the log: NaN and infinity become null, others text.
+    """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | str):
@@ -73,7 +76,10 @@ def _is_nested_within(value: object, depth: int) -> bool:
 
 
 def sequence_number(record: EventRecord) -> int:
-    """Return `seq` of a record; 0 if it is missing or impossible. Numbers from 2**53 on are not exact in every JSON reader."""
+    """Return `seq` of a record; 0 if it is missing or impossible.
+
+    Numbers from 2**53 on are not exact in every JSON reader.
+    """
     seq = record.get("seq")
     return seq if type(seq) is int and 0 < seq < 1 << 53 else 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..errors import UsageError
@@ -13,41 +13,51 @@ from .record import EventRecord, timestamp
 from .text import KINDS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Summary:
-    """Counts of some records: of all, by event, by signal shown; first and last time (UTC)."""
+    """Counts of some records: of all, by event, by signal shown; first and last time (UTC).
 
-    records: int
-    events: dict[str, int]
-    signals: dict[str, int]
-    first: datetime | None
-    last: datetime | None
+    The counts are in the order of first appearance.
+    """
+
+    records: int = 0
+    events: Counter[str] = field(default_factory=Counter)
+    signals: Counter[str] = field(default_factory=Counter)
+    first: datetime | None = None
+    last: datetime | None = None
+
+    def add(self, record: EventRecord) -> None:
+        """Count a record."""
+        self.records += 1
+        self.events[str(record.get("event", "?"))] += 1
+        if record.get("event") == "signal":
+            self.signals[str(record.get("signal", "?"))] += 1
+        self.last = timestamp(record) or self.last
+        self.first = self.first or self.last
 
 
 def summarise(records: Iterable[EventRecord]) -> Summary:
-    """Count records. The counts are in the order of first appearance."""
-    count = 0
-    events: Counter[str] = Counter()
-    signals: Counter[str] = Counter()
-    first = last = None
+    """Count records."""
+    summary = Summary()
     for record in records:
-        count += 1
-        events[str(record.get("event", "?"))] += 1
-        if record.get("event") == "signal":
-            signals[str(record.get("signal", "?"))] += 1
-        last = timestamp(record) or last
-        first = first or last
-    return Summary(count, dict(events), dict(signals), first, last)
+        summary.add(record)
+    return summary
 
 
 def is_of_kind(record: EventRecord, kinds: Collection[str]) -> bool:
-    """Return whether event or signal of a record is one of `kinds` (lower case). An empty collection selects everything."""
+    """Return whether event or signal of a record is one of `kinds` (lower case).
+
+    An empty collection selects everything.
+    """
     names = {str(record.get("event", "")).lower(), str(record.get("signal", "")).lower()}
     return not kinds or bool(names & set(kinds))
 
 
 def check_kinds(kinds: Iterable[str], records: Iterable[EventRecord]) -> None:
-    """Raise UsageError, with the nearest names, if one of `kinds` (lower case) exists neither in this version nor in `records`."""
+    """Raise UsageError, with the nearest names, if one of `kinds` is neither of this version nor in `records`.
+
+    `kinds` are in lower case.
+    """
     unknown = set(kinds) - {name.lower() for name in KINDS}
     if not unknown:
         return

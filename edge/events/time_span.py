@@ -11,12 +11,24 @@ from ..errors import UsageError
 from .record import EventRecord, parse_time, timestamp
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_AGE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", re.ASCII)
+_MOMENT = re.compile(
+    r"""
+    (?P<day> today | yesterday | \d{4}-\d\d-\d\d )?
+    (?:
+        (?(day) [t\ ] \s* )  # between date and time
+        (?P<time> \d\d?:\d\d (?: :\d\d (?: \.\d{1,6} )? )? )
+        \s* (?P<zone> z | [+-]\d\d:?\d\d )?
+    )?
+    """,
+    re.ASCII | re.VERBOSE,
+)
 _TIMES = "an age (30m, 1h, 2d), today, yesterday, a date (2026-11-20), a time (14:30), or date and time"
 
 
 def parse_duration(text: str) -> float:
     """Return the seconds of a duration such as "90s", "30m", "1h" or "2d". Raises UsageError for other text."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", text, re.ASCII)
+    match = _AGE.fullmatch(text)
     if match is None:
         raise UsageError(f"'{text}' is not a duration", "write a number and s, m, h or d: 90s, 30m, 1h, 2d")
     return float(match[1]) * _UNIT_S[match[2]]
@@ -25,21 +37,17 @@ def parse_duration(text: str) -> float:
 def parse_moment(text: str, now: datetime, *, is_end: bool = False) -> float:
     """Return the moment that `text` means, in seconds since the epoch. `now` is the local time, with its time zone.
 
-    An age such as "30m" counts back from `now`. "today", "yesterday" and a date mean the beginning of the day, or its end
-    if `is_end`. A time alone is one of today. Times are local unless they name a zone: "2026-11-20T14:30Z".
+    An age such as "30m" counts back from `now`. "today", "yesterday" and a date mean the beginning of the day, or its
+    end if `is_end`. A time alone is one of today. Times are local unless they name a zone: "2026-11-20T14:30Z".
 
     Raises UsageError for other text.
     """
     words = text.strip().lower()
-    if re.fullmatch(r"\d+(\.\d+)?\s*[smhd]", words, re.ASCII):
+    if _AGE.fullmatch(words):
         return now.timestamp() - parse_duration(words)
     if words == "now":
         return now.timestamp()
-    match = re.fullmatch(
-        r"(?P<day>today|yesterday|\d{4}-\d\d-\d\d)?(?:(?(day)[t ]\s*)(?P<time>\d\d?:\d\d(:\d\d(\.\d{1,6})?)?)\s*(?P<zone>z|[+-]\d\d:?\d\d)?)?",
-        words,
-        re.ASCII,
-    )
+    match = _MOMENT.fullmatch(words)
     if match is None or not words:
         raise UsageError(f"'{text}' is not a time", f"write {_TIMES}")
     try:
@@ -61,10 +69,11 @@ def _moment(day: str | None, clock: str | None, zone: str | None, now: datetime,
 
 
 def window(records: Iterable[EventRecord], since: float | None, until: float | None) -> tuple[int, int]:
-    """Return the positions [begin, end) of the records from `since` up to `until` (seconds since the epoch; None: no limit).
+    """Return the positions [begin, end) of the records from `since` up to `until` (seconds since the epoch; None: no
+    limit).
 
-    Records come oldest first. If the clock was set during a run, the records of that run before it count as if the clock
-    had been right. A record is never newer than a later one, whatever its time says.
+    Records come oldest first. If the clock was set during a run, the records of that run before it count as if the
+    clock had been right. A record is never newer than a later one, whatever its time says.
     """
     known: list[tuple[int, float, float, bool]] = []
     count = 0

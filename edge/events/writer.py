@@ -1,7 +1,7 @@
 """Write the event log: a queue, and a thread that appends what is in it and syncs it to the disk.
 
-`EventLog.write` returns at once. While the disk refuses writes, the queue fills, the oldest events are dropped and counted,
-and the thread retries.
+`EventLog.write` returns at once. While the disk refuses writes, the queue fills, the oldest events are dropped and
+counted, and the thread retries.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from .record import EventRecord, encode, sequence_number, utc_text
 MAX_PENDING = 1000
 #: Lines of one write. More would be encoded in vain while the disk is full.
 MAX_LINES_PER_WRITE = 100
-#: Events of one moment (a person is decided, and with that the signal changes) are written together: for each write, ext4
-#: adds about four blocks of its journal to the block that holds the lines.
+#: Events of one moment (a person is decided, and with that the signal changes) are written together: for each write,
+#: ext4 adds about four blocks of its journal to the block that holds the lines.
 GATHER_S = 0.1
 RETRY_S = 2.0
 CLOSE_TIMEOUT_S = 10.0
 #: A record is on the disk within a second. If a write takes longer, the disk is reported as a problem.
 SLOW_S = 1.0
-#: Numbers skipped after an end without `stopped`. A reader sees a line some milliseconds before it is synced; a power cut may
-#: remove that line, and its number must not be used again.
-SKIPPED = MAX_PENDING
-#: The counters are written once for so many numbers.
-RESERVED = MAX_PENDING
+#: Numbers skipped after an end without `stopped`. A reader sees a line some milliseconds before it is synced; a power
+#: cut may remove that line, and its number must not be used again.
+SKIPPED_AFTER_CRASH = MAX_PENDING
+#: A write of a counter reserves this number of numbers ahead, so that the next events need none.
+RESERVED_AHEAD = MAX_PENDING
 
 #: The wall clock counts as set if it jumps by more than this against the time since power-on; more than a leap second.
 CLOCK_SET_S = 2.0
@@ -50,25 +50,27 @@ CLOCK_CHECK_S = 1.0
 class EventLog:
     """Append events to `path`, one JSON object a line.
 
-    A record has `seq` (integer, strictly increasing in the order of `write`, also across restarts; no number is used twice,
-    and SKIPPED numbers are skipped after a power cut or crash), `time` (UTC, from `clock`, a function like time.time), `t`
-    (seconds on the source's clock), `event` (the kind), and the event's data. It is on the disk within a second of `write`.
+    A record has `seq` (integer, strictly increasing in the order of `write`, also across restarts; no number is used
+    twice, and at most 2000 numbers are skipped after a power cut or crash), `time` (UTC, from `clock`, a function like
+    time.time), `t` (seconds on the source's clock), `event` (the kind), and the event's data. It is on the disk within
+    a second of `write`.
 
-    A counter beside the log keeps `seq` unique if the log is packed, moved away or deleted. `machine_counter`, the path of a
-    counter that all logs of a door share, does so if the log is on another disk or has another name. Counters are written
-    ahead, once for RESERVED numbers; if that fails, only they are missing.
+    A counter beside the log keeps `seq` unique if the log is compressed, moved away or deleted. `machine_counter`, the
+    path of a counter that all logs of a door share, does so if the log is on another disk or has another name. Counters
+    are written ahead, RESERVED_AHEAD numbers at a time; if that fails, only they are missing.
 
-    A file that would exceed `rotate_bytes` becomes `path`.1, the one before it `path`.2, and so on; `keep_files` are kept.
+    A file that would exceed `rotate_bytes` becomes `path`.1, the one before it `path`.2, and so on; `keep_files` are
+    kept.
 
-    A torn last line, as a power cut leaves it, is removed when the log is opened, and a `log_repaired` event says so. When the
-    wall clock is set, a `clock_set` event says what it would show otherwise (`before`).
+    A torn last line, as a power cut leaves it, is removed when the log is opened, and a `log_repaired` event says so.
+    When the wall clock is set, a `clock_set` event says what it would show otherwise (`before`).
 
-    While the disk is full, failing or slow, `problem` says so and MAX_PENDING events wait in memory. Beyond that the oldest are
-    lost, and a `log_lost` event with their `count` takes their place when the disk is back. The same holds if an existing log
-    cannot be opened because its disk is full or has become read-only, as old SD cards do.
+    While the disk is full, failing or slow, `problem` says so and MAX_PENDING events wait in memory. Beyond that the
+    oldest are lost, and a `log_lost` event with their `count` takes their place when the disk is back. The same holds
+    if an existing log cannot be opened because its disk is full or has become read-only, as old SD cards do.
 
-    Raises OutputError if `path` cannot be a log: its folder is missing or not writable, it is a folder or not a regular file,
-    its disk is read-only, or another process is writing to it.
+    Raises OutputError if `path` cannot be a log: its folder is missing or not writable, it is a folder or not a regular
+    file, its disk is read-only, or another process is writing to it.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class EventLog:
         self._writing_since: float | None = None  # monotonic; None while the disk is idle
         try:
             machine_number = self._machine_counter.read() if self._machine_counter else None
-            self._seq = max(last_used_number(path, self._counter.read(), SKIPPED), machine_number or 0)
+            self._seq = max(last_used_number(path, self._counter.read(), SKIPPED_AFTER_CRASH), machine_number or 0)
             self._report_repair(self._file.open())
         except OSError as error:
             is_failing = error.errno == errno.EROFS and path.exists() and not is_mount_read_only(path.parent)
@@ -122,8 +124,8 @@ class EventLog:
     def locked_out(self) -> bool:
         """True if the disk is writable, but not for this process, only for a new one.
 
-        A service keeps the view of the mounts that it started with: if its disk was read-only then and is remounted writable
-        later, the view stays read-only.
+        A service keeps the view of the mounts that it started with: if its disk was read-only then and is remounted
+        writable later, the view stays read-only.
         """
         return self._locked_out
 
@@ -231,7 +233,7 @@ class EventLog:
         """Open the log after it was moved, deleted or emptied. If it is another one now, continue its numbers."""
         counted = self._counter.read()
         own = counted is not None and counted == self._counter.stored
-        used = last_used_number(self.path, 0 if own else counted, SKIPPED, self._written)
+        used = last_used_number(self.path, 0 if own else counted, SKIPPED_AFTER_CRASH, self._written)
         self._file.close()  # or its own lock would refuse an emptied file
         self._report_repair(self._file.open())
         self._counter.close()  # it may have been moved or deleted, too
@@ -252,7 +254,7 @@ class EventLog:
         for counter in filter(None, (self._counter, self._machine_counter)):
             with contextlib.suppress(OSError):  # a log without counters is better than none
                 if records:
-                    counter.reserve(records[-1]["seq"], RESERVED)
+                    counter.reserve(records[-1]["seq"], RESERVED_AHEAD)
 
     def _release_numbers(self) -> None:
         """Let the counters say which numbers are used, without those that were written ahead."""
@@ -263,7 +265,10 @@ class EventLog:
             counter.close()
 
     def _append(self, records: deque[EventRecord]) -> bool:
-        """Move `records` to the disk and return whether that worked. Records that are not on the disk stay in `records`."""
+        """Move `records` to the disk and return whether that worked.
+
+        Records that are not on the disk stay in `records`.
+        """
         try:
             self._writing_since = time.monotonic()
             if not self._file.is_open():

@@ -1,7 +1,7 @@
 """Detect pictures in which nothing can be seen: covered lens, no light, decoder without data, "no signal" screen.
 
-The door must report such a picture as a fault, and not as an empty scene. `training.evaluate_blindness` measures how often
-these rules are wrong, on simulated blind pictures and on photographs.
+The door must report such a picture as a fault, and not as an empty scene. `training.evaluate_blindness` measures how
+often these rules are wrong, on simulated blind pictures and on photographs.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy.typing as npt
 from .cells import HEIGHT, WIDTH, BrightnessGrid, Cells
 from .images import Picture
 
-#: A picture is black or white if nearly all blocks are darker than BLACK or brighter than WHITE, and differ by less than
-#: MIN_CONTRAST levels.
+#: A picture is black or white if nearly all blocks are darker than BLACK or brighter than WHITE, and differ by less
+#: than MIN_CONTRAST levels.
 BLACK, WHITE, MIN_CONTRAST = 20.0, 240.0, 8.0
 #: No channel of a black picture is brighter than this on average: a dark blue screen has the brightness of black.
 MAX_BLACK_CHANNEL = 40
@@ -26,20 +26,21 @@ BLOCK = 4
 OUTLIERS = 2
 #: A cell has the picture's colour if no channel differs from the median by more than this. A camera has more noise.
 SAME_COLOUR = 1
-#: Share of cells with the same colour in a picture of one colour, and in a screen with a text. White does not count as a
-#: screen: people stand in front of bright windows.
+#: Share of cells with the same colour in a picture of one colour, and in a screen with a text. White does not count as
+#: a screen: people stand in front of bright windows.
 ONE_COLOUR, TEXT_SCREEN = 0.98, 0.82
-#: A part of the picture is missing if at least this share of its rows or columns, from one edge on, are copies of each other.
-#: Rows are copies if no cell differs by more than COPY_LEVELS.
+#: A part of the picture is missing if at least this share of its rows or columns, from one edge on, are copies of each
+#: other. Rows are copies if no cell differs by more than COPY_LEVELS.
 MISSING, COPY_LEVELS = 0.3, 1
-#: An area of one colour may also be a shadow, a window, or the background of a portrait. It is missing if at least half of
-#: its border is a step of BORDER_STEP levels. BORDER_LINES at the border are a mixture, because of the blocks of JPEG.
+#: An area of one colour may also be a shadow, a window, or the background of a portrait. It is missing if at least half
+#: of its border is a step of BORDER_STEP levels. BORDER_LINES at the border are a mixture, because of the blocks of
+#: JPEG.
 BORDER_STEP, BORDER_LINES = 12, 4
 #: A colour whose channels differ by less than this is grey. The names of the others, by hue in steps of 60 degrees.
 MIN_CHROMA = 40
 HUES = ("red", "yellow", "green", "turquoise", "blue", "pink")
-#: Cells to ignore around the picture when looking for detail, and the share of the blocks in which detail does not count:
-#: some cameras write date and name into the picture.
+#: Cells to ignore around the picture when looking for detail, and the share of the blocks in which detail does not
+#: count: some cameras write date and name into the picture.
 MARGIN, TEXT_BLOCKS = 2, 0.1
 #: Weight of fine detail (about a cell) relative to coarse detail. The noise of a compressed video is mostly fine.
 FINE_WEIGHT = 0.6
@@ -50,8 +51,8 @@ MEDIUM_BRIGHTNESS = 100.0
 class Blindness(NamedTuple):
     """Why nothing can be seen in a picture.
 
-    `reason` completes the sentence "the picture is …", `fix` is what to do. If `is_certain` is False, a face in the picture
-    proves that the door is not blind.
+    `reason` completes the sentence "the picture is …", `fix` is what to do. If `is_certain` is False, a face in the
+    picture proves that the door is not blind.
     """
 
     reason: str
@@ -86,11 +87,14 @@ def find_blindness(picture: Cells, min_detail: float) -> Blindness | None:
     colour = _one_colour(picture.colours)
     if colour is not None:
         return colour
-    limit = min_detail * _light(picture.brightness)
-    # Fine detail takes five times as long to measure, and most pictures have enough coarse detail.
-    if coarse_detail(picture.brightness) < limit and FINE_WEIGHT * fine_detail(picture.quarters) < limit:
+    if min_detail > 0 and _lacks_detail(picture, min_detail):
         return NO_DETAIL
     return None
+
+
+def confirmed(found: Blindness | None, has_face: bool) -> Blindness | None:
+    """Return `found`, a result of `find_blindness`; None if it is not certain and a face in the picture refutes it."""
+    return None if found is not None and has_face and not found.is_certain else found
 
 
 def clips_noise(brightness: BrightnessGrid) -> bool:
@@ -107,13 +111,20 @@ def detail(picture: Cells) -> float:
     return found / _light(picture.brightness)
 
 
+def _lacks_detail(picture: Cells, min_detail: float) -> bool:
+    """Return whether the picture has less `detail` than `min_detail`."""
+    limit = min_detail * _light(picture.brightness)
+    # Fine detail takes five times as long to measure, and most pictures have enough coarse detail.
+    return coarse_detail(picture.brightness) < limit and FINE_WEIGHT * fine_detail(picture.quarters) < limit
+
+
 def _light(brightness: BrightnessGrid) -> float:
     """Return the weight of the light: 1 at medium brightness, less in the dark, where detail has less contrast."""
     return 0.5 + float(cv2.mean(brightness)[0]) / (2 * MEDIUM_BRIGHTNESS)
 
 
 def coarse_detail(brightness: BrightnessGrid) -> float:
-    """Return the contrast (standard deviation) of shapes of 3 to 9 cells, in the block that exceeds 90 % of the blocks."""
+    """Return the contrast (standard deviation) of shapes of 3 to 9 cells, in the block that exceeds 90 % of them."""
     band = cv2.blur(brightness, (3, 3)) - cv2.blur(brightness, (9, 9))
     return float(np.sqrt(_upper_block(cv2.multiply(band, band), BLOCK)))
 
@@ -121,8 +132,8 @@ def coarse_detail(brightness: BrightnessGrid) -> float:
 def fine_detail(quarters: Picture) -> float:
     """Return the contrast of shapes of about a cell in `Cells.quarters`, without noise, in the same block.
 
-    It is the root of the covariance of neighbours, which is negative for stripes. Noise is independent from pixel to pixel,
-    so it adds little to that.
+    It is the root of the covariance of neighbours, which is negative for stripes. Noise is independent from pixel to
+    pixel, so it adds little to that.
     """
     grey = cv2.cvtColor(quarters, cv2.COLOR_RGB2GRAY).astype(np.float32)
     rest = grey - cv2.GaussianBlur(grey, (0, 0), 2.0)

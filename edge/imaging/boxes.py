@@ -17,8 +17,8 @@ Indices = npt.NDArray[np.intp]
 def cells(width: int, height: int, strides: Sequence[int]) -> Floats:
     """Return the detector's grid cells, (N, 3) float32: centre x, centre y and stride, in input pixels.
 
-    The levels follow the order of `strides`, the cells of a level run row by row. They depend on the model only: compute
-    them once.
+    The levels follow the order of `strides`, the cells of a level run row by row. They depend on the model only:
+    compute them once.
     """
     levels = []
     for stride in strides:
@@ -33,7 +33,8 @@ def cells(width: int, height: int, strides: Sequence[int]) -> Floats:
 def decode(distances: Floats, grid: Floats) -> Floats:
     """Return the boxes (N, 4) that the detector predicts for the cells `grid` (N, 3), as in FCOS (Tian et al. 2019).
 
-    `distances` (N, 4) are from the centre of a cell to left, top, right and bottom, in strides. Negative ones count as 0.
+    `distances` (N, 4) are from the centre of a cell to left, top, right and bottom, in strides. Negative ones count as
+    0.
 
     >>> decode(np.array([[1, 1, 1, 2]], np.float32), np.array([[12, 12, 8]], np.float32)).tolist()
     [[4.0, 4.0, 20.0, 28.0]]
@@ -69,8 +70,8 @@ def iou(a: Floats, b: Floats) -> Floats:
 def nms(boxes: Floats, scores: Floats, threshold: float) -> Indices:
     """Greedy non-maximum suppression: return the indices of the kept boxes, highest score first.
 
-    A box is dropped if its IoU with a kept, better box exceeds `threshold`. The sort is stable, so the same input always
-    gives the same output.
+    A box is dropped if its IoU with a kept, better box exceeds `threshold`. The sort is stable, so the same input
+    always gives the same output.
     """
     order: Indices = np.argsort(-scores, kind="stable")
     if len(order) < 2:

@@ -1,7 +1,7 @@
 """Reduce a picture to a grid of cells, for measures that need no model.
 
-Sixteen pixels of each cell are sampled instead of all: a face is larger than a cell, and noise is handled by what uses the
-grid. This costs a hundredth of a face search.
+Sixteen pixels of each cell are sampled instead of all: a face is larger than a cell, and noise is handled by what uses
+the grid. This costs a hundredth of a face search.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ from .images import Picture
 
 #: Maximum size of a file.
 MAX_FILE_BYTES = 1 << 28
-#: The chunks of a PNG's first picture. OpenCV 4.11 crashes on some animation chunks; text and colour profiles may expand
-#: to any size.
+#: The chunks of a PNG's first picture. OpenCV 4.11 crashes on some animation chunks; text and colour profiles may
+#: expand to any size.
 PNG_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 #: Three channels of 8 bits, as stored: the versions of OpenCV differ in which orientations they respect.
 DECODE_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION

@@ -1,7 +1,7 @@
 """Tell by its content, not by its name, which kind of image a file is.
 
-Four kinds are decoded. The other kinds that phones, scanners and browsers write are recognised, so that they are refused
-by their name, with what to do.
+Four kinds are decoded. The other kinds that phones, scanners and browsers write are recognised, so that they are
+refused by their name, with what to do.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def is_supported(start: bytes) -> bool:
 
 
 def describe_unsupported(start: bytes) -> UnsupportedKind | None:
-    """Return the kind of a picture that is not decoded; None for one that is, and for what is no picture.
+    """Return the kind of a picture that is not decoded; None for one that is, and for other files.
 
     `start` is the beginning of a file: START_BYTES, or SEQUENCE_BYTES to distinguish a still GIF from an animated one.
     """

@@ -41,9 +41,9 @@ class Letterbox(NamedTuple):
 def resize(picture: Picture, width: int, height: int, out: Picture | None = None) -> Picture:
     """Resize without aliasing: halve (average of 2 x 2) while possible, then interpolate bilinearly.
 
-    This is five times as fast as a plain area average, and differs from it by less than one level on average. The result
-    is written to `out`, (height, width, 3) uint8, if given; it may be a view of a larger array. Without `out`, a picture
-    that already has the size is returned itself.
+    This is five times as fast as a plain area average, and differs from it by less than one level on average. The
+    result is written to `out`, (height, width, 3) uint8, if given; it may be a view of a larger array. Without `out`, a
+    picture that already has the size is returned itself.
     """
     while picture.shape[1] >= 2 * width and picture.shape[0] >= 2 * height:
         w, h = picture.shape[1] // 2, picture.shape[0] // 2

@@ -131,7 +131,7 @@ def _grid(size: tuple[int, int], width: int, height: int) -> Rectangles:
 
 
 def _covered(places: Rectangles, obstacles: Rectangles, gap: int) -> npt.NDArray[np.int64]:
-    """Return the area (N,) that each of `places` (N, 4) shares with all of `obstacles` (M, 4), grown by `gap` pixels."""
+    """Return the area (N,) that each of `places` (N, 4) shares with all `obstacles` (M, 4), grown by `gap` pixels."""
     grown = obstacles + np.array([-gap, -gap, gap, gap]) if gap else obstacles
     low = np.maximum(places[:, None, :2], grown[None, :, :2])
     high = np.minimum(places[:, None, 2:], grown[None, :, 2:])

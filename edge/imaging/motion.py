@@ -1,7 +1,7 @@
 """Detect changes between frames without a model.
 
-A frame without a change since the last face search need not be searched again. The grid of `cells` serves at a hundredth
-of the face detector's cost.
+A frame without a change since the last face search need not be searched again. The grid of `cells` serves at a
+hundredth of the face detector's cost.
 """
 
 from __future__ import annotations

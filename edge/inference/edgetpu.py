@@ -1,7 +1,7 @@
 """Find a Coral Edge TPU, run the models on it, and fall back to the CPU when it fails.
 
-A child process holds the Edge TPU (`edgetpu_process`, `edgetpu_worker`). A thread that is abandoned when it hangs, as the
-camera uses it, is not enough, because libedgetpu can end the process that loads it or stop all of its threads:
+A child process holds the Edge TPU (`edgetpu_process`, `edgetpu_worker`). A thread that is abandoned when it hangs, as
+the camera uses it, is not enough, because libedgetpu can end the process that loads it or stop all of its threads:
 
 - Built for another TFLite version, it segfaults.
 - If a USB transfer fails (stick unplugged, bad cable, too little power), its driver logs a fatal line and calls abort().
@@ -9,8 +9,8 @@ camera uses it, is not enough, because libedgetpu can end the process that loads
 
 In a child process, all of this ends that process only, and a child that hangs can be killed.
 
-The CPU models stay loaded in the door. If a call fails, the CPU answers it in the same frame, and a background thread then
-tries to get the Edge TPU back.
+The CPU models stay loaded in the door. If a call fails, the CPU answers it in the same frame, and a background thread
+then tries to get the Edge TPU back.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ from .edgetpu_worker import NO_LIBRARY
 from .interpreter import EDGETPU_LIBRARY, EDGETPU_RUNTIMES, Pixels, RawOutput
 from .manifest import MODEL_NAMES, Manifest
 
-#: USB ids of a Coral, and whether it has its firmware: libedgetpu loads the firmware on first use, which changes the ids.
+#: USB ids of a Coral, and whether it has its firmware: libedgetpu loads the firmware on first use, which changes the
+#: ids.
 USB_IDS = {("1a6e", "089a"): False, ("18d1", "9302"): True}
-#: Pause after the first failure. Each further failure doubles it, up to the maximum; it starts over once the Edge TPU has
-#: been in use for STABLE_AFTER_S.
+#: Pause after the first failure. Each further failure doubles it, up to the maximum; it starts over once the Edge TPU
+#: has been in use for STABLE_AFTER_S.
 RETRY_MIN_S = 1.0
 RETRY_MAX_S = 300.0
 STABLE_AFTER_S = 60.0
@@ -83,8 +84,8 @@ class Accelerator:
     """Runs models on the Edge TPU while one works. A context manager: it starts and stops the background search.
 
     One thread calls run(). `active_runtime` is the runtime that drives the Edge TPU now, or None while the CPU runs the
-    models. `problem` says why the Edge TPU is not in use although it should be: the settings ask for it, it is plugged in,
-    or it worked before. Otherwise `problem` is None.
+    models. `problem` says why the Edge TPU is not in use although it should be: the settings ask for it, it is plugged
+    in, or it worked before. Otherwise `problem` is None.
     """
 
     def __init__(self, mode: AcceleratorMode, manifest: Manifest, names: Sequence[str], root: Path = Path("/")) -> None:
@@ -227,8 +228,8 @@ class Accelerator:
 class EdgeTpuStatus:
     """Result of `check_edgetpu`.
 
-    `library` is the file of the libedgetpu that loads and `runtime` the runtime that works with it; both are "" otherwise.
-    `without_edgetpu` names the models that are not compiled for the Edge TPU.
+    `library` is the file of the libedgetpu that loads and `runtime` the runtime that works with it; both are ""
+    otherwise. `without_edgetpu` names the models that are not compiled for the Edge TPU.
     """
 
     devices: tuple[EdgeTpuDevice, ...]
@@ -247,8 +248,8 @@ class EdgeTpuStatus:
 def check_edgetpu(manifest: Manifest, names: Sequence[str] = MODEL_NAMES, root: Path = Path("/")) -> EdgeTpuStatus:
     """Find out by a try whether the models `names` would run on an Edge TPU here.
 
-    Takes a second, or up to a minute if the driver hangs. A Coral serves one process: while the door uses it, this function
-    finds a device that cannot be opened.
+    Takes a second, or up to a minute if the driver hangs. A Coral serves one process: while the door uses it, this
+    function finds a device that cannot be opened.
     """
     found, missing = find_devices(root), manifest.without_edgetpu(names)
     library = runtime = problem = hint = ""

@@ -1,8 +1,8 @@
 """The parent's side of the process that holds the Edge TPU: start it, probe it, run models in it, end it.
 
-The child's side, and what travels between the two, is in `edgetpu_worker`. The process that passes the probe is the one that
-is used afterwards: it has loaded the library, opened the device, loaded the real models and invoked each once, and none of
-this is repeated. A call costs 0.1 to 0.4 ms on top of the model's own time.
+The child's side, and what travels between the two, is in `edgetpu_worker`. The process that passes the probe is the one
+that is used afterwards: it has loaded the library, opened the device, loaded the real models and invoked each once, and
+none of this is repeated. A call costs 0.1 to 0.4 ms on top of the model's own time.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from .manifest import Manifest
 
 #: A probe starts Python and loads the firmware and three models, which takes several seconds on a Zero 2 W.
 PROBE_S = 20.0
-#: A model takes about 10 ms, and some 100 ms on its first call after another model. Together with the CPU's turn after a
-#: timeout, a frame stays below one second.
+#: A model takes about 10 ms, and some 100 ms on its first call after another model. Together with the CPU's turn after
+#: a timeout, a frame stays below one second.
 CALL_S = 0.5
 #: How long the child may take to release the device and end by itself.
 CLOSE_S = 2.0

@@ -1,7 +1,7 @@
 """The process that holds the Edge TPU, and what both sides of it share: `python -m edge.inference.edgetpu_worker`.
 
-The parent is `edgetpu_process.EdgeTpuProcess`. Pixels and results lie in shared memory, see `map_tensors`. The socket (one
-message per packet) carries:
+The parent is `edgetpu_process.EdgeTpuProcess`. Pixels and results lie in shared memory, see `map_tensors`. The socket
+(one message per packet) carries:
 
 1. child to parent, JSON: {"library": path} once libedgetpu is loaded;
 2. child to parent: READY once every model has run, or JSON {"reason", "hint", "kind"} and the child ends;

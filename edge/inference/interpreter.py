@@ -1,8 +1,8 @@
 """Load a model into a TFLite runtime, check it against its manifest entry, and invoke it.
 
-This is the only module that imports a TFLite runtime. On the CPU, LiteRT (`ai_edge_litert`) is preferred to `tflite_runtime`:
-both have the same API, but LiteRT passes 8-bit models to XNNPACK and runs them many times faster. For the Edge TPU the order
-is the other way round, see EDGETPU_RUNTIMES; `edgetpu_worker` uses those in a child process.
+This is the only module that imports a TFLite runtime. On the CPU, LiteRT (`ai_edge_litert`) is preferred to
+`tflite_runtime`: both have the same API, but LiteRT passes 8-bit models to XNNPACK and runs them many times faster. For
+the Edge TPU the order is the other way round, see EDGETPU_RUNTIMES; `edgetpu_worker` uses those in a child process.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from ..system.stderr import captured
 from .manifest import REINSTALL, Manifest, ModelEntry, Tensor
 
 RUNTIMES = ("ai_edge_litert", "tflite_runtime")
-#: Runtimes that may drive an Edge TPU, in the order of trying. A libedgetpu works with the TFLite version that it was built
-#: for and with similar ones, and segfaults with others: only a try shows which one fits. Google's pycoral brings a matching
-#: pair, where it is installed.
+#: Runtimes that may drive an Edge TPU, in the order of trying. A libedgetpu works with the TFLite version that it was
+#: built for and with similar ones, and segfaults with others: only a try shows which one fits. Google's pycoral brings
+#: a matching pair, where it is installed.
 EDGETPU_RUNTIMES = ("tflite_runtime", "ai_edge_litert", "pycoral")
 EDGETPU_LIBRARY = "libedgetpu.so.1"
 
@@ -33,7 +33,9 @@ RawOutput = npt.NDArray[np.uint8] | npt.NDArray[np.int8]
 
 
 def load_runtime(name: str | None = None) -> tuple[str, Any]:
-    """Import a TFLite runtime: `name`, or the first of RUNTIMES that is installed. Return its name and interpreter module.
+    """Import a TFLite runtime: `name`, or the first of RUNTIMES that is installed.
+
+    Return its name and interpreter module.
 
     Raises UnavailableError if it cannot be imported.
     """
@@ -58,8 +60,8 @@ def load_runtime(name: str | None = None) -> tuple[str, Any]:
 def create_interpreter(runtime: str, module: Any, **arguments: Any) -> Any:
     """Return `module.Interpreter(**arguments)`; `module` is the interpreter module of `runtime`.
 
-    Raises UnavailableError if the runtime does not work with the installed NumPy, and ValueError or RuntimeError if it cannot
-    load the model.
+    Raises UnavailableError if the runtime does not work with the installed NumPy, and ValueError or RuntimeError if it
+    cannot load the model.
     """
     try:
         return module.Interpreter(**arguments)
@@ -73,8 +75,8 @@ def create_interpreter(runtime: str, module: Any, **arguments: Any) -> Any:
 def load_edgetpu_delegate(runtime: str) -> Any:
     """Load libedgetpu into one of EDGETPU_RUNTIMES and open the device; it stays open while the delegate exists.
 
-    Raises UnavailableError if the runtime is not installed, and ValueError if there is no device or it cannot be opened.
-    May also hang, or end the process.
+    Raises UnavailableError if the runtime is not installed, and ValueError if there is no device or it cannot be
+    opened. May also hang, or end the process.
     """
     if runtime == "pycoral":
         return _import_pycoral().load_edgetpu_delegate()
@@ -165,8 +167,8 @@ class RemoteInterpreter(Protocol):
 class Model:
     """One loaded model. Not thread-safe: one thread feeds and invokes it.
 
-    With `remote`, each call goes there first. If it returns None, the model runs here on the CPU, where it stays loaded:
-    no frame is lost, whatever happens to the remote side.
+    With `remote`, each call goes there first. If it returns None, the model runs here on the CPU, where it stays
+    loaded: no frame is lost, whatever happens to the remote side.
     """
 
     def __init__(
@@ -187,8 +189,8 @@ class Model:
         self.path = manifest.folder / self.entry.file
         self._remote = remote
         self._remote_outputs: dict[str, RawOutput] | None = None
-        # LiteRT keeps no copy of the content, so it must live as long as the interpreter. It is read into memory, not mapped
-        # from the file: with a mapping, a memory card that fails later would end a running door (SIGBUS).
+        # LiteRT keeps no copy of the content, so it must live as long as the interpreter. It is read into memory, not
+        # mapped from the file: with a mapping, a memory card that fails later would end a running door (SIGBUS).
         self._content = manifest.read(name)
         self.runtime, module = load_runtime(runtime_name)
         failure: Exception | None = None
@@ -206,7 +208,7 @@ class Model:
         self._local = CheckedInterpreter(self.path, self.entry, interpreter)
 
     def invoke(self, pixels: Pixels) -> None:
-        """Run the model on `pixels`, (height, width, channels) uint8 with the size and colours of the manifest's input."""
+        """Run the model on `pixels`, (height, width, channels) uint8 with size and colours of the manifest's input."""
         self._remote_outputs = None if self._remote is None else self._remote.run(self.name, pixels)
         if self._remote_outputs is None:
             self._local.invoke(pixels)

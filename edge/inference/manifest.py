@@ -1,7 +1,8 @@
-"""Read models_tflite/manifest.toml: one entry per model, with everything needed to feed the model and to verify its file.
+"""Read models_tflite/manifest.toml: one entry per model, with everything needed to feed the model and to verify its
+file.
 
-A message names the file and the key. Model files are read only when asked for, and always checked against their SHA-256:
-tflite-runtime crashes the process on a truncated file.
+A message names the file and the key. Model files are read only when asked for, and always checked against their
+SHA-256: tflite-runtime crashes the process on a truncated file.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ class EdgeTpuFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The manifest's entry for one model.
 
-    `input` is (1, height, width, channels) with pixel values 0 to 255, RGB or grey as `colour` says.
-    `threshold` is the probability from which the answer is yes (a face, a mask). `slope` and `offset` calibrate a
-    probability p: logit(p') = slope * logit(p) + offset. `margin` is the side of a crop divided by the longer side of the
-    face box. `edgetpu` is None if the model is not compiled for the Edge TPU (scripts/compile_edgetpu.sh does it).
+    `input` is (1, height, width, channels) with pixel values 0 to 255, RGB or grey as `colour` says. `threshold` is the
+    probability from which the answer is yes (a face, a mask). `slope` and `offset` calibrate a probability p: logit(p')
+    = slope * logit(p) + offset. `margin` is the side of a crop divided by the longer side of the face box. `edgetpu` is
+    None if the model is not compiled for the Edge TPU (scripts/compile_edgetpu.sh does it).
     """
 
     file: str

@@ -1,7 +1,7 @@
 """The cascade: find faces, decide whether each wears a mask, and read the expression of those that do not.
 
-Pictures are (H, W, 3) uint8 RGB of any size. Boxes are in pixels of the picture and may reach beyond it. Each stage prepares
-its input as in training (resize, crop, grey), invokes its model, and marks both steps on the timer.
+Pictures are (H, W, 3) uint8 RGB of any size. Boxes are in pixels of the picture and may reach beyond it. Each stage
+prepares its input as in training (resize, crop, grey), invokes its model, and marks both steps on the timer.
 """
 
 from __future__ import annotations
@@ -188,9 +188,9 @@ class Perception:
     ) -> None:
         """Load the models. With `accelerator` they run on the Edge TPU while it is in use, and on the CPU otherwise.
 
-        `runtime` is one of interpreter.RUNTIMES, by default the first that is installed. `timer` is marked here and by all
-        code that works with this object. Raises ModelError if a model cannot be used, and UnavailableError if no runtime is
-        installed.
+        `runtime` is one of interpreter.RUNTIMES, by default the first that is installed. `timer` is marked here and by
+        all code that works with this object. Raises ModelError if a model cannot be used, and UnavailableError if no
+        runtime is installed.
         """
 
         def load(name: str) -> Model:

@@ -1,7 +1,7 @@
 """Query and switch off GPIO pins through the kernel's character device.
 
-This module uses the ioctls of linux/gpio.h (ABI 2, Linux 5.10 and later) and the standard library only. It is fast, and it
-works if gpiozero or lgpio is missing or broken. Only `lights`, which uses gpiozero, switches anything on.
+This module uses the ioctls of linux/gpio.h (ABI 2, Linux 5.10 and later) and the standard library only. It is fast, and
+it works if gpiozero or lgpio is missing or broken. Only `lights`, which uses gpiozero, switches anything on.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ..system.open_files import processes_using
 
 CHIPS = "/dev/gpiochip*"
 
-#: Labels of the header's chip: Pi 5 (also CM5 and Pi 500), Pi 4, and older models. The label identifies the chip because
-#: its number changes with the kernel: on a Pi 5 it was gpiochip4, then gpiochip0, and later above 10.
+#: Labels of the header's chip: Pi 5 (also CM5 and Pi 500), Pi 4, and older models. The label identifies the chip
+#: because its number changes with the kernel: on a Pi 5 it was gpiochip4, then gpiochip0, and later above 10.
 HEADER_LABELS = frozenset({"pinctrl-rp1", "pinctrl-bcm2711", "pinctrl-bcm2835"})
 
 #: Pin on the 40-pin header by Broadcom (BCM) number, which is also the kernel's line number.
@@ -125,8 +125,8 @@ def busy_hint(chip: str | None, pin: int) -> str:
 def switch_off(resting: Mapping[int, bool]) -> str:
     """Drive each pin (BCM number) to its resting level, release it, and return a line that says what was done.
 
-    The resting level is the one at which nothing is lit. On Raspberry Pi OS the pins of a dead process keep their levels,
-    so this is what darkens them. A held pin does not stop the others from being switched off.
+    The resting level is the one at which nothing is lit. On Raspberry Pi OS the pins of a dead process keep their
+    levels, so this is what darkens them. A held pin does not stop the others from being switched off.
 
     Raises LightsError, after all other pins are off, if a pin is still held.
     """

@@ -1,7 +1,7 @@
 """Show one signal at a time on a green lamp, a red lamp and a buzzer.
 
-`Lights` uses gpiozero: real pins on a Raspberry Pi, mock pins and one line of text for each change elsewhere. Add a signal's
-text to `appearance` and its pins to `Lights.show`. A lamp or buzzer that is not there is left out.
+`Lights` uses gpiozero: real pins on a Raspberry Pi, mock pins and one line of text for each change elsewhere. Add a
+signal's text to `appearance` and its pins to `Lights.show`. A lamp or buzzer that is not there is left out.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ DIM_HZ = 100
 class Lights:
     """Two lamps and a buzzer that show one `Signal` at a time.
 
-    With `simulate`, or if this machine is not a Raspberry Pi, the pins are gpiozero's mock pins and `report` is called with
-    one line of text for each change. `factory`, a gpiozero pin factory, replaces both; tests use it.
+    With `simulate`, or if this machine is not a Raspberry Pi, the pins are gpiozero's mock pins and `report` is called
+    with one line of text for each change. `factory`, a gpiozero pin factory, replaces both; tests use it.
 
     Raises LightsError, which names the pin and its holder, if a pin or the chip cannot be used.
 
-    The lights go off in `close`, at the end of a `with` block, and at the interpreter's exit: end of the program, unhandled
-    exception, SIGINT, and SIGTERM if the program handles it. Nothing in a process can handle SIGKILL or a crash of the
-    interpreter. Raspberry Pi OS then leaves the pins as they were (unless config.txt has dtparam=strict_gpiod), so a lamp
-    may stay lit until the next start. The door therefore uses `pin_process`, and its service runs `doorlight lights --off`
-    in ExecStopPost=, which systemd does after any exit.
+    The lights go off in `close`, at the end of a `with` block, and at the interpreter's exit: end of the program,
+    unhandled exception, SIGINT, and SIGTERM if the program handles it. Nothing in a process can handle SIGKILL or a
+    crash of the interpreter. Raspberry Pi OS then leaves the pins as they were (unless config.txt has
+    dtparam=strict_gpiod), so a lamp may stay lit until the next start. The door therefore uses `pin_process`, and its
+    service runs `doorlight lights --off` in ExecStopPost=, which systemd does after any exit.
     """
 
     def __init__(

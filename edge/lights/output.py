@@ -1,8 +1,8 @@
 """One GPIO pin that is off, on, or plays a pattern; or none.
 
-`Output` uses gpiozero's plain OutputDevice, not PWMLED or TonalBuzzer, because those are not reliably off after `off()`:
-lgpio changes a running wave only at the end of its cycle, and a stopped wave leaves the pin at the level of that moment,
-which is high every other time. A blinking PWMLED also forgets its brightness.
+`Output` uses gpiozero's plain OutputDevice, not PWMLED or TonalBuzzer, because those are not reliably off after
+`off()`: lgpio changes a running wave only at the end of its cycle, and a stopped wave leaves the pin at the level of
+that moment, which is high every other time. A blinking PWMLED also forgets its brightness.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 class Output:
     """One pin, off at first.
 
-    With `hz`, "on" is a square wave of that frequency that is active for `duty` (0..1) of each cycle: a dimmed lamp, or the
-    tone of a passive buzzer. `factory` is a gpiozero pin factory; `pin` is a BCM number.
+    With `hz`, "on" is a square wave of that frequency that is active for `duty` (0..1) of each cycle: a dimmed lamp, or
+    the tone of a passive buzzer. `factory` is a gpiozero pin factory; `pin` is a BCM number.
     """
 
     def __init__(self, factory: Any, pin: int, active_low: bool, hz: float, duty: float) -> None:

@@ -1,7 +1,7 @@
 """Open gpiozero's pins through lgpio, and find out whether this machine has pins.
 
-lgpio is the only library that drives the pins of every Raspberry Pi. This module works around its side effects on import
-and around gpiozero's guesses about chips and libraries. Errors name the pin, its setting and its holder.
+lgpio is the only library that drives the pins of every Raspberry Pi. This module works around its side effects on
+import and around gpiozero's guesses about chips and libraries. Errors name the pin, its setting and its holder.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def missing_pins_reason() -> str:
 def make_lgpio_factory(chip: str | None) -> Any:
     """Return a gpiozero pin factory that uses lgpio on `chip` (a device path; None: gpiozero's choice).
 
-    Without this, gpiozero derives the chip's number from the Pi's model, which is wrong for some kernels on a Pi 5. It also
-    tries RPi.GPIO, pigpio and its own experimental driver if lgpio fails, with a warning for each; the last error then
-    hides the first.
+    Without this, gpiozero derives the chip's number from the Pi's model, which is wrong for some kernels on a Pi 5. It
+    also tries RPi.GPIO, pigpio and its own experimental driver if lgpio fails, with a warning for each; the last error
+    then hides the first.
 
     Raises LightsError.
     """
@@ -66,8 +66,9 @@ def import_lgpio() -> None:
     """Import lgpio without its side effects.
 
     On import, lgpio changes the working directory of the process to $LG_WD if that is set, and makes a pipe `.lgd-nfy0`
-    in the working directory, which fails if the directory is not writable. lgpio keeps both ends of the pipe open, so its
-    name can be removed at once. This function restores the working directory, so that relative paths keep their meaning.
+    in the working directory, which fails if the directory is not writable. lgpio keeps both ends of the pipe open, so
+    its name can be removed at once. This function restores the working directory, so that relative paths keep their
+    meaning.
     """
     here = os.open(".", os.O_PATH)  # O_PATH works for a directory without read permission
     before = os.environ.get("LG_WD")

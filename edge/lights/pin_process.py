@@ -1,17 +1,19 @@
 """Run the lights in a child process, so that no lamp stays lit when the door dies or hangs.
 
-On Raspberry Pi OS the pins of a dead process keep their levels. A door process that is stopped, loops, or waits forever for
-an inference does not change its pins any more, and could stay green. A watching thread would stop with its process.
+On Raspberry Pi OS the pins of a dead process keep their levels. A door process that is stopped, loops, or waits forever
+for an inference does not change its pins any more, and could stay green. A watching thread would stop with its process.
 
-Therefore a small child process holds the pins. The door sends it the signal to show with every frame. The child shows FAULT
-if no message arrives within a timeout. When the door exits for any reason, the kernel closes the socket and the child
-switches the lights off. systemd also restarts a door that hangs (WatchdogSec=), but only after a much longer time.
+Therefore a small child process holds the pins. The door sends it the signal to show with every frame. The child shows
+FAULT if no message arrives within a timeout. When the door exits for any reason, the kernel closes the socket and the
+child switches the lights off. systemd also restarts a door that hangs (WatchdogSec=), but only after a much longer
+time.
 
-The child is forked before the large imports to keep its memory small. It imports gpiozero and lgpio, which is slow, while
-the door imports its own modules.
+The child is forked before the large imports to keep its memory small. It imports gpiozero and lgpio, which is slow,
+while the door imports its own modules.
 
-The door watches the child, too. If the child does not answer, the door kills it, switches the pins off itself, and fails, so
-that the service restarts. If both processes die at once, `doorlight lights --off` in ExecStopPost= switches the pins off.
+The door watches the child, too. If the child does not answer, the door kills it, switches the pins off itself, and
+fails, so that the service restarts. If both processes die at once, `doorlight lights --off` in ExecStopPost= switches
+the pins off.
 
 Each packet on the socket is one message:
 
@@ -55,8 +57,8 @@ DONE = b"done"
 class PinProcess:
     """Show signals as `Lights` does, through a child process that outlives this one.
 
-    The constructor forks at once: call it early, while the process has one thread and little memory. Then call `connect`
-    and show signals with what it returns.
+    The constructor forks at once: call it early, while the process has one thread and little memory. Then call
+    `connect` and show signals with what it returns.
     """
 
     simulated = False

@@ -15,8 +15,8 @@ from .lights import Lights, is_quiet_now
 class Step(NamedTuple):
     """One step of the test.
 
-    `show` is a signal, or "green", "red" or "buzzer" for that output alone. `expected` says what to see and hear, `remedy`
-    what to do otherwise.
+    `show` is a signal, or "green", "red" or "buzzer" for that output alone. `expected` says what to see and hear,
+    `remedy` what to do otherwise.
     """
 
     show: str | Signal

@@ -1,7 +1,7 @@
 """Run a Doorlight module in a child process, because what it does may hang or crash.
 
-The parent starts the child with `command` and `environment`. The child calls `set_up` first; the pin process, which must
-outlive its parent, calls only `ignore_stop_signals`.
+The parent starts the child with `command` and `environment`. The child calls `set_up` first; the pin process, which
+must outlive its parent, calls only `ignore_stop_signals`.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def set_up() -> None:
 def ignore_stop_signals(*others: signal.Signals) -> None:
     """Ignore SIGINT, SIGTERM and SIGHUP, and the signals in `others`.
 
-    Ctrl-C and systemd send these signals to every process of the group. The parent alone decides when the child stops: it
-    closes the pipe or socket between them.
+    Ctrl-C and systemd send these signals to every process of the group. The parent alone decides when the child stops:
+    it closes the pipe or socket between them.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *others):
         signal.signal(number, signal.SIG_IGN)

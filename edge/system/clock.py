@@ -1,6 +1,7 @@
 """Local time for the buzzer's quiet hours, and whether the system clock is set.
 
-Decisions use monotonic time. Wall time is read for quiet hours, for the event log (`events/writer`) and for reports only.
+Decisions use monotonic time. Wall time is read for quiet hours, for the event log (`events/writer`) and for reports
+only.
 """
 
 from __future__ import annotations
@@ -51,9 +52,10 @@ def minute_of_day() -> int:
 def is_set() -> bool:
     """Return whether the system clock can be trusted.
 
-    A Raspberry Pi boots with the time of its last shutdown, and keeps it if it has no network: the time looks right but is
-    hours or days late. So the clock counts as set only if systemd-timesyncd has set it, or if a clock chip with a battery
-    shows the same time. (The kernel has a flag for this, but ProtectClock= forbids the service to call adjtimex(2).)
+    A Raspberry Pi boots with the time of its last shutdown, and keeps it if it has no network: the time looks right but
+    is hours or days late. So the clock counts as set only if systemd-timesyncd has set it, or if a clock chip with a
+    battery shows the same time. (The kernel has a flag for this, but ProtectClock= forbids the service to call
+    adjtimex(2).)
     """
     if Path(TIMESYNC_FILE).exists():
         return True

@@ -1,7 +1,7 @@
 """Explain why a library cannot be imported or used, and how to mend it.
 
-NumPy, OpenCV and the TFLite runtimes are compiled for one version of Python, of the C library and of NumPy's interface. Their
-own messages say little about which two do not fit. Nothing here imports them.
+NumPy, OpenCV and the TFLite runtimes are compiled for one version of Python, of the C library and of NumPy's interface.
+Their own messages say little about which two do not fit. Nothing here imports them.
 """
 
 from __future__ import annotations
@@ -188,7 +188,10 @@ def is_raspberry_pi(root: str = "/") -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and its causes. NumPy's message about a missing library is long, and OpenCV hides it behind its own."""
+    """Yield an error and its causes.
+
+    NumPy's message about a missing library is long, and OpenCV hides it behind its own.
+    """
     current: BaseException | None = error
     while current is not None:
         yield current

@@ -34,8 +34,9 @@ _ERRORS = "doorlight.replace"
 def open_missing() -> None:
     """Open /dev/null in place of each standard stream that is closed, as by `>&-` in a shell.
 
-    The kernel gives the lowest free number to the next file that is opened. Without this, the event log or the GPIO chip
-    could become descriptor 1 or 2, and receive what a library prints. Python sets the objects of closed streams to None.
+    The kernel gives the lowest free number to the next file that is opened. Without this, the event log or the GPIO
+    chip could become descriptor 1 or 2, and receive what a library prints. Python sets the objects of closed streams to
+    None.
     """
     for descriptor in (0, 1, 2):
         try:
@@ -55,7 +56,7 @@ def open_missing() -> None:
 
 
 def replace_missing_characters() -> None:
-    """Let standard output and error replace each character that their encoding does not have, by REPLACEMENTS or "?"."""
+    """Let standard output and error replace characters that their encoding does not have, by REPLACEMENTS or "?"."""
     codecs.register_error(_ERRORS, _replace)
     encoding = "ascii" if is_ascii_locale(_initial_environment(), sys.flags.utf8_mode) else None
     for stream in (sys.stdout, sys.stderr):

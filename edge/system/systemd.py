@@ -1,7 +1,7 @@
 """Notify systemd of the door's state: READY, STATUS, WATCHDOG and STOPPING.
 
-A message is one datagram of KEY=value lines to the socket named in $NOTIFY_SOCKET, see sd_notify(3). Without that variable,
-because systemd did not start the program, nothing is sent.
+A message is one datagram of KEY=value lines to the socket named in $NOTIFY_SOCKET, see sd_notify(3). Without that
+variable, because systemd did not start the program, nothing is sent.
 """
 
 from __future__ import annotations

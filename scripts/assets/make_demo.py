@@ -1,7 +1,7 @@
 """Make the demo clip, and the visitor of `doorlight bench`.
 
-In the clip a person comes to the door with a mask, then without a mask, then agitated: see portrait.py. Corridor and door are
-drawn. Only this command needs scikit-image.
+In the clip a person comes to the door with a mask, then without a mask, then agitated: see portrait.py. Corridor and
+door are drawn. Only this command needs scikit-image.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from tqdm import tqdm
 from assets import portrait
 from edge.errors import OutputError
 from training.arrays import Picture, as_floats, as_pixels
+from training.files import replacing
 from training.rendering import HEIGHT, WIDTH
 from training.rendering.corridor import corridor
-from training.rendering.files import Video, replacing
 from training.rendering.people import Sprite
+from training.rendering.video import Video
 from training.rendering.walks import Walk
 
 FPS = 15

@@ -1,7 +1,7 @@
 """The portrait of the demo clip: cut out, with a mask, and with an angry face.
 
-It is the NASA portrait of Eileen Collins in scikit-image (public domain), enlarged SCALE times. Pictures are (H, W, 3) uint8,
-RGB.
+It is the NASA portrait of Eileen Collins in scikit-image (public domain), enlarged SCALE times. Pictures are (H, W, 3)
+uint8, RGB.
 """
 
 from __future__ import annotations
@@ -101,7 +101,10 @@ def _moves(s: Scowl) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
 
 
 def _moved_brow(s: Scowl, side: int, brow: Points) -> list[tuple[float, float]]:
-    """Return the points of a brow, from the outer to the inner end, in the angry face. `side` is 1 on the left, -1 right."""
+    """Return the points of a brow, from the outer to the inner end, in the angry face.
+
+    `side` is 1 on the left, -1 right.
+    """
     moved = []
     for k, (x, y) in enumerate(brow):
         inner = k / (len(brow) - 1)
@@ -110,7 +113,8 @@ def _moved_brow(s: Scowl, side: int, brow: Points) -> list[tuple[float, float]]:
 
 
 def _thin_plate(source: npt.NDArray[Any], target: npt.NDArray[Any], x: Any, y: Any) -> tuple[Any, Any]:
-    """Return the points x, y (any shape), moved by the thin-plate spline that takes `source` (n, 2) to `target` (n, 2)."""
+    """Return the points x, y (any shape), moved by the thin-plate spline that takes `source` (n, 2) to `target` (n,
+    2)."""
 
     def kernel(r2: Any) -> Any:
         return r2 * np.log(np.maximum(r2, 1e-9))
@@ -218,7 +222,8 @@ def enlarged() -> Picture:
 
 
 def matte(picture: Picture) -> Layer:
-    """Return the outline of the person in `picture`, (H, W) uint8: GrabCut, started from a rough sketch of head and suit."""
+    """Return the outline of the person in `picture`, (H, W) uint8: GrabCut, started from a rough sketch of head and
+    suit."""
     side = PORTRAIT_PX
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
     mask = np.full((side, side), cv2.GC_BGD, np.uint8)

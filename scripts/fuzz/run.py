@@ -1,7 +1,8 @@
 """Test Doorlight with tens of thousands of broken, huge and malicious inputs.
 
-A case depends on seed, kind and number only, so each can be repeated:  python -m fuzz.run --seed 1 --case picture:17
-It runs in a child process (a sample as a new `doorlight`) with a time limit and a memory limit. A case fails if the process
+A case depends on seed, kind and number only, so each can be repeated:  python -m fuzz.run --seed 1 --case picture:17 It
+runs in a child process (a sample as a new `doorlight`) with a time limit and a memory limit. A case fails if the
+process
 
 - ends with a signal, with an exit code that is not in `doorlight --help`, or with one that does not fit the input;
 - prints anything on stderr except "doorlight: …" and a hint, or anything but notes although it succeeds;

@@ -55,10 +55,11 @@ def _grid(across: int, down: int, shapes: Sequence[tuple[float, float]]) -> Floa
 
 
 def decode(offsets: Floats, anchors: Floats) -> Floats:
-    """Return boxes (n, 4), x1 y1 x2 y2 as shares of the picture, from a detector's offsets and its anchors, both (n, 4).
+    """Return boxes (n, 4), x1 y1 x2 y2 as shares of the picture, from a detector's offsets and its anchors, both (n,
+    4).
 
-    >>> decode(np.array([[1, 0, 0, 0]], np.float32), np.array([[0.5, 0.5, 0.2, 0.4]], np.float32)).astype(float).round(2).tolist()
-    [[0.42, 0.3, 0.62, 0.7]]
+    >>> decode(np.array([[1, 0, 0, 0]], np.float32), np.array([[0.5, 0.5, 0.2, 0.4]],
+    np.float32)).astype(float).round(2).tolist() [[0.42, 0.3, 0.62, 0.7]]
     """
     centres = anchors[:, :2] + offsets[:, :2] * CENTRE_VARIANCE * anchors[:, 2:]
     half = anchors[:, 2:] * np.exp(offsets[:, 2:] * SIZE_VARIANCE) / 2
@@ -67,7 +68,10 @@ def decode(offsets: Floats, anchors: Floats) -> Floats:
 
 
 class Graph(FloatModel):
-    """The TFLite model of a detector: offsets (anchors, 4) and scores (anchors, 2). Raises ModelError for another file."""
+    """The TFLite model of a detector: offsets (anchors, 4) and scores (anchors, 2).
+
+    Raises ModelError for another file.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -82,10 +86,12 @@ class Graph(FloatModel):
 
 
 class AnchorDetector:
-    """A detector with anchors. The picture is resized to the input's shape without keeping its aspect, as by the authors.
+    """A detector with anchors.
 
-    `threshold` is the minimum score of a face, `max_iou` the IoU above which two boxes are one face, `max_candidates` the
-    number of anchors with the best scores that are used. All three are those of the authors' demo.
+    The picture is resized to the input's shape without keeping its aspect, as by the authors.
+
+    `threshold` is the minimum score of a face, `max_iou` the IoU above which two boxes are one face, `max_candidates`
+    the number of anchors with the best scores that are used. All three are those of the authors' demo.
     """
 
     threshold: float
@@ -180,7 +186,8 @@ class AizooMask:
 class UltraLight(AnchorDetector):
     """Linzaer's Ultra-Light-Fast-Generic-Face-Detector, RFB-320: it finds faces, masked or not.
 
-    https://github.com/Linzaer/Ultra-Light-Fast-Generic-Face-Detector-1MB (detect_imgs_onnx.py; config of detect_imgs.py)
+    https://github.com/Linzaer/Ultra-Light-Fast-Generic-Face-Detector-1MB (detect_imgs_onnx.py; config of
+    detect_imgs.py)
     """
 
     threshold, max_iou, max_candidates = 0.7, 0.3, 200

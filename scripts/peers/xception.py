@@ -21,9 +21,10 @@ SIDE_PX = 64
 class Xception:
     """Arriaga's mini-XCEPTION, 64x64 grey: the seven expressions. Needs TensorFlow.
 
-    https://github.com/oarriaga/face_classification (src/utils/preprocessor.py, datasets.py). It was trained on FER2013's
-    Training; its checkpoint was chosen by PublicTest and PrivateTest together. `margin` is the side of a crop in units of
-    a face box's longer side. The authors crop faces as tightly as the door does, so that the door's margin is used.
+    https://github.com/oarriaga/face_classification (src/utils/preprocessor.py, datasets.py). It was trained on
+    FER2013's Training; its checkpoint was chosen by PublicTest and PrivateTest together. `margin` is the side of a crop
+    in units of a face box's longer side. The authors crop faces as tightly as the door does, so that the door's margin
+    is used.
     """
 
     labels = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")

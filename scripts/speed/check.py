@@ -1,7 +1,7 @@
 """Check whether Doorlight reaches its speed targets on this machine.
 
-Prints target, result and measurement. Exit code 0 if all measured targets are met, 1 if one is not. Ratios to AIZOO and to
-the tutorials need their files, as in speed.compare; without a file, a target is not measured.
+Prints target, result and measurement. Exit code 0 if all measured targets are met, 1 if one is not. Ratios to AIZOO and
+to the tutorials need their files, as in speed.compare; without a file, a target is not measured.
 
 It takes about ten minutes, most of them for an hour of the door's time (--hours). Ratios, overhead and ten faces are
 processor time. Lights, start and import are wall time: nothing else should run on the machine.

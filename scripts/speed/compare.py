@@ -1,8 +1,8 @@
 """Time Doorlight's whole loop and other software in turn: the same frames, the same run, one thread.
 
 The others are AIZOO's and Ultra-Light's face detectors alone, and the pipeline of the tutorials: a face detector of
-OpenCV and a float MobileNetV2 for each face, in Keras ("predict") and ported to TFLite. Their files are not part of this
-project; scripts/speed/README.md has their addresses. Software without a file is left out.
+OpenCV and a float MobileNetV2 for each face, in Keras ("predict") and ported to TFLite. Their files are not part of
+this project; scripts/speed/README.md has their addresses. Software without a file is left out.
 
     python -m speed.compare --aizoo face_mask_detection.tflite --ultralight RFB-320.tflite --mobilenet build
     python -m speed.compare walk.mp4 --mobilenet mask_detector.h5 --ssd deploy.prototxt res10_300x300.caffemodel

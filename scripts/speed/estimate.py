@@ -1,8 +1,8 @@
 """Estimate how fast a door is on Raspberry Pis, with and without a Coral, from published measurements.
 
-Nothing here was measured on a Raspberry Pi. Published times of 8-bit MobileNetV2 are scaled by the multiplications of the
-models in the manifest. The table names the source of each number and each assumption. `doorlight bench` measures a real
-door.
+Nothing here was measured on a Raspberry Pi. Published times of 8-bit MobileNetV2 are scaled by the multiplications of
+the models in the manifest. The table names the source of each number and each assumption. `doorlight bench` measures a
+real door.
 
     python -m speed.estimate                                      # print the table
     python -m speed.estimate --table scripts/speed/README.md      # update it there: after every change of a model
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from edge.inference import manifest
 from edge.inference.manifest import Manifest
 from training import modelfile
 from training.command_line import print_error
+from training.files import replace_text
 
 BEGIN, END = "<!-- estimate: written by python -m speed.estimate -->", "<!-- end of estimate -->"
 
@@ -181,9 +181,7 @@ def write_table(page: Path, text: str) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise OutputError(f"{page}: has no markers for the estimate", f"add the lines '{BEGIN}' and '{END}'")
-    temporary = page.with_name(f"{page.name}.tmp")
-    temporary.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
-    os.replace(temporary, page)
+    replace_text(page, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -180,7 +180,7 @@ def crowd(decisions: Sequence[tuple[float, door.Decision]], seconds: float) -> t
     for t, decision in decisions:
         for track in decision.tracks:
             since[track.number], until[track.number] = track.first_seen, t
-            if decision.verdicts.get(track.number, Verdict.UNKNOWN) is not Verdict.UNKNOWN:
+            if decision.verdict(track.number) is not Verdict.UNKNOWN:
                 decided.setdefault(track.number, t)
     people = [person for person in since if until[person] - since[person] >= MIN_PRESENCE_S]
     waits = [decided[person] - since[person] for person in people if person in decided]

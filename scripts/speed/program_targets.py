@@ -137,8 +137,8 @@ def check_lights(comparison: Comparison, footage: str, seconds: float = 30.0) ->
 class RepeatedVideo(Source):
     """Repeats a video for `hours` of its own time.
 
-    `samples` has (hours, resident MB of this process), once a minute of that time. `children_mb` is the largest memory of
-    the child processes.
+    `samples` has (hours, resident MB of this process), once a minute of that time. `children_mb` is the largest memory
+    of the child processes.
     """
 
     live = False
@@ -199,7 +199,8 @@ def replay(footage: str, hours: float) -> tuple[list[tuple[float, float]], float
 
 
 def growth(samples: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Return the slope of (hours, MB), least squares, in MB per hour, and the standard deviation from that line in MB."""
+    """Return the slope of (hours, MB), least squares, in MB per hour, and the standard deviation from that line in
+    MB."""
     hours, mb = np.array(samples).T
     slope, offset = np.polyfit(hours, mb, 1)
     return float(slope), float(np.std(mb - (slope * hours + offset)))

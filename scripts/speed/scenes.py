@@ -1,8 +1,8 @@
 """Make the frames of a comparison from a video, a picture or a folder of pictures.
 
-`collect_footage` finds frames of an empty door, of one masked and of one unmasked person. `scenes` makes scenes of them: an
-empty door, one settled face, one new face, ten faces. A scene is played in a loop, and has the noise of a camera. All
-frames are (480, 640, 3) uint8 RGB.
+`collect_footage` finds frames of an empty door, of one masked and of one unmasked person. `scenes` makes scenes of
+them: an empty door, one settled face, one new face, ten faces. A scene is played in a loop, and has the noise of a
+camera. All frames are (480, 640, 3) uint8 RGB.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _kind(decision: Decision) -> tuple[str | None, Box | None]:
     if not decision.tracks:
         return "empty", None
     track = decision.tracks[0]
-    verdict = decision.verdicts.get(track.number, Verdict.UNKNOWN)
+    verdict = decision.verdict(track.number)
     is_alone = len(decision.tracks) == 1 and decision.t - track.last_seen <= SEEN_WITHIN_S
     is_sure = verdict is not Verdict.UNKNOWN and abs(track.evidence) >= MIN_EVIDENCE
     if is_alone and is_sure and track.height >= MIN_FACE_HEIGHT:

@@ -1,4 +1,7 @@
-"""Change pictures as light, lens and sensor do. All are (H, W, 3) uint8 RGB; the same generator state gives the same picture."""
+"""Change pictures as light, lens and sensor do.
+
+All are (H, W, 3) uint8 RGB; the same generator state gives the same picture.
+"""
 
 from __future__ import annotations
 
@@ -152,10 +155,11 @@ def silhouette(p: Picture, rng: Rng, faces: np.ndarray) -> Picture:
 
 
 def bend(p: Picture, rng: Rng, *boxes: np.ndarray) -> tuple[Picture, ...]:
-    """Tilt the camera by up to 25 degrees and bow the edges as a wide lens does; return the picture and the moved boxes.
+    """Tilt the camera by up to 25 degrees and bow the edges as a wide lens does; return the picture and the moved
+    boxes.
 
-    Each of `boxes` is (n, 4) float32 in pixels and stays as long; a box encloses the ellipse that filled it before, and may
-    reach beyond the picture.
+    Each of `boxes` is (n, 4) float32 in pixels and stays as long; a box encloses the ellipse that filled it before, and
+    may reach beyond the picture.
     """
     h, w = p.shape[:2]
     angle = np.radians(rng.uniform(-25, 25)) if rng.random() < 0.7 else 0.0

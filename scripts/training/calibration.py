@@ -37,11 +37,13 @@ Task = DetectorTask | MaskTask | ExpressionTask
 Values = npt.NDArray[np.floating[Any]]
 Flags = npt.NDArray[np.bool_]
 
-#: The minimum share of validation decisions on which the two runtimes agree, and of pictures with the same number of faces.
+#: The minimum share of validation decisions on which the two runtimes agree, and of pictures with the same number of
+#: faces.
 MIN_AGREEMENT, MIN_SAME_COUNT = 0.97, 0.9
 #: The second runtime sees a sample only, because tflite-runtime is slow with 8-bit models.
 COMPARED_PICTURES, COMPARED_MASKS, COMPARED_EXPRESSIONS = 60, 200, 400
-#: The maximum share of validation pictures without a face that get a box. The door needs a higher score for a new person.
+#: The maximum share of validation pictures without a face that get a box. The door needs a higher score for a new
+#: person.
 MAX_EMPTY_SHARE = 0.005
 #: Without enough of these pictures: the maximum distance from the best F1.
 F1_TOLERANCE = 0.003
@@ -193,7 +195,10 @@ def min_score_of_a_face(empty: Values, scores: Values, f1: Values) -> float:
 
 
 def choose_mask(folder: Path, task: MaskTask, net: torch.nn.Module) -> Choice:
-    """Calibrate by a logistic regression of the log-odds. Its offset makes 0.5 the threshold, as the tracker expects."""
+    """Calibrate by a logistic regression of the log-odds.
+
+    Its offset makes 0.5 the threshold, as the tracker expects.
+    """
     examples = [e for pool in task.val.values() for e in pool]
     crops = [images.crop_square(task.data.picture(e.record), e.box, mask.SIZE, mask.MARGIN) for e in examples]
     truth = np.array([e.masked for e in examples])
@@ -229,8 +234,8 @@ def choose_mask(folder: Path, task: MaskTask, net: torch.nn.Module) -> Choice:
 def _weights(examples: Sequence[Example]) -> Values:
     """Return a weight for each face, (n,). Each source has the same weight in each answer.
 
-    Masks worn wrongly are an answer of their own, so that no collection's habits set the threshold. Small groups have less
-    weight.
+    Masks worn wrongly are an answer of their own, so that no collection's habits set the threshold. Small groups have
+    less weight.
     """
     groups = [f"{e.record.source} {e.masked} {e.worn_wrongly}" for e in examples]
     return np.array([1 / max(groups.count(g), FULL_WEIGHT_FACES) for g in groups])

@@ -46,9 +46,9 @@ IMAGENET = "Coral's ImageNet MobileNetV2 (Apache-2.0)"
 class CardText:
     """The text of a card around its figures.
 
-    `task` is the model's name in training.evaluate, `start` where training started, `curve` the legend of the picture that
-    chose the threshold, `split` the arguments of training.evaluate for the held-back pictures that `judged_on` describes,
-    `training` says what was trained on besides the data set.
+    `task` is the model's name in training.evaluate, `start` where training started, `curve` the legend of the picture
+    that chose the threshold, `split` the arguments of training.evaluate for the held-back pictures that `judged_on`
+    describes, `training` says what was trained on besides the data set.
     """
 
     task: str

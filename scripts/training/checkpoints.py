@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from .files import replacing
 from .nets import normalise, restore
 
 
@@ -19,12 +20,10 @@ class TrainingError(Exception):
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint, complete or not at all."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         torch.save(state, file)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 class Calibrating(Protocol):

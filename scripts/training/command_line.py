@@ -1,4 +1,4 @@
-"""What the commands of the laboratory share: options and error messages."""
+"""Options and error messages that the commands of the laboratory share."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
 """Compare the models with public models: the tables in models_tflite/README.md.
 
-They are made from the manifest and from scripts/peers/figures.json, which `python -m training.evaluate_peers` writes. So an
-export can update them without the public models.
+They are made from the manifest and from scripts/peers/figures.json, which `python -m training.evaluate_peers` writes.
+So an export can update them without the public models.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from edge.errors import OutputError
 from edge.inference.manifest import ModelEntry
 
 from .figures import held_back
+from .files import replace_text
 
 #: The file beside the models that holds the tables, between two markers.
 README = "README.md"
@@ -102,8 +102,8 @@ PARTS = {"test": "all", "wild": "faces in whole pictures, found by our detector"
 def comparison(rows: Mapping[str, ModelEntry], peers: Mapping[str, Any]) -> str:
     """Return the tables as Markdown.
 
-    `rows` are the manifest's, `peers` is the content of PEERS. If our model was evaluated on other pictures than a public
-    one, which the counts show, its figures are left out, and a line says so.
+    `rows` are the manifest's, `peers` is the content of PEERS. If our model was evaluated on other pictures than a
+    public one, which the counts show, its figures are left out, and a line says so.
     """
     blocks = []
     for table in TABLES:
@@ -165,6 +165,4 @@ def write_comparison(readme: Path, rows: Mapping[str, ModelEntry]) -> None:
     if not begin or not end:
         raise OutputError(f"{readme}: has no markers for the comparison", f"add the lines '{BEGIN}' and '{END}'")
     peers = json.loads(PEERS.read_text(encoding="utf-8"))
-    temporary = readme.with_name(f"{readme.name}.tmp")
-    temporary.write_text(f"{before}{BEGIN}\n\n{comparison(rows, peers)}\n\n{END}{after}", encoding="utf-8")
-    os.replace(temporary, readme)
+    replace_text(readme, f"{before}{BEGIN}\n\n{comparison(rows, peers)}\n\n{END}{after}")

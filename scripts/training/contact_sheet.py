@@ -19,7 +19,8 @@ TILE_PX, TEXT_PX, COLUMNS = 144, 40, 8
 
 
 class Mistake(NamedTuple):
-    """A tile of the contact sheet: the picture's file, the box (None: the whole picture), and up to three lines of text."""
+    """A tile of the contact sheet: the picture's file, the box (None: the whole picture), and up to three lines of
+    text."""
 
     file: str
     box: Box | None

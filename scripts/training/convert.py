@@ -1,4 +1,4 @@
-"""Convert a PyTorch network to full-integer TFLite: trace it, rebuild it in Keras with the same weights, quantise it."""
+"""Convert a PyTorch network to full-integer TFLite: trace, rebuild in Keras with the same weights, quantise."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ MISSED = "missed.jsonl"
 #: Teachers' boxes that are dogs, horses and other animals, found by eye.
 NOT_FACES = Path(__file__).with_name("not_faces.jsonl")
 SPLITS = ("train", "val", "test")
-#: Side of a face crop in units of the longer side of the face's box: of crops in the data, and of what the mask classifier gets.
+#: Side of a face crop in units of the longer side of the face's box: of crops in the data, and of what the mask
+#: classifier gets.
 CROP_MARGIN = 1.25
 
 
@@ -75,9 +76,9 @@ class _Store:
 class Dataset:
     """Folders that each hold index.jsonl and the pictures, in images.zip or beside it.
 
-    File names are unique across the folders. A MISSED or LANDMARKS file in any of them adds faces or landmarks to the pictures of all;
-    pictures that are not there are skipped, because it may be about a package that is not used.
-    Raises DataError, naming record and field, where an index or a picture is not what it should be.
+    File names are unique across the folders. A MISSED or LANDMARKS file in any of them adds faces or landmarks to the
+    pictures of all; pictures that are not there are skipped, because it may be about a package that is not used. Raises
+    DataError, naming record and field, where an index or a picture is not what it should be.
     """
 
     def __init__(self, *folders: Path, sources: Iterable[str] | None = None) -> None:
@@ -147,8 +148,9 @@ class Dataset:
     def splits(self) -> dict[str, list[Record]]:
         """Records by split: about 80 % train, 8 % val (for every choice), 12 % test (for figures only).
 
-        Whole families go to one side: the same `group`, and pictures that look alike (difference hashes at most
-        4 of 64 bits apart, Krawetz 2013), across sources and folders. FER2013 keeps its own: Training trains, PublicTest chooses.
+        Whole families go to one side: the same `group`, and pictures that look alike (difference hashes at most 4 of 64
+        bits apart, Krawetz 2013), across sources and folders. FER2013 keeps its own: Training trains, PublicTest
+        chooses.
         """
         families = self._families()
         out: dict[str, list[Record]] = {s: [] for s in SPLITS}
@@ -161,7 +163,8 @@ class Dataset:
         return out
 
     def _families(self) -> list[str]:
-        """Return the family of each record: the name of its smallest file, so that the order of the index does not matter."""
+        """Return the family of each record: the name of its smallest file, so that the order of the index does not
+        matter."""
         families = Families(len(self.records))
         split_here = [k for k, r in enumerate(self.records) if r.split is None]
         first: dict[str, int] = {}

@@ -18,7 +18,8 @@ from .nets import SMALL_DETECTOR, STRIDES, FaceDetector, normalise, stack
 from .records import Record
 from .scenes import HEIGHT, MAX_FACES, MAX_IGNORED, WIDTH, Scenes, whole
 
-#: Sources of everyday and news pictures that a teacher boxed: what is found there counts for the choice of a checkpoint.
+#: Sources of everyday and news pictures that a teacher boxed: what is found there counts for the choice of a
+#: checkpoint.
 TAUGHT = ("wild", "rwmfd2", "crowds")
 #: How many face-free regions are looked for in the validation pictures.
 FACE_FREE = 600
@@ -78,11 +79,12 @@ class DetectorTask:
         )
 
     def validate(self, net: torch.nn.Module) -> dict[str, float]:
-        """Return the figures that choose the checkpoint, on whole validation pictures, faces of 10 % of the height and up.
+        """Return the figures that choose the checkpoint, on whole validation pictures, faces of 10 % of the height and
+        up.
 
-        AP at IoU 0.35 and 0.5 of the pictures with human boxes; the share of these faces found ("val found"), and of those
-        of the everyday and news pictures that a teacher boxed ("val taught"), each at the scores that only FALSE_ALARMS of
-        the face-free pictures reach; and the mean of the four.
+        AP at IoU 0.35 and 0.5 of the pictures with human boxes; the share of these faces found ("val found"), and of
+        those of the everyday and news pictures that a teacher boxed ("val taught"), each at the scores that only
+        FALSE_ALARMS of the face-free pictures reach; and the mean of the four.
         """
         judged = {
             iou: [match_detections(r, *f, iou, 0.10) for r, f in self._detect(net, self.val)] for iou in (0.35, 0.5)

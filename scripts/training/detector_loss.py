@@ -25,7 +25,8 @@ def giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 def detector_loss(
     distances: Tensor, scores: Tensor, faces: Tensor, ignored: Tensor, centres: Tensor, strides: Tensor
 ) -> Tensor:
-    """Return the loss: varifocal on the scores (target: the root of the IoU), plus GIoU and a little L1 on the distances.
+    """Return the loss: varifocal on the scores (target: the root of the IoU), plus GIoU and a little L1 on the
+    distances.
 
     distances (B, N, 4) in strides; scores (B, N) logits; faces and ignored (B, M, 4) input pixels, empty rows zero.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import math
-import os
 import re
 import shutil
 import sys
@@ -20,6 +19,7 @@ from edge.inference import manifest
 from edge.inference.manifest import EdgeTpuFile, ModelEntry, Tensor
 
 from . import manifest_rows
+from .files import replacing
 from .modelfile import ModelFileError
 
 #: A line of the compiler's operation log: operator, count, status.
@@ -96,13 +96,12 @@ def add_compiled(models: Path, output: Path) -> dict[str, int]:
             raise ModelFileError(f"{name}: {error}") from None
         compiled = EdgeTpuFile(f"{stem}.tflite", hashlib.sha256(content).hexdigest())
         found[name] = msgspec.structs.replace(row, edgetpu=compiled)
-    # The compiled files come before the manifest: after a kill in between, the old manifest rejects them by their hash, and
-    # the door uses the CPU.
+    # The compiled files come before the manifest: after a kill in between, the old manifest rejects them by their hash,
+    # and the door uses the CPU.
     for row in rows.values():
-        stem = _compiled_stem(row)
-        temporary = models / f".{stem}.tmp"
-        shutil.copyfile(output / f"{stem}.tflite", temporary)
-        os.replace(temporary, models / f"{stem}.tflite")
+        name = f"{_compiled_stem(row)}.tflite"
+        with replacing(models / name) as part:
+            shutil.copyfile(output / name, part)
     manifest_rows.write(models, found)
     return counts
 

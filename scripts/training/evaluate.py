@@ -1,7 +1,7 @@
 """Evaluate the shipped 8-bit models through the door's own code. The last line of stdout is one JSON object.
 
-detector, mask and expression read folders in the data format (index.jsonl, and the pictures beside it or in images.zip);
-passages plays a video of people who walk up. A figure that the data cannot give is null.
+detector, mask and expression read folders in the data format (index.jsonl, and the pictures beside it or in
+images.zip); passages plays a video of people who walk up. A figure that the data cannot give is null.
 """
 
 from __future__ import annotations

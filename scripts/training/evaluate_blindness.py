@@ -1,8 +1,9 @@
 """Measure how often the door takes a real scene for a blind picture, and misses a blind one.
 
-Real scenes are photographs of a data set, as eight kinds of camera show them in good and in bad light. Blind pictures are
-simulated: covered lenses, fog, failing decoders, "no signal" screens (see rendering/blind_pictures.py). One half of the
-photographs is for choosing `camera.min_detail`, the other half gives the error rates that are reported, with 95 % intervals.
+Real scenes are photographs of a data set, as eight kinds of camera show them in good and in bad light. Blind pictures
+are simulated: covered lenses, fog, failing decoders, "no signal" screens (see rendering/blind_pictures.py). One half of
+the photographs is for choosing `camera.min_detail`, the other half gives the error rates that are reported, with 95 %
+intervals.
 
   python -m training.evaluate_blindness --data DATA DATA2
 """
@@ -22,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge import config
-from edge.imaging.blindness import detail, find_blindness
+from edge.imaging.blindness import confirmed, detail, find_blindness
 from edge.imaging.cells import cells
 from edge.inference import manifest
 from edge.inference.perception import Perception
@@ -34,7 +35,8 @@ from training.metrics import wilson
 from training.records import DataError, Record
 from training.rendering.blind_pictures import BLIND, SCENES, SCREENS, SIZES, blind_picture, scene
 
-#: Sources by what they show. The rates of textures, which fill the picture without any object, are a limit and no forecast.
+#: Sources by what they show. The rates of textures, which fill the picture without any object, are a limit and no
+#: forecast.
 GROUPS = {
     "rooms, doors, streets": ("doors", "rooms", "scenes", "bikes"),
     "people": ("wild", "crowds", "ilc", "maks"),
@@ -48,8 +50,8 @@ CANDIDATES = (1.0, 1.4, 1.8, 2.0, 2.2, 2.4, 2.6, 2.8, 3.2)
 class Judged(NamedTuple):
     """One picture: its kind, its group ("" if blind), whether it is for choosing, its detail, and the door's finding.
 
-    `reason` is why the door takes it for blind whatever `min_detail` is; None if detail decides. `has_face` is whether the
-    detector finds a face in a picture with little detail.
+    `reason` is why the door takes it for blind whatever `min_detail` is; None if detail decides. `has_face` is whether
+    the detector finds a face in a picture with little detail.
     """
 
     kind: str
@@ -79,8 +81,8 @@ class Judge:
         if (found is not None and not found.is_certain) or seen < max(CANDIDATES):
             faces = self._perception.detect(Frame(0, 0.0, picture))
             has_face = any(face.score >= self._new_score for face in faces)
-        is_blind = found is not None and (found.is_certain or not has_face)
-        return Judged(kind, group, is_for_choosing, seen, found.reason if found and is_blind else None, has_face)
+        found = confirmed(found, has_face)
+        return Judged(kind, group, is_for_choosing, seen, found.reason if found else None, has_face)
 
 
 def judge_all(data: Dataset, records: Sequence[tuple[str, Record]]) -> Iterator[Judged]:

@@ -1,10 +1,10 @@
 """Evaluate public models by the same figures, on the same held-back pictures as Doorlight's models.
 
-The last line of stdout is one JSON object with the figures of each model, as the manifest holds ours. Faces and masks are
-evaluated on the split `test`, expressions on FER2013's PublicTest and on the whole pictures of `test`, where Doorlight's
-detector finds the face. `--table` keeps the figures (scripts/peers/figures.json) and updates the comparison in a file;
-without a model, it updates the comparison from the kept figures. The model files are not part of this project:
-scripts/peers/README.md has their addresses.
+The last line of stdout is one JSON object with the figures of each model, as the manifest holds ours. Faces and masks
+are evaluated on the split `test`, expressions on FER2013's PublicTest and on the whole pictures of `test`, where
+Doorlight's detector finds the face. `--table` keeps the figures (scripts/peers/figures.json) and updates the comparison
+in a file; without a model, it updates the comparison from the kept figures. The model files are not part of this
+project: scripts/peers/README.md has their addresses.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from edge.inference import manifest
 from training import comparison
 from training.command_line import add_data, parser_for, print_error
 from training.evaluation.peers import PeerEvaluation
+from training.files import replace_text
 from training.records import DataError
 
 #: The options that name a model file; each is also a method of PeerEvaluation.
@@ -97,9 +98,7 @@ def _describe_file(path: Path) -> dict[str, Any]:
 def _keep(found: dict[str, Any]) -> None:
     """Add figures to the file of kept figures. Those of other models stay."""
     kept = json.loads(comparison.PEERS.read_text(encoding="utf-8")) if comparison.PEERS.is_file() else {}
-    temporary = comparison.PEERS.with_name(f"{comparison.PEERS.name}.tmp")
-    temporary.write_text(json.dumps(kept | found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(temporary, comparison.PEERS)
+    replace_text(comparison.PEERS, json.dumps(kept | found, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

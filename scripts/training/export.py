@@ -1,8 +1,8 @@
 """Turn the best weights of a training run into a shipped model: 8-bit TFLite, manifest row and model card.
 
-Everything is checked before a file is replaced: op versions for the Edge TPU, no float tensor, and on validation data the
-decisions of LiteRT, tflite-runtime and the float network. Thresholds and calibration are chosen on validation data, figures
-come from the test split. If the command is killed, the old model stays usable.
+Everything is checked before a file is replaced: op versions for the Edge TPU, no float tensor, and on validation data
+the decisions of LiteRT, tflite-runtime and the float network. Thresholds and calibration are chosen on validation data,
+figures come from the test split. If the command is killed, the old model stays usable.
 """
 
 from __future__ import annotations

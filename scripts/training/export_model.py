@@ -1,4 +1,4 @@
-"""Export the best weights of a training run as a shipped model: convert, check, calibrate, evaluate, replace the files."""
+"""Export the best weights of a training run as a shipped model: convert, check, calibrate, evaluate, replace files."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ KINDS = {
 def export(kind_name: str, folders: Sequence[Path], run: Path, models: Path, samples: int) -> dict[str, Any]:
     """Export the model of `run` into `models`; return the figures that manifest and card get.
 
-    `kind_name` is a key of KINDS; `samples` pictures give the ranges of activations. Raises ExportError, ModelFileError,
-    DataError or TrainingError if a check fails; then `models` stays as it was.
+    `kind_name` is a key of KINDS; `samples` pictures give the ranges of activations. Raises ExportError,
+    ModelFileError, DataError or TrainingError if a check fails; then `models` stays as it was.
     """
     network = _Network(kind_name, folders, run)
     content = network.convert(samples)
@@ -138,7 +138,8 @@ class _Network:
             return convert.to_tflite(keras, [*edges, *(inputs[k : k + 1] for k in range(len(inputs)))])
 
     def write(self, folder: Path, rows: Mapping[str, manifest.ModelEntry], content: bytes) -> manifest.ModelEntry:
-        """Write the model, its curve, and a manifest with its row and the other `rows` into `folder`; return its row."""
+        """Write the model, its curve, and a manifest with its row and the other `rows` into `folder`; return its
+        row."""
         (folder / f"{self.kind.name}.tflite").write_bytes(content)
         row = _row(self.kind, content, sum(p.numel() for p in self._net.parameters()))
         write_rows(folder, {**rows, self.kind.name: row})
@@ -160,8 +161,8 @@ class _Network:
 
 def _replace(staging: Path, models: Path, name: str) -> None:
     """Move the files of a model from `staging` to `models`."""
-    # The model comes before the manifest: after a kill in between, the old manifest rejects the new file by its hash, and
-    # another export repairs it.
+    # The model comes before the manifest: after a kill in between, the old manifest rejects the new file by its hash,
+    # and another export repairs it.
     for file in (f"{name}.png", f"{name}.md", f"{name}.tflite", manifest.MANIFEST_NAME):
         if (staging / file).is_file():
             os.replace(staging / file, models / file)
@@ -219,8 +220,8 @@ def _count_data(splits: Splits, kind_name: str) -> dict[str, dict[str, int]]:
 def _evaluate(kind_name: str, folders: Sequence[Path], models: Path, splits: Splits) -> dict[str, dict[str, Any]]:
     """Return figures from held-back pictures through the door's own code, as `figures.flat` names them.
 
-    "test" is the test split. For expressions, "test" is FER2013's PublicTest, which also chose the checkpoint, and "wild"
-    is the test split.
+    "test" is the test split. For expressions, "test" is FER2013's PublicTest, which also chose the checkpoint, and
+    "wild" is the test split.
     """
     choices = {"test": ["--split", "test"]}
     if kind_name == "expression":

@@ -35,7 +35,8 @@ WILD_SHARE = 0.12
 
 
 def target(record: Record) -> Floats | None:
-    """Return the targets of the two heads, (2, 7) float32 probabilities: the label softened by the votes, and the votes.
+    """Return the targets of the two heads, (2, 7) float32 probabilities: the label softened by the votes, and the
+    votes.
 
     Return None if most votes say that there is no face. Without votes both targets are the label.
     """
@@ -145,12 +146,16 @@ class ExpressionTask:
         return ExpressionClassifier()
 
     def learn_from(self, earlier: torch.nn.Module) -> None:
-        """Use an earlier network as teacher (born-again networks, Furlanello et al. 2018), unless there is a teacher."""
+        """Use an earlier network as teacher (born-again networks, Furlanello et al. 2018), unless there is a
+        teacher."""
         if not self.taught:
             self.teach([earlier])
 
     def open_teacher(self, path: Path) -> torch.nn.Module:
-        """Return the teacher or classifier of a run's best.pt, or the classifier of a `.tflite`. Raises TrainingError."""
+        """Return the teacher or classifier of a run's best.pt, or the classifier of a `.tflite`.
+
+        Raises TrainingError.
+        """
         try:
             net: torch.nn.Module = ExpressionTeacher()
             load_earlier(net, path, self, 1)

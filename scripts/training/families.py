@@ -10,7 +10,7 @@ import numpy as np
 
 from .arrays import Picture
 
-#: Pictures whose difference hashes (Krawetz 2013) differ in at most so many of 64 bits look alike.
+#: Pictures whose difference hashes (Krawetz 2013) differ in at most this number of 64 bits look alike.
 MAX_DISTANCE = 4
 #: (first bit, bits) of the bands of a hash. If at most four bits differ, one of five bands is the same in both.
 BANDS = ((0, 13), (13, 13), (26, 13), (39, 13), (52, 12))

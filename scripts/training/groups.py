@@ -37,8 +37,8 @@ def group_figures(
 ) -> dict[str, dict[str, float]]:
     """Return, by group and for "all", the shares of bare and of masked faces judged rightly, their mean, and the faces.
 
-    Takes bare crops of people whose group is known. `masked` decides about a crop (H, W, 3) uint8 RGB. Every face is judged DRAWN times bare and DRAWN times with a mask, each time as
-    another camera in another light shows it.
+    Takes bare crops of people whose group is known. `masked` decides about a crop (H, W, 3) uint8 RGB. Every face is
+    judged DRAWN times bare and DRAWN times with a mask, each time as another camera in another light shows it.
     """
     bare: dict[str, list[bool]] = defaultdict(list)
     worn: dict[str, list[bool]] = defaultdict(list)

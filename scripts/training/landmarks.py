@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge.imaging.boxes import iou
+
 from .arrays import Box, Floats
 from .drawing.canvas import YAW_SHIFT
 
@@ -21,6 +23,8 @@ LANDMARKS = "points.jsonl"
 EYES_V, MOUTH_V = 0.40, 0.80
 #: Half the width of a face in units of its height.
 HALF_WIDTH = 0.39
+#: Landmarks belong to a face only if the boxes overlap by more than this.
+MIN_IOU = 0.3
 
 
 @dataclass(frozen=True)
@@ -57,14 +61,9 @@ def pose(points: Floats) -> Pose:
 
 def nearest(box: Box, rows: Iterable[tuple[Box, Floats]]) -> Floats | None:
     """Return the landmarks whose eyes and mouth lie in `box` and whose box overlaps it most; None if no such face."""
-    best, most = None, 0.3
-    for other, points in rows:
-        overlap = _iou(box, other)
-        if overlap > most:
-            best, most = points, overlap
-    return best
-
-
-def _iou(a: Box, b: Box) -> float:
-    inside = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    return inside / max((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inside, 1e-6)
+    known = list(rows)
+    if not known:
+        return None
+    overlaps = iou(np.array([box], np.float32), np.array([other for other, _ in known], np.float32))[0]
+    best = int(overlaps.argmax())
+    return known[best][1] if overlaps[best] > MIN_IOU else None

@@ -49,7 +49,10 @@ class Plan:
 
 
 class Task(Protocol):
-    """What the loop needs to know about a network. `metric` is the figure of `validate` that chooses the best weights."""
+    """What the loop needs to know about a network.
+
+    `metric` is the figure of `validate` that chooses the best weights.
+    """
 
     name: str
     metric: str
@@ -118,7 +121,8 @@ def _batches(task: Task, plan: Plan, start: int, workers: int) -> Iterator[dict[
 
 
 def _groups(net: torch.nn.Module, plan: Plan, taken: int) -> list[dict[str, Any]]:
-    """Return parameter groups: the first `taken` convolutions have a rate of their own, norms and biases have no decay."""
+    """Return parameter groups: the first `taken` convolutions have a rate of their own, norms and biases have no
+    decay."""
     backbone: set[int] = set()
     convolutions = 0
     modules = list(net.modules())

@@ -21,11 +21,12 @@ from training import augment
 from training.arrays import Picture, as_pixels
 from training.command_line import add_data, parser_for, print_error
 from training.dataset import SPLITS, Dataset
+from training.files import replacing
 from training.records import DataError, Face, Record
 from training.rendering import HEIGHT, WIDTH
 from training.rendering.corridor import corridor
-from training.rendering.files import Video, replacing
 from training.rendering.people import Sprite, cut_out
+from training.rendering.video import Video
 from training.rendering.walks import random_walk
 
 #: Default sources of people and of places.

@@ -10,6 +10,8 @@ import msgspec
 
 from edge.inference import manifest
 
+from .files import replace_text
+
 
 def _toml(value: Any) -> str:
     """Return `value` as TOML on one line; None fields are left out."""
@@ -36,6 +38,4 @@ def write(folder: Path, rows: dict[str, manifest.ModelEntry]) -> None:
         for table, content in tables.items():
             lines.append(f"[{name}.{table}]")
             lines += [f"{key} = {_toml(value)}" for key, value in content.items() if value is not None]
-    path = folder / f"{manifest.MANIFEST_NAME}.tmp"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    path.replace(folder / manifest.MANIFEST_NAME)
+    replace_text(folder / manifest.MANIFEST_NAME, "\n".join(lines) + "\n")

@@ -92,7 +92,8 @@ def examples(records: Sequence[Record]) -> list[Example]:
 
 
 def as_detected(data: Dataset, found: Sequence[Example]) -> dict[tuple[str, Box], Box]:
-    """Return the box of the shipped detector for each face that it finds (IoU of 0.4 or more), by file and labelled box."""
+    """Return the box of the shipped detector for each face that it finds (IoU of 0.4 or more), by file and labelled
+    box."""
     detector = FaceDetector(Model(manifest.load(), "face_detector"), max_faces=100)
     by_picture: dict[str, list[Example]] = {}
     for e in found:

@@ -20,7 +20,10 @@ _TYPE_NAMES = {v: k for k, v in vars(tflite.TensorType).items() if isinstance(v,
 
 
 class ModelFileError(Exception):
-    """The model is not full-integer or not static, or has an op that the Edge TPU compiler rejects. Names every violation."""
+    """The model is not full-integer or not static, or has an op that the Edge TPU compiler rejects.
+
+    Names every violation.
+    """
 
 
 def ops(content: bytes) -> dict[str, int]:

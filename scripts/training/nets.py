@@ -83,7 +83,8 @@ class InvertedResidual(nn.Module):
 
 
 def mobilenet_hidden(count: int) -> tuple[int, ...]:
-    """Return the hidden channels of the first `count` inverted residuals of MobileNetV2 1.0; the first are those of the stem."""
+    """Return the hidden channels of the first `count` inverted residuals of MobileNetV2 1.0; the first are those of the
+    stem."""
     hidden, channels = [], 32
     for expansion, width, repeats, _ in MOBILENET_V2:
         for _ in range(repeats):
@@ -141,10 +142,10 @@ class FaceDetector(nn.Module):
     """Single-shot, anchor-free face detector on a MobileNetV2 cut at stride 32.
 
     Input: (B, 3, 192, 256). Output: distances (B, N, 4) from each cell's centre to the left, top, right and bottom of
-    the face in units of the cell's stride, and scores (B, N, 1) as logits; cells run level by level, row by row.
-    The head is FCOS's (Tian et al. 2019) without centre-ness: the score itself is trained to be the IoU (Zhang et al. 2021).
-    `hidden` are the hidden channels of the inverted residuals (the first: of the stem). The first layers are frozen if
-    they are ImageNet's own; a pruned network trains them too.
+    the face in units of the cell's stride, and scores (B, N, 1) as logits; cells run level by level, row by row. The
+    head is FCOS's (Tian et al. 2019) without centre-ness: the score itself is trained to be the IoU (Zhang et al.
+    2021). `hidden` are the hidden channels of the inverted residuals (the first: of the stem). The first layers are
+    frozen if they are ImageNet's own; a pruned network trains them too.
     """
 
     def __init__(self, hidden: Sequence[int] = SMALL_DETECTOR, width: int = 64) -> None:
@@ -227,7 +228,8 @@ class TwoHeads(nn.Module):
     classify: nn.Linear
 
     def folded(self, votes: float) -> TwoHeads:
-        """Return the network with one head, (B, 7): the logits of the labels and, with weight `votes`, of the votes, mixed."""
+        """Return the network with one head, (B, 7): the logits of the labels and, with weight `votes`, of the votes,
+        mixed."""
         net = copy.deepcopy(self)
         net.classify = nn.Linear(self.classify.in_features, 7)
         for name in ("weight", "bias"):
@@ -269,8 +271,8 @@ class ExpressionClassifier(TwoHeads):
 
 
 def tflite_layers(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return weights (convolutions OIHW, depthwise ones C1HW, dense layers OI) and biases, float32, of a quantised `.tflite`, in
-    graph order. Raises ValueError if the runtime cannot load the file.
+    """Return weights (convolutions OIHW, depthwise ones C1HW, dense layers OI) and biases, float32, of a quantised
+    `.tflite`, in graph order. Raises ValueError if the runtime cannot load the file.
     """
     from edge.inference.interpreter import load_runtime
 
@@ -319,8 +321,8 @@ def set_folded(layer: nn.Conv2d, norm: nn.BatchNorm2d, weight: Tensor, bias: Ten
 def calibrate_norms(net: nn.Module, pairs: Sequence[tuple[Any, Any]], pictures: Tensor) -> None:
     """Set the statistics of the batch norms of `pairs` (layer, norm) after `set_folded` to those of their own input.
 
-    Mean and variance are those of the convolution's output over `pictures` (B, C, H, W, normalised), gamma and beta undo
-    them: the function stays the same, and training starts from healthy statistics.
+    Mean and variance are those of the convolution's output over `pictures` (B, C, H, W, normalised), gamma and beta
+    undo them: the function stays the same, and training starts from healthy statistics.
     """
     stats: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -366,8 +368,9 @@ def transplant(net: nn.Module, weights: Path, pictures: Tensor) -> int:
 def restore(net: nn.Module, model: Path, pictures: Tensor) -> None:
     """Load the weights of `model`, a `.tflite` exported from such a network, into `net`.
 
-    Each weight has the rounding error of 8 bits. Both heads of an expression classifier become the shipped mix of them. `pictures` (B, C, H, W), normalised, calibrate the batch norms. Raises ValueError if `model` is of
-    another kind or not quantised.
+    Each weight has the rounding error of 8 bits. Both heads of an expression classifier become the shipped mix of them.
+    `pictures` (B, C, H, W), normalised, calibrate the batch norms. Raises ValueError if `model` is of another kind or
+    not quantised.
     """
     norms = {id(layer): norm for layer, norm in normed(net)}
     layers: list[Any] = []

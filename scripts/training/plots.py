@@ -92,7 +92,10 @@ def draw_reliability(path: Path, scores: Scores, positive: Flags, what: str) -> 
 
 
 class CalibrationCurve(NamedTuple):
-    """Scores before and after calibration, by name: (scores, truth). `what` names the score; `weights` as in `reliability`."""
+    """Scores before and after calibration, by name: (scores, truth).
+
+    `what` names the score; `weights` as in `reliability`.
+    """
 
     what: str
     by: Mapping[str, tuple[Scores, Flags]]

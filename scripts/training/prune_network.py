@@ -1,7 +1,7 @@
 """Prune a full-size detector or mask classifier to the size that is shipped; training.train starts from the result.
 
-Hidden channels of the backbone are removed, and the layers behind them are fitted again, so that the outputs of the small
-network are close to those of the full one. Training reduces the rest of the difference.
+Hidden channels of the backbone are removed, and the layers behind them are fitted again, so that the outputs of the
+small network are close to those of the full one. Training reduces the rest of the difference.
 """
 
 from __future__ import annotations

@@ -38,9 +38,9 @@ class DataError(Exception):
 class Face:
     """One labelled face.
 
-    `box` is in pixels of the picture. `label` is mask, no_mask, incorrect (worn wrongly), unknown (a face of which nobody
-    says whether it wears a mask) or ignore (perhaps a face: neither a face nor background). `by` is human or teacher.
-    `looks` is the number of looks at which the teacher saw it. `points` are landmarks, see `landmarks`.
+    `box` is in pixels of the picture. `label` is mask, no_mask, incorrect (worn wrongly), unknown (a face of which
+    nobody says whether it wears a mask) or ignore (perhaps a face: neither a face nor background). `by` is human or
+    teacher. `looks` is the number of looks at which the teacher saw it. `points` are landmarks, see `landmarks`.
     """
 
     box: Box

@@ -1,4 +1,4 @@
-"""Scenes to train the face detector on: faces of every size in one picture or in mosaics, and pictures without a face."""
+"""Scenes to train the face detector on: faces of every size in one picture or in mosaics, and pictures without."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ SMALLEST = 10.0
 #: Share of a face that must lie within the picture for it to be asked for.
 LEAST_VISIBLE = 0.45
 MAX_FACES, MAX_IGNORED = 48, 96
-#: Face-free regions that hard negatives are chosen from, beside every whole picture without a face, and how many are kept.
+#: Face-free regions that hard negatives are chosen from, beside every whole picture without a face, and how many are
+#: kept.
 MINED_REGIONS, MAX_HARD = 4000, 1500
 #: Score from which a detection makes a hard negative.
 HARD_SCORE = 0.08
@@ -81,7 +82,8 @@ class Scenes:
         self.things = package_pictures()
 
     def draw(self, seed: Sequence[int]) -> tuple[Picture, np.ndarray, np.ndarray]:
-        """Return one scene: picture (192, 256, 3) uint8 RGB, faces (n, 4) and ignored regions (m, 4) float32, input pixels."""
+        """Return one scene: picture (192, 256, 3) uint8 RGB, faces (n, 4) and ignored regions (m, 4) float32, input
+        pixels."""
         rng = np.random.default_rng(seed)
         kind = rng.random()
         canvas = np.empty((HEIGHT, WIDTH, 3), np.uint8)
@@ -223,8 +225,8 @@ class Scenes:
     def face_free(self, seed: int, tries: int) -> Iterator[Region]:
         """Yield regions without a face; a try that finds none yields nothing.
 
-        Only from pictures without any face and those whose faces people boxed: elsewhere a surprise may be a face that the
-        teacher missed.
+        Only from pictures without any face and those whose faces people boxed: elsewhere a surprise may be a face that
+        the teacher missed.
         """
         for k in range(tries):
             region = self._free(np.random.default_rng((seed, k)))

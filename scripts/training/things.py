@@ -53,7 +53,8 @@ def synthetic_scene(rng: Rng, width: int, height: int) -> Picture:
 
 
 def _colour(rng: Rng) -> tuple[int, int, int]:
-    """Return a colour: a third of them like skin, so that skin alone is no face, a third nearly grey, a third any colour."""
+    """Return a colour: a third of them like skin, so that skin alone is no face, a third nearly grey, a third any
+    colour."""
     kind, light = rng.random(), rng.uniform(30, 240)
     if kind < 0.33:
         r, g, b = light, light * rng.uniform(0.62, 0.85), light * rng.uniform(0.45, 0.75)

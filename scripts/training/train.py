@@ -26,8 +26,9 @@ PLANS = {
 def keep_memory() -> None:
     """Restart this program with settings that only a new process takes.
 
-    A C library that keeps freed memory is a third faster, because no page is faulted in twice. OpenMP threads that sleep
-    while they wait leave the core to the last thread: five times faster if another process is busy on one of two cores.
+    A C library that keeps freed memory is a third faster, because no page is faulted in twice. OpenMP threads that
+    sleep while they wait leave the core to the last thread: five times faster if another process is busy on one of two
+    cores.
     """
     if "MALLOC_MMAP_MAX_" not in os.environ:
         settings = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "268435456"}

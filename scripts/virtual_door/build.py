@@ -1,7 +1,8 @@
 """Run build steps and keep their results in a cache.
 
-Each result is a folder of the cache whose name ends in a hash of all inputs of its step. A step fills a temporary folder,
-which is then renamed: a build that is killed leaves nothing incomplete. A step whose inputs are unchanged does not run again.
+Each result is a folder of the cache whose name ends in a hash of all inputs of its step. A step fills a temporary
+folder, which is then renamed: a build that is killed leaves nothing incomplete. A step whose inputs are unchanged does
+not run again.
 """
 
 from __future__ import annotations

@@ -109,7 +109,8 @@ def _make_kernel(folder: Path) -> None:
 
 
 def _check_kernel_config(made: Path) -> None:
-    """Raise BuildError if an option is missing: olddefconfig drops options with unmet dependencies without a message."""
+    """Raise BuildError if an option is missing: olddefconfig drops options with unmet dependencies without a
+    message."""
     lines = set(made.read_text().splitlines())
     wanted = [line for line in (HERE / "kernel.config").read_text().splitlines() if line.startswith("CONFIG_")]
     if dropped := [line for line in wanted if line not in lines and not line.endswith("=n")]:

@@ -5,8 +5,8 @@
   door                          the whole demo: the three persons come and go one after the other
   black, bright                 the lens is covered; the sun shines into the lens
 
-A file NAME.yuyv holds frames of 640x480 in YUYV (YCbCr 4:2:2, BT.601). Sensor noise is added to each frame, so that no two
-frames are equal: the door treats a camera with bit-identical frames as frozen.
+A file NAME.yuyv holds frames of 640x480 in YUYV (YCbCr 4:2:2, BT.601). Sensor noise is added to each frame, so that no
+two frames are equal: the door treats a camera with bit-identical frames as frozen.
 """
 
 from __future__ import annotations

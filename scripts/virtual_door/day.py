@@ -1,8 +1,8 @@
 """Play a day at the door in fast motion: 2,600 people, crowds of ten, a night, and hours in which nobody comes.
 
 The product's loop (edge.door.run) and models, simulated lamps and a real event log. The people are those of
-scripts/assets/demo/door.mp4 (or of --passages VIDEO) and of `doorlight bench`; between them the door is empty, with sensor
-noise. The door's time is that of the frames, 7.5 a second.
+scripts/assets/demo/door.mp4 (or of --passages VIDEO) and of `doorlight bench`; between them the door is empty, with
+sensor noise. The door's time is that of the frames, 7.5 a second.
 
     PYTHONPATH=scripts python -m virtual_door.day
 

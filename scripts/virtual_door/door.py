@@ -46,7 +46,7 @@ class PinChange:
 
     @property
     def lamps(self) -> str:
-        """The lamps that are on: off, green, red, red+buzzer, no chip; the levels themselves if they are none of these."""
+        """The lamps that are on: off, green, red, red+buzzer, no chip; for other levels, the levels themselves."""
         return LAMPS.get(self.levels, self.levels)
 
 

@@ -1,10 +1,10 @@
 """Rebuild a disk whose cache a power cut has emptied, from the log of the kernel's dm-log-writes.
 
 A drive may keep written data in its cache until it receives a flush. dm-log-writes (Linux,
-Documentation/admin-guide/device-mapper/log-writes.rst) lies between file system and disk, and logs a write when a flush has
-made it durable, or at once if it was written through (FUA). The log up to an entry, applied to the disk's earlier content,
-is the worst case of a power cut at that moment: no data that was not flushed. In other cases the disk also holds some
-sectors of later writes: see `torn`.
+Documentation/admin-guide/device-mapper/log-writes.rst) lies between file system and disk, and logs a write when a flush
+has made it durable, or at once if it was written through (FUA). The log up to an entry, applied to the disk's earlier
+content, is the worst case of a power cut at that moment: no data that was not flushed. In other cases the disk also
+holds some sectors of later writes: see `torn`.
 """
 
 from __future__ import annotations

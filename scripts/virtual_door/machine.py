@@ -1,7 +1,7 @@
 """A virtual machine: boot it, run commands in it, cut its power.
 
-Every method has a time limit. The machine is a process group, which ends with the `with` block, with Ctrl-C and with the
-program that started it. What makes the machine a door (camera, pins, service) is in door.py.
+Every method has a time limit. The machine is a process group, which ends with the `with` block, with Ctrl-C and with
+the program that started it. What makes the machine a door (camera, pins, service) is in door.py.
 """
 
 from __future__ import annotations

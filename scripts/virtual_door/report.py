@@ -92,7 +92,10 @@ class Report:
 
 
 def write(folder: Path, reports: Sequence[Report], about: dict[str, Any]) -> None:
-    """Write vdoor-report.md and vdoor-report.json into `folder`. `about` are its first lines: date, versions, machine."""
+    """Write vdoor-report.md and vdoor-report.json into `folder`.
+
+    `about` are its first lines: date, versions, machine.
+    """
     data = {"about": about, "scenarios": [{"ok": r.ok, **asdict(r)} for r in reports]}
     (folder / "vdoor-report.json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
     lines = ["# The virtual door: report", ""]

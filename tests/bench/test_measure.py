@@ -23,7 +23,7 @@ from edge.bench.measure import (
 )
 from edge.door import Decision
 from edge.errors import UnavailableError
-from edge.policy import Verdict
+from edge.policy import Person, Verdict
 from edge.records import Box, Event, Face, Frame, Signal, Track
 from edge.timing import Stage
 
@@ -137,9 +137,9 @@ def decision(t: float, people: People, fault: str | None = None) -> Decision:
     """A decision about these people; a person with one look is looked at in this frame."""
     box = Box(0, 0, 10, 10)
     tracks = tuple(Track(n, box, 0.2, 0.0, seen, looks) for n, (_, seen, looks) in people.items())
-    verdicts = {number: verdict for number, (verdict, *_) in people.items()}
+    persons = {number: Person(0.0, verdict) for number, (verdict, *_) in people.items()}
     faces = {number: Face(box, 1.0, 0.5) for number, (_, _, looks) in people.items() if looks == 1}
-    return Decision(t, Signal.IDLE, tracks, faces, verdicts, frozenset(), [], fault)
+    return Decision(t, Signal.IDLE, tracks, faces, persons, [], fault)
 
 
 class Harness:

@@ -309,11 +309,11 @@ def test_only_played_events_have_no_time_of_day(capfd: pytest.CaptureFixture[str
 
 def test_standard_input() -> None:
     log = CALM % (1, 1) + CALM % (2, 2)
-    packed = gzip.compress(log.encode())
+    compressed = gzip.compress(log.encode())
     for data, args, count in (
         (log.encode(), [], 2),
-        (packed, [], 2),
-        (packed, ["--since", "2026-11-01"], 2),
+        (compressed, [], 2),
+        (compressed, ["--since", "2026-11-01"], 2),
         (b"", [], 0),
     ):
         done = subprocess.run(
@@ -332,7 +332,7 @@ def test_standard_input() -> None:
     [
         (b"Dear diary\n", [], 66, "standard input: is not an event log"),
         (b"x", ["--follow"], 2, "standard input cannot be followed"),
-        (b"\x28\xb5\x2f\xfd", [], 66, "standard input: is packed with Zstandard"),
+        (b"\x28\xb5\x2f\xfd", [], 66, "standard input: is compressed with Zstandard"),
         (b'{"event": "x"}\n', ["--kind", "unmaskd"], 2, "there is no such kind"),
     ],
 )
@@ -363,5 +363,5 @@ def test_rotated_files_that_cannot_be_read_are_named(capfd: pytest.CaptureFixtur
     Path("x.jsonl.1.zst").write_bytes(b"\x28\xb5\x2f\xfd")
     Path("x.jsonl.2.gz").write_bytes(gzip.compress((CALM % (1, 1)).encode()))
     output, _ = events(capfd)
-    assert any(line.startswith("not read: x.jsonl.1.zst: is packed with Zstandard") for line in output)
+    assert any(line.startswith("not read: x.jsonl.1.zst: is compressed with Zstandard") for line in output)
     assert any(line.startswith("3 events") for line in output)

@@ -17,5 +17,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_skipped_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip no numbers after an end without `stopped`: most logs here end so. Tests of the skipping set their own value."""
-    monkeypatch.setattr(writer, "SKIPPED", 0)
+    """Skip no numbers after an end without `stopped`: most logs here end so.
+
+    Tests of the skipping set their own value.
+    """
+    monkeypatch.setattr(writer, "SKIPPED_AFTER_CRASH", 0)

@@ -103,7 +103,10 @@ def test_close_during_a_failure_does_not_hang_and_leaves_complete_lines(path: Pa
 
 
 def run_on_small_disk(tmp_path: Path, options: str, code: str) -> list[str]:
-    """Run `code` in a child process with a new tmpfs at `disk`, in a mount namespace of its own. Return the lines it prints."""
+    """Run `code` in a child process with a new tmpfs at `disk`, in a mount namespace of its own.
+
+    Return the lines it prints.
+    """
     disk = tmp_path / "disk"
     disk.mkdir()
     start = f"""

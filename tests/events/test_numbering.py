@@ -1,4 +1,4 @@
-"""No number is used twice, whatever happens to the files of a log: packed, moved, deleted, emptied, or put back."""
+"""No number is used twice, whatever happens to the files of a log: compressed, moved, deleted, emptied, or put back."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
 from edge.events import numbering, writer
+from edge.events.compressed import Opened
 from edge.events.counter import SLOT_BYTES, Counter, counter_path
 from edge.events.numbering import last_used_number
 from edge.events.writer import EventLog
@@ -27,13 +27,13 @@ def events_are_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "GATHER_S", 0.0)
 
 
-def pack(path: Path, suffix: str = ".gz") -> Path:
-    """Pack a file as logrotate does with `compress`, and return the packed one."""
+def compress(path: Path, suffix: str = ".gz") -> Path:
+    """Compress a file as logrotate does with `compress`, and return the new file."""
     module = {".gz": gzip, ".bz2": bz2, ".xz": lzma}[suffix]
-    packed = path.with_name(path.name + suffix)
-    packed.write_bytes(module.compress(path.read_bytes()))
+    compressed = path.with_name(path.name + suffix)
+    compressed.write_bytes(module.compress(path.read_bytes()))
     path.unlink()
-    return packed
+    return compressed
 
 
 def move(path: Path, name: str) -> Path:
@@ -47,12 +47,12 @@ def copy_and_truncate(path: Path) -> Path:
 
 
 def rotate_and_create(path: Path) -> None:
-    pack(move(path, f"{path.name}.1"))
+    compress(move(path, f"{path.name}.1"))
     path.touch()
 
 
 def rotate_with_delay(path: Path) -> None:
-    """Leave the newest file unpacked; here is no older event in the packed one."""
+    """Leave the newest file uncompressed; here is no older event in the compressed one."""
     move(path, f"{path.name}.1")
     Path(f"{path}.2.gz").write_bytes(b"")
 
@@ -65,17 +65,17 @@ def move_away(path: Path) -> None:
 #: What other programs and people do to a log; the argument is its path.
 ROTATIONS: dict[str, Callable[[Path], object]] = {
     "logrotate": lambda path: move(path, f"{path.name}.1"),
-    "compress": lambda path: pack(move(path, f"{path.name}.1")),
-    "compress with bzip2": lambda path: pack(move(path, f"{path.name}.1"), ".bz2"),
-    "compress with xz": lambda path: pack(move(path, f"{path.name}.1"), ".xz"),
+    "compress": lambda path: compress(move(path, f"{path.name}.1")),
+    "compress with bzip2": lambda path: compress(move(path, f"{path.name}.1"), ".bz2"),
+    "compress with xz": lambda path: compress(move(path, f"{path.name}.1"), ".xz"),
     "dateext": lambda path: move(path, f"{path.name}-20261120"),
-    "dateext and compress": lambda path: pack(move(path, f"{path.name}-20261120")),
+    "dateext and compress": lambda path: compress(move(path, f"{path.name}-20261120")),
     "dateformat": lambda path: move(path, f"{path.name}.2026-11-20_10:00"),
     "seconds as date": lambda path: move(path, f"{path.name}-1795000000"),
-    "extension": lambda path: pack(move(path, f"{path.stem}-20261120{path.suffix}")),
-    "packed by hand": pack,
+    "extension": lambda path: compress(move(path, f"{path.stem}-20261120{path.suffix}")),
+    "compressed by hand": compress,
     "copytruncate": copy_and_truncate,
-    "copytruncate and compress": lambda path: pack(copy_and_truncate(path)),
+    "copytruncate and compress": lambda path: compress(copy_and_truncate(path)),
     "create": rotate_and_create,
     "delaycompress": rotate_with_delay,
     "deleted": lambda path: path.unlink(),
@@ -94,7 +94,7 @@ def test_between_two_runs(path: Path, rotate: Callable[[Path], object]) -> None:
 
 @pytest.mark.parametrize("rotate", ROTATIONS.values(), ids=ROTATIONS.keys())
 def test_during_a_run(path: Path, rotate: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "SKIPPED", 1000)
+    monkeypatch.setattr(writer, "SKIPPED_AFTER_CRASH", 1000)
     with EventLog(path, NO_ROTATION, 4) as log:
         log.write(Event("started", 0.0))
         wait_until(lambda: path.exists() and kinds(path) == ["started"])
@@ -122,35 +122,35 @@ def test_without_a_counter_the_highest_number_counts(path: Path) -> None:
     for name, count in (("a", 40), ("b", 90), ("c", 20)):
         log = path.with_name(f"{name}.jsonl")
         write(log, *["calm"] * count, "stopped")
-    pack(path.with_name("a.jsonl").rename(f"{path}.2"))
-    pack(path.with_name("b.jsonl").rename(f"{path}.1"))
+    compress(path.with_name("a.jsonl").rename(f"{path}.2"))
+    compress(path.with_name("b.jsonl").rename(f"{path}.1"))
     path.with_name("c.jsonl").rename(path)
     assert last_used_number(path, None, 0) == 91
-    assert last_used_number(path, 21, 0) == 21, "with a counter, packed files are not read"
+    assert last_used_number(path, 21, 0) == 21, "with a counter, compressed files are not read"
 
 
-def test_a_torn_packed_file_is_read_as_far_as_possible(path: Path) -> None:
+def test_a_torn_compressed_file_is_read_as_far_as_possible(path: Path) -> None:
     write(path, *["calm"] * 2000, "stopped")
     counter_path(path).unlink()
-    packed = pack(move(path, f"{path.name}.1"))
-    packed.write_bytes(packed.read_bytes()[:-500])
-    Path(f"{path}.2.gz").write_bytes(b"not packed at all")
+    compressed = compress(move(path, f"{path.name}.1"))
+    compressed.write_bytes(compressed.read_bytes()[:-500])
+    Path(f"{path}.2.gz").write_bytes(b"not compressed at all")
     Path(f"{path}.3.gz").write_bytes(b"\x1f\x8b\x08rubbish")
     Path(f"{path}.4.xz").write_bytes(b"\xfd7zXZ\0rubbish")
     Path(f"{path}.5.zst").write_bytes(b"\x28\xb5\x2f\xfd")
     assert 1000 < last_used_number(path, None, 0) < 2000
 
 
-def test_the_search_of_packed_files_is_limited(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_of_compressed_files_is_limited(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numbering, "MAX_SEARCHED_BYTES", 100_000)
     opened: list[Path] = []
-    real = numbering.open_unpacked
+    real = numbering.open_decompressed
 
-    def open_unpacked(file: Path) -> BinaryIO:
+    def open_decompressed(file: Path) -> Opened:
         opened.append(file)
         return real(file)
 
-    monkeypatch.setattr(numbering, "open_unpacked", open_unpacked)
+    monkeypatch.setattr(numbering, "open_decompressed", open_decompressed)
     Path(f"{path}.1.gz").write_bytes(gzip.compress(b'{"seq": 5, "event": "stopped"}\n' + b"\n" * 10_000_000))
     Path(f"{path}.2.gz").write_bytes(gzip.compress(b'{"seq": 4, "event": "stopped"}\n'))
     assert last_used_number(path, None, 0) == 5
@@ -167,7 +167,7 @@ def test_a_killed_door_whose_log_is_gone(path: Path) -> None:
     path.unlink()
     counter_path(path).write_bytes(stored)  # as it was when the power was cut
     write(path, "started")
-    assert records(path)[0]["seq"] == 2 + writer.RESERVED
+    assert records(path)[0]["seq"] == 2 + writer.RESERVED_AHEAD
 
 
 def test_an_older_log_is_put_back(path: Path) -> None:
@@ -219,10 +219,10 @@ def test_a_second_door_does_not_use_the_counter_of_the_machine(tmp_path: Path) -
     shared = tmp_path / "sequence"
     with EventLog(tmp_path / "a.jsonl", NO_ROTATION, 4, machine_counter=shared) as first:
         first.write(Event("started", 0.0))
-        wait_until(lambda: Counter(shared).read() == 1 + writer.RESERVED)
+        wait_until(lambda: Counter(shared).read() == 1 + writer.RESERVED_AHEAD)
         with EventLog(tmp_path / "b.jsonl", NO_ROTATION, 4, machine_counter=shared) as second:
             second.write(Event("started", 0.0))
-    assert records(tmp_path / "b.jsonl")[0]["seq"] == 2 + writer.RESERVED
+    assert records(tmp_path / "b.jsonl")[0]["seq"] == 2 + writer.RESERVED_AHEAD
     assert Counter(shared).read() == 1
     assert second.problem is None
 

@@ -1,4 +1,5 @@
-"""Read logs that other programs have rotated: packed, dated, mixed with the door's own rotation, while that happens."""
+"""Read logs that other programs have rotated: compressed, dated, mixed with the door's own rotation, while that
+happens."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ import pytest
 
 from edge.errors import InputError
 from edge.events import reader, writer
-from edge.events.log_files import foreign_files
+from edge.events.log_files import externally_rotated_files
 from edge.events.reader import follow, read, read_stream
 from edge.events.writer import EventLog
 from edge.records import Event
@@ -47,7 +48,7 @@ def seqs(path: Path) -> list[int]:
         ["log.jsonl.2026-11-01", "log.jsonl.2026-11-01_10:00.gz", "log.jsonl.2026-11-02"],
         ["log-20261101.jsonl.gz", "log-20261108.jsonl.gz", "log-20261115.jsonl"],
         ["log.3.jsonl.gz", "log.2.jsonl.gz", "log.1.jsonl"],
-        # The door and logrotate in turns; a change of logrotate's settings; packed by hand.
+        # The door and logrotate in turns; a change of logrotate's settings; compressed by hand.
         ["log.jsonl.2", "log.jsonl-20261101", "log.jsonl.1"],
         ["log.jsonl-20261101.gz", "log.jsonl.1.gz", "log.jsonl-20261108"],
         ["log.jsonl.1.gz", "log.jsonl.2", "log.jsonl.1"],
@@ -67,7 +68,7 @@ def test_files_are_read_in_the_order_of_their_events(path: Path, names: list[str
 
 
 def test_numbers_that_start_again_are_read_in_the_order_of_the_names(path: Path) -> None:
-    """So were logs that an old version has written and logrotate has packed."""
+    """So were logs that an old version has written and logrotate has compressed."""
     Path(f"{path}.2.gz").write_bytes(gzip.compress(lines(5, 14, day=18)))
     Path(f"{path}.1.gz").write_bytes(gzip.compress(lines(1, 12, day=19)))
     path.write_bytes(lines(1, 3, day=20))
@@ -75,7 +76,7 @@ def test_numbers_that_start_again_are_read_in_the_order_of_the_names(path: Path)
 
 
 def test_a_file_that_is_there_twice_is_read_once(path: Path) -> None:
-    """gzip removes the unpacked file only at the end; copytruncate empties the log after the copy."""
+    """gzip removes the uncompressed file only at the end; copytruncate empties the log after the copy."""
     Path(f"{path}.1").write_bytes(lines(1, 5))
     Path(f"{path}.1.gz").write_bytes(gzip.compress(lines(1, 5))[:80])
     Path(f"{path}-20261119").write_bytes(lines(6, 10))
@@ -90,12 +91,12 @@ def test_other_files_are_left_out(path: Path) -> None:
                  "log.jsonl.gz.part", "log.json-20261101", "log-door.jsonl", "log.jsonlx.1"):  # fmt: skip
         path.with_name(name).write_bytes(lines(1, 2))
     path.write_bytes(lines(3, 4))
-    assert foreign_files(path) == []
+    assert externally_rotated_files(path) == []
     assert seqs(path) == [3, 4]
 
 
 @pytest.mark.parametrize("name", ["x.jsonl.1.gz", "x.jsonl-20261120.gz", "x.bz2", "x.log", "gzip without a suffix"])
-def test_a_packed_file_alone(tmp_path: Path, name: str) -> None:
+def test_a_compressed_file_alone(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes((bz2 if name.endswith("bz2") else gzip).compress(lines(1, 5)))
     assert seqs(path) == [1, 2, 3, 4, 5]
@@ -109,9 +110,9 @@ def test_a_packed_file_alone(tmp_path: Path, name: str) -> None:
         (b"\x04\x22\x4d\x18", "LZ4", "lz4"),
     ],
 )
-def test_other_kinds_of_packing_are_named(path: Path, start: bytes, kind: str, command: str) -> None:
+def test_other_kinds_of_compression_are_named(path: Path, start: bytes, kind: str, command: str) -> None:
     path.write_bytes(start)
-    with pytest.raises(InputError, match=f"is packed with {kind}") as caught:
+    with pytest.raises(InputError, match=f"is compressed with {kind}") as caught:
         list(read(path))
     assert caught.value.hint.startswith(command)
     path.rename(f"{path}.1.zst")
@@ -122,9 +123,9 @@ def test_other_kinds_of_packing_are_named(path: Path, start: bytes, kind: str, c
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])
-def test_a_torn_packed_file_counts_as_damaged(path: Path, pack: object) -> None:
-    packed = pack(lines(1, 1400))  # type: ignore[operator]
-    Path(f"{path}.1.gz").write_bytes(packed[: len(packed) // 2])
+def test_a_torn_compressed_file_counts_as_damaged(path: Path, pack: object) -> None:
+    compressed = pack(lines(1, 1400))  # type: ignore[operator]
+    Path(f"{path}.1.gz").write_bytes(compressed[: len(compressed) // 2])
     path.write_bytes(lines(1401, 1402))
     reading = read(path)
     found = [record["seq"] for record in reading]
@@ -133,9 +134,9 @@ def test_a_torn_packed_file_counts_as_damaged(path: Path, pack: object) -> None:
 
 
 def test_a_gzip_bomb_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "MAX_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(reader, "MAX_DECOMPRESSED_BYTES", 1 << 20)
     path.write_bytes(gzip.compress(lines(1, 20_000)))
-    with pytest.raises(InputError, match="larger than 1 MB when it is unpacked"):
+    with pytest.raises(InputError, match="larger than 1 MB when it is decompressed"):
         list(read(path))
 
 
@@ -161,7 +162,7 @@ def test_a_stream(tmp_path: Path) -> None:
     assert list(read_stream(io.BytesIO(b""), "standard input")) == []
 
 
-def test_reading_while_files_are_packed(path: Path) -> None:
+def test_reading_while_files_are_compressed(path: Path) -> None:
     for number in (3, 2, 1):
         Path(f"{path}.{number}").write_bytes(lines(40 - 10 * number + 1, 40 - 10 * number + 10))
     path.write_bytes(lines(41, 45))
@@ -177,7 +178,7 @@ def test_reading_while_files_are_packed(path: Path) -> None:
     assert found == list(range(11, 46))
 
 
-@pytest.mark.parametrize("how", ["moved", "dated", "packed", "copytruncate", "deleted"])
+@pytest.mark.parametrize("how", ["moved", "dated", "compressed", "copytruncate", "deleted"])
 def test_follow_goes_on_while_another_program_rotates(path: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "GATHER_S", 0.0)
     seen: list[int] = []
@@ -199,7 +200,7 @@ def test_follow_goes_on_while_another_program_rotates(path: Path, how: str, monk
                     path.unlink()
                 else:
                     moved = path.rename(path.with_name("mine") if how == "moved" else f"{path}-20261120")
-                    if how == "packed":
+                    if how == "compressed":
                         Path(f"{path}-20261120.gz").write_bytes(gzip.compress(moved.read_bytes()))
                         moved.unlink()
                 for _ in range(3):

@@ -30,7 +30,8 @@ def test_parse_duration_refuses_other_text(text: str) -> None:
 
 
 def log_of(*rows: tuple[str, str] | tuple[str, str, str]) -> list[EventRecord]:
-    """Return records from (time, kind) and (time, "clock_set", time before); a time without a date is on 20 November."""
+    """Return records from (time, kind) and (time, "clock_set", time before); a time without a date is on 20
+    November."""
 
     def moment(text: str) -> str:
         return f"{text if 'T' in text else '2026-11-20T' + text}:00Z"

@@ -55,7 +55,8 @@ def test_every_block_is_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_events_of_one_moment_are_synced_together(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person is decided and the signal changes some milliseconds later: one write, because each costs a card five blocks."""
+    """A person is decided and the signal changes some milliseconds later: one write, because each costs a card five
+    blocks."""
     with EventLog(path, NO_ROTATION, 4) as log:
         log.write(Event("started", 0.0))  # with the first event, the counter is created
         wait_until(lambda: kinds(path) == ["started"])
@@ -115,7 +116,7 @@ def test_seq_continues_after_a_restart(path: Path) -> None:
 
 
 def test_no_number_is_used_twice_after_a_power_cut(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "SKIPPED", 1000)
+    monkeypatch.setattr(writer, "SKIPPED_AFTER_CRASH", 1000)
     with EventLog(path, NO_ROTATION, 4) as log:
         log.write(Event("started", 0.0))
         wait_until(lambda: is_written(path, 1))

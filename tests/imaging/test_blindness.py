@@ -1,4 +1,7 @@
-"""Which pictures show nothing. Cameras, covered lenses and bad light are simulated by training.rendering.blind_pictures."""
+"""Which pictures show nothing.
+
+Cameras, covered lenses and bad light are simulated by training.rendering.blind_pictures.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,16 @@ import numpy as np
 import pytest
 
 from edge import config
-from edge.imaging.blindness import Blindness, clips_noise, detail, find_blindness
+from edge.imaging import blindness
+from edge.imaging.blindness import (
+    BLACK_PICTURE,
+    NO_DETAIL,
+    Blindness,
+    clips_noise,
+    confirmed,
+    detail,
+    find_blindness,
+)
 from edge.imaging.cells import cells
 from edge.imaging.images import Picture
 from support.clip import EMPTY_S, MASKED_S, frame_at
@@ -28,8 +40,8 @@ def found(picture: Picture, min_detail: float = MIN_DETAIL) -> Blindness | None:
 
 def reason(picture: Picture, min_detail: float = MIN_DETAIL) -> str:
     """Return the reason, "" if the picture is not blind."""
-    blindness = found(picture, min_detail)
-    return blindness.reason if blindness is not None else ""
+    finding = found(picture, min_detail)
+    return finding.reason if finding is not None else ""
 
 
 def flat(*colour: int) -> Picture:
@@ -173,6 +185,11 @@ class TestCoveredLens:
     def test_zero_allows_pictures_without_detail(self) -> None:
         assert reason(noisy(flat(150, 90, 70), 4), 0) == ""
 
+    @pytest.mark.parametrize("measure", ["coarse_detail", "fine_detail"])
+    def test_zero_measures_no_detail(self, measure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(blindness, measure, lambda _: pytest.fail("measured"))
+        assert reason(photograph(), 0) == ""
+
 
 class TestRealScenes:
     @pytest.mark.parametrize("t", [EMPTY_S, MASKED_S])
@@ -195,6 +212,22 @@ class TestRealScenes:
         stripes = np.repeat(np.tile([90, 160], 64), 5)[:640].astype(np.uint8)
         picture = np.ascontiguousarray(np.broadcast_to(stripes[None, :, None], (480, 640, 3)))
         assert detail(cells(noisy(picture, 3))) > MIN_DETAIL
+
+
+@pytest.mark.parametrize(
+    ("finding", "has_face", "expected"),
+    [
+        (None, False, None),
+        (None, True, None),
+        (NO_DETAIL, False, NO_DETAIL),
+        (NO_DETAIL, True, None),
+        (BLACK_PICTURE, True, BLACK_PICTURE),
+    ],
+)
+def test_a_face_refutes_a_finding_that_is_not_certain(
+    finding: Blindness | None, has_face: bool, expected: Blindness | None
+) -> None:
+    assert confirmed(finding, has_face) is expected
 
 
 @pytest.mark.parametrize("size", [(48, 64), (1, 1), (4096, 10), (10, 4096), (192, 256), (1080, 1920)])

@@ -1,7 +1,7 @@
 """The child process that holds the pins, on real gpiozero pins over a fake lgpio.
 
-In the first half, the door runs in a child process of its own (`PiDoor`), so that it can be killed and stopped. In the second
-half, the test process is the door, with `SilentLights` in the pin process.
+In the first half, the door runs in a child process of its own (`PiDoor`), so that it can be killed and stopped. In the
+second half, the test process is the door, with `SilentLights` in the pin process.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Fake stages of the cascade, and a data set made of drawn pictures.
 
-In its pictures faces are rectangles whose red is 200; green is the detector's score, blue the classifiers' answer (/ 255).
+In its pictures faces are rectangles whose red is 200; green is the detector's score, blue the classifiers' answer (/
+255).
 """
 
 from __future__ import annotations

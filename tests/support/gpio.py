@@ -1,7 +1,7 @@
 """A fake of the kernel's GPIO character device.
 
-It declares the structures of linux/gpio.h again, with ctypes, and checks requests as the kernel does. So it finds a mistake
-in the layouts of `edge.lights.gpio`, which uses struct.
+It declares the structures of linux/gpio.h again, with ctypes, and checks requests as the kernel does. So it finds a
+mistake in the layouts of `edge.lights.gpio`, which uses struct.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def ioctl_number(direction: int, number: int, structure: type[ctypes.Structure])
 class Kernel:
     """GPIO chips as files in a folder.
 
-    `held` maps a line to the name of its consumer. `denied` has the paths of chips that cannot be opened. `driven` collects
-    the requested (line, level) pairs, `lines` the file descriptors that were handed out.
+    `held` maps a line to the name of its consumer. `denied` has the paths of chips that cannot be opened. `driven`
+    collects the requested (line, level) pairs, `lines` the file descriptors that were handed out.
     """
 
     def __init__(self, folder: Path) -> None:

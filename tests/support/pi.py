@@ -49,8 +49,8 @@ LGPIO = """
 def pi_process(tmp_path: Path, code: str, lgpio: str | None = LGPIO, **environ: str) -> subprocess.Popen[str]:
     """Start `code` in a child process, and a process group, on a fake Raspberry Pi 3B.
 
-    The code finds the modules gpio, lights and pin_factory, LightsError, Signal, and the default `settings` of the lights.
-    Its working directory is `tmp_path`/here. `lgpio` is the source of the module lgpio; None: there is none.
+    The code finds the modules gpio, lights and pin_factory, LightsError, Signal, and the default `settings` of the
+    lights. Its working directory is `tmp_path`/here. `lgpio` is the source of the module lgpio; None: there is none.
     """
     (tmp_path / "modules").mkdir()
     (tmp_path / "here").mkdir()

@@ -23,7 +23,8 @@ RAW_H265 = base64.b64decode(
     "AAAAAUABDAH//wFgAAADAJAAAAMAAAMAHpWYCQAAAAFCAQEBYAAAAwCQAAADAAADAB6gQghZZWa5MrwFoCAAAAMAIAAAAwFBAAAAAUQBwXPQiQ"
     "AAASgBrxGA6pVQ//mYi/rqAvBIsAAAAAECAdARV4QxiED6CgAAAAEAAeAkv4YzvyA="
 )
-#: The display matrix (a, b, c, d) by the rotation (degrees clockwise) and mirroring (left to right) that follow each other.
+#: The display matrix (a, b, c, d) by the rotation (degrees clockwise) and mirroring (left to right) that follow each
+#: other.
 MATRICES = {
     (0, False): (1, 0, 0, 1),
     (90, False): (0, 1, -1, 0),

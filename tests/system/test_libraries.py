@@ -232,8 +232,9 @@ class TestHiddenPackage:
         assert hidden_system_package("numpy", str(tmp_path)) is None
 
 
-def test_run_and_doctor_say_the_same(tmp_path: Path) -> None:
-    """A folder before the real libraries holds a broken OpenCV, and says that NumPy 2 is installed."""
+@pytest.fixture
+def broken_opencv(tmp_path: Path) -> dict[str, str]:
+    """Return an environment in which OpenCV is broken, and the installed NumPy seems to be version 2."""
     packages = tmp_path / "site-packages"
     for name, version in (("numpy", "2.2.6"), ("opencv_python_headless", "4.8.1.78")):
         folder = packages / f"{name}-{version}.dist-info"
@@ -241,17 +242,29 @@ def test_run_and_doctor_say_the_same(tmp_path: Path) -> None:
         (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n")
     (packages / "cv2").mkdir()
     (packages / "cv2/__init__.py").write_text("raise ImportError('numpy.core.multiarray failed to import')")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(packages), str(ROOT)]), "COLUMNS": "200"}
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(packages), str(ROOT)]), "COLUMNS": "200"}
+
+
+def test_run_and_doctor_say_the_same(tmp_path: Path, broken_opencv: dict[str, str]) -> None:
     sentence = "opencv-python-headless 4.8.1.78 and numpy 2.2.6 do not work together: it was built for NumPy 1"
     for arguments in (("run", "--simulate", "--source", str(CLIP)), ("doctor", "--json")):
         done = subprocess.run(
             command_line(*arguments),
-            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+            env=broken_opencv, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 69, done.stderr
         assert sentence in done.stdout + done.stderr
         assert "-m pip install 'numpy<2'" in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_an_explanation_that_cannot_be_printed_keeps_its_exit_code(
+    tmp_path: Path, broken_opencv: dict[str, str]
+) -> None:
+    command = command_line("run", "--simulate", "--source", CLIP)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, env=broken_opencv, cwd=tmp_path, stderr=full, timeout=120, check=False)
+    assert done.returncode == 69
 
 
 class TestMissingPicamera2:

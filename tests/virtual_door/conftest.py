@@ -1,6 +1,7 @@
 """Fixtures for the scenarios of the virtual door, and the report of all that ran (see scripts/virtual_door/README.md).
 
-A scenario is a test with the marker `virtual_door`. It makes doors with the fixture `lab`, and adds its checks to `report`.
+A scenario is a test with the marker `virtual_door`. It makes doors with the fixture `lab`, and adds its checks to
+`report`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The camera fails with a masked person at the door: FAULT within 3 s, never green while blind, back without a restart.
 
-A camera is frozen if its frames are bit-identical. Until FAULT shows (measured as "until FAULT"), the door cannot know that
-the camera has failed, and the light stays as it was.
+A camera is frozen if its frames are bit-identical. Until FAULT shows (measured as "until FAULT"), the door cannot know
+that the camera has failed, and the light stays as it was.
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ class CameraFailures:
     def _check_mostly(self, lamps: str, lit: PinChange, done: str) -> None:
         """Check that the lamps have been these for most of the time since `lit`, and off otherwise.
 
-        A frame that is 0.2 s late makes the pause longer than [tracker] forget_after_s: the face then starts a new track,
-        and is not decided for a moment.
+        A frame that is 0.2 s late makes the pause longer than [tracker] forget_after_s: the face then starts a new
+        track, and is not decided for a moment.
         """
         now = self.door.now()
         changes = [c for c in self.door.pin_changes(lit.t + INSTANT_S) if c.t < now]

@@ -27,8 +27,8 @@ pytestmark = pytest.mark.virtual_door
 OVERFLOWS_S = {"2^32 ms (49.7 days)": 2**32 / 1000, "2^31 ms (24.9 days)": 2**31 / 1000}
 ALARM_S = 6.0  # [policy] alarm_max_s
 EVENTS = "/opt/doorlight/current/bin/doorlight events"
-#: On a busy host, frames may be missing for some tenths of a second; the default would then end the track. A jump of the
-#: clock by years shows with this value as well.
+#: On a busy host, frames may be missing for some tenths of a second; the default would then end the track. A jump of
+#: the clock by years shows with this value as well.
 FORGET_AFTER_S = 3.0
 SETTINGS = f"[camera]\nsource = '/dev/video0'\n[tracker]\nforget_after_s = {FORGET_AFTER_S}\n"
 
@@ -76,8 +76,8 @@ class ClockJumps:
     awake_after_s: list[float] = field(default_factory=list)
 
     def boot(self, overflow_s: float, before_s: float) -> dict[str, str]:
-        """Boot `before_s` seconds before the monotonic clock reaches `overflow_s`. The wall clock is years late, like that
-        of a Raspberry Pi without a network. Return the service's properties."""
+        """Boot `before_s` seconds before the monotonic clock reaches `overflow_s`. The wall clock is years late, like
+        that of a Raspberry Pi without a network. Return the service's properties."""
         self.overflow_s = overflow_s
         prepare = f'date --utc --set "2023-01-01 10:00"; printf "%s" "{SETTINGS}" >/etc/doorlight/doorlight.toml'
         self.door.boot(kernel=f"uptime={overflow_s - before_s:.0f}", early=prepare)
@@ -156,8 +156,8 @@ class ClockJumps:
         kinds = {e["event"] for e in self._events_after(seq)}
         done = f"the machine sleeps for {seconds} s"
         report.check(woke - before >= seconds - 1, done, f"at least {seconds - 1} s", f"{woke - before:.1f} s")
-        # In this machine the monotonic clock runs during sleep (real suspend stops it), so the door wakes without frames
-        # for seconds and may show FAULT.
+        # In this machine the monotonic clock runs during sleep (real suspend stops it), so the door wakes without
+        # frames for seconds and may show FAULT.
         is_right = door.lamps() == "green" and "red+buzzer" not in lamps
         report.check(is_right, "after sleep, the person still there: lamps", "green again", sorted(lamps))
         wrong = sorted(kinds & {"clock_set", "unmasked", "stopped", "started"})
@@ -202,7 +202,10 @@ class ClockJumps:
         return [e for e in self.door.events() if e["seq"] > seq]
 
     def _seqs_since(self, duration: str) -> list[int]:
-        """Return `seq` of the events that `doorlight events --since` prints. It prints no seq, but the number of events."""
+        """Return `seq` of the events that `doorlight events --since` prints.
+
+        It prints no seq, but the number of events.
+        """
         text = self.door.sh(f"{EVENTS} --since {duration} {LOG}")
         count = re.search(r"^(\d+) events?(,|$)", text, re.MULTILINE)
         seqs = [e["seq"] for e in self.door.events()]

@@ -1,8 +1,9 @@
-"""A simulated Coral fails: the CPU takes over within a second, event and status give the reason, the Edge TPU comes back.
+"""A simulated Coral fails: the CPU takes over within a second, event and status give the reason, the Edge TPU comes
+back.
 
-The library is tests/support/fake_libedgetpu.c, a TFLite delegate that fails, hangs, crashes or aborts on request. The device
-is a plain file, /dev/apex_0, which the door takes for a PCIe Coral. The compiled models are copies of the CPU models. The
-behaviour is in /run/fake-coral. This shows nothing of the behaviour of real hardware.
+The library is tests/support/fake_libedgetpu.c, a TFLite delegate that fails, hangs, crashes or aborts on request. The
+device is a plain file, /dev/apex_0, which the door takes for a PCIe Coral. The compiled models are copies of the CPU
+models. The behaviour is in /run/fake-coral. This shows nothing of the behaviour of real hardware.
 """
 
 from __future__ import annotations

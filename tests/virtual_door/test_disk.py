@@ -1,4 +1,4 @@
-"""Full, read-only, slow and hanging disks: the lamps come in time, the status gives the reason, logging resumes by itself."""
+"""Full, read-only, slow and hanging disks: the lamps come in time, the status gives the reason, logging resumes."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ def test_full_disk_for_long(lab: Lab, report: Report) -> None:
 
 @pytest.mark.slow
 def test_events_lost_on_full_disk(lab: Lab, report: Report) -> None:
-    """A crowd causes more events than the door keeps in memory (1000) while the disk is full: lost events are counted."""
+    """A crowd causes more events than the door keeps in memory (1000) while the disk is full: lost events are
+    counted."""
     with lab.door(data_mb=32) as door:
         make_crowd_clip(door)
         boot_normally(door, report, HASTY)
@@ -164,8 +165,8 @@ def test_disk_fails_at_work(lab: Lab, report: Report) -> None:
 def test_slow_and_hanging_disk(lab: Lab, report: Report) -> None:
     """Every write takes three seconds; then the disk hangs for half a minute; then the journal hangs.
 
-    A write that takes three seconds (dm-delay) means about six seconds until a line is on disk. The journal hangs (SIGSTOP),
-    as it does if it is on such a disk, while a crowd causes hundreds of lines.
+    A write that takes three seconds (dm-delay) means about six seconds until a line is on disk. The journal hangs
+    (SIGSTOP), as it does if it is on such a disk, while a crowd causes hundreds of lines.
     """
     with lab.door(data_mb=32) as door:
         make_crowd_clip(door)

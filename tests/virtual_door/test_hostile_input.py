@@ -1,7 +1,8 @@
 """20,000 broken, huge and malicious pictures, videos, streams, settings, models, logs and names.
 
-It needs no virtual machine: each case runs in a child process on the host, see scripts/fuzz. A few cases of each kind are
-part of scripts/test (tests/scripts/fuzz). Frames of a Raspberry Pi camera are not among them: they come from the Pi's chip.
+It needs no virtual machine: each case runs in a child process on the host, see scripts/fuzz. A few cases of each kind
+are part of scripts/test (tests/scripts/fuzz). Frames of a Raspberry Pi camera are not among them: they come from the
+Pi's chip.
 """
 
 from __future__ import annotations

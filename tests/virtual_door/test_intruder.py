@@ -1,9 +1,9 @@
 """What an attacker could do who controls the door's process.
 
 A probe (guest/intruder.py) runs in place of the door, as its user, with the settings of its unit. It tries to reach a
-network, to read other users' files, to gain privileges, to load code into the kernel; it walks the file system and tries to
-write everywhere. The same probe, run as root without the unit's settings, must succeed, or its failures would prove
-nothing. The sockets of the real door are checked from outside.
+network, to read other users' files, to gain privileges, to load code into the kernel; it walks the file system and
+tries to write everywhere. The same probe, run as root without the unit's settings, must succeed, or its failures would
+prove nothing. The sockets of the real door are checked from outside.
 """
 
 from __future__ import annotations

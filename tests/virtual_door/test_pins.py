@@ -1,4 +1,4 @@
-"""Another program holds a pin, or the GPIO chip is missing: one line in the journal, never green, right again by itself."""
+"""Another program holds a pin, or the GPIO chip is missing: one line in the journal, never green, it recovers."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ def test_pin_held_and_chip_missing(lab: Lab, report: Report) -> None:
 
 @pytest.mark.slow
 def test_all_pins_and_chip(lab: Lab, report: Report) -> None:
-    """Each pin held; the chip missing at boot, over several starts of the service, removed at work, with another number.
+    """Each pin held; the chip missing at boot, over several starts of the service, removed at work, with another
+    number.
 
-    No Raspberry Pi loses its chip while green is on. With a second chip the number of the header's chip changes: the door
-    finds it by its label.
+    No Raspberry Pi loses its chip while green is on. With a second chip the number of the header's chip changes: the
+    door finds it by its label.
     """
     with lab.door(data_mb=32) as door:
         _check_missing_at_boot(door, report)

@@ -58,10 +58,10 @@ def test_fifty_power_cuts(lab: Lab, report: Report) -> None:
 def test_power_cut_of_disk_with_cache(lab: Lab, report: Report) -> None:
     """Power cuts with a disk whose cache is lost: a missing fsync or flush would show.
 
-    The kernel's dm-log-writes lies between the file system and the disk. After each cut the disk is rebuilt from its log
-    without the writes that were not flushed. From the same log, many more disks are built without a machine: for every
-    moment at which a write became durable, with some of the later sectors. Each of these disks is repaired by e2fsck and
-    read by debugfs.
+    The kernel's dm-log-writes lies between the file system and the disk. After each cut the disk is rebuilt from its
+    log without the writes that were not flushed. From the same log, many more disks are built without a machine: for
+    every moment at which a write became durable, with some of the later sectors. Each of these disks is repaired by
+    e2fsck and read by debugfs.
     """
     with lab.door(data_mb=32) as door:
         power = PowerCuts(door, report, cache=True)
@@ -118,8 +118,8 @@ def _check_other_moments(power: PowerCuts, others: list[LogRecord], count: int) 
 def test_missing_sync_is_detected(lab: Lab, report: Report, what: str, no_fsync: bool, options: str) -> None:
     """The control experiment: without fsync, or without flushes to the disk, events older than a second are lost.
 
-    If they are not, the other tests of this module prove nothing. os.fsync does nothing in the door and in the hammer; or
-    the disk has a cache and is mounted without barriers, so that ext4 never flushes it.
+    If they are not, the other tests of this module prove nothing. os.fsync does nothing in the door and in the hammer;
+    or the disk has a cache and is mounted without barriers, so that ext4 never flushes it.
     """
     with lab.door(data_mb=32) as door:
         power = PowerCuts(door, report, no_fsync=no_fsync, cache=bool(options), options=options)

@@ -1,7 +1,7 @@
 """The door's processes end, hang or use too much memory: the lamps are safe in time, and systemd restarts the service.
 
-A masked person stands at the door all the time, so that green is on when it happens. As on Raspberry Pi OS, the pins of a
-process that has ended keep their levels.
+A masked person stands at the door all the time, so that green is on when it happens. As on Raspberry Pi OS, the pins of
+a process that has ended keep their levels.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def test_process_ends(lab: Lab, report: Report) -> None:
     """Killed, a crash in C, both processes killed at once, the pin process killed or stopped; then a crash loop.
 
     After both processes were killed, ExecStopPost= switches the lamps off. In the control experiment both are killed
-    without ExecStopPost=: green must stay on, or this test would prove nothing. At the end, wrong settings (exit code 78)
-    must not cause a restart.
+    without ExecStopPost=: green must stay on, or this test would prove nothing. At the end, wrong settings (exit code
+    78) must not cause a restart.
     """
     with lab.door() as door:
         door.boot(camera={"show": "masked"}, service=False)
@@ -157,8 +157,9 @@ def test_process_ends(lab: Lab, report: Report) -> None:
 
 
 def _kill_both(door: Door) -> float:
-    """Kill both processes. They are stopped first: otherwise the one that lives a millisecond longer would see the other
-    end, and switch the pins off. The main process is killed last: its end makes the kernel continue stopped children."""
+    """Kill both processes. They are stopped first: otherwise the one that lives a millisecond longer would see the
+    other end, and switch the pins off. The main process is killed last: its end makes the kernel continue stopped
+    children."""
     main, pin_process = pids(door)
     send_signal(door, SIGSTOP, main, pin_process)
     return send_signal(door, SIGKILL, pin_process, main)
@@ -221,7 +222,8 @@ def _check_wrong_settings(door: Door, report: Report) -> None:
 
 @pytest.mark.slow
 def test_process_hangs(lab: Lab, report: Report) -> None:
-    """Stopped, endless loop, deadlock, inference that does not return: red blinks, the watchdog ends it, the journal says where.
+    """Stopped, endless loop, deadlock, inference that does not return: red blinks, the watchdog ends it, the journal
+    says where.
 
     Inference hangs with and without the GIL. The other threads (camera, Edge TPU, event log) continue, and none of them
     pings the watchdog.

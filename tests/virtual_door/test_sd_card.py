@@ -19,15 +19,16 @@ SETTLE_S = 40.0
 MAKE_FILE_SYSTEM = "mke2fs -q -F -t ext4 -b 4096 -E lazy_itable_init=0,lazy_journal_init=0 /dev/ubdb"
 #: A wished limit for a day, and the people of a day in test_long_day.py.
 WISHED_BYTES_A_DAY, PEOPLE_A_DAY = 5e6, 2630
-#: For one change of the signal: a block of the file; in the journal a head, the inode and an end; sometimes free-block maps.
+#: For one change of the signal: a block of the file; in the journal a head, the inode and an end; sometimes free-block
+#: maps.
 MAX_SIGNAL_BYTES = 24_000
 
 
 def test_bytes_written_for_a_visit(lab: Lab, report: Report) -> None:
     """A masked person comes, stays for five seconds and goes, eight times.
 
-    The file system is like that of Raspberry Pi OS (ext4, blocks of 4 KiB). Counted is what the kernel writes to the disk,
-    the file system's journal included.
+    The file system is like that of Raspberry Pi OS (ext4, blocks of 4 KiB). Counted is what the kernel writes to the
+    disk, the file system's journal included.
     """
     with lab.door() as door:
         door.boot(wait_for="ready", early=MAKE_FILE_SYSTEM)

@@ -1,8 +1,8 @@
 """Broken settings: a running door ignores them; a door that starts reports them and works after the repair.
 
-The settings file of a running door is replaced by broken ones: the door must continue (settings are read at start, the unit
-has no reload). Then the door is restarted with each of them: it must exit with code 78 and name the file, systemd must not
-restart it, and the lamps must be off and never green.
+The settings file of a running door is replaced by broken ones: the door must continue (settings are read at start, the
+unit has no reload). Then the door is restarted with each of them: it must exit with code 78 and name the file, systemd
+must not restart it, and the lamps must be off and never green.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Upgrade, downgrade and uninstall a running door with scripts/install.sh; a masked person stands at the door all the time.
+"""Upgrade, downgrade and uninstall a running door with scripts/install.sh; a masked person stands at the door all the
+time.
 
 First come upgrades that fail before the switch: a package is missing, the power is cut while packages are unpacked, the
-settings do not fit; the door must continue. Then an upgrade that works, followed by a power cut; one whose program does not
-start: the previous version must run again; a downgrade with and without a setting that only the newer version has. At the
-end both ways to uninstall, with a new installation in between.
+settings do not fit; the door must continue. Then an upgrade that works, followed by a power cut; one whose program does
+not start: the previous version must run again; a downgrade with and without a setting that only the newer version has.
+At the end both ways to uninstall, with a new installation in between.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ class Upgrade:
         self.report.check({c.lamps for c in changes} == {"green"}, f"{what}: the lamps meanwhile", "green", seen)
 
     def check_kept(self, what: str) -> None:
-        """Check that all earlier lines are in the log, `seq` increases, no line is damaged, and the settings are the same."""
+        """Check that all earlier lines are in the log, `seq` increases, no line is damaged, and the settings are the
+        same."""
         lines = self.door.event_lines()
         events = self.door.events()
         self.report.check(

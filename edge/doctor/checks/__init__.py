@@ -1,7 +1,7 @@
 """The checks of `doorlight doctor`: a module per check, each with a function `check(host)` that yields findings.
 
-A check may raise, hang or end the process: `doctor.runner` handles that. Import what needs more than the standard library
-inside the function, so that the other checks still work if NumPy is broken.
+A check may raise, hang or end the process: `doctor.runner` handles that. Import what needs more than the standard
+library inside the function, so that the other checks still work if NumPy is broken.
 
 python          Python, operating system and board
 libraries       the libraries that the door imports

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import DoorlightError
-from ...frame_rate import SLOW_HINT, SLOW_S, FrameInterval
+from ...frame_rate import SLOW_HINT, SLOW_PREFIX, SLOW_S, FrameInterval, describe_slow
 from ...settings_notes import camera_notes
 from ..finding import Finding
 from ..host import UNIT, Host
@@ -33,12 +33,13 @@ MEASURE_SLOW_S = 9.0
 #: its fields `capabilities` (of the physical device) and `device_caps` (of this node).
 QUERYCAP, QUERYCAP_BYTES, CAPABILITIES_AT, DEVICE_CAPS_AT = 0x80685600, 104, 84, 88
 V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_DEVICE_CAPS = 0x1, 1 << 31
-#: Names of the Pi's own camera interface, image processor and codecs. They capture too, but only libcamera can use them.
+#: Names of the Pi's own camera interface, image processor and codecs. They capture too, but only libcamera can use
+#: them.
 PI_DEVICES = re.compile(r"unicam|bcm2835-|rp1-cfe|pispbe|rpi-")
 
 
 def check(host: Host) -> Iterator[Finding]:
-    """Yield findings with settings that have no effect and with the cameras, and one about a picture or about the service that uses the camera.
+    """Yield findings with settings that have no effect, with the cameras, and with a picture or the service's status.
 
     Raises InputError or CameraError if the source cannot be opened.
     """
@@ -62,14 +63,12 @@ def check(host: Host) -> Iterator[Finding]:
     yield assess_picture(frame.picture, _blindness(host, frame, faces), _face_count(faces))
     if interval_s:
         seconds = host.settings.policy.min_looks * interval_s
-        yield Finding(
-            "note", f"slow: one picture in {interval_s:.1f} s, so a decision takes about {seconds:.0f} s", SLOW_HINT
-        )
+        yield Finding("note", f"{describe_slow(interval_s)}: a decision takes about {seconds:.0f} s", SLOW_HINT)
 
 
 def _service_finding(status: str) -> Finding:
     message = f"in use by the running service; its status: {status or 'none'}"
-    if "camera: slow" in status:
+    if f"camera: {SLOW_PREFIX}" in status:
         return Finding("note", message, SLOW_HINT)
     if status.startswith("FAULT") or "camera:" in status:
         return Finding("bad", message, f"sudo systemctl stop {UNIT}; doorlight doctor; sudo systemctl start {UNIT}")
@@ -77,7 +76,7 @@ def _service_finding(status: str) -> Finding:
 
 
 def _take_frame(source: Source) -> tuple[Frame, float]:
-    """Return the first frame of a file, or the newest frame of a camera after SETTLE_S, and the interval of a slow camera.
+    """Return the first frame of a file, or the newest of a camera after SETTLE_S, and the interval of a slow camera.
 
     Raises CameraLostError if the camera was lost at the end or more than once.
     """
@@ -125,13 +124,13 @@ def _face_count(faces: list[Detection] | None) -> str:
 
 def _blindness(host: Host, frame: Frame, faces: list[Detection] | None) -> Blindness | None:
     """Return why nothing can be seen in a frame, by the rules of `doorlight run`."""
-    from ...imaging.blindness import find_blindness
+    from ...imaging.blindness import confirmed, find_blindness
     from ...imaging.cells import cells
 
     grid = cells(frame.picture if frame.lores is None else frame.lores)
     found = find_blindness(grid, host.settings.camera.min_detail)
     has_face = any(face.score >= host.settings.tracker.new_score for face in faces or ())
-    return None if found is not None and has_face and not found.is_certain else found
+    return confirmed(found, has_face)
 
 
 def v4l2_cameras(host: Host) -> list[str]:

@@ -24,7 +24,7 @@ EMPTY_LGPIO = "0.0.0.2"
 
 
 def check(host: Host) -> Iterator[Finding]:
-    """Yield a finding for each library that cannot be used, one with the versions, and those about lgpio and picamera2."""
+    """Yield a finding for each library that cannot be used, one with versions, and those about lgpio and picamera2."""
     versions = []
     for package, import_library in _LIBRARIES.items():
         try:

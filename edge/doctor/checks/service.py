@@ -8,10 +8,11 @@ from ..finding import Finding
 from ..host import UNIT, Host
 
 SHOW_JOURNAL = f"sudo journalctl -u {UNIT} -b -e"
-#: Controllers of the kernel's cgroups, version 2; there is no such file with version 1. (/proc/cgroups is about version 1.)
+#: Controllers of the kernel's cgroups, version 2; there is no such file with version 1. (/proc/cgroups is about version
+#: 1.)
 CONTROLLERS = "sys/fs/cgroup/cgroup.controllers"
-#: The device tree of a Raspberry Pi disables the controller. Only its kernels have the option cgroup_enable, which works because
-#: cmdline.txt comes after the device tree.
+#: The device tree of a Raspberry Pi disables the controller. Only its kernels have the option cgroup_enable, which
+#: works because cmdline.txt comes after the device tree.
 ENABLE_ON_PI = "add cgroup_enable=memory to the line in /boot/firmware/cmdline.txt, then: sudo reboot"
 ENABLE_ELSEWHERE = "remove cgroup_disable=memory from the kernel's command line, then: sudo reboot"
 
@@ -50,7 +51,10 @@ def _has_memory_controller(host: Host) -> bool:
 
 
 def _swaps_to_disk(host: Host) -> bool:
-    """Return whether the machine swaps to a disk. zram swaps to compressed memory, but may write that back to a disk."""
+    """Return whether the machine swaps to a disk.
+
+    zram swaps to compressed memory, but may write that back to a disk.
+    """
     areas = [line.split()[0] for line in host.read("proc/swaps").splitlines()[1:] if line]
     return any(
         not area.startswith("/dev/zram")

@@ -1,7 +1,7 @@
 """The inputs: each kind is a function that makes a case from a random generator, in the working directory.
 
-Most inputs are valid files with a few errors, since random bytes are rejected at once. The others are made on purpose: huge
-pictures, loops, pipes, devices, playlists, broken servers, escape sequences.
+Most inputs are valid files with a few errors, since random bytes are rejected at once. The others are made on purpose:
+huge pictures, loops, pipes, devices, playlists, broken servers, escape sequences.
 """
 
 # The modules are imported because they add their kinds to KINDS.

@@ -20,9 +20,9 @@ Random = random.Random
 class Case(NamedTuple):
     """One command line and its permitted results.
 
-    `codes` are the permitted exit codes. After `stop_s` seconds the command receives the signals `stop_by`; it may end with
-    one of `signals`. `around` is a context for the run. `check` runs afterwards and yields what is wrong with the files.
-    `process`: run a new `doorlight`, with `environ`.
+    `codes` are the permitted exit codes. After `stop_s` seconds the command receives the signals `stop_by`; it may end
+    with one of `signals`. `around` is a context for the run. `check` runs afterwards and yields what is wrong with the
+    files. `process`: run a new `doorlight`, with `environ`.
     """
 
     argv: list[str]
@@ -39,7 +39,8 @@ class Case(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A kind of case: `share` of all cases; `waits`: mostly idle, so many can run in parallel; `fresh`: loads its models."""
+    """A kind of case: `share` of all cases; `waits`: mostly idle, so many can run in parallel; `fresh`: loads its
+    models."""
 
     make: Callable[[Random, Material], Case]
     share: int

@@ -105,7 +105,8 @@ def exif(rng: Random, material: Material) -> Case:
 
 @kind(share=6)
 def folder(rng: Random, material: Material) -> Case:
-    """A folder with valid and broken files, and paths that are no files; in a fifth of the cases, with valid files only."""
+    """A folder with valid and broken files, and paths that are no files; in a fifth of the cases, with valid files
+    only."""
     os.mkdir("in")
     share_of_faults = 0.0 if rng.random() < 0.2 else 1.0
     for k in range(rng.randrange(1, 8)):

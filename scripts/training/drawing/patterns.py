@@ -27,7 +27,7 @@ def random_colour(rng: Rng) -> Rgb:
 
 
 def varied(rng: Rng, colour: Rgb, by: float = 12) -> Floats:
-    """Return `colour` with random brightness and hue, (3,) float32; `by` is the standard deviation of the brightness."""
+    """Return `colour` with random brightness and hue, (3,) float32; `by` is the brightness's standard deviation."""
     return np.clip(np.array(colour) + rng.normal(0, by) + rng.normal(0, by / 2, 3), 4, 250).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""What the tasks share: their result, pairs of faces and detections, and drawings."""
+"""Share results, pairs of faces and detections, and drawings between the tasks of the evaluation."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def draw_sheet(data: Dataset, records: Sequence[Record], groups: Sequence[Sequen
 
 
 def draw_binary(out: Path, answers: Mapping[str, tuple[list[float], list[bool]]], what: str) -> None:
-    """Draw ROC, precision-recall and reliability of a probability, with one or more truths: (scores, positive) by name."""
+    """Draw ROC, precision-recall and reliability of a probability, with one or more truths: (scores, positive) by
+    name."""
     drawable = {name: (s, p) for name, (s, p) in answers.items() if any(p) and not all(p)}
     rocs = {f"{name}, AUC {metrics.auc(s, p):.4f}": metrics.roc(s, p) for name, (s, p) in drawable.items()}
     plots.draw_curves(out / "roc.png", rocs, "false positives", "true positives", diagonal=True)

@@ -56,9 +56,10 @@ class Thresholds(NamedTuple):
 class Findings:
     """What the detector found. Each list has one item for each picture of its kind, with the picture's source.
 
-    `boxed` has the matches with human boxes, by cut; `taught` the matches with a teacher's boxes at MAIN_CUT; `empty` the
-    best score in a picture without a face (0: no box). `missed` and `false` are the mistakes at the threshold in pictures
-    of humans and without a face. `faces` has (share of the picture's height, found) for each face with a human box.
+    `boxed` has the matches with human boxes, by cut; `taught` the matches with a teacher's boxes at MAIN_CUT; `empty`
+    the best score in a picture without a face (0: no box). `missed` and `false` are the mistakes at the threshold in
+    pictures of humans and without a face. `faces` has (share of the picture's height, found) for each face with a human
+    box.
     """
 
     threshold: float

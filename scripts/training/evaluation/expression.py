@@ -106,7 +106,8 @@ class _Results:
 
 
 def majority(votes: Sequence[int] | None) -> str | None:
-    """Return the expression with more than half of all votes, including those for none of the seven; None without one."""
+    """Return the expression with more than half of all votes, including those for none of the seven; None without
+    one."""
     for expression, count in zip(EXPRESSIONS, votes or (), strict=False):
         if 2 * count > sum(votes or ()):
             return expression

@@ -45,7 +45,10 @@ class Passage(NamedTuple):
 
 
 def read_truth(path: Path) -> list[Passage]:
-    """Return the passages of a truth file in the order of their start. Raises InputError, or DataError with the field."""
+    """Return the passages of a truth file in the order of their start.
+
+    Raises InputError, or DataError with the field.
+    """
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -26,7 +26,8 @@ class Detector(Protocol):
         ...
 
     def detect(self, picture: Picture, threshold: float | None = None) -> list[Detection]:
-        """Return the faces with at least `threshold` (None: that of the detector), best first, in pixels of `picture`."""
+        """Return the faces with at least `threshold` (None: that of the detector), best first, in pixels of
+        `picture`."""
         ...
 
 

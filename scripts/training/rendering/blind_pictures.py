@@ -1,8 +1,9 @@
-"""Pictures as a camera delivers them: of real scenes in bad light, and of nothing, when the lens is covered or the decoder fails.
+"""Pictures as a camera delivers them: of real scenes in bad light, and of nothing, when the lens is covered or the
+decoder fails.
 
-`SCENES` changes a photograph into a scene that is hard but visible; `BLIND` into a picture in which nothing can be seen.
-Both return the light that reaches the sensor, `camera` adds lens, sensor and compression. All pictures are (H, W, 3) uint8
-RGB or float32 0..255, and equal random generators give equal pictures.
+`SCENES` changes a photograph into a scene that is hard but visible; `BLIND` into a picture in which nothing can be
+seen. Both return the light that reaches the sensor, `camera` adds lens, sensor and compression. All pictures are (H, W,
+3) uint8 RGB or float32 0..255, and equal random generators give equal pictures.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def _vignette(height: int, width: int, strength: float) -> Floats:
 
 
 def _smooth_field(height: int, width: int, rng: Rng, knots: int = 3) -> Floats:
-    """Return a field (H, W) between 0 and 1 that changes over about a third of the picture: light through skin or tape."""
+    """Return a field (H, W) between 0 and 1 that changes over about a third of the picture: light through skin or
+    tape."""
     coarse = rng.random((knots, knots), np.float32)
     field = as_floats(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC))
     return as_floats(cv2.GaussianBlur(field, (0, 0), height / 8))
@@ -187,7 +189,10 @@ def no_signal(picture: Picture, rng: Rng) -> Floats:
 
 
 def missing_part(picture: Picture, rng: Rng) -> Picture:
-    """The lower 40 to 75 % are missing: one colour, or the last line repeated. A decoder does this, so there is no noise."""
+    """The lower 40 to 75 % are missing: one colour, or the last line repeated.
+
+    A decoder does this, so there is no noise.
+    """
     out = picture.copy()
     first = int(picture.shape[0] * rng.uniform(0.25, 0.6))
     fills: tuple[tuple[int, int, int] | None, ...] = ((128, 128, 128), (0, 135, 0), (0, 0, 0), (255, 255, 255), None)

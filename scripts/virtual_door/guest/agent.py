@@ -1,8 +1,8 @@
 """The agent of the test bench in the guest: carries out requests that arrive over a serial line.
 
-It runs as root on Debian's Python, before the door starts (see AGENT_UNIT in ../build_steps.py). A request is one JSON object
-a line on /dev/ttyS0; the answer is one line with the same `id`. Long texts go through a file in the folder that host and
-guest share. The agent uses nothing of Doorlight.
+It runs as root on Debian's Python, before the door starts (see AGENT_UNIT in ../build_steps.py). A request is one JSON
+object a line on /dev/ttyS0; the answer is one line with the same `id`. Long texts go through a file in the folder that
+host and guest share. The agent uses nothing of Doorlight.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     follower.py FILE
 
-Prints each line with its time (seconds since power-on). Standard output is a file on the host, which survives a power cut.
+Prints each line with its time (seconds since power-on). Standard output is a file on the host, which survives a power
+cut.
 """
 
 from __future__ import annotations

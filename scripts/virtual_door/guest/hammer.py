@@ -2,8 +2,8 @@
 
     hammer.py FILE FIRST
 
-Each event has a number `n`; the first is FIRST. Before an event is written, its time (seconds since power-on) and number are
-printed. Standard output is a file on the host, which survives a power cut.
+Each event has a number `n`; the first is FIRST. Before an event is written, its time (seconds since power-on) and
+number are printed. Standard output is a file on the host, which survives a power cut.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Try what an attacker could do who controls the door's process.
 
-Runs in place of `doorlight` with the settings of its unit, and for comparison without them (tests/virtual_door/test_intruder.py).
-Writes a JSON object to the path given: `tries` (attempt → "denied: …" or "GOT THROUGH: …"), `folders` (where a file could be
-created), `files` and `devices` (what could be opened for writing), `seen` (number of files and folders), `sees` (processes of
-other users), `status` (its own privileges, from /proc/self/status).
+Runs in place of `doorlight` with the settings of its unit, and for comparison without them
+(tests/virtual_door/test_intruder.py). Writes a JSON object to the path given: `tries` (attempt → "denied: …" or "GOT
+THROUGH: …"), `folders` (where a file could be created), `files` and `devices` (what could be opened for writing),
+`seen` (number of files and folders), `sees` (processes of other users), `status` (its own privileges, from
+/proc/self/status).
 """
 
 from __future__ import annotations
@@ -132,8 +133,8 @@ def attempt(action: Callable[[], str]) -> str:
 
 
 def walk() -> tuple[list[str], list[str], list[str], int]:
-    """Walk the file system. Return folders where a file can be created, files and devices that can be opened for writing,
-    and the number of files and folders."""
+    """Walk the file system. Return folders where a file can be created, files and devices that can be opened for
+    writing, and the number of files and folders."""
     folders, files, devices, seen = [], [], [], 0
     for folder, names, inside in os.walk("/"):
         if folder == "/proc":

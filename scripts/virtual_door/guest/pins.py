@@ -1,7 +1,7 @@
 """Read the levels of the simulated GPIO chip's pins, 250 times a second.
 
-Writes a line for each change, and one a second without a change: seconds since power-on (CLOCK_BOOTTIME), wall time, and one
-character for each of PINS: 1, 0, or - without a chip. The file is on the host and survives a power cut.
+Writes a line for each change, and one a second without a change: seconds since power-on (CLOCK_BOOTTIME), wall time,
+and one character for each of PINS: 1, 0, or - without a chip. The file is on the host and survives a power cut.
 """
 
 from __future__ import annotations

@@ -179,8 +179,8 @@ class SlowCamera(Source):
     [
         (0.1, []),
         (0.3, []),
-        (1.0, ["slow: one picture in 1.0 s, so a decision takes about 4 s"]),
-        (1.9, ["slow: one picture in 1.9 s, so a decision takes about 8 s"]),
+        (1.0, ["slow, one picture in 1.0 s: a decision takes about 4 s"]),
+        (1.9, ["slow, one picture in 1.9 s: a decision takes about 8 s"]),
     ],
 )
 def test_a_slow_camera_is_a_note_with_the_rate_that_it_needs(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from edge.door import Decision
-from edge.policy import Verdict
+from edge.policy import Person, Verdict
 from edge.records import Box, Frame, Signal, Track
 from speed import loop_targets, scenes
 from speed.target import TargetResult
@@ -55,8 +55,9 @@ def test_a_target_without_its_pipeline_is_not_measured() -> None:
 def decision(t: float, people: dict[int, tuple[float, Verdict]]) -> Decision:
     """A decision at `t` about `people`: (present since, verdict) by number."""
     box = Box(0, 0, 100, 100)
-    tracks = tuple(Track(person, box, 0.2, since, t) for person, (since, _) in people.items())
-    return Decision(t, Signal.IDLE, tracks, {}, {p: v for p, (_, v) in people.items()}, frozenset(), [])
+    tracks = tuple(Track(number, box, 0.2, since, t) for number, (since, _) in people.items())
+    persons = {number: Person(since, verdict) for number, (since, verdict) in people.items()}
+    return Decision(t, Signal.IDLE, tracks, {}, persons, [])
 
 
 def test_the_slowest_person_of_a_crowd_counts() -> None:

@@ -38,7 +38,7 @@ def test_the_door_sees_what_a_scene_shows(name: str, footage: scenes.Footage, pe
     people = [pipeline.look(scene.frames[k % len(scene.frames)]) for k in range(12)]
     decision = pipeline.decision
     assert decision is not None
-    verdicts = set(decision.verdicts.values())
+    verdicts = {person.verdict for person in decision.people.values()}
     if name == scenes.EMPTY:
         assert set(people) == {0}
     elif name == scenes.TEN_FACES:

@@ -58,7 +58,8 @@ def check_delays(report: Report, what: str, normal: list[float], delays: list[fl
 
 
 def make_crowd_clip(door: Door) -> None:
-    """Make the clip "crowd": four persons who appear for two frames and disappear; with HASTY some 20 events a second."""
+    """Make the clip "crowd": four persons who appear for two frames and disappear; with HASTY some 20 events a
+    second."""
     frames = clips.video()
     empty = frames[clips.EMPTY[0]]
     pictures = []

@@ -1,8 +1,9 @@
 """Cut the power of a door again and again, and compare its logs with records that are kept outside the machine.
 
-The door prints one line an event; systemd's journal forwards it to the console, which is a file on the host, with times.
-So the events of a machine without power are known without its disk. A second program (guest/hammer.py) writes many more
-events through the product's `EventLog`, recorded in the same way; two more programs follow both logs while they grow.
+The door prints one line an event; systemd's journal forwards it to the console, which is a file on the host, with
+times. So the events of a machine without power are known without its disk. A second program (guest/hammer.py) writes
+many more events through the product's `EventLog`, recorded in the same way; two more programs follow both logs while
+they grow.
 """
 
 from __future__ import annotations
@@ -119,7 +120,8 @@ class LogRecord:
 
 
 def read_log(path: Path) -> tuple[list[bytes], bytes]:
-    """Return the complete lines of a log, rotated files included, oldest first, and the rest after the last line break."""
+    """Return the complete lines of a log, rotated files included, oldest first, and the rest after the last line
+    break."""
     files = sorted(path.parent.glob(f"{path.name}*"), key=rotation_number, reverse=True)
     *lines, rest = b"".join(file.read_bytes() for file in files).split(b"\n")
     return [line + b"\n" for line in lines], rest
@@ -152,8 +154,8 @@ def make_rush_clip(door: Door) -> None:
 class PowerCuts:
     """A door whose power is cut again and again.
 
-    `cache`: its disk has a cache that a power cut empties (dm-log-writes). `no_fsync`: os.fsync does nothing, in the door
-    and in the hammer. `options`: mount options of the disk.
+    `cache`: its disk has a cache that a power cut empties (dm-log-writes). `no_fsync`: os.fsync does nothing, in the
+    door and in the hammer. `options`: mount options of the disk.
     """
 
     def __init__(

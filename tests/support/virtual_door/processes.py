@@ -1,7 +1,7 @@
 """Make the processes of a door fail, and check lamps and service until they are back.
 
-Faults inside the program are injected into the guest's Python, not into the product: a .pth file in site-packages imports
-FAULTS, which on SIGUSR1 calls the function that /run/vdoor-fault names.
+Faults inside the program are injected into the guest's Python, not into the product: a .pth file in site-packages
+imports FAULTS, which on SIGUSR1 calls the function that /run/vdoor-fault names.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ def check_failure(
 ) -> str:
     """Let a door that shows green fail: the lamps must be safe in time, and stay safe until green is back.
 
-    `cause` makes it fail and returns the time; `result` is the expected result of systemd. Return the journal since then.
+    `cause` makes it fail and returns the time; `result` is the expected result of systemd. Return the journal since
+    then.
     """
     wait_green(door)
     restarts = door.restarts()

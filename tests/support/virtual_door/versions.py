@@ -1,7 +1,7 @@
 """Build sources and wheels of several versions of Doorlight from this checkout, for scenarios that install them.
 
-The versions differ in their number; some also in a setting that only one of them has, or in a program that does not start.
-All wheels are in one folder that the guest sees, with one version of Doorlight at a time.
+The versions differ in their number; some also in a setting that only one of them has, or in a program that does not
+start. All wheels are in one folder that the guest sees, with one version of Doorlight at a time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Videos and files that appear only when they are complete."""
+"""Videos that appear only when they are complete."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.rendering.files import Video, replacing
+from training.rendering.video import Video
 
 FRAME = np.zeros((48, 64, 3), np.uint8)
 
@@ -25,16 +25,3 @@ def test_a_failed_video_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the video is 64x48"), Video(tmp_path / "walk.mp4", 10, 64, 48) as video:
         video.write(FRAME[:40])
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "truth.json"
-    path.write_text("old")
-    part = path.with_name("unknown")
-    with pytest.raises(FileNotFoundError), replacing(path):
-        part.read_text()
-    assert path.read_text() == "old"
-    with replacing(path) as part:
-        part.write_text("new")
-    assert path.read_text() == "new"
-    assert [p.name for p in tmp_path.iterdir()] == ["truth.json"]
