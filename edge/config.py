@@ -6,19 +6,21 @@ class and to default.toml, with a comment.
 
 from __future__ import annotations
 
-import reprlib
+import re
 import tomllib
+from collections.abc import Container, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from . import config_messages, toml_hints
 from .errors import ConfigError
 from .renamed_settings import check_keys
 from .system.clock import parse_hours
-from .system.files import WrongEncodingError, read_toml
+from .system.files import WrongEncodingError, parse_toml, read_toml_text
 from .zone import Zone, crossing_sides, polygon_area
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -32,20 +34,6 @@ Polygon = Annotated[tuple[tuple[Share, Share], ...], Meta(max_length=100)]
 AcceleratorMode = Literal["auto", "cpu", "edgetpu"]
 Expression = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
-#: The hint for a wrong value.
-SEE_DEFAULTS = "doorlight check-config, without a file, prints every key and the allowed values"
-
-
-#: The allowed values of keys with a fixed list of values, for the message of a wrong value.
-CHOICES = {
-    "camera.rotate": "0, 90, 180 or 270",
-    "camera.metering": "centre, spot or matrix",
-    "lights.green": 'a pin, or "none" for no green lamp',
-    "lights.buzzer": 'a pin, or "none" for no buzzer',
-    "lights.red": "a pin: STOP and FAULT need a red lamp",
-    "models.accelerator": ", ".join(get_args(AcceleratorMode)),
-    "expression.agitated": "one of " + ", ".join(get_args(Expression)),
-}
 MIN_BUZZER_TONE_HZ = 100
 #: Smallest area of a polygon, as a share of the picture.
 MIN_AREA = 1e-4
@@ -184,7 +172,7 @@ def load(path: Path | None = None) -> Config:
     of range, or in contradiction to another value. The message names file and key, the hint what is allowed.
     """
     settings = tomllib.loads(default_text())
-    name = "default.toml"
+    name, given = "default.toml", {}
     if path is not None:
         name = str(path)
         given = _read(path)
@@ -196,69 +184,35 @@ def load(path: Path | None = None) -> Config:
     try:
         config = msgspec.convert(settings, Config)
     except msgspec.ValidationError as error:
-        raise _invalid_value(error, name, settings) from None
+        raise config_messages.wrong_value(str(error), name, settings, Config) from None
     except ValueError:  # msgspec formats the rejected number, and Python refuses to format thousands of digits.
-        raise _enormous_number(name, settings) from None
-    _check(config, name)
+        raise config_messages.enormous_number(name, settings, Config) from None
+    _check(config, given, name)
     return config
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return read_toml(path)
+        text = read_toml_text(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}", "check the path and the permissions") from None
     except WrongEncodingError as error:
         raise ConfigError(f"{path}: is {error.encoding} text, not UTF-8", "save it as UTF-8") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
-    except ValueError as error:
-        raise ConfigError(f"{path}: is not TOML: {error}", "text needs quotes; true and false are lower case") from None
-
-
-def _invalid_value(error: msgspec.ValidationError, name: str, settings: dict[str, Any]) -> ConfigError:
-    """Return the error for a value that msgspec rejects, such as "Expected `int` <= 27 - at `$.lights.green`"."""
-    expected, _, where = str(error).partition(" - at `$.")
-    key = where.rstrip("`")
-    value: Any = settings
-    for part in key.replace("]", "").replace("[", ".").split("."):
-        if isinstance(value, dict):
-            value = value.get(part)
-        elif isinstance(value, list) and part.isdigit():
-            value = value[int(part)]
-    choices = CHOICES.get(key.partition("[")[0])
-    is_wrong_type = key.startswith("lights.") and ", got " in expected
-    if choices and (expected.startswith("Invalid enum value") or is_wrong_type):
-        expected = f"Expected {choices}"
-    expected = expected.replace("`", "").replace("-0.0", "0.0")  # msgspec writes "< 0.0" as "< -0.0".
-    return ConfigError(f"{name}: '{key}' is {_format(value)}: {expected}", SEE_DEFAULTS)
-
-
-def _enormous_number(name: str, settings: dict[str, Any]) -> ConfigError:
-    key = next(
-        f"{section}.{key}"
-        for section, values in settings.items()
-        for key, value in values.items()
-        if isinstance(value, int) and value.bit_length() > 64
-    )
-    return ConfigError(f"{name}: '{key}' is an enormous number", SEE_DEFAULTS)
-
-
-def _format(value: object) -> str:
-    """Return a short form of a wrong value of any length and depth."""
-    short = reprlib.Repr()
-    short.maxstring = short.maxlong = short.maxother = 80
     try:
-        return short.repr(value)
-    except ValueError:  # Python refuses to format numbers of thousands of digits.
-        return "an enormous number"
+        return parse_toml(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not TOML: {error}", toml_hints.advice(text, str(error))) from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: is not TOML: {error}", toml_hints.GENERAL) from None
 
 
-def _check(config: Config, name: str) -> None:
-    """Raise ConfigError if values contradict each other."""
+def _check(config: Config, given: Mapping[str, Mapping[str, Any]], name: str) -> None:
+    """Raise ConfigError if values contradict each other; `given` are the tables of the file, without the defaults."""
     _check_paths(config, name)
     _check_door(config.door, name)
-    _check_pins(config.lights, name)
+    _check_pins(config.lights, given.get("lights", {}), name)
     _check_lights(config.lights, name)
     _check_order(config, name)
 
@@ -272,6 +226,13 @@ def _check_paths(config: Config, name: str) -> None:
     for key, path in paths.items():
         if "\0" in path:
             raise ConfigError(f"{name}: '{key}' has a NUL character", "remove it")
+        # Refused, not replaced: the service runs as another user, whose home folder is none.
+        if home := re.match(r"~([\w-]*)|\$\{?\w+\}?", path):
+            rest = path[home.end() :] or "/…"
+            raise ConfigError(
+                f"{name}: '{key}' begins with {home[0]}, which only a shell replaces",
+                f"write the whole path: /home/{home[1] or 'USER'}{config_messages.shown(rest)[1:-1]}",
+            )
 
 
 def _check_door(door: DoorSettings, name: str) -> None:
@@ -298,13 +259,19 @@ def _check_door(door: DoorSettings, name: str) -> None:
         )
 
 
-def _check_pins(lights: LightSettings, name: str) -> None:
+def _check_pins(lights: LightSettings, given: Container[str], name: str) -> None:
+    """Raise ConfigError if two of green, red and buzzer have the same pin; `given` are the keys that the file has."""
     key_of: dict[int, str] = {}
-    for key, pin in lights.pins.items():
+    # The message names a key of the file, and after it the default that it meets.
+    for key in sorted(lights.pins, key=lambda key: key in given):
+        pin = lights.pins[key]
         if pin in key_of:
+            other = key_of[pin]
             raise ConfigError(
-                f"{name}: 'lights.{key}' is {pin}: that pin already belongs to 'lights.{key_of[pin]}'",
-                "give each light and the buzzer a pin of its own",
+                f"{name}: 'lights.{key}' is {pin}: {pin} is already {other}'s pin{'' if other in given else ' (the default)'}",
+                f"choose another pin for {key}"
+                if other in given
+                else f"choose another pin for {key}, or one for {other}, too",
             )
         key_of[pin] = key
 
@@ -327,7 +294,7 @@ def _check_lights(lights: LightSettings, name: str) -> None:
             parse_hours(lights.quiet_hours)
         except ValueError as error:
             raise ConfigError(
-                f"{name}: 'lights.quiet_hours' is {_format(lights.quiet_hours)}: {error}",
+                f"{name}: 'lights.quiet_hours' is {config_messages.shown(lights.quiet_hours)}: {error}",
                 'write "22:00-07:00" for 10 pm to 7 am; "" for no quiet hours',
             ) from None
 

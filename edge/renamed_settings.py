@@ -93,7 +93,7 @@ def check_keys(given: Mapping[str, Any], settings: Mapping[str, Any], name: str)
         text += f"; and {misspelt - MAX_LISTED} more"
     raise ConfigError(
         f"{name}: {len(unknown)} unknown keys: {text}",
-        "rename or delete them; doorlight check-config, without a file, prints every key",
+        "rename, move or delete them; doorlight check-config, without a file, prints every key",
     )
 
 
@@ -110,9 +110,19 @@ def _is_renamed(section: str, key: str) -> bool:
     return key in RENAMED.get(section, {})
 
 
+def _sections_of(key: str, settings: Mapping[str, Any]) -> list[str]:
+    """Return the sections that have a key of this name, as headings: ["[lights]"]."""
+    return [f"[{section}]" for section, values in settings.items() if key in values]
+
+
 def _similar(section: str, key: str, settings: Mapping[str, Any]) -> str | None:
-    names = settings[section] if section else settings
-    return next(iter(difflib.get_close_matches(key, names, 1)), None)
+    """Return the most similar name of a key in the section, or, outside of one, of a section or "section.key"."""
+    if section:
+        names = {name: name for name in settings[section]}
+    else:
+        names = {name: f"{each}.{name}" for each, values in settings.items() for name in values}
+        names |= {each: each for each in settings}
+    return next((names[name] for name in difflib.get_close_matches(key, names, 1)), None)
 
 
 def _hint(section: str, key: str, settings: Mapping[str, Any]) -> str:
@@ -120,6 +130,10 @@ def _hint(section: str, key: str, settings: Mapping[str, Any]) -> str:
     prefix = f"{section}." if section else ""
     if _is_renamed(section, key):
         return f"it is now called '{prefix}{RENAMED[section][key]}'"
+    if not section and (current := [f"'{each}.{names[key]}'" for each, names in RENAMED.items() if key in names]):
+        return f"it is now called {' or '.join(current)}"
+    if sections := _sections_of(key, settings):
+        return f"it belongs under {' or '.join(sections)}"
     similar = _similar(section, key, settings)
     if similar is not None:
         return f"did you mean '{prefix}{similar}'?"
@@ -130,6 +144,8 @@ def _item(section: str, key: str, settings: Mapping[str, Any]) -> str:
     """Return the entry of a key in the list of unknown keys."""
     if _is_renamed(section, key):
         return f"{key} is now {RENAMED[section][key]}"
+    if sections := _sections_of(key, settings):
+        return f"{key} (belongs under {' or '.join(sections)})"
     similar = _similar(section, key, settings)
     shown = key if len(key) <= MAX_KEY_LENGTH else f"{key[:MAX_KEY_LENGTH]}…"
     return f"{shown} (did you mean {similar}?)" if similar is not None else f"{shown} (no such setting)"

@@ -221,12 +221,15 @@ program() {
 }
 
 # Run one picture through all three models, as the service's user. This detects a missing library, a damaged model or a
-# package for the wrong processor while the old door still runs.
+# package for the wrong processor while the old door still runs. The picture is made for the defaults, which an empty file
+# stands for: a door may have a zone or a turned camera, and its settings are checked later.
 try_out() {
     folder="$(mktemp -d)"
     cp scripts/assets/demo/still.jpg "$folder/"
+    : >"$folder/defaults.toml"
     chown -R doorlight: "$folder"
-    if ! runuser -u doorlight -- "$1/bin/doorlight" annotate "$folder/still.jpg" "$folder/seen.jpg" >"$folder/said" 2>&1; then
+    if ! runuser -u doorlight -- "$1/bin/doorlight" annotate --config "$folder/defaults.toml" \
+        "$folder/still.jpg" "$folder/seen.jpg" >"$folder/said" 2>&1; then
         cat "$folder/said" >&2
         rm -rf "$folder"
         die 69 "the new program does not work on this machine; the old program stays in use"

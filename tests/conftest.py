@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from edge.commands import options
 
 # A busy machine is no failure: hypothesis's time limits are off, as no test here is about time.
 settings.register_profile("doorlight", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,4 +23,12 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("STATE_DIRECTORY", raising=False)
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_service() -> Iterator[None]:
+    """Ignore the settings of a service that is installed on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(options, "SERVICE_SETTINGS", Path("/nonexistent/doorlight.toml"))
         yield

@@ -40,9 +40,6 @@ MAX_AGE_S, MAX_AGE_FRAMES = 0.3, 3
 MIN_INTERVAL = 0.9
 FORMATS = {"main": "BGR888", "lores": "YUV420"}
 METERING = {"centre": "CentreWeighted", "spot": "Spot", "matrix": "Matrix"}
-INSTALL_HINT = (
-    "sudo apt install python3-picamera2, and create the venv with: /usr/bin/python3 -m venv --system-site-packages"
-)
 
 
 class PiCamera(CameraDevice):
@@ -68,11 +65,13 @@ class PiCamera(CameraDevice):
             if (error.name or "").partition(".")[0] == "libcamera":
                 raise CameraError(
                     f"picamera: Picamera2 is installed, but not libcamera: {error}",
-                    f"pip's Picamera2 does not contain it: pip uninstall picamera2, then {INSTALL_HINT}",
+                    f"pip's Picamera2 does not contain it: pip uninstall picamera2, then {libraries.apt_install('python3-picamera2')}",
                 ) from None
             if problem := libraries.hidden_system_package("picamera2"):
                 raise CameraError(f"picamera: {problem.message}", problem.fix) from None
-            raise CameraError(f"picamera: Picamera2 cannot be imported: {error}", INSTALL_HINT) from None
+            raise CameraError(
+                f"picamera: Picamera2 cannot be imported: {error}", libraries.missing_picamera_fix()
+            ) from None
         except Exception as error:  # Bookworm's Picamera2 is built for NumPy 1 and raises ValueError with NumPy 2
             raise CameraError(
                 f"picamera: Picamera2 cannot be used: {type(error).__name__}: {error}",

@@ -68,9 +68,7 @@ def run(args: argparse.Namespace) -> int:
     entered_at = time.monotonic()
     if args.source is not None and args.faces is not None:
         raise UsageError("--faces is for drawn people: a source has its own faces", "leave out one of the two")
-    from ..config import load
-
-    config = load(args.config)
+    config = options.load_settings(args.config)
     # Imported after the settings, so that a wrong file is reported at once.
     from msgspec.structs import replace
 

@@ -1,4 +1,4 @@
-"""`doorlight check-config`: check a settings file, or print the default one."""
+"""`doorlight check-config`: check a settings file, or print all settings with their defaults."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ comment that explains it. The exit code is 0 if the file is correct, 78 if not,
 66 if there is no such file.
 A note names settings that have no effect on the source.
 
-  doorlight check-config > door.toml           write a file to start from
-  doorlight check-config door.toml             check it
+  doorlight check-config | less                print all settings to read; copy
+                                               only the lines you change, with
+                                               the [section] above them
+  doorlight check-config door.toml             check your file
+
+Do not copy the whole file: it would keep today's defaults after an upgrade.
 """
 
 
 def add_parser(subparsers: Subparsers) -> Parser:
     parser = subparsers.add_parser(
-        "check-config", help="check a settings file, or print the default one", description=DESCRIPTION
+        "check-config", help="check a settings file, or print all settings to read", description=DESCRIPTION
     )
     parser.add_argument(
         "file",
@@ -46,7 +50,10 @@ def run(args: argparse.Namespace) -> int:
 
         if not os.path.exists(args.file):
             name = printable(str(args.file))
-            raise InputError(f"{name}: no such file", "doorlight check-config > door.toml  writes one to start from")
+            raise InputError(
+                f"{name}: no such file",
+                "doorlight check-config, without a file, prints all settings to read; copy only the lines you change",
+            )
         loaded = config.load(args.file)
         print(f"{printable(str(args.file))}: OK")
         for note in (*camera_notes(loaded), *other_notes(loaded)):

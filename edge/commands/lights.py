@@ -18,6 +18,7 @@ Test the wiring of lamps and buzzer, or switch everything off.
   doorlight lights --test --seconds 10         the same, more slowly
   doorlight lights --off                       all off, as after a crash
 
+Without --config, the pins are those of the installed service's settings.
 --off does nothing on a machine without GPIO pins. A running door holds the
 pins; stop it first: sudo systemctl stop doorlight
 """
@@ -43,9 +44,7 @@ def add_parser(subparsers: Subparsers) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..config import load
-
-    settings = load(args.config).lights
+    settings = options.load_settings(args.config).lights
     if args.off:
         # The service runs this after crashes (ExecStopPost=): it is fast and needs neither gpiozero nor lgpio.
         from ..lights import gpio

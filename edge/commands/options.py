@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
@@ -17,6 +19,8 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 #: Event log of a run that names none, in the working directory.
 LOCAL_LOG = Path("doorlight-events.jsonl")
+#: Settings of the installed service, as in systemd/doorlight.service.
+SERVICE_SETTINGS = Path("/etc/doorlight/doorlight.toml")
 #: Longest line of an error message, in characters.
 MAX_MESSAGE_LENGTH = 2000
 
@@ -32,9 +36,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_config(parser: Parser) -> None:
-    """Add --config."""
+    """Add --config. Read the settings with `load_settings`."""
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings file (TOML); it overrides the defaults (default: none)"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"settings file (TOML); it overrides the defaults (default: {SERVICE_SETTINGS} if it exists: the settings "
+        "of the installed service)",
     )
 
 
@@ -101,6 +109,39 @@ def count(minimum: int, maximum: int) -> Callable[[str], int]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} to {maximum}")
 
     return parse
+
+
+def load_settings(given: Path | None) -> Config:
+    """Return the settings of the file of --config; without one, of the installed service, else the defaults.
+
+    If the service's file is used, or exists but cannot be read by this user, a line on standard error says so. The service
+    itself passes --config. Raises ConfigError.
+    """
+    from ..config import load
+
+    return load(given or _service_settings())
+
+
+def _service_settings() -> Path | None:
+    """Return the settings file of the service; None if the service is not installed or this user may not read the file."""
+    try:
+        os.stat(SERVICE_SETTINGS)
+        is_readable = os.access(SERVICE_SETTINGS, os.R_OK, effective_ids=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError:  # of a folder above it
+        is_readable = False
+    if not is_readable:
+        _print_note(f"note: {SERVICE_SETTINGS}: no permission to read it; the defaults are used (to use it: sudo)")
+        return None
+    _print_note(f"settings: {SERVICE_SETTINGS}")
+    return SERVICE_SETTINGS
+
+
+def _print_note(line: str) -> None:
+    """Print a line to standard error, also if that is closed or full."""
+    with contextlib.suppress(OSError):
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def models_folder(args: argparse.Namespace, config: Config) -> Path | None:

@@ -39,10 +39,9 @@ def add_parser(subparsers: Subparsers) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..config import load
     from ..lights.pin_process import PinProcess
 
-    config = load(args.config)
+    config = options.load_settings(args.config)
     # Fork first: the child stays small, and opens the pins while this process imports the rest. Its timeout is longer
     # than the longest time between two frames.
     pin_process = None if args.simulate else PinProcess(config.lights, config.camera.timeout_s + 1)

@@ -13,6 +13,7 @@ import tempfile
 from typing import Any
 
 from ..errors import LightsError
+from ..system.libraries import apt_install
 from . import gpio
 
 
@@ -53,7 +54,7 @@ def make_lgpio_factory(chip: str | None) -> Any:
     except (ImportError, AttributeError) as error:  # AttributeError: PyPI's lgpio 0.0.0.2 is an empty module
         raise LightsError(
             f"the GPIO library lgpio cannot be used: {error}",
-            "sudo apt install python3-lgpio, and make the venv with --system-site-packages",
+            apt_install("python3-lgpio"),
         ) from error
     try:
         return LGPIOFactory(chip=None if chip is None else gpio.chip_number(chip))

@@ -64,15 +64,26 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the content of a TOML file.
+    """Return the content of a TOML file. Raises what `read_toml_text` and `parse_toml` raise."""
+    return parse_toml(read_toml_text(path))
 
-    Raises OSError if it cannot be read, WrongEncodingError or UnicodeDecodeError if it is not UTF-8, and ValueError, with
-    the reason, if it is not TOML or is TOML that tomllib cannot handle.
+
+def read_toml_text(path: Path) -> str:
+    """Return the text of a TOML file.
+
+    Raises OSError if it cannot be read, and WrongEncodingError or UnicodeDecodeError if it is not UTF-8.
     """
     data = read_regular(path, MAX_TOML_BYTES)
     if encoding := wide_encoding(data):
         raise WrongEncodingError(encoding)
-    text = data.decode("utf-8-sig")  # skips the byte order mark of Windows' editors
+    return data.decode("utf-8-sig")  # skips the byte order mark of Windows' editors
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the content of a TOML text.
+
+    Raises tomllib.TOMLDecodeError if it is not TOML, and another ValueError, with the reason, if tomllib cannot handle it.
+    """
     for number, line in enumerate(text.splitlines(), 1):
         if line.count(".") > MAX_DOTS_PER_LINE and not line.lstrip().startswith("#"):
             raise ValueError(f"more than {MAX_DOTS_PER_LINE} dots (at line {number})")

@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import platform
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,14 +143,48 @@ def hidden_system_package(module: str, root: str = "/") -> LibraryProblem | None
     if built_for and (int(built_for[1]), int(built_for[2])) != sys.version_info[:2]:
         return LibraryProblem(
             f"{place}, for Python {built_for[1]}.{built_for[2]}; this is Python {platform.python_version()}",
-            "create the venv with: /usr/bin/python3 -m venv --system-site-packages",
+            rebuild_venv(),
         )
     if not settings.is_file():
-        return LibraryProblem(f"{place}, but {sys.executable} does not look there", "use /usr/bin/python3")
+        return LibraryProblem(f"{place}, but {sys.executable} does not look there", rebuild_venv())
     return LibraryProblem(
-        f"{place}, but the virtual environment {sys.prefix} does not see the system's packages",
-        f"sed -i 's/^include-system-site-packages.*/include-system-site-packages = true/' {settings}",
+        f"{place}, but the virtual environment {sys.prefix} does not see the system's packages", rebuild_venv()
     )
+
+
+def rebuild_venv(package: Path = Path(__file__).parents[1]) -> str:
+    """Return the command that creates the virtual environment again, so that it sees the system's packages.
+
+    `package` is the folder of this package: in a checkout, scripts/demo creates the environment.
+    """
+    checkout = package.parent
+    if (checkout / "scripts/demo").is_file():
+        return f"cd {shlex.quote(str(checkout))} && rm -rf .venv && scripts/demo"
+    settings = shlex.quote(str(Path(sys.prefix) / "pyvenv.cfg"))
+    return f"sed -i 's/^include-system-site-packages.*/include-system-site-packages = true/' {settings}"
+
+
+def missing_picamera_fix(root: str = "/") -> str:
+    """Return how to install Picamera2 where it cannot be imported. `root` is the folder of the machine, for tests."""
+    if not is_raspberry_pi(root):
+        return "this is not a Raspberry Pi: use a USB camera, --source /dev/video0"
+    return apt_install("python3-picamera2")
+
+
+def apt_install(package: str) -> str:
+    """Return how to install Debian's package of a Python module so that this Python sees it."""
+    settings = Path(sys.prefix) / "pyvenv.cfg"
+    with contextlib.suppress(OSError):
+        if re.search(r"^include-system-site-packages\s*=\s*true", settings.read_text(), re.MULTILINE):
+            return f"sudo apt install {package}"
+    return f"sudo apt install {package}, then: {rebuild_venv()}"
+
+
+def is_raspberry_pi(root: str = "/") -> bool:
+    """Return whether the machine whose root folder is `root` is a Raspberry Pi."""
+    with contextlib.suppress(OSError):
+        return b"Raspberry Pi" in (Path(root) / "proc/device-tree/model").read_bytes()
+    return False
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

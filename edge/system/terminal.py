@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+#: The login in an address: rtsp://USER:PASSWORD@HOST. A wrong line may have no end of the address, so it is up to the last @.
+LOGIN = re.compile(r"://.*@")
+
 
 def is_utf8(text: str) -> bool:
     """Return whether a name can be encoded as UTF-8. Linux allows names that cannot; they make OpenCV segfault."""
@@ -20,3 +25,8 @@ def printable(text: str, max_length: int | None = None) -> str:
     if max_length is not None and len(text) > max_length:
         text = text[: max_length - 1] + "…"
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def without_login(text: str) -> str:
+    """Return a line of text with "…" in place of the logins of its addresses."""
+    return LOGIN.sub("://…@", text)

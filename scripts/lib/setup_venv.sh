@@ -4,7 +4,13 @@
 
 setup_venv() {
     extras="$1"
+    # Apt's Picamera2 and lgpio are for the system's Python, and only a venv with the system's packages sees them.
     python="${PYTHON:-python3}"
+    venv_options=""
+    if grep -qs "Raspberry Pi" /proc/device-tree/model; then
+        [ -n "${PYTHON:-}" ] || [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
+        venv_options=--system-site-packages
+    fi
     if ! command -v "$python" >/dev/null 2>&1; then
         echo "doorlight: $python: not found; on Debian or Raspberry Pi OS run: sudo apt install python3 python3-venv" >&2
         exit 69
@@ -42,7 +48,8 @@ EOF
             exit 69
         fi
         echo "creating .venv …" >&2
-        "$python" -m venv .venv || exit 69
+        # shellcheck disable=SC2086 # no word if it is empty
+        "$python" -m venv $venv_options .venv || exit 69
     fi
     # Install again only if pyproject.toml, the extras or the checkout's path have changed. Installed extras are kept.
     stamp="$(cksum <pyproject.toml) $PWD"

@@ -7,7 +7,6 @@ import json
 import platform
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +28,7 @@ from edge.inference import manifest
 from edge.lights.lights import Lights
 from edge.records import Frame
 from support.clip import frame_at
-from support.command import doorlight
+from support.command import command_line, doorlight, environment
 from support.door import Script
 from support.paths import CLIP
 
@@ -216,12 +215,12 @@ def test_the_json_output_contains_no_names(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_prints_the_results_so_far(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "edge", "bench", "--seconds", "600"]
+    command = command_line("bench", "--seconds", 600)
     # A script that runs in the background ignores SIGINT, and its children inherit that.
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
         )  # fmt: skip
     finally:
         signal.signal(signal.SIGINT, before)

@@ -46,7 +46,7 @@ class TestSettings:
         [
             ("[lights]\ngreen = 28", "'lights.green' is 28"),
             ("[lights]\ngreen = -1", "'lights.green' is -1"),
-            ("[lights]\ngreen = 27", "'lights.red' is 27: that pin already belongs to 'lights.green'"),
+            ("[lights]\ngreen = 27", "'lights.green' is 27: 27 is already red's pin (the default)"),
             ('[lights]\ngreen = "17"', "'lights.green' is '17'"),
         ],
     )

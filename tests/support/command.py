@@ -14,8 +14,11 @@ from support.paths import ROOT
 
 
 def command_line(*args: object) -> list[str]:
-    """Return the arguments that run `doorlight` in a child process; use them with `environment`."""
-    return [sys.executable, "-m", "edge", *map(str, args)]
+    """Return the arguments that run `doorlight` in a child process; use them with `environment`.
+
+    An installed service on this machine is ignored.
+    """
+    return [sys.executable, "-P", str(ROOT / "tests/support/doorlight_program.py"), *map(str, args)]
 
 
 def environment(**changes: str) -> dict[str, str]:

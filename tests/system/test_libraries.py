@@ -14,6 +14,7 @@ import pytest
 
 from edge.system import libraries
 from edge.system.libraries import LibraryProblem, conflicts, explain, hidden_system_package, missing_runtime_fix
+from support.command import command_line
 from support.paths import CLIP, ROOT
 
 Install = Callable[..., None]
@@ -211,6 +212,20 @@ class TestHiddenPackage:
         assert problem is not None
         assert f"for Python 3.9; this is Python {platform.python_version()}" in problem.message
 
+    def test_fix_is_a_command_that_creates_the_venv_again(self, tmp_path: Path) -> None:
+        self.add(tmp_path, "hidden_camera")
+        problem = hidden_system_package("hidden_camera", str(tmp_path))
+        assert problem is not None
+        assert problem.fix == f"cd {ROOT} && rm -rf .venv && scripts/demo"
+
+    def test_fix_outside_of_a_checkout(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        venv = tmp_path / "a venv"
+        venv.mkdir()
+        (venv / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.11.2\n")
+        monkeypatch.setattr(sys, "prefix", str(venv))
+        subprocess.run(libraries.rebuild_venv(tmp_path / "edge"), shell=True, check=True)
+        assert "\ninclude-system-site-packages = true\nversion" in (venv / "pyvenv.cfg").read_text()
+
     def test_package_that_is_not_installed_or_visible(self, tmp_path: Path) -> None:
         self.add(tmp_path, "numpy")
         assert hidden_system_package("hidden_camera", str(tmp_path)) is None
@@ -234,7 +249,7 @@ def test_run_and_doctor_say_the_same(tmp_path: Path, broken_opencv: dict[str, st
     sentence = "opencv-python-headless 4.8.1.78 and numpy 2.2.6 do not work together: it was built for NumPy 1"
     for arguments in (("run", "--simulate", "--source", str(CLIP)), ("doctor", "--json")):
         done = subprocess.run(
-            [sys.executable, "-m", "edge", *arguments],
+            command_line(*arguments),
             env=broken_opencv, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 69, done.stderr
@@ -246,7 +261,27 @@ def test_run_and_doctor_say_the_same(tmp_path: Path, broken_opencv: dict[str, st
 def test_an_explanation_that_cannot_be_printed_keeps_its_exit_code(
     tmp_path: Path, broken_opencv: dict[str, str]
 ) -> None:
-    command = [sys.executable, "-m", "edge", "run", "--simulate", "--source", str(CLIP)]
+    command = command_line("run", "--simulate", "--source", CLIP)
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, env=broken_opencv, cwd=tmp_path, stderr=full, timeout=120, check=False)
     assert done.returncode == 69
+
+
+class TestMissingPicamera2:
+    def test_on_a_raspberry_pi(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = tmp_path / "proc/device-tree/model"
+        model.parent.mkdir(parents=True)
+        model.write_text("Raspberry Pi Zero 2 W Rev 1.0\0")
+        monkeypatch.setattr(sys, "prefix", str(tmp_path))
+        fix = libraries.missing_picamera_fix(str(tmp_path))
+        assert fix == f"sudo apt install python3-picamera2, then: cd {ROOT} && rm -rf .venv && scripts/demo"
+        (tmp_path / "pyvenv.cfg").write_text("include-system-site-packages = true\n")
+        assert libraries.missing_picamera_fix(str(tmp_path)) == "sudo apt install python3-picamera2"
+
+    @pytest.mark.parametrize("model", ["", "Radxa ROCK 5B\0"])
+    def test_on_another_machine(self, model: str, tmp_path: Path) -> None:
+        if model:
+            (tmp_path / "proc/device-tree").mkdir(parents=True)
+            (tmp_path / "proc/device-tree/model").write_text(model)
+        fix = libraries.missing_picamera_fix(str(tmp_path))
+        assert fix == "this is not a Raspberry Pi: use a USB camera, --source /dev/video0"
