@@ -21,8 +21,8 @@ from .records import TIME_EPSILON_S, Box, Detection, Track
 class Search:
     """The faces that a search found.
 
-    `is_current` is False if the people may have moved since the search: the boxes still keep the tracks alive, but no
-    look must use them.
+    `is_current` is False if the people may have moved since the search, or if the picture is a repeated one: the boxes
+    still keep the tracks alive, but no look must use them.
     """
 
     detections: list[Detection]
@@ -65,6 +65,10 @@ class Attention:
         if detections and age_s < settings.settled_search_s:
             return Search(detections, is_current=False)
         return None
+
+    def repeated_search(self) -> Search | None:
+        """Return the last search for a frame that repeats a picture; None if there is none. No look may use it."""
+        return None if self._last_search is None else Search(self._last_search[2], is_current=False)
 
     def faces_due(
         self,

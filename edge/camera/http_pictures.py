@@ -20,8 +20,6 @@ MAX_JPEG_BYTES = 1 << 25
 CHUNK_BYTES = 1 << 16
 #: A snapshot address is asked at most this often: small cameras have slow web servers.
 MAX_SNAPSHOTS_PER_S = 5.0
-#: A snapshot that equals the last one in every byte is the same picture. After this time it counts as a still scene.
-REPEAT_S = 1.0
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 CONTENT_LENGTH = re.compile(rb"(?i)\ncontent-length:[ \t]*(\d{1,9})")
 
@@ -99,13 +97,11 @@ def _end_of_jpeg(data: bytearray, begin: int) -> int:
 
 
 def _snapshots(first: bytes, fetch: Callable[[], bytes], interval_s: float) -> Iterator[bytes]:
-    """Yield snapshots, `interval_s` apart. A repeated one is left out for REPEAT_S: it is not another look at a person."""
-    jpeg, last, last_at = first, b"", 0.0
+    """Yield snapshots, `interval_s` apart. A camera that renews its snapshot less often repeats one: see LiveSource."""
+    jpeg = first
     while True:
         now = time.monotonic()
-        if jpeg != last or now - last_at >= REPEAT_S:
-            last, last_at = jpeg, now
-            yield jpeg
+        yield jpeg
         time.sleep(max(0.0, now + interval_s - time.monotonic()))
         jpeg = fetch()
 

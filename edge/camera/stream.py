@@ -17,7 +17,7 @@ from .http_process import HttpProcess, IsVideo
 from .network_errors import PATH_HINT, too_large
 
 #: A still scene may repeat one picture while the encoder sends only "no change", until the next key frame: seconds to a
-#: minute later. After this time the stream counts as frozen.
+#: minute later. After this time the stream counts as frozen. JPEG has no "no change": each picture has the sensor's noise.
 MAX_STILL_S = 120.0
 NO_VIDEO = "is neither a video nor JPEG pictures", PATH_HINT
 
@@ -66,10 +66,12 @@ class NetworkCamera(CameraDevice):
         """Start the decoder and return what it announces; None if it cannot open the stream. Raises CameraError."""
         timeouts = open_timeout_s(self._settings), self._settings.timeout_s
         if camera is not None and camera.scheme in ("http", "https"):
+            self.repeat_allowed_s = 0.0
             pictures = self._decoder = HttpProcess(camera.encoded, self._name, *timeouts, self._settings.fps)
             try:
                 return pictures.open()
             except IsVideo:
                 pictures.close()
+                self.repeat_allowed_s = MAX_STILL_S
         self._decoder = FfmpegProcess(camera.encoded if camera is not None else self._source, *timeouts)
         return self._decoder.open()

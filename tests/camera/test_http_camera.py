@@ -6,6 +6,7 @@ import itertools
 import urllib.parse
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from edge.camera import http_pictures, rtsp_probe
@@ -14,7 +15,7 @@ from edge.camera.factory import open_source
 from edge.camera.http_client import HttpCameraError
 from edge.camera.http_pictures import split_stream
 from edge.errors import CameraError
-from support.camera import is_red, quick_settings
+from support.camera import is_red, quick_settings, read_until_lost
 from support.network_cameras import PASSWORD, USER, HttpCamera, RtspCamera, jpeg, serving
 
 
@@ -159,10 +160,20 @@ class TestSplitStream:
             next(split_stream(b"", lambda: bytes(1000)))
 
 
-def test_repeated_snapshot_is_no_new_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A camera that renews its snapshot once a second must not count as five looks a second."""
-    monkeypatch.setattr(http_pictures, "REPEAT_S", 1000.0)
-    fetched = iter([b"a", b"a", b"b", b"b", b"a"])
-    assert list(itertools.islice(http_pictures._snapshots(b"a", lambda: next(fetched), 0.0), 3)) == [b"a", b"b", b"a"]
-    monkeypatch.setattr(http_pictures, "REPEAT_S", 0.0)
-    assert list(itertools.islice(http_pictures._snapshots(b"a", lambda: b"a", 0.0), 3)) == [b"a"] * 3
+@pytest.mark.parametrize("kind", ["repeats", "renewed"])
+def test_repeated_picture_is_no_new_picture(server: str, kind: str) -> None:
+    """A camera that keeps up its rate with repeats must not count as so many looks."""
+    with open_source(quick_settings(timeout_s=5), f"http://{server}/{kind}") as source:
+        frames = [source.read() for _ in range(3)]
+    for before, after in itertools.pairwise(frames):
+        assert before is not None
+        assert after is not None
+        assert not after.is_repeat
+        assert not np.array_equal(before.picture, after.picture)
+
+
+def test_repeated_pictures_alone_are_a_frozen_camera(server: str) -> None:
+    with open_source(quick_settings(timeout_s=0.3), f"http://{server}/frozen") as source:
+        numbers: list[int] = []
+        assert "frozen" in str(read_until_lost(source, numbers))
+    assert numbers == [0]

@@ -7,12 +7,12 @@ import socket
 import threading
 import time
 
-import cv2
 import pytest
 
 from edge.camera.factory import open_source
 from edge.errors import CameraError
-from support.camera import RED, flat, is_red, quick_settings, read_until_back, read_until_lost
+from support.camera import is_red, quick_settings, read_until_back, read_until_lost
+from support.network_cameras import jpeg
 
 
 class FakeNetworkCamera(http.server.BaseHTTPRequestHandler):
@@ -24,9 +24,9 @@ class FakeNetworkCamera(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
         self.end_headers()
-        data = cv2.imencode(".jpg", flat(RED[::-1], 120, 160))[1].tobytes()
         try:
             while FakeNetworkCamera.on.is_set():
+                data = jpeg(int(time.monotonic() * 100) % 100)
                 head = b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
                 self.wfile.write(head + data + b"\r\n")
                 time.sleep(0.01)

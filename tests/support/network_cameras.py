@@ -71,6 +71,8 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
         elif kind == "snapshot":
             number = int(time.monotonic() * 1000) % 100
             self._answer(200, jpeg(number), Content_Type="image/jpeg")
+        elif kind == "renewed":
+            self._answer(200, jpeg(int(time.monotonic() / 0.5) % 100), Content_Type="image/jpeg")
         elif kind == "closing%20snapshot":
             self.close_connection = True
             self.send_response(200)
@@ -121,7 +123,10 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def _stream(self, kind: str) -> None:
-        """Send a multipart stream. `kind`: "stream", "untyped", "nolength", "chunked" or "damaged"."""
+        """Send a multipart stream.
+
+        `kind`: "stream", "untyped", "nolength", "chunked", "damaged", "repeats" (each picture 10 times) or "frozen".
+        """
         self.close_connection = True
         self.send_response(200)
         if kind != "untyped":
@@ -131,7 +136,7 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         try:
             for number in range(1000):
-                data = jpeg(number % 100)
+                data = jpeg(number // {"repeats": 10, "frozen": 1000}.get(kind, 1) % 100)
                 if kind == "damaged" and number % 2:
                     data = data[:100] + b"\xff\xd9"
                 length = b"" if kind == "nolength" else b"Content-Length: %d\r\n" % len(data)
