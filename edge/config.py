@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from .errors import ConfigError
 from .renamed_settings import check_keys
+from .source_kind import ADDRESS_HINT, address_problem
 from .system.clock import parse_hours
 from .system.files import WrongEncodingError, read_toml
 from .zone import Zone, crossing_sides, surface
@@ -274,6 +275,8 @@ def _check_paths(config: Config, name: str) -> None:
     for key, path in paths.items():
         if "\0" in path:
             raise ConfigError(f"{name}: '{key}' has a NUL character", "remove it")
+    if problem := address_problem(config.camera.source):
+        raise ConfigError(f"{name}: 'camera.source' {problem}", ADDRESS_HINT)
 
 
 def _check_door(door: DoorSettings, name: str) -> None:

@@ -338,3 +338,18 @@ def test_a_settings_file_in_another_encoding_is_refused_by_its_name(tmp_path: Pa
     with pytest.raises(ConfigError, match=f"is {encoding[:6].upper()} text, not UTF-8") as caught:
         config.load(path)
     assert "save it as UTF-8" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "source", ["rtsp:/me:geheim@h/x", "me:geheim@h/x", "192.168.1.5/live", "gopher://me:geheim@h/"]
+)
+def test_misspelt_address_is_refused_without_showing_it(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "door.toml"
+    path.write_text(f'[camera]\nsource = "{source}"\n', encoding="utf-8")
+    with pytest.raises(
+        ConfigError, match="'camera.source' (looks like an|is an unsupported kind of) address"
+    ) as caught:
+        config.load(path)
+    assert "geheim" not in f"{caught.value} {caught.value.hint}"
+    path.write_text('[camera]\nsource = " rtsp://me:geheim@h/x"\n', encoding="utf-8")
+    config.load(path)

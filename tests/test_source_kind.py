@@ -23,8 +23,9 @@ from edge.source_kind import source_kind
         ("udp://:1", "network camera", True),
         ("film.mp4", "file", False),
         ("/dev/video", "file", False),
-        ("/dev/video0\n", "file", False),
-        ("http:film.mp4", "file", False),
+        (" picamera ", "Pi camera", True),
+        ("/dev/video0\n", "USB camera", True),
+        (" http://door/", "HTTP camera", True),
         ("photos/", "file", False),
     ],
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 
+SPECIAL_CHARACTERS = "in user or password write %40 for @, %23 for #, %3F for ?, %2F for /"
 LOGIN_HINT = (
-    "write USER:PASSWORD@ before the host, those of the camera and not of its app, and in the password %40 for @, %23 for #, "
-    "%2F for /; on a command line, put the address in single quotes"
+    "write USER:PASSWORD@ before the host, those of the camera and not of its app, and "
+    f"{SPECIAL_CHARACTERS}; on a command line, put the address in single quotes"
 )
 PATH_HINT = "look up the path of the stream in the camera's manual"
 
@@ -17,7 +18,7 @@ def connection_problem(error: OSError, port: int | None) -> tuple[str, str]:
         # Without the name: it may be a piece of a password.
         return (
             "unknown host",
-            "check the name, or use the camera's IP address; in a password write %40 for @, %2F for /",
+            f"check the name, or use the camera's IP address; {SPECIAL_CHARACTERS}",
         )
     if isinstance(error, ConnectionRefusedError):
         return (

@@ -7,12 +7,12 @@ import socket
 import threading
 import time
 
+import cv2
 import pytest
 
 from edge.camera.factory import open_source
 from edge.errors import CameraError
-from support.camera import is_red, quick_settings, read_until_back, read_until_lost
-from support.network_cameras import jpeg
+from support.camera import RED, flat, is_red, quick_settings, read_until_back, read_until_lost
 
 
 class FakeNetworkCamera(http.server.BaseHTTPRequestHandler):
@@ -26,7 +26,9 @@ class FakeNetworkCamera(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         try:
             while FakeNetworkCamera.on.is_set():
-                data = jpeg(int(time.monotonic() * 100) % 100)
+                red, green, blue = RED
+                picture = flat((blue, green, red - int(time.monotonic() * 100) % 20), 120, 160)
+                data = cv2.imencode(".jpg", picture)[1].tobytes()
                 head = b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
                 self.wfile.write(head + data + b"\r\n")
                 time.sleep(0.01)
