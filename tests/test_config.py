@@ -347,7 +347,7 @@ def test_misspelt_address_is_refused_without_showing_it(tmp_path: Path, source: 
     path = tmp_path / "door.toml"
     path.write_text(f'[camera]\nsource = "{source}"\n', encoding="utf-8")
     with pytest.raises(
-        ConfigError, match="'camera.source' (looks like an|is an unsupported kind of) address"
+        ConfigError, match=r"'camera\.source' (looks like an|is an unsupported kind of) address"
     ) as caught:
         config.load(path)
     assert "geheim" not in f"{caught.value} {caught.value.hint}"

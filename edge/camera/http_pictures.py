@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from .address import Address
-from .http_client import HttpCameraError, HttpClient
+from .http_client import HttpCameraError, HttpClient, is_video_file
 from .network_errors import PATH_HINT
 
 #: Longest JPEG that is accepted.
@@ -21,6 +21,7 @@ CHUNK_BYTES = 1 << 16
 #: A snapshot address is asked at most this often: small cameras have slow web servers.
 MAX_SNAPSHOTS_PER_S = 5.0
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+PNG_START = b"\x89PNG\r\n\x1a\n"
 CONTENT_LENGTH = re.compile(rb"(?i)\ncontent-length:[ \t]*(\d{1,9})")
 
 
@@ -40,6 +41,7 @@ def jpegs(camera: Address, timeout_s: float, fps: float) -> Iterator[bytes] | No
         return _snapshots(first, lambda: _snapshot(client), 1 / min(fps, MAX_SNAPSHOTS_PER_S))
     if kind.startswith("multipart/") or is_jpeg or start.lstrip().startswith(b"--"):
         return _stream(response, start)
+    is_file = is_video_file(response, start)
     response.close()
     if start.startswith(b"#EXTM3U") or "mpegurl" in kind:
         raise HttpCameraError(
@@ -48,7 +50,12 @@ def jpegs(camera: Address, timeout_s: float, fps: float) -> Iterator[bytes] | No
         )
     if kind in ("text/html", "application/xhtml+xml") or start.lstrip()[:5].lower() in (b"<html", b"<!doc"):
         raise HttpCameraError("is a web page, not a stream", PATH_HINT)
-    if kind.startswith(("text/", "image/", "application/json", "application/xml")):
+    if not start:
+        raise HttpCameraError("gives no picture", PATH_HINT)
+    is_picture = kind.startswith("image/") or start.startswith(PNG_START)
+    if is_file and not is_picture:
+        raise HttpCameraError("is a video file, not a camera", "download it, and give the path of the file")
+    if is_picture or kind.startswith(("text/", "application/json", "application/xml")):
         raise HttpCameraError(f"gives {kind}, not JPEG pictures", PATH_HINT)
     return None
 
@@ -75,6 +82,8 @@ def split_stream(buffer: bytes, read: Callable[[], bytes]) -> Iterator[bytes]:
                 del data[:end]
                 searched = 0
                 continue
+        if begin < 0 and PNG_START in data:
+            raise HttpCameraError("sends PNG pictures", "set the camera to JPEG")
         searched = len(data)
         if len(data) > MAX_JPEG_BYTES:
             raise HttpCameraError("sends no JPEG pictures")

@@ -69,6 +69,8 @@ def test_any_character_may_stand_in_a_password(server: str, login: str, encoded:
         ("page", "is a web page, not a stream"),
         ("json", "gives application/json, not JPEG pictures"),
         ("png", "gives image/png, not JPEG pictures"),
+        ("204", "gives no picture"),
+        ("redirect-loop", "redirects in a circle, or to no http:// address (302)"),
         ("hls", "is an HLS stream, whose pictures arrive in bursts and many seconds late"),
     ],
 )
@@ -94,7 +96,8 @@ def test_unknown_host_is_reported() -> None:
     ("path", "problem"),
     [
         ("login/basic/stream", "refuses this user or password (401 Unauthorized)"),
-        ("video", "is neither a video nor JPEG pictures"),
+        ("video", "is a video file, not a camera"),
+        ("pngs", "sends PNG pictures"),
         ("huge", "sends pictures of 65535 x 65535 pixels"),
     ],
 )
@@ -109,6 +112,12 @@ def test_port_of_another_protocol_is_reported(server: str) -> None:
     assert rtsp_probe.problem(split(f"rtsp://{server}/stream"))[0] == "does not speak RTSP"
     with serving(RtspCamera) as host, pytest.raises(HttpCameraError, match="does not speak HTTP"):
         pictures(f"http://{host}/404")
+
+
+def test_https_address_of_a_port_without_encryption_is_reported(server: str) -> None:
+    with pytest.raises(HttpCameraError, match=r"^port \d+ is not encrypted: it speaks http or rtsp$") as caught:
+        pictures(f"https://{server}/stream")
+    assert "http://… for https://…" in caught.value.hint
 
 
 def chunks(data: bytes, size: int) -> Iterator[bytes]:

@@ -51,10 +51,17 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
             self.send_response(200)
             self.end_headers()
             self._send(self.unsized_files[kind])
+        elif kind == "204":
+            self.send_response(204)
+            self.end_headers()
         elif kind.isdigit():
             self.send_error(int(kind))
         elif kind == "redirect":
             self._answer(302, Location="/snapshot")
+        elif kind == "redirect-loop":
+            self._answer(302, Location="/redirect-loop")
+        elif kind == "redirect-to-file":
+            self._answer(302, Location="/film.mp4")
         elif kind == "redirect-to-login":
             self._answer(302, Location="/login/basic/snapshot")
         elif kind == "redirect-elsewhere":
@@ -125,7 +132,8 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
     def _stream(self, kind: str) -> None:
         """Send a multipart stream.
 
-        `kind`: "stream", "untyped", "nolength", "chunked", "damaged", "repeats" (each picture 10 times) or "frozen".
+        `kind`: "stream", "untyped", "nolength", "chunked", "damaged", "pngs", "repeats" (each picture 10
+        times) or "frozen".
         """
         self.close_connection = True
         self.send_response(200)
@@ -137,6 +145,8 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
         try:
             for number in range(1000):
                 data = jpeg(number // {"repeats": 10, "frozen": 1000}.get(kind, 1) % 100)
+                if kind == "pngs":
+                    data = b"\x89PNG\r\n\x1a\n" + bytes(100)
                 if kind == "damaged" and number % 2:
                     data = data[:100] + b"\xff\xd9"
                 length = b"" if kind == "nolength" else b"Content-Length: %d\r\n" % len(data)
