@@ -1,4 +1,4 @@
-"""source_kind: what a source is, from its text in the settings or on the command line. Nothing is opened."""
+"""source_kind: what a source is, from its text in the settings or on the command line. Only links are followed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,19 @@ def source_kind(source: str) -> SourceKind:
     source = without_blanks(source)
     if source == "picamera":
         return "Pi camera"
-    if re.match(r"/dev/(video\d+\Z|v4l/)", source):
+    if source.startswith("/dev/") and _is_video_device(source):
         return "USB camera"
     scheme = address_scheme(source)
     if scheme in ("http", "https"):
         return "HTTP camera"
     return "network camera" if scheme else "file"
+
+
+def _is_video_device(path: str) -> bool:
+    """Return whether a path in /dev is a video device, a link to one, or a link that udev makes when a camera is plugged in."""
+    if re.match(r"/dev/(video\d+\Z|v4l/)", os.path.realpath(path)) or path.startswith("/dev/v4l/"):
+        return True
+    return re.fullmatch(r"/dev/[^/]+", path) is not None and not os.path.exists(path)
 
 
 def without_blanks(source: str) -> str:

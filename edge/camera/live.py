@@ -150,7 +150,7 @@ class LiveSource(Source):
         if self._closed:
             return CameraLostError(f"{self.name}: is closed", t=t)
         interval_s = self._interval.seconds
-        if self._is_too_slow() and now - self._last_at < MAX_LATE_INTERVALS * interval_s:
+        if self._is_too_slow_at(now):
             return CameraLostError(
                 f"{self.name}: too slow: its pictures arrive {interval_s:.1f} s apart, "
                 f"the door needs one every {self._settings.timeout_s:g} s (camera.timeout_s)",
@@ -162,6 +162,10 @@ class LiveSource(Source):
         if self._error:
             return CameraLostError(f"{self._error}; {lost}", self._error.hint, t)
         return CameraLostError(f"{self.name}: {lost}", "check cable and power of the camera", t)
+
+    def _is_too_slow_at(self, now: float) -> bool:
+        """Return whether the camera is too slow, and not later than a slow camera may be."""
+        return self._is_too_slow() and now - self._last_at < MAX_LATE_INTERVALS * self._interval.seconds
 
     def _is_too_slow(self) -> bool:
         return self._interval.seconds > self._settings.timeout_s
@@ -234,7 +238,7 @@ class LiveSource(Source):
                     "unplug it and plug it in again, or restart",
                 )
                 connection.frozen_since = now if connection.frozen_since is None else connection.frozen_since
-                if now - connection.frozen_since >= self._settings.timeout_s:
+                if now - connection.frozen_since >= self._settings.timeout_s and not self._is_too_slow_at(now):
                     raise self._error
                 return True
             self._delivered += 1

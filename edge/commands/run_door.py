@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import faulthandler
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from .. import door
@@ -19,12 +20,13 @@ from ..config import Config
 from ..errors import DoorlightError, LightsError
 from ..events.text import describe_without_time
 from ..events.writer import EventLog
+from ..frame_rate import SLOW_HINT, slow_note
 from ..inference import manifest
 from ..inference.edgetpu import Accelerator
 from ..inference.perception import Perception, required_models
 from ..lights.lights import Lights
 from ..lights.pin_process import PinProcess
-from ..records import Event, Signal
+from ..records import Event, Frame, Signal
 from ..settings_notes import camera_notes, other_notes
 from ..system.files import state_folder
 from ..system.terminal import printable
@@ -33,6 +35,8 @@ from .process import make_journal_output_nonblocking, report_left_out, stop_on_s
 
 #: How long a door that cannot start shows FAULT before it exits. The service then starts it again.
 FAULT_BEFORE_EXIT_S = 5.0
+#: A camera may deliver its first pictures late. It is slow if it still is after this time.
+SLOW_AFTER_S = 5.0
 
 
 def run_door(args: argparse.Namespace, config: Config, pin_process: PinProcess | None, started_at: float) -> int:
@@ -49,7 +53,7 @@ def run_door(args: argparse.Namespace, config: Config, pin_process: PinProcess |
         opened_lights: Lights | PinProcess = Lights(config.lights, True, print_note)
     else:
         opened_lights = pin_process.connect(print_note)
-    console = _Console()
+    console = _Console(config.policy.min_looks)
     with opened_lights as lights:
         try:
             source, summary = _watch(args, config, lights, log_path, stop, started_at, console)
@@ -68,8 +72,10 @@ def run_door(args: argparse.Namespace, config: Config, pin_process: PinProcess |
 class _Console:
     """Prints what happens while the door runs, and counts the people that are decided."""
 
-    def __init__(self) -> None:
+    def __init__(self, min_looks: int) -> None:
         self.decided: set[object] = set()
+        self._min_looks = min_looks
+        self._is_slow_printed = False
         self._file: Path | None = None
 
     def on_event(self, event: Event) -> None:
@@ -77,6 +83,12 @@ class _Console:
         if event.kind in ("masked", "unmasked"):
             self.decided.add(event.data.get("person"))
         print_event(event)
+
+    def on_camera(self, _frame: Frame | None, decision: door.Decision) -> None:
+        """Print once that the camera is slow, a few seconds after that is known: its rate may be settling."""
+        if decision.interval_s and not self._is_slow_printed and decision.t >= SLOW_AFTER_S:
+            self._is_slow_printed = True
+            print_note(f"note: the camera is {slow_note(decision.interval_s, self._min_looks)}; {SLOW_HINT}")
 
     def on_file(self, file: Path | None) -> None:
         """Print the name of the file of a folder whose frames begin."""
@@ -109,7 +121,11 @@ def _watch(
             if source.note:
                 print_note(f"note: {source.note}")
             # The first frame of a file ends what happened in the file before it: its name comes after that.
-            on_decision = (lambda *_: console.on_file(source.current)) if isinstance(source, Folder) else None
+            on_decision: Callable[[Frame | None, door.Decision], None] | None = None
+            if isinstance(source, Folder):
+                on_decision = lambda *_: console.on_file(source.current)
+            elif source.live:
+                on_decision = console.on_camera
             try:
                 summary = door.run(
                     config, perception, source, lights, log, stop, started_at, console.on_event, on_decision

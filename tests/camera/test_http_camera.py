@@ -15,7 +15,7 @@ from edge.camera.factory import open_source
 from edge.camera.http_client import HttpCameraError
 from edge.camera.http_pictures import split_stream
 from edge.errors import CameraError
-from support.camera import is_red, quick_settings, read_until_lost
+from support.camera import is_red, quick_settings, read_error, read_until_lost, wait_until
 from support.network_cameras import PASSWORD, USER, HttpCamera, RtspCamera, jpeg, serving
 
 
@@ -179,6 +179,11 @@ def test_repeated_picture_is_no_new_picture(server: str, kind: str) -> None:
         assert after is not None
         assert not after.is_repeat
         assert not np.array_equal(before.picture, after.picture)
+
+
+def test_snapshot_that_is_renewed_less_often_than_the_timeout_is_too_slow(server: str) -> None:
+    with open_source(quick_settings(timeout_s=0.4), f"http://{server}/renewed") as source:
+        wait_until(lambda: "too slow: its pictures arrive" in str(read_error(source)))
 
 
 def test_repeated_pictures_alone_are_a_frozen_camera(server: str) -> None:
