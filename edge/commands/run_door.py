@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import faulthandler
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from .. import door
@@ -121,11 +120,8 @@ def _watch(
             if source.note:
                 print_note(f"note: {source.note}")
             # The first frame of a file ends what happened in the file before it: its name comes after that.
-            on_decision: Callable[[Frame | None, door.Decision], None] | None = None
-            if isinstance(source, Folder):
-                on_decision = lambda *_: console.on_file(source.current)
-            elif source.live:
-                on_decision = console.on_camera
+            on_frame = (lambda *_: console.on_file(source.current)) if isinstance(source, Folder) else None
+            on_decision = console.on_camera if source.live else on_frame
             try:
                 summary = door.run(
                     config, perception, source, lights, log, stop, started_at, console.on_event, on_decision
