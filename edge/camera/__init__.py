@@ -18,6 +18,7 @@
 - picture_files: a picture, shown for a while
 - folder: the pictures and videos of a folder
 - file_kind: whether a file is a picture or a video, by its content
-- ffmpeg_process: OpenCV's FFmpeg in a child process
+- decoder_process: a child process that decodes untrusted pictures
+- ffmpeg_process: OpenCV's FFmpeg in such a process
 - opencv: frames of a cv2.VideoCapture as RGB
 """

@@ -1,13 +1,8 @@
 """FfmpegProcess: OpenCV's FFmpeg in a child process, for videos and streams from untrusted sources.
 
-OpenCV 4.11 reads beyond its buffers, and may crash, if a stream changes its picture size or announces a wrong one.
-FFmpeg allocates the memory that a file announces, and can be kept busy for ever. Here only the child process is at risk:
-its memory is limited, it is killed when it is late, and its messages are discarded.
-
 The protocol, over stdin and stdout of the child:
 
-1. parent: one line of JSON, [source, open timeout in ms, read timeout in ms, is it a file]. The source may contain a
-   password, so it must not be a command-line argument, which every user can see.
+1. parent: one line of JSON, [source, open timeout in ms, read timeout in ms, is it a file].
 2. child: _INFO, whether the source is open and what it announces.
 3. parent: closes its end of the pipe, to request the pictures.
 4. child: for each picture _PICTURE and the RGB pixels, upright; at the end a _PICTURE without pixels.
@@ -17,36 +12,26 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import math
 import os
-import resource
-import select
-import signal
 import struct
-import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
 
 from ..imaging.image_header import MAX_PIXELS
 from ..imaging.images import Picture, orient
 from ..system import child_process
 from ..system.files import write_all
 from .container_header import ContainerHeader, read_header
+from .decoder_process import DecoderProcess, protect_process, run_child
 
 if TYPE_CHECKING:
     import cv2
 
-#: Limit of the child's data segment: enough for pictures of 64 million pixels.
-MAX_MEMORY_BYTES = 1 << 30
 #: FFmpeg reads an RTSP camera for 5 s, or 20 frames, to estimate its frame rate, which nobody needs. OpenCV 4.11 ignores
 #: the options for that, but if its timeout ends the search, a camera whose picture size is known counts as open.
 RTSP_PROBE_S = 1.2
-#: The child has timeouts of its own. It is killed this much later. Opening includes the start of the child.
-OPEN_GRACE_S, READ_GRACE_S = 5.0, 1.0
 #: Above this rate a header is wrong: the fastest phones record 240 frames/s.
 MAX_FPS = 250.0
 #: How many time stamps are looked at if the header's rate is wrong.
@@ -75,12 +60,11 @@ def is_plausible_fps(fps: float) -> bool:
     return math.isfinite(fps) and 0 < fps <= MAX_FPS
 
 
-class FfmpegProcess:
-    """A video or stream that a child process opens and decodes. Used by one thread.
+class FfmpegProcess(DecoderProcess):
+    """A video or stream that FFmpeg opens and decodes. Used by one thread.
 
-    `failure` says why decoding stopped early; it is "" after a video has played to its end. After open(), also after it
-    failed, `codec` names the codec ("" if unknown), and `has_index` is False for an incomplete MP4 file. `stamp_s` is
-    the time stamp (seconds) of the last picture, as OpenCV reports it; NaN if there is none.
+    After open(), also after it failed, `codec` names the codec ("" if unknown), and `has_index` is False for an incomplete
+    MP4 file. `stamp_s` is the time stamp (seconds) of the last picture, as OpenCV reports it; NaN if there is none.
     """
 
     def __init__(self, source: str, open_timeout_s: float, read_timeout_s: float, is_file: bool = False) -> None:
@@ -88,31 +72,19 @@ class FfmpegProcess:
 
         `is_file`: the source can be opened twice, to look at its time stamps first.
         """
-        self.failure = self.codec = ""
+        milliseconds = round(1000 * open_timeout_s), round(1000 * read_timeout_s)
+        request = [source, *milliseconds, is_file]
+        command = child_process.command("edge.camera.ffmpeg_process")
+        super().__init__(command, request, open_timeout_s, read_timeout_s)
+        self.codec = ""
         self.has_index = True
         self.stamp_s = math.nan
-        milliseconds = round(1000 * open_timeout_s), round(1000 * read_timeout_s)
-        self._request = json.dumps([source, *milliseconds, is_file]).encode() + b"\n"
-        self._open_timeout_s, self._read_timeout_s = open_timeout_s + OPEN_GRACE_S, read_timeout_s + READ_GRACE_S
-        # The first picture of a stream may have to wait for a key frame.
-        self._first_timeout_s = self._open_timeout_s if "://" in source else self._read_timeout_s
-        self._child = subprocess.Popen(
-            self._command(),
-            env=child_process.environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-        )
-
-    def _command(self) -> list[str]:
-        return child_process.command("edge.camera.ffmpeg_process")
+        if "://" not in source:
+            self._first_timeout_s = self._read_timeout_s
 
     def open(self) -> StreamInfo | None:
         """Open the source and return what it announces; None if it cannot be opened."""
-        assert self._child.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._child.stdin.write(self._request)
+        self._send_request()
         info = bytearray(_INFO.size)
         if not self._receive(memoryview(info), self._open_timeout_s):
             return None
@@ -121,51 +93,17 @@ class FfmpegProcess:
         return StreamInfo(*announced) if is_open else None
 
     def read(self) -> Picture | None:
-        """Return the next picture, (H, W, 3) uint8 RGB, upright; None at the end and after a failure."""
-        assert self._child.stdin is not None
-        if not self._child.stdin.closed:
-            self._child.stdin.close()  # requests the pictures
-        header = bytearray(_PICTURE.size)
-        timeout_s, self._first_timeout_s = self._first_timeout_s, self._read_timeout_s
-        if not self._receive(memoryview(header), timeout_s):
+        self._close_stdin()  # requests the pictures
+        header = self._receive_header(_PICTURE)
+        if header is None:
             return None
-        height, width, self.stamp_s = _PICTURE.unpack(header)
+        height, width, self.stamp_s = header
         if not height:
             return None
         if not 0 < height * width <= MAX_PIXELS:
             self.failure = f"has a picture of {width} x {height} pixels"
             return None
-        picture = np.empty((height, width, 3), np.uint8)
-        return picture if self._receive(picture.data.cast("B"), self._read_timeout_s) else None
-
-    def close(self) -> None:
-        """Kill the child. May be called twice."""
-        self._child.kill()
-        self._child.wait()
-        for pipe in (self._child.stdin, self._child.stdout):
-            assert pipe is not None
-            pipe.close()
-
-    def _receive(self, buffer: memoryview, timeout_s: float) -> bool:
-        """Fill `buffer` from the child's stdout. Return False and set `failure` if it is late or ends."""
-        assert self._child.stdout is not None
-        deadline = time.monotonic() + timeout_s
-        ready = select.poll()
-        ready.register(self._child.stdout, select.POLLIN)
-        while buffer:
-            if not ready.poll(1000 * max(0.0, deadline - time.monotonic())):
-                self.failure = f"gives no picture within {timeout_s:g} s"
-                self._child.kill()
-                return False
-            count = os.readv(self._child.stdout.fileno(), [buffer])
-            if not count:
-                code = self._child.wait()
-                self.failure = (
-                    f"its decoder crashed ({signal.Signals(-code).name})" if code < 0 else "cannot be decoded"
-                )
-                return False
-            buffer = buffer[count:]
-        return True
+        return self._receive_picture(height, width)
 
 
 # ---- Child process ---------------------------------------------------------------------------------------------------
@@ -261,14 +199,5 @@ def _open(capture: cv2.VideoCapture, source: str, open_timeout_ms: float, read_t
     return False
 
 
-def protect_process() -> None:
-    """Protect the door from this process: stop signals, memory limit, no core file."""
-    child_process.set_up()
-    with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid it, and sets a limit of its own
-        resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-
-
 if __name__ == "__main__":
-    with contextlib.suppress(BrokenPipeError):  # the parent has closed the pipe
-        serve(*json.loads(sys.stdin.buffer.readline()))
-    os._exit(0)
+    run_child(serve)

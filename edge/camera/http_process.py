@@ -1,6 +1,6 @@
 """HttpProcess: a child process that reads the JPEG pictures of an HTTP camera and decodes them.
 
-It protects the door as FfmpegProcess does. The protocol, over stdin and stdout of the child:
+The protocol, over stdin and stdout of the child:
 
 1. parent: one line of JSON, [address, timeout in ms, pictures per second].
 2. child: for each picture a _HEADER and the RGB pixels. A _HEADER without height is followed by a message in JSON:
@@ -9,11 +9,9 @@ It protects the door as FfmpegProcess does. The protocol, over stdin and stdout 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import struct
-import sys
 
 import numpy as np
 
@@ -23,40 +21,41 @@ from ..imaging.images import Picture
 from ..system import child_process
 from ..system.files import write_all
 from . import address
-from .ffmpeg_process import FfmpegProcess, StreamInfo, protect_process
+from .decoder_process import DecoderProcess, protect_process, run_child
 from .network_errors import too_large
 
 _HEADER = struct.Struct("<ii")  # height, width; or 0, length of the message
 MAX_MESSAGE_BYTES = 1 << 16
 
 
-class IsVideo(Exception):
-    """The address gives a video, not JPEG pictures."""
-
-
-class HttpProcess(FfmpegProcess):
+class HttpProcess(DecoderProcess):
     """A camera with an http:// or https:// address that sends JPEG pictures. Used by one thread."""
 
     def __init__(self, source: str, name: str, open_timeout_s: float, read_timeout_s: float, fps: float) -> None:
-        """Start the child. `name` is the address without its password, for errors; for the others see FfmpegProcess."""
-        super().__init__(source, open_timeout_s, read_timeout_s)
+        """Start the child. `name` is the address without its password, for errors.
+
+        The timeouts (seconds) limit open() and each read(); `fps` is the maximum rate of snapshots.
+        """
+        request = [source, round(1000 * max(open_timeout_s, read_timeout_s)), fps]
+        command = child_process.command("edge.camera.http_process")
+        super().__init__(command, request, open_timeout_s, read_timeout_s)
         self._name = name
         self._first: Picture | None = None
-        self._request = json.dumps([source, round(1000 * max(open_timeout_s, read_timeout_s)), fps]).encode() + b"\n"
+        self._is_video = False
 
-    def _command(self) -> list[str]:
-        return child_process.command("edge.camera.http_process")
+    def open(self) -> tuple[int, int] | None:
+        """Wait for the first picture and return its width and height; None if FFmpeg must play the address.
 
-    def open(self) -> StreamInfo:
-        """Wait for the first picture. Raises CameraError, or IsVideo if FFmpeg must play the address."""
-        assert self._child.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._child.stdin.write(self._request)
-        self._child.stdin.close()
+        Raises CameraError.
+        """
+        self._send_request()
+        self._close_stdin()
         first = self._first = self._next()
+        if self._is_video:
+            return None
         if first is None:
             raise CameraError(f"{self._name}: {self.failure}", "check power and network of the camera")
-        return StreamInfo(first.shape[1], first.shape[0], 0.0, 0.0)
+        return first.shape[1], first.shape[0]
 
     def read(self) -> Picture | None:
         """Return the next picture, (H, W, 3) uint8 RGB; None, and set `failure`, if none arrives. Raises CameraError."""
@@ -64,20 +63,20 @@ class HttpProcess(FfmpegProcess):
         return self._next() if picture is None else picture
 
     def _next(self) -> Picture | None:
-        timeout_s, self._first_timeout_s = self._first_timeout_s, self._read_timeout_s
-        header = bytearray(_HEADER.size)
-        if not self._receive(memoryview(header), timeout_s):
+        """Return the next picture; None if none arrives, or if it is a video instead. Raises CameraError."""
+        header = self._receive_header(_HEADER)
+        if header is None:
             return None
-        height, width = _HEADER.unpack(header)
+        height, width = header
         if height:
-            picture = np.empty((height, width, 3), np.uint8)
-            return picture if self._receive(picture.data.cast("B"), self._read_timeout_s) else None
+            return self._receive_picture(height, width)
         text = bytearray(min(width, MAX_MESSAGE_BYTES))
         if not self._receive(memoryview(text), self._read_timeout_s):
             return None
         message = json.loads(text)
         if "video" in message:
-            raise IsVideo
+            self._is_video = True
+            return None
         raise CameraError(f"{self._name}: {message['problem']}", message["hint"])
 
 
@@ -123,6 +122,4 @@ def _decode(jpeg: bytes) -> Picture | None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(BrokenPipeError):  # the parent has closed the pipe
-        serve(*json.loads(sys.stdin.buffer.readline()))
-    os._exit(0)
+    run_child(serve)

@@ -11,9 +11,10 @@ from ..imaging.image_header import MAX_PIXELS
 from . import address, rtsp_probe
 from .address import Address
 from .adjust import adjust
+from .decoder_process import DecoderProcess
 from .device import CameraDevice, Capture, open_timeout_s
-from .ffmpeg_process import FfmpegProcess, StreamInfo
-from .http_process import HttpProcess, IsVideo
+from .ffmpeg_process import FfmpegProcess
+from .http_process import HttpProcess
 from .network_errors import PATH_HINT, too_large
 
 #: A still scene may repeat one picture while the encoder sends only "no change", until the next key frame: seconds to a
@@ -31,7 +32,7 @@ class NetworkCamera(CameraDevice):
         self._source = source
         self._name = address.without_password(source)
         self._settings = settings
-        self._decoder: FfmpegProcess | None = None
+        self._decoder: DecoderProcess | None = None
 
     def open(self) -> None:
         try:
@@ -40,14 +41,14 @@ class NetworkCamera(CameraDevice):
             raise CameraError(
                 f"{self._name}: is not a valid address: it {error}", "write it as rtsp://USER:PASSWORD@HOST:PORT/PATH"
             ) from None
-        info = self._connect(camera)
-        if info is None:
+        size = self._connect(camera)
+        if size is None:
             problem, hint = "no stream arrives here", "check that the sender uses this address and port"
             if camera is not None:
                 problem, hint = rtsp_probe.problem(camera) if "rtsp" in camera.scheme else NO_VIDEO
             raise CameraError(f"{self._name}: {problem}", hint)
-        if info.width * info.height > MAX_PIXELS:
-            problem, hint = too_large(info.width, info.height)
+        if size[0] * size[1] > MAX_PIXELS:
+            problem, hint = too_large(*size)
             raise CameraError(f"{self._name}: {problem}", hint)
 
     def read(self) -> Capture:
@@ -62,16 +63,15 @@ class NetworkCamera(CameraDevice):
         if self._decoder is not None:
             self._decoder.close()
 
-    def _connect(self, camera: Address | None) -> StreamInfo | None:
-        """Start the decoder and return what it announces; None if it cannot open the stream. Raises CameraError."""
+    def _connect(self, camera: Address | None) -> tuple[float, float] | None:
+        """Start the decoder and return width and height; None if it cannot open the stream. Raises CameraError."""
         timeouts = open_timeout_s(self._settings), self._settings.timeout_s
         if camera is not None and camera.scheme in ("http", "https"):
-            self.repeat_allowed_s = 0.0
             pictures = self._decoder = HttpProcess(camera.encoded, self._name, *timeouts, self._settings.fps)
-            try:
-                return pictures.open()
-            except IsVideo:
-                pictures.close()
-                self.repeat_allowed_s = MAX_STILL_S
-        self._decoder = FfmpegProcess(camera.encoded if camera is not None else self._source, *timeouts)
-        return self._decoder.open()
+            if (size := pictures.open()) is not None:
+                self.repeat_allowed_s = 0.0
+                return size
+            pictures.close()
+        video = self._decoder = FfmpegProcess(camera.encoded if camera is not None else self._source, *timeouts)
+        info = video.open()
+        return None if info is None else (info.width, info.height)

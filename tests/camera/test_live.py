@@ -320,8 +320,7 @@ def test_repeated_picture_is_returned_once(camera: FakeCamera) -> None:
         for k in range(4):
             camera.frozen = flat((100, 200, k))
             enough = camera.given + 4
-            while camera.given < enough:
-                time.sleep(0.002)
+            wait_until(lambda enough=enough: camera.given >= enough)  # type: ignore[misc]
             numbers.append(source.read().number)
         assert np.all(np.diff(numbers) == 1)
         assert len(camera.opened) == 1
