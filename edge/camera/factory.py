@@ -16,7 +16,7 @@ from .http_video import find_http_video
 from .live import LiveSource
 from .picamera import PiCamera
 from .source import SOURCE_KINDS, Source
-from .stream import NetworkCamera
+from .stream import EarlierVideo, NetworkCamera
 from .v4l2 import V4l2Camera
 
 
@@ -43,4 +43,4 @@ def open_source(settings: CameraSettings, source: str | None = None) -> Source:
         return LiveSource(source, partial(V4l2Camera, source, settings), settings)
     if kind == "HTTP camera" and (video := find_http_video(source, settings)):
         return video
-    return LiveSource(name, partial(NetworkCamera, source, settings), settings)
+    return LiveSource(name, partial(NetworkCamera, source, settings, EarlierVideo()), settings)

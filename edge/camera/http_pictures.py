@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from .address import Address
 from .http_client import HttpCameraError, HttpClient, is_video_file
-from .network_errors import PATH_HINT
+from .network_errors import DOWNLOAD_HINT, PATH_HINT
 
 #: Longest JPEG that is accepted.
 MAX_JPEG_BYTES = 1 << 25
@@ -54,7 +54,7 @@ def jpegs(camera: Address, timeout_s: float, fps: float) -> Iterator[bytes] | No
         raise HttpCameraError("gives no picture", PATH_HINT)
     is_picture = kind.startswith("image/") or start.startswith(PNG_START)
     if is_file and not is_picture:
-        raise HttpCameraError("is a video file, not a camera", "download it, and give the path of the file")
+        raise HttpCameraError("is a video file, not a camera", DOWNLOAD_HINT)
     if is_picture or kind.startswith(("text/", "application/json", "application/xml")):
         raise HttpCameraError(f"gives {kind}, not JPEG pictures", PATH_HINT)
     return None

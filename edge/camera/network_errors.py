@@ -9,6 +9,7 @@ LOGIN_HINT = (
     "write USER:PASSWORD@ before the host, those of the camera and not of its app, and "
     f"{SPECIAL_CHARACTERS}; on a command line, put the address in single quotes"
 )
+DOWNLOAD_HINT = "download it, and give the path of the file"
 PATH_HINT = "look up the path of the stream in the camera's manual"
 #: ssl.SSLError.reason if the other side does not speak TLS. The name depends on the version of OpenSSL and on the answer.
 NOT_ENCRYPTED = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})

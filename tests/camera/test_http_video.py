@@ -16,7 +16,7 @@ from edge.camera.factory import open_source
 from edge.camera.http_video import HttpVideo
 from edge.camera.live import LiveSource
 from edge.errors import CameraError, InputError
-from support.camera import quick_settings, read_all
+from support.camera import quick_settings, read_all, read_until_lost, wait_until
 from support.network_cameras import PASSWORD, USER, HttpCamera, serving
 from support.video_bytes import RAW_H264, mkv, mp4, numbered
 
@@ -72,6 +72,13 @@ def test_file_whose_server_does_not_tell_its_size_is_a_file(server: str) -> None
     source = open_source(quick_settings(), f"http://{server}/nolength.mp4")
     assert isinstance(source, HttpVideo)
     assert len(read_all(source)) == 3
+
+
+def test_stream_that_ends_and_begins_with_the_same_picture_is_a_file(server: str) -> None:
+    with open_source(quick_settings(timeout_s=1.0), f"http://{server}/stream.mkv") as source:
+        numbers: list[int] = []
+        wait_until(lambda: "is a video file, not a camera: it has ended" in str(read_until_lost(source, numbers)))
+    assert max(numbers) <= 2, "it is played once"
 
 
 def fragmented_mp4() -> bytes:

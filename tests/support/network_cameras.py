@@ -49,6 +49,7 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
         elif kind in self.unsized_files:
             self.close_connection = True
             self.send_response(200)
+            self.send_header("Content-Type", "application/octet-stream")
             self.end_headers()
             self._send(self.unsized_files[kind])
         elif kind == "204":
