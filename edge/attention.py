@@ -22,7 +22,7 @@ class Search:
     """The faces that a search found.
 
     `detections` are the faces that count, `best_score` is the highest score of any face in the picture, 0 without one.
-    `is_current` is False if the people may have moved since the search: the boxes still keep the tracks alive, but no
+    `is_current` is False if the people may have moved since the search, or if the picture is a repeated one: the boxes still keep the tracks alive, but no
     look must use them.
     """
 
@@ -66,6 +66,10 @@ class Attention:
         if search.detections and age_s < settings.settled_search_s:
             return replace(search, is_current=False)
         return None
+
+    def repeated_search(self) -> Search | None:
+        """Return the last search for a frame that repeats a picture; None if there is none. No look may use it."""
+        return None if self._last_search is None else replace(self._last_search[2], is_current=False)
 
     def faces_due(
         self,

@@ -19,6 +19,7 @@ from msgspec import Meta
 from . import config_messages, toml_hints
 from .errors import ConfigError
 from .renamed_settings import check_keys
+from .source_kind import ADDRESS_HINT, address_problem
 from .system.clock import parse_hours
 from .system.files import WrongEncodingError, parse_toml, read_toml_text
 from .zone import Zone, crossing_sides, polygon_area
@@ -233,6 +234,8 @@ def _check_paths(config: Config, name: str) -> None:
                 f"{name}: '{key}' begins with {home[0]}, which only a shell replaces",
                 f"write the whole path: /home/{home[1] or 'USER'}{config_messages.shown(rest)[1:-1]}",
             )
+    if problem := address_problem(config.camera.source):
+        raise ConfigError(f"{name}: 'camera.source' {problem}", ADDRESS_HINT)
 
 
 def _check_door(door: DoorSettings, name: str) -> None:

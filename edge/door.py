@@ -152,7 +152,10 @@ class Pipeline:
 
     def _search(self, frame: Frame, grid: BrightnessGrid) -> Search:
         """Return the faces in `frame`, from an earlier search if that still serves."""
-        earlier = self._attention.reusable_search(frame.t, grid, self._state.people, self._tracker.tracks)
+        if frame.is_repeat:
+            earlier = self._attention.repeated_search()
+        else:
+            earlier = self._attention.reusable_search(frame.t, grid, self._state.people, self._tracker.tracks)
         self._perception.timer.mark("motion")
         if earlier is not None:
             return earlier

@@ -72,6 +72,11 @@ class FrameInterval:
         self._gaps.clear()
 
 
+def slow_note(interval_s: float, min_looks: int) -> str:
+    """Return the sentence about a slow camera whose pictures arrive `interval_s` apart, for SLOW_HINT to follow."""
+    return f"slow: one picture in {interval_s:.1f} s, so a decision takes about {min_looks * interval_s:.0f} s"
+
+
 class DecisionTimes(NamedTuple):
     """The times (seconds), and the weight of a look, that depend on the interval between frames.
 

@@ -42,7 +42,8 @@ class Frame:
     `picture` is (H, W, 3) uint8 RGB. `lores` is the same moment in fewer pixels, if the camera delivers it; the face
     detector prefers it. `number` counts from 0 and has gaps if a live source dropped frames. `still_s` is the time
     (seconds) before `t` in which the source showed the frame before this one: a video stores no frame while nothing
-    changes. It is 0 if the source does not know what happened between the two.
+    changes. It is 0 if the source does not know what happened between the two. `is_repeat` is True if a camera has sent the
+    picture of the frame before this one again: the camera works, but this is not another look at anyone.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Frame:
     picture: npt.NDArray[np.uint8]
     lores: npt.NDArray[np.uint8] | None = None
     still_s: float = 0.0
+    is_repeat: bool = False
 
 
 class Detection(NamedTuple):

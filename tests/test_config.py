@@ -439,3 +439,18 @@ def test_nothing_advises_to_copy_all_settings(capsys: pytest.CaptureFixture[str]
     text = capsys.readouterr().out
     assert "only the lines you change" in text
     assert "check-config >" not in text
+
+
+@pytest.mark.parametrize(
+    "source", ["rtsp:/me:geheim@h/x", "me:geheim@h/x", "192.168.1.5/live", "gopher://me:geheim@h/"]
+)
+def test_misspelt_address_is_refused_without_showing_it(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "door.toml"
+    path.write_text(f'[camera]\nsource = "{source}"\n', encoding="utf-8")
+    with pytest.raises(
+        ConfigError, match=r"'camera\.source' (looks like an|is an unsupported kind of) address"
+    ) as caught:
+        config.load(path)
+    assert "geheim" not in f"{caught.value} {caught.value.hint}"
+    path.write_text('[camera]\nsource = " rtsp://me:geheim@h/x"\n', encoding="utf-8")
+    config.load(path)

@@ -158,6 +158,19 @@ def test_min_detail_is_a_setting(perception: Perception) -> None:
     assert {pipeline.step(Frame(k, k / 10, covered(k))).signal for k in range(20)} == {Signal.IDLE}
 
 
+@pytest.mark.parametrize("seen_s", [MASKED_S, UNMASKED_S])
+def test_repeated_picture_is_no_look_but_keeps_people_in_view(perception: Perception, seen_s: float) -> None:
+    """A camera may keep up its rate by sending each picture several times."""
+    pipeline = door.Pipeline(CONFIG, perception)
+    picture = frame_at(seen_s)
+    decisions = [pipeline.step(Frame(k, k / 10, picture, is_repeat=k > 0)) for k in range(20)]
+    assert [len(d.faces) for d in decisions] == [1] + [0] * 19
+    assert [[t.number for t in d.tracks] for d in decisions] == [[1]] * 20
+    assert not any(d.numbers for d in decisions), "nobody is decided"
+    decisions = [pipeline.step(Frame(k, k / 10, picture)) for k in range(20, 40)]
+    assert decisions[-1].signal in (Signal.PASS, Signal.STOP), "pictures that are not repeated decide"
+
+
 def test_flash_is_no_fault(perception: Perception) -> None:
     white = np.full((480, 640, 3), 255, np.uint8)
     decisions = play(perception, [frame_at(EMPTY_S)] * 10 + [white] * 3 + [frame_at(EMPTY_S)] * 10)

@@ -54,7 +54,7 @@ def describe_source(source: Source) -> str:
     kind = source_kind(source.name)
     if kind in ("HTTP camera", "network camera"):
         return "a network camera"
-    return "a camera" if source.name.startswith("/dev/v4l/") else source.name
+    return source.name if source.name == "picamera" or source.name.startswith("/dev/video") else "a camera"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from . import network_errors, tls
 from .address import DEFAULT_PORTS, Address
 from .login import authorization
+from .video_formats import recognise
 
 #: Characters that stay as they are in an address: a user may have encoded some already, and forgotten others.
 URL_CHARACTERS = "%/:?=&#[]@!$'()*+,;~"
@@ -101,6 +102,34 @@ class HttpClient:
         parts = urllib.parse.urlsplit(url)
         uri = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
         return authorization(self._camera, "GET", uri, challenges, count)
+
+
+def is_video_file(response: http.client.HTTPResponse, start: bytes) -> bool:
+    """Return whether an answer whose body begins with `start` is a video file: it has an end, a camera's stream has none.
+
+    Only a server with a file knows its size or its date, offers it for download, or sends parts of it. An MP4 file that is
+    not fragmented, and an AVI file, begin with the list or the number of all their pictures.
+    """
+    video_format = recognise(start)
+    if video_format is None:
+        return False
+    headers = response.headers
+    return (
+        response.length is not None
+        or any(name in headers for name in ("Content-Range", "Content-Disposition", "Last-Modified", "ETag"))
+        or headers.get("Accept-Ranges", "none").lower() != "none"
+        or video_format.name == "AVI"
+        or (video_format.name == "MP4 or QuickTime" and _is_whole_mp4(start))
+    )
+
+
+def _is_whole_mp4(start: bytes) -> bool:
+    """Return whether an MP4 file is not fragmented, as far as its first bytes tell: a stream is."""
+    begin = start.find(b"moov") - 4
+    if begin < 0:
+        return b"mdat" in start  # its pictures come before their list
+    moov = start[begin : begin + int.from_bytes(start[begin : begin + 4], "big")]
+    return len(moov) == int.from_bytes(moov[:4], "big") and b"mvex" not in moov
 
 
 def _make_opener() -> urllib.request.OpenerDirector:

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from .address import Address
-from .http_client import HttpCameraError, HttpClient
-from .network_errors import PATH_HINT
+from .http_client import HttpCameraError, HttpClient, is_video_file
+from .network_errors import DOWNLOAD_HINT, PATH_HINT
 
 #: Longest JPEG that is accepted.
 MAX_JPEG_BYTES = 1 << 25
@@ -20,9 +20,8 @@ MAX_JPEG_BYTES = 1 << 25
 CHUNK_BYTES = 1 << 16
 #: A snapshot address is asked at most this often: small cameras have slow web servers.
 MAX_SNAPSHOTS_PER_S = 5.0
-#: A snapshot that equals the last one in every byte is the same picture. After this time it counts as a still scene.
-REPEAT_S = 1.0
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+PNG_START = b"\x89PNG\r\n\x1a\n"
 CONTENT_LENGTH = re.compile(rb"(?i)\ncontent-length:[ \t]*(\d{1,9})")
 
 
@@ -42,6 +41,7 @@ def jpegs(camera: Address, timeout_s: float, fps: float) -> Iterator[bytes] | No
         return _snapshots(first, lambda: _snapshot(client), 1 / min(fps, MAX_SNAPSHOTS_PER_S))
     if kind.startswith("multipart/") or is_jpeg or start.lstrip().startswith(b"--"):
         return _stream(response, start)
+    is_file = is_video_file(response, start)
     response.close()
     if start.startswith(b"#EXTM3U") or "mpegurl" in kind:
         raise HttpCameraError(
@@ -50,7 +50,12 @@ def jpegs(camera: Address, timeout_s: float, fps: float) -> Iterator[bytes] | No
         )
     if kind in ("text/html", "application/xhtml+xml") or start.lstrip()[:5].lower() in (b"<html", b"<!doc"):
         raise HttpCameraError("is a web page, not a stream", PATH_HINT)
-    if kind.startswith(("text/", "image/", "application/json", "application/xml")):
+    if not start:
+        raise HttpCameraError("gives no picture", PATH_HINT)
+    is_picture = kind.startswith("image/") or start.startswith(PNG_START)
+    if is_file and not is_picture:
+        raise HttpCameraError("is a video file, not a camera", DOWNLOAD_HINT)
+    if is_picture or kind.startswith(("text/", "application/json", "application/xml")):
         raise HttpCameraError(f"gives {kind}, not JPEG pictures", PATH_HINT)
     return None
 
@@ -77,6 +82,8 @@ def split_stream(buffer: bytes, read: Callable[[], bytes]) -> Iterator[bytes]:
                 del data[:end]
                 searched = 0
                 continue
+        if begin < 0 and PNG_START in data:
+            raise HttpCameraError("sends PNG pictures", "set the camera to JPEG")
         searched = len(data)
         if len(data) > MAX_JPEG_BYTES:
             raise HttpCameraError("sends no JPEG pictures")
@@ -99,13 +106,11 @@ def _end_of_jpeg(data: bytearray, begin: int) -> int:
 
 
 def _snapshots(first: bytes, fetch: Callable[[], bytes], interval_s: float) -> Iterator[bytes]:
-    """Yield snapshots, `interval_s` apart. A repeated one is left out for REPEAT_S: it is not another look at a person."""
-    jpeg, last, last_at = first, b"", 0.0
+    """Yield snapshots, `interval_s` apart. A camera that renews its snapshot less often repeats one: see LiveSource."""
+    jpeg = first
     while True:
         now = time.monotonic()
-        if jpeg != last or now - last_at >= REPEAT_S:
-            last, last_at = jpeg, now
-            yield jpeg
+        yield jpeg
         time.sleep(max(0.0, now + interval_s - time.monotonic()))
         jpeg = fetch()
 

@@ -13,7 +13,23 @@ from .video_formats import HEADER_BYTES, VideoFormat, recognise
 #: Without .mjpg and .mjpeg, the usual names of a camera's stream.
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".ogv", ".gif"}
-    | {".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".h264", ".h265"}
+    | {
+        ".mpg",
+        ".mpeg",
+        ".vob",
+        ".m2v",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".h264",
+        ".264",
+        ".h265",
+        ".265",
+        ".hevc",
+        ".y4m",
+        ".ivf",
+    }
+    | {".asf", ".f4v", ".ogg", ".dav"}
 )
 #: How long (seconds) the server may take to answer.
 ANSWER_TIMEOUT_S = 3.0
@@ -36,8 +52,8 @@ class HttpVideo(Video):
 def find_http_video(source: str, settings: CameraSettings) -> HttpVideo | None:
     """Return the video file with the address `source`, None if it is a camera or the server does not answer.
 
-    It is a file if it is named like one, the server tells its size, and it begins like one. The stream of a camera may
-    have such a name, too ("stream.mp4"), but it has no size.
+    It is a file if it is named like one, and http_client.is_video_file. The stream of a camera may have such a name, too
+    ("stream.mp4"). A file with another name is refused by http_pictures.
     """
     try:
         location = address.split(source)
@@ -45,12 +61,16 @@ def find_http_video(source: str, settings: CameraSettings) -> HttpVideo | None:
         return None
     if posixpath.splitext(location.rest.partition("?")[0])[1].lower() not in VIDEO_SUFFIXES:
         return None
-    from .http_client import HttpCameraError, HttpClient  # not at the top: Python's HTTP client takes a while to import
+    # Not at the top: Python's HTTP client takes a while to import.
+    from http.client import HTTPException
+
+    from .http_client import HttpCameraError, HttpClient, is_video_file
 
     try:
         with HttpClient(location, ANSWER_TIMEOUT_S).get() as response:
-            start = response.read(HEADER_BYTES) if response.length else b""
-    except (HttpCameraError, OSError):
+            start = response.read(HEADER_BYTES)
+            is_file = is_video_file(response, start)
+    except (HttpCameraError, OSError, HTTPException):
         return None
     video_format = recognise(start)
-    return HttpVideo(location, video_format, settings) if video_format is not None else None
+    return HttpVideo(location, video_format, settings) if is_file and video_format is not None else None

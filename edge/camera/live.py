@@ -9,7 +9,7 @@ later. At most MAX_STUCK abandoned threads may exist.
 
 A camera is frozen if its pictures are bit-identical: a sensor has noise, so two of its pictures always differ. A repeated
 picture is not returned as a new frame, because it must not count as another look at a person. If nothing else arrives,
-the source is lost.
+the source is lost. Only the repeats that a device allows are returned, as proof that it works: Frame.is_repeat.
 
 A camera whose pictures arrive further apart than settings.timeout_s is too slow: the source is lost as long as that lasts,
 because a light that changes between FAULT and a decision with every picture helps nobody.
@@ -150,7 +150,7 @@ class LiveSource(Source):
         if self._closed:
             return CameraLostError(f"{self.name}: is closed", t=t)
         interval_s = self._interval.seconds
-        if self._is_too_slow() and now - self._last_at < MAX_LATE_INTERVALS * interval_s:
+        if self._is_too_slow_at(now):
             return CameraLostError(
                 f"{self.name}: too slow: its pictures arrive {interval_s:.1f} s apart, "
                 f"the door needs one every {self._settings.timeout_s:g} s (camera.timeout_s)",
@@ -162,6 +162,10 @@ class LiveSource(Source):
         if self._error:
             return CameraLostError(f"{self._error}; {lost}", self._error.hint, t)
         return CameraLostError(f"{self.name}: {lost}", "check cable and power of the camera", t)
+
+    def _is_too_slow_at(self, now: float) -> bool:
+        """Return whether the camera is too slow, and not later than a slow camera may be."""
+        return self._is_too_slow() and now - self._last_at < MAX_LATE_INTERVALS * self._interval.seconds
 
     def _is_too_slow(self) -> bool:
         return self._interval.seconds > self._settings.timeout_s
@@ -225,7 +229,8 @@ class LiveSource(Source):
             if self._connection is not connection or self._start is None:
                 return False
             connection.due = now + self._settings.timeout_s + GRACE_S
-            if self._last is None or not _is_identical(capture.picture, self._last):
+            is_repeat = self._last is not None and _is_identical(capture.picture, self._last)
+            if not is_repeat:
                 self._last, self._last_at = capture.picture, now
             elif now - self._last_at >= repeat_allowed_s and _has_noise(capture):
                 self._error = CameraError(
@@ -233,14 +238,16 @@ class LiveSource(Source):
                     "unplug it and plug it in again, or restart",
                 )
                 connection.frozen_since = now if connection.frozen_since is None else connection.frozen_since
-                if now - connection.frozen_since >= self._settings.timeout_s:
+                if now - connection.frozen_since >= self._settings.timeout_s and not self._is_too_slow_at(now):
                     raise self._error
                 return True
             self._delivered += 1
             self._interval.add(now)
             if self._is_too_slow():
                 return True
-            self._newest = Frame(self._count, now - self._start, capture.picture, capture.lores)
+            if self._newest is not None:  # read() has not returned the picture that is repeated
+                is_repeat = is_repeat and self._newest.is_repeat
+            self._newest = Frame(self._count, now - self._start, capture.picture, capture.lores, is_repeat=is_repeat)
             self._count += 1
             self._error, self._pause_s, connection.frozen_since = None, self._settings.reopen_s, None
             self._changed.notify_all()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import socket
 
+SPECIAL_CHARACTERS = "in user or password write %40 for @, %23 for #, %3F for ?, %2F for /"
 LOGIN_HINT = (
-    "write USER:PASSWORD@ before the host, those of the camera and not of its app, and in the password %40 for @, %23 for #, "
-    "%2F for /; on a command line, put the address in single quotes"
+    "write USER:PASSWORD@ before the host, those of the camera and not of its app, and "
+    f"{SPECIAL_CHARACTERS}; on a command line, put the address in single quotes"
 )
+DOWNLOAD_HINT = "download it, and give the path of the file"
 PATH_HINT = "look up the path of the stream in the camera's manual"
+#: ssl.SSLError.reason if the other side does not speak TLS. The name depends on the version of OpenSSL and on the answer.
+NOT_ENCRYPTED = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 
 
 def connection_problem(error: OSError, port: int | None) -> tuple[str, str]:
@@ -17,7 +21,7 @@ def connection_problem(error: OSError, port: int | None) -> tuple[str, str]:
         # Without the name: it may be a piece of a password.
         return (
             "unknown host",
-            "check the name, or use the camera's IP address; in a password write %40 for @, %2F for /",
+            f"check the name, or use the camera's IP address; {SPECIAL_CHARACTERS}",
         )
     if isinstance(error, ConnectionRefusedError):
         return (
@@ -28,6 +32,11 @@ def connection_problem(error: OSError, port: int | None) -> tuple[str, str]:
         return "closes the connection without an answer", "check the port, and that the camera's stream is on"
     if isinstance(error, TimeoutError):
         return "does not answer", "check address, power and network of the camera"
+    if getattr(error, "reason", "") in NOT_ENCRYPTED:
+        return (
+            f"port {port} is not encrypted: it speaks http or rtsp",
+            "write http://… for https://…, rtsp://… for rtsps://…",
+        )
     reason = error.strerror or str(error)
     return f"cannot be reached: {reason}", "check address and network of the camera"
 
@@ -39,6 +48,11 @@ def status_problem(code: int, reason: str, user: str) -> tuple[str, str]:
         if user:
             return f"refuses this user or password ({status})", LOGIN_HINT
         return f"needs a user and a password ({status})", LOGIN_HINT
+    if 300 <= code < 400:
+        return (
+            f"redirects in a circle, or to no http:// address ({code})",
+            PATH_HINT,
+        )  # Python's reason has several lines
     if code == 403:
         return f"forbids the access ({status})", "allow this user to see the stream in the camera's own settings"
     if code in (404, 410, 454):

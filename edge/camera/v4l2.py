@@ -20,7 +20,7 @@ MAX_RAW_BYTES_PER_S = 16e6
 
 
 class V4l2Camera(CameraDevice):
-    """A camera with a /dev/video… or /dev/v4l/by-id/… name."""
+    """A camera with a /dev/video… or /dev/v4l/by-id/… name, or a link to it such as /dev/camera."""
 
     def __init__(self, path: str, settings: CameraSettings) -> None:
         self._path = path

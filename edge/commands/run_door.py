@@ -20,6 +20,7 @@ from ..config import Config
 from ..errors import DoorlightError, LightsError
 from ..events.text import describe_without_time
 from ..events.writer import EventLog
+from ..frame_rate import SLOW_HINT, slow_note
 from ..inference import manifest
 from ..inference.edgetpu import Accelerator
 from ..inference.perception import Perception, required_models
@@ -34,6 +35,8 @@ from .process import make_journal_output_nonblocking, stop_on_signals
 
 #: How long a door that cannot start shows FAULT before it exits. The service then starts it again.
 FAULT_BEFORE_EXIT_S = 5.0
+#: A camera may deliver its first pictures late. It is slow if it still is after this time.
+SLOW_AFTER_S = 5.0
 
 
 def run_door(args: argparse.Namespace, config: Config, pin_process: PinProcess | None, started_at: float) -> int:
@@ -50,7 +53,7 @@ def run_door(args: argparse.Namespace, config: Config, pin_process: PinProcess |
         opened_lights: Lights | PinProcess = Lights(config.lights, True, print_note)
     else:
         opened_lights = pin_process.connect(print_note)
-    console = _Console()
+    console = _Console(config.policy.min_looks)
     with opened_lights as lights:
         try:
             source, summary = _watch(args, config, lights, log_path, stop, started_at, console)
@@ -78,8 +81,10 @@ def _annotate_command(args: argparse.Namespace, source: Source) -> str:
 class _Console:
     """Prints what happens while the door runs, and counts the people that are decided."""
 
-    def __init__(self) -> None:
+    def __init__(self, min_looks: int) -> None:
         self.decided: set[object] = set()
+        self._min_looks = min_looks
+        self._is_slow_printed = False
         #: What is wrong with the files of a folder is printed at the end, a line for each file.
         self.is_folder = False
         #: Of a folder: the scene, its last decision, and the number of people decided before it.
@@ -108,6 +113,12 @@ class _Console:
             people = f"people decided: {len(self.decided) - self._decided_before}"
             print_note(f"{self._scene.file}: {describe(self._decision) if self._scene.is_picture else people}")
         self._scene, self._decided_before = None, len(self.decided)
+
+    def on_camera(self, _frame: Frame | None, decision: door.Decision) -> None:
+        """Print once that the camera is slow, a few seconds after that is known: its rate may be settling."""
+        if decision.interval_s and not self._is_slow_printed and decision.t >= SLOW_AFTER_S:
+            self._is_slow_printed = True
+            print_note(f"note: the camera is {slow_note(decision.interval_s, self._min_looks)}; {SLOW_HINT}")
 
 
 def _watch(
@@ -138,7 +149,7 @@ def _watch(
                 console.on_decision(source.scene, decision)
 
             console.is_folder = isinstance(source, Folder)
-            keep = on_decision if console.is_folder else None
+            keep = on_decision if console.is_folder else console.on_camera if source.live else None
             try:
                 summary = door.run(config, perception, source, lights, log, stop, started_at, console.on_event, keep)
                 return source, summary

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from edge.camera.factory import open_source
@@ -29,8 +31,47 @@ def test_kind_depends_on_the_text_alone(text: str, live: bool) -> None:
     assert open_source(quick_settings(source=text)).name == text
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rtsp:/me:geheim@h/x", "rtsp:/me:***@h/x"),
+        ("me:geheim@h/x", "me:***@h/x"),
+        ("me:geheim@h/x?token=geheim", "me:***@h/x?…"),
+        ("me:gehe@im@h/x", "me:***@h/x"),
+        ("rtsp//me:geheim@h/x", "rtsp//me:***@h/x"),
+        ("rtsp;//me:geheim@h/x", "rtsp;//me:***@h/x"),
+        (r"rtsp:\\me:geheim@h", r"rtsp:\\me:***@h"),
+        ("rtsp:me:geheim@h", "rtsp:me:***@h"),
+        ("//me:geheim@h/x", "//me:***@h/x"),
+        ("'rtsp://me:geheim@h/x'", "'rtsp://me:***@h/x'"),
+        ("http:/h/x?user=me&password=geheim", "http:/h/x?…"),
+        ("192.168.1.5:554/live", "192.168.1.5:554/live"),
+    ],
+)
+def test_misspelt_address_is_refused_without_showing_the_password(text: str, shown: str) -> None:
+    with pytest.raises(InputError) as caught:
+        open_source(quick_settings(), text)
+    assert str(caught.value) == f"{shown}: looks like an address"
+    assert caught.value.hint.startswith("write rtsp://")
+
+
+@pytest.mark.parametrize("text", [" rtsp://me:geheim@h/x", "rtsp://me:geheim@h/x\n", "\trtsp://me:geheim@h/x "])
+def test_blanks_around_an_address_are_ignored(text: str) -> None:
+    source = open_source(quick_settings(), text)
+    assert source.live
+    assert source.name == "rtsp://me:***@h/x"
+
+
+def test_file_that_is_named_like_an_address_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("10:30 me@home.mp4", " 192.168.1.5", "http:film.mp4"):
+        Path(name).touch()
+        source = open_source(quick_settings(), name)
+        assert (source.live, source.name) == (False, name)
+
+
 def test_unknown_scheme_is_refused_without_showing_the_password() -> None:
-    with pytest.raises(InputError, match=r"^gopher://u:\*\*\*@x: unsupported kind of address$"):
+    with pytest.raises(InputError, match=r"^gopher://u:\*\*\*@x: is an unsupported kind of address$"):
         open_source(quick_settings(), "gopher://u:secret@x")
 
 

@@ -6,6 +6,7 @@ import itertools
 import urllib.parse
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from edge.camera import http_pictures, rtsp_probe
@@ -14,7 +15,7 @@ from edge.camera.factory import open_source
 from edge.camera.http_client import HttpCameraError
 from edge.camera.http_pictures import split_stream
 from edge.errors import CameraError
-from support.camera import is_red, quick_settings
+from support.camera import is_red, quick_settings, read_error, read_until_lost, wait_until
 from support.network_cameras import PASSWORD, USER, HttpCamera, RtspCamera, jpeg, serving
 
 
@@ -68,6 +69,8 @@ def test_any_character_may_stand_in_a_password(server: str, login: str, encoded:
         ("page", "is a web page, not a stream"),
         ("json", "gives application/json, not JPEG pictures"),
         ("png", "gives image/png, not JPEG pictures"),
+        ("204", "gives no picture"),
+        ("redirect-loop", "redirects in a circle, or to no http:// address (302)"),
         ("hls", "is an HLS stream, whose pictures arrive in bursts and many seconds late"),
     ],
 )
@@ -93,7 +96,8 @@ def test_unknown_host_is_reported() -> None:
     ("path", "problem"),
     [
         ("login/basic/stream", "refuses this user or password (401 Unauthorized)"),
-        ("video", "is neither a video nor JPEG pictures"),
+        ("video", "is a video file, not a camera"),
+        ("pngs", "sends PNG pictures"),
         ("huge", "sends pictures of 65535 x 65535 pixels"),
     ],
 )
@@ -108,6 +112,12 @@ def test_port_of_another_protocol_is_reported(server: str) -> None:
     assert rtsp_probe.problem(split(f"rtsp://{server}/stream"))[0] == "does not speak RTSP"
     with serving(RtspCamera) as host, pytest.raises(HttpCameraError, match="does not speak HTTP"):
         pictures(f"http://{host}/404")
+
+
+def test_https_address_of_a_port_without_encryption_is_reported(server: str) -> None:
+    with pytest.raises(HttpCameraError, match=r"^port \d+ is not encrypted: it speaks http or rtsp$") as caught:
+        pictures(f"https://{server}/stream")
+    assert "http://… for https://…" in caught.value.hint
 
 
 def chunks(data: bytes, size: int) -> Iterator[bytes]:
@@ -159,10 +169,25 @@ class TestSplitStream:
             next(split_stream(b"", lambda: bytes(1000)))
 
 
-def test_repeated_snapshot_is_no_new_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A camera that renews its snapshot once a second must not count as five looks a second."""
-    monkeypatch.setattr(http_pictures, "REPEAT_S", 1000.0)
-    fetched = iter([b"a", b"a", b"b", b"b", b"a"])
-    assert list(itertools.islice(http_pictures._snapshots(b"a", lambda: next(fetched), 0.0), 3)) == [b"a", b"b", b"a"]
-    monkeypatch.setattr(http_pictures, "REPEAT_S", 0.0)
-    assert list(itertools.islice(http_pictures._snapshots(b"a", lambda: b"a", 0.0), 3)) == [b"a"] * 3
+@pytest.mark.parametrize("kind", ["repeats", "renewed"])
+def test_repeated_picture_is_no_new_picture(server: str, kind: str) -> None:
+    """A camera that keeps up its rate with repeats must not count as so many looks."""
+    with open_source(quick_settings(timeout_s=5), f"http://{server}/{kind}") as source:
+        frames = [source.read() for _ in range(3)]
+    for before, after in itertools.pairwise(frames):
+        assert before is not None
+        assert after is not None
+        assert not after.is_repeat
+        assert not np.array_equal(before.picture, after.picture)
+
+
+def test_snapshot_that_is_renewed_less_often_than_the_timeout_is_too_slow(server: str) -> None:
+    with open_source(quick_settings(timeout_s=0.4), f"http://{server}/renewed") as source:
+        wait_until(lambda: "too slow: its pictures arrive" in str(read_error(source)))
+
+
+def test_repeated_pictures_alone_are_a_frozen_camera(server: str) -> None:
+    with open_source(quick_settings(timeout_s=0.3), f"http://{server}/frozen") as source:
+        numbers: list[int] = []
+        assert "frozen" in str(read_until_lost(source, numbers))
+    assert numbers == [0]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
 
+from edge.camera import http_client
 from edge.camera.factory import open_source
 from edge.camera.http_video import HttpVideo
 from edge.camera.live import LiveSource
-from edge.errors import InputError
-from support.camera import quick_settings, read_all
+from edge.errors import CameraError, InputError
+from support.camera import quick_settings, read_all, read_until_lost, wait_until
 from support.network_cameras import PASSWORD, USER, HttpCamera, serving
-from support.video_bytes import mkv, mp4, numbered
+from support.video_bytes import RAW_H264, mkv, mp4, numbered
 
 VIDEO = mp4(numbered(3), [100, 4000, 100])
 
@@ -34,7 +37,11 @@ def server() -> Iterator[str]:
             "codec.mp4": mp4([b"junk"] * 3, [40] * 3, codec=b"cvid"),
             "text.mp4": b"text\n",
         }
-        unsized_files: ClassVar = {"stream.mkv": mkv(numbered(3), [0, 100, 200])}
+        unsized_files: ClassVar = {
+            "stream.mkv": mkv(numbered(3), [0, 100, 200]),
+            "nolength.mp4": VIDEO,
+            "nolength": VIDEO,
+        }
 
     with serving(WebServer) as host:
         yield host
@@ -50,6 +57,56 @@ def test_file_is_played_to_its_end(server: str, where: str) -> None:
     assert source.damage is None
     assert source.read() is None
     assert len(read_all(source)) == 3, "again"
+
+
+@pytest.mark.parametrize("path", ["film?id=5", "nolength", "redirect-to-file", "film.mjpg"])
+def test_file_with_another_name_is_refused_as_a_camera(server: str, path: str) -> None:
+    """It would be an endless camera that plays the file again and again."""
+    with pytest.raises(CameraError) as caught:
+        open_source(quick_settings(), f"http://{server}/{path}").open()
+    assert str(caught.value) == f"http://{server}/{path.replace('id=5', '…')}: is a video file, not a camera"
+    assert "download it" in caught.value.hint
+
+
+def test_file_whose_server_does_not_tell_its_size_is_a_file(server: str) -> None:
+    source = open_source(quick_settings(), f"http://{server}/nolength.mp4")
+    assert isinstance(source, HttpVideo)
+    assert len(read_all(source)) == 3
+
+
+def test_stream_that_ends_and_begins_with_the_same_picture_is_a_file(server: str) -> None:
+    with open_source(quick_settings(timeout_s=1.0), f"http://{server}/stream.mkv") as source:
+        numbers: list[int] = []
+        wait_until(lambda: "is a video file, not a camera: it has ended" in str(read_until_lost(source, numbers)))
+    assert max(numbers) <= 2, "it is played once"
+
+
+def fragmented_mp4() -> bytes:
+    moov = b"mvhd" + bytes(100) + b"mvex" + bytes(20)
+    return b"\0\0\0\x18ftypiso5" + bytes(12) + (len(moov) + 8).to_bytes(4, "big") + b"moov" + moov
+
+
+@pytest.mark.parametrize(
+    ("start", "headers", "is_file"),
+    [
+        (VIDEO, {}, True),
+        (fragmented_mp4(), {}, False),
+        (fragmented_mp4()[:100], {}, False),
+        (fragmented_mp4(), {"Content-Disposition": "attachment"}, True),
+        (fragmented_mp4(), {"Accept-Ranges": "bytes"}, True),
+        (fragmented_mp4(), {"Accept-Ranges": "none"}, False),
+        (RAW_H264, {"ETag": '"1"'}, True),
+        (RAW_H264, {}, False),
+        (b"text", {"ETag": '"1"'}, False),
+        (b"RIFF\0\0\0\0AVI LIST", {}, True),
+    ],
+)
+def test_file_is_told_from_a_stream(start: bytes, headers: dict[str, str], is_file: bool) -> None:
+    message = Message()
+    for key, value in headers.items():
+        message[key] = value
+    response = SimpleNamespace(length=None, headers=message)
+    assert http_client.is_video_file(response, start) is is_file  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("path", ["stream.mkv", "text.mp4", "404/.mp4", "film", "film.mjpg", "login/basic/film.mp4"])

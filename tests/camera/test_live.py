@@ -346,6 +346,7 @@ def test_still_scene_of_a_network_camera_is_not_frozen_at_once(camera: FakeCamer
     with LiveSource("fake", lambda: Network(camera), quick_settings()) as source:
         began = source.read().t
         numbers: list[int] = []
+        assert source.read().is_repeat, "it is no look at anyone"
         error = read_until_lost(source, numbers)
         assert "frozen" in str(error)
         assert error.t - began >= 0.4, "later than for a sensor"
@@ -353,6 +354,22 @@ def test_still_scene_of_a_network_camera_is_not_frozen_at_once(camera: FakeCamer
         wait_until(lambda: read_error(source) and len(camera.opened) >= 3)
     assert NetworkCamera.repeat_allowed_s >= 60, "key frames may be that far apart"
     assert V4l2Camera.repeat_allowed_s == PiCamera.repeat_allowed_s == 0
+
+
+def test_picture_whose_repeat_is_read_first_is_no_repeat(camera: FakeCamera) -> None:
+    class Network(FakeDevice):
+        repeat_allowed_s = 60.0
+
+    camera.frozen = NOISE
+    camera.frames.release(3)
+    with LiveSource("fake", lambda: Network(camera), quick_settings(timeout_s=5)) as source:
+        wait_until(lambda: camera.published == 3)
+        assert not source.read().is_repeat
+        camera.frames.release()
+        assert source.read().is_repeat
+        camera.frozen = NOISE[::-1]
+        camera.frames.release()
+        assert not source.read().is_repeat
 
 
 def test_close_wakes_a_reader(camera: FakeCamera) -> None:

@@ -24,9 +24,11 @@ class FakeNetworkCamera(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
         self.end_headers()
-        data = cv2.imencode(".jpg", flat(RED[::-1], 120, 160))[1].tobytes()
         try:
             while FakeNetworkCamera.on.is_set():
+                red, green, blue = RED
+                picture = flat((blue, green, red - int(time.monotonic() * 100) % 20), 120, 160)
+                data = cv2.imencode(".jpg", picture)[1].tobytes()
                 head = b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
                 self.wfile.write(head + data + b"\r\n")
                 time.sleep(0.01)

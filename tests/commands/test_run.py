@@ -21,10 +21,13 @@ import cv2
 import numpy as np
 import pytest
 
+from edge import door
 from edge.cli import main
+from edge.commands import run_door
 from edge.inference import edgetpu
 from edge.inference.manifest import Manifest
 from edge.lights import gpio, lights
+from edge.records import Signal
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
 from support.command import command_line, doorlight, environment, start_doorlight, write_settings
 from support.edgetpu import READY, Usb
@@ -306,3 +309,13 @@ class TestPictures:
         (damaged,) = [record for record in read_log() if record["event"] == "source_damaged"]
         assert "1 of 2 files left out" in damaged["reason"]
         assert read_log()[-1]["event"] == "stopped"
+
+
+def test_slow_camera_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
+    console = run_door._Console(min_looks=4)
+    for t, interval_s in [(1.0, 1.0), (6.0, 0.0), (7.0, 1.5), (8.0, 1.5)]:
+        console.on_camera(None, door.Decision(t, Signal.IDLE, (), {}, {}, frozenset(), [], interval_s=interval_s))
+    assert capsys.readouterr().out.strip() == (
+        "note: the camera is slow: one picture in 1.5 s, so a decision takes about 6 s; "
+        "set the camera to 5 pictures a second or more"
+    )

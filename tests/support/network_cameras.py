@@ -49,12 +49,20 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
         elif kind in self.unsized_files:
             self.close_connection = True
             self.send_response(200)
+            self.send_header("Content-Type", "application/octet-stream")
             self.end_headers()
             self._send(self.unsized_files[kind])
+        elif kind == "204":
+            self.send_response(204)
+            self.end_headers()
         elif kind.isdigit():
             self.send_error(int(kind))
         elif kind == "redirect":
             self._answer(302, Location="/snapshot")
+        elif kind == "redirect-loop":
+            self._answer(302, Location="/redirect-loop")
+        elif kind == "redirect-to-file":
+            self._answer(302, Location="/film.mp4")
         elif kind == "redirect-to-login":
             self._answer(302, Location="/login/basic/snapshot")
         elif kind == "redirect-elsewhere":
@@ -71,6 +79,8 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
         elif kind == "snapshot":
             number = int(time.monotonic() * 1000) % 100
             self._answer(200, jpeg(number), Content_Type="image/jpeg")
+        elif kind == "renewed":
+            self._answer(200, jpeg(int(time.monotonic() / 0.5) % 100), Content_Type="image/jpeg")
         elif kind == "closing%20snapshot":
             self.close_connection = True
             self.send_response(200)
@@ -121,7 +131,11 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def _stream(self, kind: str) -> None:
-        """Send a multipart stream. `kind`: "stream", "untyped", "nolength", "chunked" or "damaged"."""
+        """Send a multipart stream.
+
+        `kind`: "stream", "untyped", "nolength", "chunked", "damaged", "pngs", "repeats" (each picture 10
+        times) or "frozen".
+        """
         self.close_connection = True
         self.send_response(200)
         if kind != "untyped":
@@ -131,7 +145,9 @@ class HttpCamera(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         try:
             for number in range(1000):
-                data = jpeg(number % 100)
+                data = jpeg(number // {"repeats": 10, "frozen": 1000}.get(kind, 1) % 100)
+                if kind == "pngs":
+                    data = b"\x89PNG\r\n\x1a\n" + bytes(100)
                 if kind == "damaged" and number % 2:
                     data = data[:100] + b"\xff\xd9"
                 length = b"" if kind == "nolength" else b"Content-Length: %d\r\n" % len(data)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import DoorlightError
-from ...frame_rate import SLOW_HINT, SLOW_PREFIX, SLOW_S, FrameInterval, describe_slow
+from ...frame_rate import SLOW_HINT, SLOW_PREFIX, SLOW_S, FrameInterval, slow_note
 from ...settings_notes import camera_notes
 from ..finding import Finding
 from ..host import UNIT, Host
@@ -62,8 +62,7 @@ def check(host: Host) -> Iterator[Finding]:
     faces = _faces(host, frame)
     yield assess_picture(frame.picture, _blindness(host, frame, faces), _face_count(faces))
     if interval_s:
-        seconds = host.settings.policy.min_looks * interval_s
-        yield Finding("note", f"{describe_slow(interval_s)}: a decision takes about {seconds:.0f} s", SLOW_HINT)
+        yield Finding("note", slow_note(interval_s, host.settings.policy.min_looks), SLOW_HINT)
 
 
 def _service_finding(status: str) -> Finding:
