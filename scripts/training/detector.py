@@ -87,14 +87,15 @@ class DetectorTask:
         FALSE_ALARMS of the face-free pictures reach; and the mean of the four.
         """
         judged = {
-            iou: [match_detections(r, *f, iou, 0.10) for r, f in self._detect(net, self.val)] for iou in (0.35, 0.5)
+            iou: [match_detections(r, b, s, iou, 0.10) for r, (b, s) in self._detect(net, self.val)]
+            for iou in (0.35, 0.5)
         }
         figures = {f"val AP{round(iou * 100)}": average_precision(m) for iou, m in judged.items()}
         if self.val_empty:
             thresholds = np.quantile(best_scores(net, self.val_empty), 1 - np.array(FALSE_ALARMS))
             figures["val found"] = found_share(judged[0.35], thresholds)
             if self.val_taught:
-                taught = [match_detections(r, *f, 0.35, 0.10) for r, f in self._detect(net, self.val_taught)]
+                taught = [match_detections(r, b, s, 0.35, 0.10) for r, (b, s) in self._detect(net, self.val_taught)]
                 figures["val taught"] = found_share(taught, thresholds)
         return {"val mean": float(np.mean(list(figures.values()))), **figures}
 
