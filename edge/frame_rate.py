@@ -74,7 +74,7 @@ class FrameInterval:
 
 def slow_note(interval_s: float, min_looks: int) -> str:
     """Return the sentence about a slow camera whose pictures arrive `interval_s` apart, for SLOW_HINT to follow."""
-    return f"slow: one picture in {interval_s:.1f} s, so a decision takes about {min_looks * interval_s:.0f} s"
+    return f"{describe_slow(interval_s)}: a decision takes about {min_looks * interval_s:.0f} s"
 
 
 class DecisionTimes(NamedTuple):

@@ -166,7 +166,7 @@ def test_repeated_picture_is_no_look_but_keeps_people_in_view(perception: Percep
     decisions = [pipeline.step(Frame(k, k / 10, picture, is_repeat=k > 0)) for k in range(20)]
     assert [len(d.faces) for d in decisions] == [1] + [0] * 19
     assert [[t.number for t in d.tracks] for d in decisions] == [[1]] * 20
-    assert not any(d.numbers for d in decisions), "nobody is decided"
+    assert not any(person.number for d in decisions for person in d.people.values()), "nobody is decided"
     decisions = [pipeline.step(Frame(k, k / 10, picture)) for k in range(20, 40)]
     assert decisions[-1].signal in (Signal.PASS, Signal.STOP), "pictures that are not repeated decide"
 
