@@ -55,7 +55,7 @@ def record(video: Path, settings: Config, perception: Perception) -> Iterator[Mo
 class Replay:
     """A recording that takes the place of video and models: the source and the perception of a `Pipeline`."""
 
-    name, live, damage = "recording", False, None
+    name, live, damage, scene = "recording", False, None, None
     timer = NO_TIMER
 
     def __init__(self, moments: list[Moment], perception: Perception) -> None:

@@ -30,7 +30,7 @@ from support.models import RUNTIMES
 from support.wait import wait_until
 
 MASK = ("mask_classifier",)
-PIXELS = np.zeros((160, 160, 3), np.uint8)
+PIXELS = np.zeros((128, 128, 3), np.uint8)
 
 Start = Callable[..., Accelerator]
 
@@ -257,7 +257,7 @@ class TestAccelerator:
             "    print(accelerator._process.pid, flush=True)\n"
             "    sys.stdin.readline()\n"
             "    print('calling', flush=True)\n"
-            "    accelerator.run('mask_classifier', np.zeros((160, 160, 3), np.uint8))\n"
+            "    accelerator.run('mask_classifier', np.zeros((128, 128, 3), np.uint8))\n"
         )
         with subprocess.Popen(
             [sys.executable, "-c", code, str(compiled.folder), str(usb.root)],
