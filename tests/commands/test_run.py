@@ -314,7 +314,7 @@ class TestPictures:
 def test_slow_camera_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     console = run_door._Console(min_looks=4)
     for t, interval_s in [(1.0, 1.0), (6.0, 0.0), (7.0, 1.5), (8.0, 1.5)]:
-        console.on_camera(None, door.Decision(t, Signal.IDLE, (), {}, {}, frozenset(), [], interval_s=interval_s))
+        console.on_camera(None, door.Decision(t, Signal.IDLE, (), {}, {}, [], interval_s=interval_s))
     assert capsys.readouterr().out.strip() == (
         "note: the camera is slow, one picture in 1.5 s: a decision takes about 6 s; "
         "set the camera to 5 pictures a second or more"
