@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
+from ..imaging.image_header import JPEG_SIGNATURE, PNG_SIGNATURE
 from .address import Address
 from .http_client import HttpCameraError, HttpClient, is_video_file
 from .network_errors import DOWNLOAD_HINT, PATH_HINT
@@ -20,8 +21,7 @@ MAX_JPEG_BYTES = 1 << 25
 CHUNK_BYTES = 1 << 16
 #: A snapshot address is asked at most this often: small cameras have slow web servers.
 MAX_SNAPSHOTS_PER_S = 5.0
-JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-PNG_START = b"\x89PNG\r\n\x1a\n"
+JPEG_END = b"\xff\xd9"
 CONTENT_LENGTH = re.compile(rb"(?i)\ncontent-length:[ \t]*(\d{1,9})")
 
 
@@ -34,7 +34,7 @@ def jpegs(camera: Address, timeout_s: float, fps: float) -> Iterator[bytes] | No
     response = client.get()
     kind = response.headers.get_content_type()
     start = _read(response)
-    is_jpeg = start.startswith(JPEG_START)
+    is_jpeg = start.startswith(JPEG_SIGNATURE)
     if is_jpeg and (kind.startswith("image/") or response.length is not None):
         with response:
             first = start + _read_all(response, MAX_JPEG_BYTES)
@@ -52,7 +52,7 @@ def jpegs(camera: Address, timeout_s: float, fps: float) -> Iterator[bytes] | No
         raise HttpCameraError("is a web page, not a stream", PATH_HINT)
     if not start:
         raise HttpCameraError("gives no picture", PATH_HINT)
-    is_picture = kind.startswith("image/") or start.startswith(PNG_START)
+    is_picture = kind.startswith("image/") or start.startswith(PNG_SIGNATURE)
     if is_file and not is_picture:
         raise HttpCameraError("is a video file, not a camera", DOWNLOAD_HINT)
     if is_picture or kind.startswith(("text/", "application/json", "application/xml")):
@@ -73,7 +73,7 @@ def split_stream(buffer: bytes, read: Callable[[], bytes]) -> Iterator[bytes]:
     data = bytearray(buffer)
     searched = 0
     while True:
-        begin = data.find(JPEG_START)
+        begin = data.find(JPEG_SIGNATURE)
         if begin >= 0:
             length = CONTENT_LENGTH.search(data, 0, begin)
             end = begin + int(length[1]) if length else _end_of_jpeg(data, max(begin, searched - len(JPEG_END)))
@@ -82,7 +82,7 @@ def split_stream(buffer: bytes, read: Callable[[], bytes]) -> Iterator[bytes]:
                 del data[:end]
                 searched = 0
                 continue
-        if begin < 0 and PNG_START in data:
+        if begin < 0 and PNG_SIGNATURE in data:
             raise HttpCameraError("sends PNG pictures", "set the camera to JPEG")
         searched = len(data)
         if len(data) > MAX_JPEG_BYTES:
@@ -100,7 +100,7 @@ def _end_of_jpeg(data: bytearray, begin: int) -> int:
         end += len(JPEG_END)
         following = bytes(data[end : end + 64]).lstrip(b"\r\n")
         # A thumbnail in a JPEG has an end marker too, but more of the picture follows.
-        if not following or following.startswith((b"--", JPEG_START)):
+        if not following or following.startswith((b"--", JPEG_SIGNATURE)):
             return end
     return -1
 
@@ -118,7 +118,7 @@ def _snapshots(first: bytes, fetch: Callable[[], bytes], interval_s: float) -> I
 def _snapshot(client: HttpClient) -> bytes:
     with client.get() as response:
         jpeg = _read_all(response, MAX_JPEG_BYTES)
-    if not jpeg.startswith(JPEG_START):
+    if not jpeg.startswith(JPEG_SIGNATURE):
         raise HttpCameraError("sends no JPEG pictures any more")
     return jpeg
 

@@ -17,7 +17,6 @@ and is not used:
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +25,7 @@ import numpy as np
 
 from ..system.files import read_regular
 from ..system.stderr import captured
-from .image_header import MAX_PARTS, MAX_PIXELS, PNG_SIGNATURE, read_size
+from .image_header import MAX_PIXELS, PNG_SIGNATURE, png_chunks, read_size
 from .image_kind import UnsupportedKind, describe_unsupported
 from .image_orientation import read_orientation, upright
 from .images import Picture
@@ -85,19 +84,12 @@ def decode(path: Path) -> Decoded:
 
 def _still_png(data: bytes) -> bytes:
     """Return a PNG with only PNG_CHUNKS. Raises ValueError for an incomplete chunk: OpenCV would allocate its size."""
-    chunks = [PNG_SIGNATURE]
-    at = len(PNG_SIGNATURE)
-    name = b""
-    for _ in range(MAX_PARTS):
-        if name == b"IEND":
-            return b"".join(chunks)
-        if at + 12 > len(data):
-            raise ValueError("breaks off")
-        length, name = struct.unpack_from(">I4s", data, at)
-        end = at + 12 + length
+    kept = [PNG_SIGNATURE]
+    for name, begin, end in png_chunks(data):
         if end > len(data):
-            raise ValueError("breaks off")
+            break
         if name in PNG_CHUNKS:
-            chunks.append(data[at:end])
-        at = end
-    raise ValueError(f"has more than {MAX_PARTS} parts")
+            kept.append(data[begin:end])
+        if name == b"IEND":
+            return b"".join(kept)
+    raise ValueError("breaks off")

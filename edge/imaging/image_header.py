@@ -7,6 +7,8 @@ size, and rejects files that exist to exhaust a decoder.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from typing import NamedTuple
 
 #: Maximum number of pixels: 200 MB as RGB, and as much again during decoding.
 MAX_PIXELS = 1 << 26
@@ -14,7 +16,10 @@ MAX_PIXELS = 1 << 26
 MAX_SCANS = 100
 #: Maximum number of JPEG segments or PNG chunks. No real picture comes near.
 MAX_PARTS = 100_000
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+JPEG_SIGNATURE, PNG_SIGNATURE = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+#: JPEG markers without a length: FF 00, TEM, SOI, EOI, and RST0 to RST7.
+BARE_MARKERS = frozenset({0x00, 0x01, 0xD8, 0xD9, *range(0xD0, 0xD8)})
+SOS = 0xDA
 NOT_A_PICTURE = "is not a picture (JPEG, PNG, BMP or WebP)"
 
 
@@ -23,7 +28,7 @@ def read_size(data: bytes) -> tuple[int, int]:
 
     Raises ValueError, with the reason, for another format, a truncated header, or a decompression bomb.
     """
-    parsers = {b"\xff\xd8\xff": _jpeg_size, PNG_SIGNATURE: _png_size, b"BM": _bmp_size, b"RIFF": _webp_size}
+    parsers = {JPEG_SIGNATURE: _jpeg_size, PNG_SIGNATURE: _png_size, b"BM": _bmp_size, b"RIFF": _webp_size}
     for signature, parse in parsers.items():
         if data.startswith(signature):
             try:
@@ -36,25 +41,60 @@ def read_size(data: bytes) -> tuple[int, int]:
     raise ValueError(NOT_A_PICTURE if data else "is empty")
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int]:
-    if data.count(b"\xff\xda") > MAX_SCANS:
-        raise ValueError(f"has more than {MAX_SCANS} scans")
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the marker of each segment of a JPEG up to the pixels (SOS), and the position of what follows the marker.
+
+    Raises IndexError or struct.error where the file is truncated.
+    """
     at = 2
     for _ in range(MAX_PARTS):
         # Like libjpeg: skip bytes between two segments, accept any number of FF before a marker, ignore FF 00.
         if (at := data.find(b"\xff", at)) < 0:
-            break
+            return
         while data[at] == 0xFF:
             at += 1
         marker = data[at]
         at += 1
+        yield marker, at
+        if marker == SOS:
+            return
+        if marker not in BARE_MARKERS:
+            at += struct.unpack_from(">H", data, at)[0]
+
+
+class PngChunk(NamedTuple):
+    """A chunk of a PNG: its name, and where it begins and ends, with length and checksum. The file may end before."""
+
+    name: bytes
+    begin: int
+    end: int
+
+
+def png_chunks(data: bytes) -> Iterator[PngChunk]:
+    """Yield the chunks of a PNG, in order. Raises ValueError if there are MAX_PARTS or more."""
+    at = len(PNG_SIGNATURE)
+    for _ in range(1, MAX_PARTS):
+        if at + 8 > len(data):
+            return
+        length, name = struct.unpack_from(">I4s", data, at)
+        chunk = PngChunk(name, at, at + 12 + length)
+        yield chunk
+        at = chunk.end
+    raise ValueError(f"has more than {MAX_PARTS} parts")
+
+
+def is_webp(start: bytes) -> bool:
+    """Return whether a file begins like a WebP."""
+    return start.startswith(b"RIFF") and start[8:12] == b"WEBP"
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    if data.count(b"\xff\xda") > MAX_SCANS:
+        raise ValueError(f"has more than {MAX_SCANS} scans")
+    for marker, at in jpeg_segments(data):
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # SOF0 to SOF15
             height, width = struct.unpack_from(">HH", data, at + 3)
             return width, height
-        if marker == 0xDA:  # SOS: pixels without a size
-            break
-        if marker not in (0x00, 0x01, 0xD8, 0xD9) and not 0xD0 <= marker <= 0xD7:  # all others have a length
-            at += struct.unpack_from(">H", data, at)[0]
     raise ValueError("has no size in its header")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .image_header import PNG_SIGNATURE
+from .image_header import JPEG_SIGNATURE, PNG_SIGNATURE, is_webp
 
 #: Enough of a file for all functions of this module, except for `is_sequence` and `is_still_gif`.
 START_BYTES = 1024
@@ -67,8 +67,7 @@ def is_supported(start: bytes) -> bool:
     """Return whether `start`, the first START_BYTES of a file, begins a picture that image_file decodes."""
     if start.startswith(b"BM"):
         return int.from_bytes(start[14:18], "little") in BMP_HEADER_BYTES
-    is_webp = start.startswith(b"RIFF") and start[8:12] == b"WEBP"
-    return start.startswith((b"\xff\xd8\xff", PNG_SIGNATURE)) or is_webp
+    return start.startswith((JPEG_SIGNATURE, PNG_SIGNATURE)) or is_webp(start)
 
 
 def describe_unsupported(start: bytes) -> UnsupportedKind | None:
@@ -96,7 +95,7 @@ def is_sequence(start: bytes) -> bool:
     if start.startswith(PNG_SIGNATURE):
         return b"IEND\xaeB`\x82" + PNG_SIGNATURE in start
     return (
-        start.startswith(b"\xff\xd8\xff")
+        start.startswith(JPEG_SIGNATURE)
         and b"MPF\0" not in start[:SEQUENCE_BYTES]
         and len(re.findall(rb"\xff\xd9\s*\xff\xd8\xff", start)) >= 2
     )

@@ -8,6 +8,7 @@ The files are untrusted. An orientation that is missing, damaged or out of range
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import cast
 
 import cv2
 
-from .image_header import MAX_PARTS, PNG_SIGNATURE
+from .image_header import JPEG_SIGNATURE, MAX_PARTS, PNG_SIGNATURE, is_webp, jpeg_segments, png_chunks
 from .images import Picture
 
 #: The tag of the orientation in the first directory of EXIF.
@@ -25,6 +26,8 @@ INTEGER_TYPES = {1: "B", 3: "H", 4: "I"}
 #: An EXIF directory has a few dozen entries.
 MAX_ENTRIES = 1000
 EXIF_PREFIX = b"Exif\0"
+#: The JPEG marker of EXIF and XMP.
+APP1 = 0xE1
 
 
 def read_orientation(data: bytes) -> int:
@@ -32,21 +35,22 @@ def read_orientation(data: bytes) -> int:
 
     The values are those of EXIF 2.32, "Orientation": 6, for example, is a camera held upright that writes landscape.
     """
-    if data.startswith(b"\xff\xd8"):
+    if data.startswith(JPEG_SIGNATURE):
         blocks = _jpeg_exif(data)
     elif data.startswith(PNG_SIGNATURE):
         blocks = _png_exif(data)
-    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+    elif is_webp(data):
         blocks = _webp_exif(data)
     else:
         return 1
-    for block in blocks:
-        try:
-            orientation = _orientation_of(block)
-        except struct.error:  # truncated
-            continue
-        if orientation is not None and 1 <= orientation <= 8:
-            return orientation
+    with contextlib.suppress(struct.error, IndexError, ValueError):  # the file is truncated, or has too many parts
+        for block in blocks:
+            try:
+                orientation = _orientation_of(block)
+            except struct.error:  # this block is truncated
+                continue
+            if orientation is not None and 1 <= orientation <= 8:
+                return orientation
     return 1
 
 
@@ -83,34 +87,17 @@ def _orientation_of(exif: bytes) -> int | None:
 
 def _jpeg_exif(data: bytes) -> Iterator[bytes]:
     """Yield the EXIF blocks of a JPEG. They may follow segments of other kinds, such as XMP, which is also APP1."""
-    at = 2
-    for _ in range(MAX_PARTS):
-        if (at := data.find(b"\xff", at)) < 0:
-            return
-        while at < len(data) and data[at] == 0xFF:
-            at += 1
-        marker = data[at : at + 1]
-        if marker == b"\xda" or at + 3 > len(data):  # SOS: only pixels follow
-            return
-        at += 1
-        if marker in (b"\0", b"\x01", b"\xd8", b"\xd9") or b"\xd0" <= marker <= b"\xd7":
-            continue  # these have no length
-        (length,) = struct.unpack_from(">H", data, at)
-        if marker == b"\xe1" and data.startswith(EXIF_PREFIX, at + 2):
+    for marker, at in jpeg_segments(data):
+        if marker == APP1 and data.startswith(EXIF_PREFIX, at + 2):
+            (length,) = struct.unpack_from(">H", data, at)
             yield data[at + 2 : at + length]
-        at += length
 
 
 def _png_exif(data: bytes) -> Iterator[bytes]:
     """Yield the eXIf chunks of a PNG. They may stand before or after the pixels."""
-    at = len(PNG_SIGNATURE)
-    for _ in range(MAX_PARTS):
-        if at + 8 > len(data):
-            return
-        length, name = struct.unpack_from(">I4s", data, at)
+    for name, begin, end in png_chunks(data):
         if name == b"eXIf":
-            yield data[at + 8 : at + 8 + length]
-        at += 12 + length
+            yield data[begin + 8 : end - 4]
 
 
 def _webp_exif(data: bytes) -> Iterator[bytes]:

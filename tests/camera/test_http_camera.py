@@ -15,6 +15,7 @@ from edge.camera.factory import open_source
 from edge.camera.http_client import HttpCameraError
 from edge.camera.http_pictures import split_stream
 from edge.errors import CameraError
+from edge.imaging.image_header import JPEG_SIGNATURE
 from support.camera import is_red, quick_settings, read_error, read_until_lost, wait_until
 from support.network_cameras import PASSWORD, USER, HttpCamera, RtspCamera, jpeg, serving
 
@@ -47,7 +48,7 @@ def test_kinds_of_cameras(server: str, kind: str) -> None:
     found = pictures(f"http://{server}/{kind}")
     assert found is not None
     for picture in itertools.islice(found, 3):
-        assert picture.startswith(http_pictures.JPEG_START)
+        assert picture.startswith(JPEG_SIGNATURE)
         assert picture.endswith(http_pictures.JPEG_END)
 
 
