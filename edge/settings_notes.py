@@ -5,6 +5,7 @@ If you add a key to [camera], add it to `EFFECTIVE_FOR`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 from .config import Config, Section, load
@@ -59,8 +60,14 @@ def other_notes(config: Config) -> Iterator[str]:
             yield f"no effect with expression.enabled = false: {', '.join(names)}"
 
 
+@functools.cache
+def _defaults() -> Config:
+    """Return the default settings, which take a while to read: once for all sections."""
+    return load()
+
+
 def _changed(config: Config, section: str) -> list[str]:
     """Return the keys of a section whose values differ from the defaults."""
     given: Section = getattr(config, section)
-    default: Section = getattr(load(), section)
+    default: Section = getattr(_defaults(), section)
     return [key for key in given.__struct_fields__ if getattr(given, key) != getattr(default, key)]

@@ -7,29 +7,12 @@ import posixpath
 from ..config import CameraSettings
 from . import address
 from .video import Video
-from .video_formats import HEADER_BYTES, VideoFormat, recognise
+from .video_formats import HEADER_BYTES, VIDEO_SUFFIXES, VideoFormat, recognise
 
 #: Endings of an address that may be a file. The server is asked only for these: some cameras serve one client at a time.
 #: Without .mjpg and .mjpeg, the usual names of a camera's stream.
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".ogv", ".gif"}
-    | {
-        ".mpg",
-        ".mpeg",
-        ".vob",
-        ".m2v",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".h264",
-        ".264",
-        ".h265",
-        ".265",
-        ".hevc",
-        ".y4m",
-        ".ivf",
-    }
-    | {".asf", ".f4v", ".ogg", ".dav"}
+ADDRESS_SUFFIXES = (VIDEO_SUFFIXES - {".mjpg", ".mjpeg"}) | frozenset(
+    {".gif", ".vob", ".m2v", ".y4m", ".ivf", ".asf", ".f4v", ".ogg", ".dav"}
 )
 #: How long (seconds) the server may take to answer.
 ANSWER_TIMEOUT_S = 3.0
@@ -59,7 +42,7 @@ def find_http_video(source: str, settings: CameraSettings) -> HttpVideo | None:
         location = address.split(source)
     except ValueError:
         return None
-    if posixpath.splitext(location.rest.partition("?")[0])[1].lower() not in VIDEO_SUFFIXES:
+    if posixpath.splitext(location.rest.partition("?")[0])[1].lower() not in ADDRESS_SUFFIXES:
         return None
     # Not at the top: Python's HTTP client takes a while to import.
     from http.client import HTTPException
