@@ -23,7 +23,7 @@ from .camera.folder import list_folder, nothing_readable, unreadable
 from .camera.picture_files import PictureFile
 from .camera.source import LeftOut, Source
 from .config import Config
-from .door import Decision, Pipeline, decide_image, decisions
+from .door import PICTURE_S, Decision, Pipeline, decide_image, decisions
 from .drawing import VERDICT_TEXTS, Drawing
 from .errors import CameraError, InputError, OutputError, UsageError
 from .imaging.images import Picture
@@ -34,8 +34,6 @@ from .video_writer import VIDEO_SUFFIXES, VideoWriter, output_fps
 
 #: Default for how long a camera is watched.
 CAMERA_S = 3.0
-#: How long the people of a picture are looked at if settings.picture_s is 0.
-PICTURE_S = 2.0
 #: Formats of pictures with several endings. OpenCV knows only one of them.
 ENCODERS = {".jfif": ".jpg", ".jpe": ".jpg"}
 

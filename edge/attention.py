@@ -22,8 +22,8 @@ class Search:
     """The faces that a search found.
 
     `detections` are the faces that count, `best_score` is the highest score of any face in the picture, 0 without one.
-    `is_current` is False if the people may have moved since the search, or if the picture is a repeated one: the boxes still keep the tracks alive, but no
-    look must use them.
+    `is_current` is False if the people may have moved since the search, or if the picture is a repeated one: the boxes
+    still keep the tracks alive, but no look must use them.
     """
 
     detections: list[Detection]

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .attention import Attention, Search
+from .camera.picture_files import HELD_FPS
 from .camera.source import CameraLostError, Scene, Source
 from .config import Config
 from .errors import OutputError
@@ -36,6 +37,8 @@ from .zone import Zone
 
 #: The door counts as blind after this many seconds of pictures that show nothing. A flash is shorter.
 BLIND_AFTER_S = 1.0
+#: How long the people of a picture are looked at if nothing else says so.
+PICTURE_S = 2.0
 #: Interval between status messages to systemd.
 STATUS_EVERY_S = 1.0
 
@@ -229,22 +232,25 @@ def decisions(
 
 
 def _begin_scene(events: list[Event], t: float, file: str) -> None:
-    """Add the event scene to the events of the first frame of `file`, after those about people who were in an earlier one."""
+    """Add the event scene to the events of the first frame of `file`.
+
+    It follows the events about people of an earlier file.
+    """
     gone = [event for event in events if event.kind == "cleared"]
     events[:] = [*gone, Event("scene", t, {"file": file}), *(event for event in events if event.kind != "cleared")]
 
 
 def decide_image(
-    config: Config, perception: Perception, picture: npt.NDArray[np.uint8], seconds: float = 2.0
+    config: Config, perception: Perception, picture: npt.NDArray[np.uint8], seconds: float = PICTURE_S
 ) -> Decision:
-    """Return the decision for a picture, (H, W, 3) uint8 RGB, as if the door saw it for `seconds` at 10 frames/s.
+    """Return the decision for a picture, (H, W, 3) uint8 RGB, as if the door saw it for `seconds` at HELD_FPS.
 
     `faces` of the decision has the last look at each person.
     """
     pipeline = Pipeline(config, perception)
     looks: dict[int, Face] = {}
-    for k in range(round(seconds * 10) + 1):
-        decision = pipeline.step(Frame(k, k / 10, picture))
+    for k in range(round(seconds * HELD_FPS) + 1):
+        decision = pipeline.step(Frame(k, k / HELD_FPS, picture))
         looks.update(decision.faces)
     return replace(decision, faces=looks)
 

@@ -31,7 +31,7 @@ def source_kind(source: str) -> SourceKind:
 
 
 def _is_video_device(path: str) -> bool:
-    """Return whether a path in /dev is a video device, a link to one, or a link that udev makes when a camera is plugged in."""
+    """Return whether a path in /dev is a video device, a link to one, or absent: udev makes it when a camera is plugged in."""
     if re.match(r"/dev/(video\d+\Z|v4l/)", os.path.realpath(path)) or path.startswith("/dev/v4l/"):
         return True
     return re.fullmatch(r"/dev/[^/]+", path) is not None and not os.path.exists(path)

@@ -30,8 +30,8 @@ class Folder(Source):
     between two files is longer than a person is remembered. With picture_s = 0 the pictures are the frames of a film,
     played at settings.fps. Frames are numbered without gaps.
 
-    `scene` is the file of the last frame, None for a film of pictures. `left_out` lists the files that were not played, with the reason, `damaged`
-    those that were only readable in part; hidden files are in neither.
+    `scene` is the file of the last frame, None for a film of pictures. `left_out` lists the files that were not played,
+    with the reason, `damaged` those that were only readable in part; hidden files are in neither.
     """
 
     live = False

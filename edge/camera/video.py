@@ -30,9 +30,9 @@ MAX_MISSING_FRAMES = 2
 class Video(Source):
     """Every frame of a video file, upright, at the time that its time stamp says.
 
-    The settings `rotate`, `mirror` and `grey` apply to the upright picture. A file without time stamps, and one that claims more
-    than MAX_FPS, is played at settings.fps; `note` then says so. A truncated file plays as far as possible and ends
-    normally; `damage` then says how much is missing.
+    The settings `rotate`, `mirror` and `grey` apply to the upright picture. A file without time stamps, and one that
+    claims more than MAX_FPS, is played at settings.fps; `note` then says so. A truncated file plays as far as possible
+    and ends normally; `damage` then says how much is missing.
     """
 
     live = False

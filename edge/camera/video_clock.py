@@ -20,8 +20,8 @@ class VideoClock:
     """Turns the time stamps of a video into times (seconds) that start at 0 or later and always increase.
 
     - A stamp is the time, relative to the start of the video. The first frame may be late, never early.
-    - A missing (NaN, infinite, enormous, 0 after the first frame) or repeated stamp: the frame is `step_s` later than the one before it, at most
-      MAX_STEP_S.
+    - A missing (NaN, infinite, enormous, 0 after the first frame) or repeated stamp: the frame is `step_s` later than the
+      one before it, at most MAX_STEP_S.
     - A stamp that goes back by less than MAX_DISORDER_S: the frame is MIN_STEP_S later than the one before it, and the
       following stamps count as before.
     - A stamp that goes back by more, or forward by more than MAX_GAP_S: the frame is `step_s` later, and the following

@@ -60,7 +60,7 @@ def pose(points: Floats) -> Pose:
 
 
 def nearest(box: Box, rows: Iterable[tuple[Box, Floats]]) -> Floats | None:
-    """Return the landmarks whose eyes and mouth lie in `box` and whose box overlaps it most; None if no such face."""
+    """Return the landmarks of the face whose box overlaps `box` most; None if none overlaps it by MIN_IOU."""
     known = list(rows)
     if not known:
         return None
