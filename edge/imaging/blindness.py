@@ -1,4 +1,4 @@
-"""Detect pictures in which nothing can be seen: covered lens, no light, decoder without data, "no signal" screen.
+"""Detect pictures in which nothing can be seen: covered lens, no light, decoder without data, "no signal" screen, test picture.
 
 The door must report such a picture as a fault, and not as an empty scene. `training.evaluate_blindness` measures how
 often these rules are wrong, on simulated blind pictures and on photographs.
@@ -6,7 +6,7 @@ often these rules are wrong, on simulated blind pictures and on photographs.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -39,9 +39,16 @@ BORDER_STEP, BORDER_LINES = 12, 4
 #: A colour whose channels differ by less than this is grey. The names of the others, by hue in steps of 60 degrees.
 MIN_CHROMA = 40
 HUES = ("red", "yellow", "green", "turquoise", "blue", "pink")
-#: Cells to ignore around the picture when looking for detail, and the share of the blocks in which detail does not
-#: count: some cameras write date and name into the picture.
-MARGIN, TEXT_BLOCKS = 2, 0.1
+#: Rows of cells to ignore at the top and at the bottom when looking for detail, and the columns on the left and the right:
+#: many cameras write date and name there, in up to two lines.
+MARGIN_ROWS, MARGIN_COLUMNS = 8, 2
+#: The share of the blocks in which detail does not count: a text may also be elsewhere.
+TEXT_BLOCKS = 0.1
+#: Cells at this distance are unrelated in noise and in random blocks of 16 pixels. In a scene, they are correlated by more
+#: than MIN_CORRELATION across or down.
+DISTANCE, MIN_CORRELATION = 4, 0.2
+#: Share of the variance that a repeated line or column may leave. A scene leaves more, even if it is a striped wall.
+REPEATED_REST = 0.1
 #: Weight of fine detail (about a cell) relative to coarse detail. The noise of a compressed video is mostly fine.
 FINE_WEIGHT = 0.6
 #: The mean brightness of a picture in good light.
@@ -69,6 +76,9 @@ COVERED = "is the camera covered, is there light?"
 SIGNAL = "is the lens covered? If not, check the camera's cable and power, and restart it"
 BLACK_PICTURE = Blindness("black", COVERED, True)
 WHITE_PICTURE = Blindness("white", COVERED, True)
+REPEATED_LINE = Blindness("one line repeated", "check the camera's cable and power, and restart it", True)
+STRIPES = Blindness("only stripes", SIGNAL, False)
+NOISE = Blindness("only noise or a pattern", SIGNAL, False)
 MISSING_PART = Blindness("incomplete", "check the camera's cable, power and network, and restart it", True)
 NO_DETAIL = Blindness("without any detail", "is the lens covered, fogged, dirty or far out of focus?", False)
 
@@ -82,14 +92,13 @@ def find_blindness(picture: Cells, min_detail: float) -> Blindness | None:
     extreme = _black_or_white(picture.brightness)
     if extreme is WHITE_PICTURE or (extreme is not None and max(cv2.mean(picture.colours)) <= MAX_BLACK_CHANNEL):
         return extreme
-    if _is_incomplete(picture.colours):
-        return MISSING_PART
+    incomplete = _incomplete(picture.colours)
+    if incomplete is not None:
+        return incomplete
     colour = _one_colour(picture.colours)
     if colour is not None:
         return colour
-    if min_detail > 0 and _lacks_detail(picture, min_detail):
-        return NO_DETAIL
-    return None
+    return _without_detail(picture, min_detail) if min_detail > 0 else None
 
 
 def confirmed(found: Blindness | None, has_face: bool) -> Blindness | None:
@@ -105,17 +114,60 @@ def clips_noise(brightness: BrightnessGrid) -> bool:
 def detail(picture: Cells) -> float:
     """Return the visible detail: the larger of coarse detail and weighted fine detail, at medium brightness.
 
-    Noise and light that changes smoothly across the picture give less than 2, a sharp photograph 5 to 40.
+    Noise and light that changes smoothly across the picture give less than 2, a sharp photograph 5 to 40. Detail that
+    repeats along the whole picture does not count, and noise has none, however strong it is.
     """
-    found = max(coarse_detail(picture.brightness), FINE_WEIGHT * fine_detail(picture.quarters))
+    if _is_noise(picture.brightness):
+        return 0.0
+    grey = _grey_quarters(picture)
+    axis = _repeated_axis(picture.brightness)
+    found = max(coarse_detail(picture.brightness), FINE_WEIGHT * fine_detail(grey))
+    if axis is not None:
+        rest, fine_rest = _without_lines(picture.brightness, axis), _without_lines(grey, axis)
+        found = min(found, max(coarse_detail(rest), FINE_WEIGHT * fine_detail(fine_rest)))
     return found / _light(picture.brightness)
 
 
-def _lacks_detail(picture: Cells, min_detail: float) -> bool:
-    """Return whether the picture has less `detail` than `min_detail`."""
-    limit = min_detail * _light(picture.brightness)
+def _without_detail(picture: Cells, min_detail: float) -> Blindness | None:
+    """Return why the picture has less `detail` than `min_detail`; None if it has as much."""
+    brightness = picture.brightness
+    limit = min_detail * _light(brightness)
     # Fine detail takes five times as long to measure, and most pictures have enough coarse detail.
-    return coarse_detail(picture.brightness) < limit and FINE_WEIGHT * fine_detail(picture.quarters) < limit
+    if coarse_detail(brightness) < limit and FINE_WEIGHT * fine_detail(_grey_quarters(picture)) < limit:
+        return NO_DETAIL
+    if _is_noise(brightness):
+        return NOISE
+    axis = _repeated_axis(brightness)
+    if axis is None or coarse_detail(_without_lines(brightness, axis)) >= limit:
+        return None
+    return STRIPES if FINE_WEIGHT * fine_detail(_without_lines(_grey_quarters(picture), axis)) < limit else None
+
+
+def _grey_quarters(picture: Cells) -> BrightnessGrid:
+    """Return the brightness of each quarter of a cell, (96, 128) float32."""
+    return cv2.cvtColor(picture.quarters, cv2.COLOR_RGB2GRAY).astype(np.float32)
+
+
+def _is_noise(brightness: BrightnessGrid) -> bool:
+    """Return whether cells at DISTANCE are unrelated: snow of an analogue receiver, or a decoder's random blocks."""
+    rest = brightness - cv2.mean(brightness)[0]
+    variance = float(np.vdot(rest, rest)) / rest.size
+    across, down = rest[:, DISTANCE:] * rest[:, :-DISTANCE], rest[DISTANCE:] * rest[:-DISTANCE]
+    return max(cv2.mean(across)[0], cv2.mean(down)[0]) < MIN_CORRELATION * variance
+
+
+def _repeated_axis(brightness: BrightnessGrid) -> int | None:
+    """Return 0 if nearly all rows are equal, 1 if nearly all columns are, else None."""
+    variance = float(cv2.meanStdDev(brightness)[1][0, 0]) ** 2
+    for axis in (0, 1):
+        if float(cv2.meanStdDev(_without_lines(brightness, axis))[1][0, 0]) ** 2 < REPEATED_REST * variance:
+            return axis
+    return None
+
+
+def _without_lines(values: BrightnessGrid, axis: int) -> BrightnessGrid:
+    """Return what remains of `values` without the mean along `axis`, that is without a repeated line."""
+    return cast(BrightnessGrid, values - cv2.reduce(values, axis, cv2.REDUCE_AVG))
 
 
 def _light(brightness: BrightnessGrid) -> float:
@@ -129,13 +181,12 @@ def coarse_detail(brightness: BrightnessGrid) -> float:
     return float(np.sqrt(_upper_block(cv2.multiply(band, band), BLOCK)))
 
 
-def fine_detail(quarters: Picture) -> float:
-    """Return the contrast of shapes of about a cell in `Cells.quarters`, without noise, in the same block.
+def fine_detail(grey: BrightnessGrid) -> float:
+    """Return the contrast of shapes of about a cell in (96, 128) quarters of cells, without noise, in the same block.
 
     It is the root of the covariance of neighbours, which is negative for stripes. Noise is independent from pixel to
     pixel, so it adds little to that.
     """
-    grey = cv2.cvtColor(quarters, cv2.COLOR_RGB2GRAY).astype(np.float32)
     rest = grey - cv2.GaussianBlur(grey, (0, 0), 2.0)
     across, down = rest[:, 1:] * rest[:, :-1], rest[1:] * rest[:-1]
     return float(np.sqrt(max(_upper_block(across, 2 * BLOCK), _upper_block(down, 2 * BLOCK))))
@@ -143,8 +194,8 @@ def fine_detail(quarters: Picture) -> float:
 
 def _upper_block(values: cv2.typing.MatLike, side: int) -> float:
     """Return the largest absolute mean of `values` in blocks of `side` x `side`, without a share of TEXT_BLOCKS."""
-    margin = MARGIN * side // BLOCK
-    inner = values[margin : values.shape[0] - margin, margin : values.shape[1] - margin]
+    rows, columns = MARGIN_ROWS * side // BLOCK, MARGIN_COLUMNS * side // BLOCK
+    inner = values[rows : values.shape[0] - rows, columns : values.shape[1] - columns]
     height, width = inner.shape
     blocks = np.abs(cv2.resize(inner, (width // side, height // side), interpolation=cv2.INTER_AREA)).ravel()
     rank = int((1 - TEXT_BLOCKS) * (blocks.size - 1))
@@ -185,28 +236,33 @@ def _name(colour: npt.NDArray[np.uint8]) -> str:
     return HUES[round(float(hue) / 30) % len(HUES)]
 
 
-def _is_incomplete(colours: Picture) -> bool:
-    """Return whether a large part of the picture, from one edge on, is one colour or one line repeated."""
-    return _ends_in_copies(colours) or _ends_in_copies(colours.transpose(1, 0, 2))
+def _incomplete(colours: Picture) -> Blindness | None:
+    """Return a finding if a large part of the picture, from one edge on, is one colour or one line repeated."""
+    return _copies(colours) or _copies(colours.transpose(1, 0, 2))
 
 
-def _ends_in_copies(lines: Picture) -> bool:
-    """Return whether the first or the last lines of a picture are copies of each other."""
+def _copies(lines: Picture) -> Blindness | None:
+    """Return a finding if the first or the last lines of a picture, or all, are copies of each other."""
     inner = int(MISSING * len(lines)) - 1
     # A cheap test that most pictures fail.
     if all(int(cv2.absdiff(lines[k], lines[n]).max()) > COPY_LEVELS for k, n in ((0, inner), (-1, -1 - inner))):
-        return False
+        return None
     changes = cv2.absdiff(lines[1:], lines[:-1]).reshape(len(lines) - 1, -1).max(axis=1) > COPY_LEVELS
     if not changes.any():
-        return False
+        return REPEATED_LINE if _varies(lines[-1]) else None
     first, last = int(changes.argmax()), int(changes[::-1].argmax())
     copies = max(first, last)
     if copies < inner or abs(first - last) <= 1:  # equal bars on both sides: a film of another shape
-        return False
+        return None
     if first > last:
         lines = lines[::-1]
+    if _varies(lines[-1]):
+        return MISSING_PART  # the last line that was received, repeated
     fill = lines[-1].astype(np.int16)
-    if (fill.max(axis=0) - fill.min(axis=0)).max() > BORDER_STEP:
-        return True  # the last line that was received, repeated
     beyond = lines[max(len(lines) - 1 - copies - BORDER_LINES, 0)]
-    return bool(np.mean(np.abs(fill - beyond).max(axis=1) >= BORDER_STEP) >= 0.5)
+    return MISSING_PART if np.mean(np.abs(fill - beyond).max(axis=1) >= BORDER_STEP) >= 0.5 else None
+
+
+def _varies(line: Picture) -> bool:
+    """Return whether a line of cells is more than one colour."""
+    return int((line.max(axis=0).astype(np.int16) - line.min(axis=0)).max()) > BORDER_STEP
