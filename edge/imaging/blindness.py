@@ -46,9 +46,14 @@ MARGIN_ROWS, MARGIN_COLUMNS = 8, 2
 TEXT_BLOCKS = 0.1
 #: Cells at this distance are unrelated in noise and in random blocks of 16 pixels. In a scene, they are correlated by more
 #: than MIN_CORRELATION across or down.
-DISTANCE, MIN_CORRELATION = 4, 0.2
+DISTANCE, MIN_CORRELATION = 4, 0.12
 #: Share of the variance that a repeated line or column may leave. A scene leaves more, even if it is a striped wall.
 REPEATED_REST = 0.1
+#: A picture of which half is darker than DARK shows a lamp shining into a covered lens if the brightness changes by less
+#: than this share of its range over two cells, everywhere. Scenes at dusk have edges that are sharper.
+DARK, LAMP_SHARPNESS = 30.0, 0.33
+#: Cells in which sharpness does not count: a bright pixel, a short text.
+SHARP_CELLS = 20
 #: Weight of fine detail (about a cell) relative to coarse detail. The noise of a compressed video is mostly fine.
 FINE_WEIGHT = 0.6
 #: The mean brightness of a picture in good light.
@@ -78,6 +83,7 @@ BLACK_PICTURE = Blindness("black", COVERED, True)
 WHITE_PICTURE = Blindness("white", COVERED, True)
 REPEATED_LINE = Blindness("one line repeated", "check the camera's cable and power, and restart it", True)
 STRIPES = Blindness("only stripes", SIGNAL, False)
+LAMP = Blindness("black with a lamp in it", "is the camera covered, and does a lamp shine into it?", False)
 NOISE = Blindness("only noise or a pattern", SIGNAL, False)
 MISSING_PART = Blindness("incomplete", "check the camera's cable, power and network, and restart it", True)
 NO_DETAIL = Blindness("without any detail", "is the lens covered, fogged, dirty or far out of focus?", False)
@@ -117,7 +123,7 @@ def detail(picture: Cells) -> float:
     Noise and light that changes smoothly across the picture give less than 2, a sharp photograph 5 to 40. Detail that
     repeats along the whole picture does not count, and noise has none, however strong it is.
     """
-    if _is_noise(picture.brightness):
+    if _is_noise(picture.brightness) or _is_lamp(picture.brightness):
         return 0.0
     grey = _grey_quarters(picture)
     axis = _repeated_axis(picture.brightness)
@@ -137,10 +143,27 @@ def _without_detail(picture: Cells, min_detail: float) -> Blindness | None:
         return NO_DETAIL
     if _is_noise(brightness):
         return NOISE
+    if _is_lamp(brightness):
+        return LAMP
     axis = _repeated_axis(brightness)
     if axis is None or coarse_detail(_without_lines(brightness, axis)) >= limit:
         return None
     return STRIPES if FINE_WEIGHT * fine_detail(_without_lines(_grey_quarters(picture), axis)) < limit else None
+
+
+def _is_lamp(brightness: BrightnessGrid) -> bool:
+    """Return whether the picture is a blurred spot of light on black: a lamp that shines into a covered lens."""
+    is_dark = cv2.countNonZero(cv2.compare(brightness, DARK, cv2.CMP_LE)) * 2 > brightness.size
+    return is_dark and sharpness(brightness) < LAMP_SHARPNESS
+
+
+def sharpness(brightness: BrightnessGrid) -> float:
+    """Return the largest change of brightness over two cells as a share of the range, without SHARP_CELLS."""
+    smooth = cv2.blur(brightness[MARGIN_ROWS:-MARGIN_ROWS], (2, 2))
+    steps = (cv2.absdiff(smooth[:, 2:], smooth[:, :-2]).ravel(), cv2.absdiff(smooth[2:], smooth[:-2]).ravel())
+    low, high = np.partition(smooth, (4, smooth.size - 5), axis=None)[[4, -5]]
+    step = np.partition(np.concatenate(steps), -SHARP_CELLS)[-SHARP_CELLS]
+    return float(step) / max(float(high - low), 1.0)
 
 
 def _grey_quarters(picture: Cells) -> BrightnessGrid:
@@ -158,11 +181,16 @@ def _is_noise(brightness: BrightnessGrid) -> bool:
 
 def _repeated_axis(brightness: BrightnessGrid) -> int | None:
     """Return 0 if nearly all rows are equal, 1 if nearly all columns are, else None."""
-    variance = float(cv2.meanStdDev(brightness)[1][0, 0]) ** 2
+    limit = (1 - REPEATED_REST) * _variance(brightness)
     for axis in (0, 1):
-        if float(cv2.meanStdDev(_without_lines(brightness, axis))[1][0, 0]) ** 2 < REPEATED_REST * variance:
+        # The variance of the mean line is the part that it explains.
+        if _variance(cv2.reduce(brightness, axis, cv2.REDUCE_AVG)) > limit:
             return axis
     return None
+
+
+def _variance(values: cv2.typing.MatLike) -> float:
+    return float(cv2.meanStdDev(values)[1][0, 0]) ** 2
 
 
 def _without_lines(values: BrightnessGrid, axis: int) -> BrightnessGrid:

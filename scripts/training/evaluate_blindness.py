@@ -1,9 +1,8 @@
 """Measure how often the door takes a real scene for a blind picture, and misses a blind one.
 
-Real scenes are photographs of a data set, as eight kinds of camera show them in good and in bad light. Blind pictures
-are simulated: covered lenses, fog, failing decoders, "no signal" screens (see rendering/blind_pictures.py). One half of
-the photographs is for choosing `camera.min_detail`, the other half gives the error rates that are reported, with 95 %
-intervals.
+Real scenes are photographs of a data set, as eight kinds of camera show them in good and in bad light. Blind pictures are
+simulated: covered lenses, fog, failing decoders, "no signal" screens, test pictures (see rendering/blind_pictures.py). One half of the
+photographs is for choosing `camera.min_detail`, the other half gives the error rates that are reported, with 95 % intervals.
 
   python -m training.evaluate_blindness --data DATA DATA2
 """
@@ -33,7 +32,7 @@ from training.command_line import print_error
 from training.dataset import Dataset
 from training.metrics import wilson
 from training.records import DataError, Record
-from training.rendering.blind_pictures import BLIND, SCENES, SCREENS, SIZES, blind_picture, scene
+from training.rendering.blind_pictures import BLIND, SCENES, SCREENS, SIZES, TWO_TEXTS, blind_picture, scene
 
 #: Sources by what they show. The rates of textures, which fill the picture without any object, are a limit and no
 #: forecast.
@@ -42,7 +41,7 @@ GROUPS = {
     "people": ("wild", "crowds", "ilc", "maks"),
     "textures": ("textures",),
 }
-BLIND_KINDS = (*BLIND, *SCREENS, "missing part")
+BLIND_KINDS = (*BLIND, TWO_TEXTS, *SCREENS, "missing part")
 #: Values of `min_detail` to compare.
 CANDIDATES = (1.0, 1.4, 1.8, 2.0, 2.2, 2.4, 2.6, 2.8, 3.2)
 

@@ -213,19 +213,96 @@ def with_date(picture: Picture, rng: Rng) -> Picture:
     return out
 
 
+def lamp(picture: Picture, rng: Rng) -> Floats:
+    """A lamp or the sun that shines into a covered lens: a blurred spot on black."""
+    height, width = picture.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    distance = (x - rng.uniform(0.2, 0.8) * width) ** 2 + (y - rng.uniform(0.2, 0.8) * height) ** 2
+    spot = rng.uniform(60, 240) * np.exp(-distance / (2 * (rng.uniform(0.04, 0.2) * height) ** 2))
+    return as_floats(np.clip(rng.uniform(2, 18) + spot[:, :, None] * rng.uniform(0.8, 1, 3), 0, 255))
+
+
+def snow(picture: Picture, rng: Rng) -> Floats:
+    """The noise of an analogue receiver without a signal, sharp or smoothed by its filters, grey or coloured."""
+    height, width = picture.shape[:2]
+    noise = rng.standard_normal((height, width, 3 if rng.random() < 0.3 else 1), np.float32)
+    smoothed = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.3, 1.5)).reshape(noise.shape)
+    smoothed *= rng.uniform(30, 90) / smoothed.std()
+    return as_floats(np.clip(rng.uniform(90, 150) + np.broadcast_to(smoothed, picture.shape), 0, 255))
+
+
+def random_blocks(picture: Picture, rng: Rng) -> Floats:
+    """Random blocks of 8 or 16 pixels from a decoder with damaged data."""
+    height, width = picture.shape[:2]
+    side = int(rng.choice([8, 16]))
+    blocks = rng.uniform(0, 255, (-(-height // side), -(-width // side), 3)).astype(np.float32)
+    blocks = 128 + (blocks - 128) * rng.uniform(0.3, 1)
+    return as_floats(np.repeat(np.repeat(blocks, side, axis=0), side, axis=1)[:height, :width])
+
+
+def colour_bars(picture: Picture, rng: Rng) -> Floats:
+    """The bars of a test picture, of 75 or 100 % brightness, upright or lying."""
+    colours = np.array([[k >> 1 & 1, k >> 2 & 1, k & 1] for k in range(7, -1, -1)], np.float32)
+    colours = colours[: int(rng.integers(7, 9))] * rng.choice([191, 255])
+    height, width = picture.shape[:2]
+    if rng.random() < 0.5:
+        bars = np.broadcast_to(colours[np.arange(width) * len(colours) // width], (height, width, 3))
+    else:
+        bars = np.broadcast_to(colours[np.arange(height) * len(colours) // height, None], (height, width, 3))
+    return as_floats(bars.copy())
+
+
+def repeated_line(picture: Picture, rng: Rng) -> Floats:
+    """One line or column of the scene, repeated over the whole picture."""
+    height, width = picture.shape[:2]
+    if rng.random() < 0.5:
+        return as_floats(np.repeat(picture[int(rng.integers(height))][None], height, axis=0).astype(np.float32))
+    return as_floats(np.repeat(picture[:, int(rng.integers(width))][:, None], width, axis=1).astype(np.float32))
+
+
+def with_two_texts(picture: Picture, rng: Rng) -> Picture:
+    """Write the date at the top and the name at the bottom, as recorders do."""
+    out = picture.copy()
+    height, width = out.shape[:2]
+    scale = height / 480 * rng.uniform(0.5, 0.8)
+    for text, y in (("2026-11-27 18:02:44", height // 16), ("CAM 01 FRONT DOOR", height - height // 40)):
+        length = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]
+        x = int(rng.choice([height // 40, width - length - height // 40]))
+        cv2.putText(out, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return out
+
+
 #: Changes of what reaches the sensor, and pictures that a capture device or a decoder makes without a sensor.
-BLIND: dict[str, Change] = {"hand": hand, "tape": tape, "fog on the lens": fogged_lens, "one colour": one_colour}
-SCREENS: dict[str, Change] = {"decoder's colour": decoder_colour, "no signal": no_signal}
+BLIND: dict[str, Change] = {
+    "hand": hand,
+    "tape": tape,
+    "fog on the lens": fogged_lens,
+    "one colour": one_colour,
+    "lamp": lamp,
+}
+SCREENS: dict[str, Change] = {
+    "decoder's colour": decoder_colour,
+    "no signal": no_signal,
+    "snow": snow,
+    "random blocks": random_blocks,
+    "colour bars": colour_bars,
+    "repeated line": repeated_line,
+}
+#: A covered lens with date and name at the top and the bottom.
+TWO_TEXTS = "two texts"
 
 
 def blind_picture(kind: str, picture: Picture, rng: Rng) -> Picture:
-    """Return a picture of a BLIND or SCREENS kind, or "missing part", made from the photograph `picture`."""
+    """Return a picture of a BLIND or SCREENS kind, TWO_TEXTS or "missing part", made from the photograph `picture`."""
     quality, block = int(rng.choice([0, 85, 50, 25])), int(rng.integers(1, 3))
     if kind in SCREENS:
         return compressed(as_pixels(SCREENS[kind](picture, rng).astype(np.uint8)), quality, block)
     if kind == "missing part":
         seen = camera(plain(picture, rng), _any_camera(rng), rng)
         return compressed(missing_part(seen, rng), max(quality, 50) if quality else 0)
+    if kind == TWO_TEXTS:
+        cover = (hand, tape, fogged_lens)[int(rng.integers(3))]
+        return with_two_texts(camera(cover(picture, rng), _any_camera(rng), rng), rng)
     covered = camera(BLIND[kind](picture, rng), _any_camera(rng), rng)
     return with_date(covered, rng) if rng.random() < 0.25 else covered
 
