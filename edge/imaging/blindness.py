@@ -49,6 +49,8 @@ TEXT_BLOCKS = 0.1
 DISTANCE, MIN_CORRELATION = 4, 0.12
 #: Share of the variance that a repeated line or column may leave. A scene leaves more, even if it is a striped wall.
 REPEATED_REST = 0.1
+#: Weight of the detail that a repeated line leaves: weak texture in light from one side must not count as stripes.
+REST_WEIGHT = 2.0
 #: A picture of which half is darker than DARK shows a lamp shining into a covered lens if the brightness changes by less
 #: than this share of its range over two cells, everywhere. Scenes at dusk have edges that are sharper.
 DARK, LAMP_SHARPNESS = 30.0, 0.33
@@ -130,7 +132,7 @@ def detail(picture: Cells) -> float:
     found = max(coarse_detail(picture.brightness), FINE_WEIGHT * fine_detail(grey))
     if axis is not None:
         rest, fine_rest = _without_lines(picture.brightness, axis), _without_lines(grey, axis)
-        found = min(found, max(coarse_detail(rest), FINE_WEIGHT * fine_detail(fine_rest)))
+        found = min(found, REST_WEIGHT * max(coarse_detail(rest), FINE_WEIGHT * fine_detail(fine_rest)))
     return found / _light(picture.brightness)
 
 
@@ -146,9 +148,10 @@ def _without_detail(picture: Cells, min_detail: float) -> Blindness | None:
     if _is_lamp(brightness):
         return LAMP
     axis = _repeated_axis(brightness)
-    if axis is None or coarse_detail(_without_lines(brightness, axis)) >= limit:
+    if axis is None or coarse_detail(_without_lines(brightness, axis)) >= limit / REST_WEIGHT:
         return None
-    return STRIPES if FINE_WEIGHT * fine_detail(_without_lines(_grey_quarters(picture), axis)) < limit else None
+    fine_rest = fine_detail(_without_lines(_grey_quarters(picture), axis))
+    return STRIPES if FINE_WEIGHT * fine_rest < limit / REST_WEIGHT else None
 
 
 def _is_lamp(brightness: BrightnessGrid) -> bool:
