@@ -1,4 +1,4 @@
-"""Detect pictures in which nothing can be seen: covered lens, no light, decoder without data, "no signal" screen, test picture.
+"""Detect pictures in which nothing can be seen: covered lens, no light, no data, noise, "no signal" screen, test picture.
 
 The door must report such a picture as a fault, and not as an empty scene. `training.evaluate_blindness` measures how
 often these rules are wrong, on simulated blind pictures and on photographs.
@@ -39,20 +39,20 @@ BORDER_STEP, BORDER_LINES = 12, 4
 #: A colour whose channels differ by less than this is grey. The names of the others, by hue in steps of 60 degrees.
 MIN_CHROMA = 40
 HUES = ("red", "yellow", "green", "turquoise", "blue", "pink")
-#: Rows of cells to ignore at the top and at the bottom when looking for detail, and the columns on the left and the right:
-#: many cameras write date and name there, in up to two lines.
+#: Rows of cells to ignore at the top and at the bottom when looking for detail, and the columns on the left and the
+#: right: many cameras write date and name there.
 MARGIN_ROWS, MARGIN_COLUMNS = 8, 2
 #: The share of the blocks in which detail does not count: a text may also be elsewhere.
 TEXT_BLOCKS = 0.1
-#: Cells at this distance are unrelated in noise and in random blocks of 16 pixels. In a scene, they are correlated by more
-#: than MIN_CORRELATION across or down.
+#: Cells at this distance are unrelated in noise and in random blocks of 16 pixels. In a scene, they are correlated by
+#: more than MIN_CORRELATION across or down.
 DISTANCE, MIN_CORRELATION = 4, 0.12
 #: Share of the variance that a repeated line or column may leave. A scene leaves more, even if it is a striped wall.
 REPEATED_REST = 0.1
 #: Weight of the detail that a repeated line leaves: weak texture in light from one side must not count as stripes.
 REST_WEIGHT = 2.0
-#: A picture of which half is darker than DARK shows a lamp shining into a covered lens if the brightness changes by less
-#: than this share of its range over two cells, everywhere. Scenes at dusk have edges that are sharper.
+#: A picture of which half is darker than DARK shows a lamp shining into a covered lens if the brightness changes by
+#: less than this share of its range over two cells, everywhere. Scenes at dusk have edges that are sharper.
 DARK, LAMP_SHARPNESS = 30.0, 0.33
 #: Cells in which sharpness does not count: a bright pixel, a short text.
 SHARP_CELLS = 20
@@ -156,7 +156,7 @@ def _without_detail(picture: Cells, min_detail: float) -> Blindness | None:
 
 def _is_lamp(brightness: BrightnessGrid) -> bool:
     """Return whether the picture is a blurred spot of light on black: a lamp that shines into a covered lens."""
-    is_dark = cv2.countNonZero(cv2.compare(brightness, DARK, cv2.CMP_LE)) * 2 > brightness.size
+    is_dark = 2 * np.count_nonzero(brightness <= DARK) > brightness.size
     return is_dark and sharpness(brightness) < LAMP_SHARPNESS
 
 

@@ -1,8 +1,9 @@
 """Measure how often the door takes a real scene for a blind picture, and misses a blind one.
 
-Real scenes are photographs of a data set, as eight kinds of camera show them in good and in bad light. Blind pictures are
-simulated: covered lenses, fog, failing decoders, "no signal" screens, test pictures (see rendering/blind_pictures.py). One half of the
-photographs is for choosing `camera.min_detail`, the other half gives the error rates that are reported, with 95 % intervals.
+Real scenes are photographs of a data set, as eight kinds of camera show them in good and in bad light. Blind pictures
+are simulated: covered lenses, fog, failing decoders, "no signal" screens, test pictures (see
+rendering/blind_pictures.py). One half of the photographs is for choosing `camera.min_detail`, the other half gives the
+error rates that are reported, with 95 % intervals.
 
   python -m training.evaluate_blindness --data DATA DATA2
 """

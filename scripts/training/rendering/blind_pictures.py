@@ -227,8 +227,8 @@ def snow(picture: Picture, rng: Rng) -> Floats:
     height, width = picture.shape[:2]
     noise = rng.standard_normal((height, width, 3 if rng.random() < 0.3 else 1), np.float32)
     smoothed = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.3, 1.5)).reshape(noise.shape)
-    smoothed *= rng.uniform(30, 90) / smoothed.std()
-    return as_floats(np.clip(rng.uniform(90, 150) + np.broadcast_to(smoothed, picture.shape), 0, 255))
+    contrast = rng.uniform(30, 90) / float(smoothed.std())
+    return as_floats(np.clip(rng.uniform(90, 150) + contrast * np.broadcast_to(smoothed, picture.shape), 0, 255))
 
 
 def random_blocks(picture: Picture, rng: Rng) -> Floats:
