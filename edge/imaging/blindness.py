@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .cells import HEIGHT, WIDTH, BrightnessGrid, Cells
+from .cells import HEIGHT, WIDTH, BrightnessGrid, Cells, grey_quarters
 from .images import Picture
+from .noise import MARGIN_COLUMNS, MARGIN_ROWS, NoiseDetector
 
 #: A picture is black or white if nearly all blocks are darker than BLACK or brighter than WHITE, and differ by less
 #: than MIN_CONTRAST levels.
@@ -39,14 +40,8 @@ BORDER_STEP, BORDER_LINES = 12, 4
 #: A colour whose channels differ by less than this is grey. The names of the others, by hue in steps of 60 degrees.
 MIN_CHROMA = 40
 HUES = ("red", "yellow", "green", "turquoise", "blue", "pink")
-#: Rows of cells to ignore at the top and at the bottom when looking for detail, and the columns on the left and the
-#: right: many cameras write date and name there.
-MARGIN_ROWS, MARGIN_COLUMNS = 8, 2
 #: The share of the blocks in which detail does not count: a text may also be elsewhere.
 TEXT_BLOCKS = 0.1
-#: Cells at this distance are unrelated in noise and in random blocks of 16 pixels. In a scene, they are correlated by
-#: more than MIN_CORRELATION across or down.
-DISTANCE, MIN_CORRELATION = 4, 0.12
 #: Share of the variance that a repeated line or column may leave. A scene leaves more, even if it is a striped wall.
 REPEATED_REST = 0.1
 #: Weight of the detail that a repeated line leaves: weak texture in light from one side must not count as stripes.
@@ -86,13 +81,41 @@ WHITE_PICTURE = Blindness("white", COVERED, True)
 REPEATED_LINE = Blindness("one line repeated", "check the camera's cable and power, and restart it", True)
 STRIPES = Blindness("only stripes", SIGNAL, False)
 LAMP = Blindness("black with a lamp in it", "is the camera covered, and does a lamp shine into it?", False)
-NOISE = Blindness("only noise or a pattern", SIGNAL, False)
+NOISE = Blindness("only noise", SIGNAL, False)
 MISSING_PART = Blindness("incomplete", "check the camera's cable, power and network, and restart it", True)
 NO_DETAIL = Blindness("without any detail", "is the lens covered, fogged, dirty or far out of focus?", False)
 
 
+class BlindnessDetector:
+    """Find blindness in the frames of one source, which need not be blind one by one: noise is seen in several."""
+
+    def __init__(self, min_detail: float) -> None:
+        """`min_detail` is that of `find_blindness`. With 0, noise is not found."""
+        self._min_detail = min_detail
+        self._noise = NoiseDetector()
+
+    def find(self, picture: Cells, t: float) -> Blindness | None:
+        """Return why nothing can be seen in the picture at time `t` (seconds); None if something can."""
+        found = find_blindness(picture, self._min_detail)
+        if self._min_detail <= 0 or found not in (None, NO_DETAIL):
+            self._noise.clear()
+            return found
+        # Noise may have little detail in some frames.
+        is_noise = self._noise.update(picture, t)
+        return NOISE if found is None and is_noise else found
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether more frames could show that there is only noise."""
+        return self._noise.is_undecided
+
+    def clear(self) -> None:
+        """Forget the earlier frames."""
+        self._noise.clear()
+
+
 def find_blindness(picture: Cells, min_detail: float) -> Blindness | None:
-    """Return why nothing can be seen in the picture; None if something can.
+    """Return why nothing can be seen in the picture by itself; None if something can.
 
     A picture with less `detail` than `min_detail` shows nothing; 0 allows any picture that is not black, white, of
     one colour or incomplete.
@@ -123,11 +146,11 @@ def detail(picture: Cells) -> float:
     """Return the visible detail: the larger of coarse detail and weighted fine detail, at medium brightness.
 
     Noise and light that changes smoothly across the picture give less than 2, a sharp photograph 5 to 40. Detail that
-    repeats along the whole picture does not count, and noise has none, however strong it is.
+    repeats along the whole picture does not count, and a lamp that shines into a covered lens has none.
     """
-    if _is_noise(picture.brightness) or _is_lamp(picture.brightness):
+    if _is_lamp(picture.brightness):
         return 0.0
-    grey = _grey_quarters(picture)
+    grey = grey_quarters(picture)
     axis = _repeated_axis(picture.brightness)
     found = max(coarse_detail(picture.brightness), FINE_WEIGHT * fine_detail(grey))
     if axis is not None:
@@ -141,16 +164,14 @@ def _without_detail(picture: Cells, min_detail: float) -> Blindness | None:
     brightness = picture.brightness
     limit = min_detail * _light(brightness)
     # Fine detail takes five times as long to measure, and most pictures have enough coarse detail.
-    if coarse_detail(brightness) < limit and FINE_WEIGHT * fine_detail(_grey_quarters(picture)) < limit:
+    if coarse_detail(brightness) < limit and FINE_WEIGHT * fine_detail(grey_quarters(picture)) < limit:
         return NO_DETAIL
-    if _is_noise(brightness):
-        return NOISE
     if _is_lamp(brightness):
         return LAMP
     axis = _repeated_axis(brightness)
     if axis is None or coarse_detail(_without_lines(brightness, axis)) >= limit / REST_WEIGHT:
         return None
-    fine_rest = fine_detail(_without_lines(_grey_quarters(picture), axis))
+    fine_rest = fine_detail(_without_lines(grey_quarters(picture), axis))
     return STRIPES if FINE_WEIGHT * fine_rest < limit / REST_WEIGHT else None
 
 
@@ -167,19 +188,6 @@ def sharpness(brightness: BrightnessGrid) -> float:
     low, high = np.partition(smooth, (4, smooth.size - 5), axis=None)[[4, -5]]
     step = np.partition(np.concatenate(steps), -SHARP_CELLS)[-SHARP_CELLS]
     return float(step) / max(float(high - low), 1.0)
-
-
-def _grey_quarters(picture: Cells) -> BrightnessGrid:
-    """Return the brightness of each quarter of a cell, (96, 128) float32."""
-    return cv2.cvtColor(picture.quarters, cv2.COLOR_RGB2GRAY).astype(np.float32)
-
-
-def _is_noise(brightness: BrightnessGrid) -> bool:
-    """Return whether cells at DISTANCE are unrelated: snow of an analogue receiver, or a decoder's random blocks."""
-    rest = brightness - cv2.mean(brightness)[0]
-    variance = float(np.vdot(rest, rest)) / rest.size
-    across, down = rest[:, DISTANCE:] * rest[:, :-DISTANCE], rest[DISTANCE:] * rest[:-DISTANCE]
-    return max(cv2.mean(across)[0], cv2.mean(down)[0]) < MIN_CORRELATION * variance
 
 
 def _repeated_axis(brightness: BrightnessGrid) -> int | None:

@@ -8,7 +8,7 @@ seen. Both return the light that reaches the sensor, `camera` adds lens, sensor 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import cv2
@@ -50,14 +50,17 @@ SIZES = ((640, 480), (640, 360), (320, 240))
 
 def camera(light: Floats, kind: Camera, rng: Rng) -> Picture:
     """Return the picture that a camera makes of `light`, (H, W, 3) float32 0..255: vignette, noise, compression."""
-    height, width = light.shape[:2]
-    lit = light * _vignette(height, width, rng.uniform(0, 0.4))[:, :, None]
+    return _sensed(light * _any_vignette(light, rng), kind, rng)
+
+
+def _sensed(lit: Floats, kind: Camera, rng: Rng) -> Picture:
+    """Return what the sensor makes of the light behind the lens: noise and compression."""
     spread = kind.black_noise + (kind.white_noise - kind.black_noise) * lit / 255
-    noise = rng.standard_normal(light.shape, np.float32)
+    noise = rng.standard_normal(lit.shape, np.float32)
     if kind.smooth:
         noise = as_floats(cv2.GaussianBlur(noise, (0, 0), kind.smooth))
         noise /= max(float(noise.std()), 1e-6)
-    rows = rng.standard_normal((height, 1, 1), np.float32) * kind.row_noise
+    rows = rng.standard_normal((len(lit), 1, 1), np.float32) * kind.row_noise
     picture = as_pixels(np.clip(lit + noise * spread + rows, 0, 255).astype(np.uint8))
     return compressed(picture, kind.jpeg, kind.block)
 
@@ -75,9 +78,11 @@ def compressed(picture: Picture, quality: int, block: int = 1) -> Picture:
     return as_pixels(cv2.resize(decoded, (width, height), interpolation=cv2.INTER_LINEAR) if block > 1 else decoded)
 
 
-def _vignette(height: int, width: int, strength: float) -> Floats:
+def _any_vignette(light: Floats, rng: Rng) -> Floats:
+    """Return the share (H, W, 1) of `light` that a lens lets through."""
+    height, width = light.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-    return as_floats(1 - strength * (x**2 + y**2) / 2)
+    return as_floats((1 - rng.uniform(0, 0.4) * (x**2 + y**2) / 2)[:, :, None])
 
 
 def _smooth_field(height: int, width: int, rng: Rng, knots: int = 3) -> Floats:
@@ -132,7 +137,15 @@ def soft(picture: Picture, rng: Rng) -> Floats:
     return as_floats(0.85 * _blurred(picture, rng.uniform(0.003, 0.012)) + 0.15 * 160)
 
 
+def night(picture: Picture, rng: Rng) -> Floats:
+    """A dark scene that a high gain has made a little brighter: `scene_frames` adds the noise."""
+    light = picture.astype(np.float32)
+    return as_floats(light * min(1.0, rng.uniform(25, 70) / max(float(light.mean()), 1.0)))
+
+
 SCENES: dict[str, Change] = {"as it is": plain, "dim": dim, "foggy": foggy, "snowy": snowy, "soft": soft}
+#: Further conditions, for several frames.
+NIGHT, SHAKEN = "night, high gain", "shaken camera"
 
 
 # Pictures in which nothing can be seen.
@@ -222,22 +235,26 @@ def lamp(picture: Picture, rng: Rng) -> Floats:
     return as_floats(np.clip(rng.uniform(2, 18) + spot[:, :, None] * rng.uniform(0.8, 1, 3), 0, 255))
 
 
-def snow(picture: Picture, rng: Rng) -> Floats:
+def snow_frames(picture: Picture, rng: Rng) -> Iterator[Floats]:
     """The noise of an analogue receiver without a signal, sharp or smoothed by its filters, grey or coloured."""
     height, width = picture.shape[:2]
-    noise = rng.standard_normal((height, width, 3 if rng.random() < 0.3 else 1), np.float32)
-    smoothed = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.3, 1.5)).reshape(noise.shape)
-    contrast = rng.uniform(30, 90) / float(smoothed.std())
-    return as_floats(np.clip(rng.uniform(90, 150) + contrast * np.broadcast_to(smoothed, picture.shape), 0, 255))
+    channels = 3 if rng.random() < 0.3 else 1
+    sigma, contrast, mean = rng.uniform(0.3, 1.5), rng.uniform(30, 90), rng.uniform(90, 150)
+    while True:
+        noise = rng.standard_normal((height, width, channels), np.float32)
+        smoothed = as_floats(cv2.GaussianBlur(noise, (0, 0), sigma).reshape(noise.shape))
+        smoothed *= contrast / float(smoothed.std())
+        yield as_floats(np.clip(mean + np.broadcast_to(smoothed, picture.shape), 0, 255))
 
 
-def random_blocks(picture: Picture, rng: Rng) -> Floats:
+def block_frames(picture: Picture, rng: Rng) -> Iterator[Floats]:
     """Random blocks of 8 or 16 pixels from a decoder with damaged data."""
     height, width = picture.shape[:2]
-    side = int(rng.choice([8, 16]))
-    blocks = rng.uniform(0, 255, (-(-height // side), -(-width // side), 3)).astype(np.float32)
-    blocks = 128 + (blocks - 128) * rng.uniform(0.3, 1)
-    return as_floats(np.repeat(np.repeat(blocks, side, axis=0), side, axis=1)[:height, :width])
+    side, contrast = int(rng.choice([8, 16])), rng.uniform(0.3, 1)
+    while True:
+        blocks = rng.uniform(0, 255, (-(-height // side), -(-width // side), 3)).astype(np.float32)
+        blocks = 128 + (blocks - 128) * contrast
+        yield as_floats(np.repeat(np.repeat(blocks, side, axis=0), side, axis=1)[:height, :width])
 
 
 def colour_bars(picture: Picture, rng: Rng) -> Floats:
@@ -283,11 +300,11 @@ BLIND: dict[str, Change] = {
 SCREENS: dict[str, Change] = {
     "decoder's colour": decoder_colour,
     "no signal": no_signal,
-    "snow": snow,
-    "random blocks": random_blocks,
     "colour bars": colour_bars,
     "repeated line": repeated_line,
 }
+#: What a capture device or a decoder makes anew for each frame.
+CHANGING: dict[str, Callable[[Picture, Rng], Iterator[Floats]]] = {"snow": snow_frames, "random blocks": block_frames}
 #: A covered lens with date and name at the top and the bottom.
 TWO_TEXTS = "two texts"
 
@@ -310,6 +327,38 @@ def blind_picture(kind: str, picture: Picture, rng: Rng) -> Picture:
 def scene(kind: str, picture: Picture, rng: Rng) -> Picture:
     """Return the photograph `picture` as a camera shows it under the conditions of a SCENES kind."""
     return camera(SCENES[kind](picture, rng), _any_camera(rng), rng)
+
+
+def scene_frames(kind: str, picture: Picture, rng: Rng) -> Iterator[Picture]:
+    """Yield frames of one camera under the conditions of a SCENES kind, NIGHT or SHAKEN.
+
+    The sensor's noise differs from frame to frame. A shaken camera also moves by up to 2 % of the height.
+    """
+    model = _any_camera(rng)
+    if kind == NIGHT:
+        model = Camera(rng.uniform(12, 22), rng.uniform(20, 30), 1.0, 0.8, jpeg=int(rng.choice([0, 60, 30])))
+    light = SCENES.get(kind, night if kind == NIGHT else plain)(picture, rng)
+    lens = _any_vignette(light, rng)
+    while True:
+        moved = _moved(light, *rng.uniform(-0.02, 0.02, 2)) if kind == SHAKEN else light
+        yield _sensed(as_floats(moved * lens), model, rng)
+
+
+def _moved(light: Floats, down: float, right: float) -> Floats:
+    """Return `light` moved by shares of its height, with a mirrored edge."""
+    height, width = light.shape[:2]
+    move = np.array([[1, 0, right * height], [0, 1, down * height]], np.float32)
+    return as_floats(cv2.warpAffine(light, move, (width, height), borderMode=cv2.BORDER_REFLECT))
+
+
+def blind_frames(kind: str, picture: Picture, rng: Rng) -> Iterator[Picture]:
+    """Yield frames of a CHANGING kind, with two lines of text in a quarter of the cases."""
+    quality, block = int(rng.choice([0, 85, 50, 25])), int(rng.integers(1, 3))
+    has_text, text_seed = rng.random() < 0.25, int(rng.integers(1 << 30))
+    for frame in CHANGING[kind](picture, rng):
+        seen = as_pixels(frame.astype(np.uint8))
+        seen = with_two_texts(seen, np.random.default_rng(text_seed)) if has_text else seen
+        yield compressed(seen, quality, block)
 
 
 def _any_camera(rng: Rng) -> Camera:
