@@ -74,10 +74,11 @@ class NoiseDetector:
 
 def looks_like_noise(brightness: BrightnessGrid) -> bool:
     """Return whether cells at DISTANCE are unrelated. This is also true for some textures."""
-    mean = cv2.mean(brightness)[0]
+    inner = brightness[MARGIN_ROWS:-MARGIN_ROWS, MARGIN_COLUMNS:-MARGIN_COLUMNS]
+    mean = cv2.mean(inner)[0]
     if mean < MIN_BRIGHTNESS:
         return False
-    rest = brightness - mean
+    rest = inner - mean
     variance = float(np.vdot(rest, rest)) / rest.size
     across, down = rest[:, DISTANCE:] * rest[:, :-DISTANCE], rest[DISTANCE:] * rest[:-DISTANCE]
     return max(cv2.mean(across)[0], cv2.mean(down)[0]) < MIN_STRUCTURE * variance

@@ -1,4 +1,4 @@
-"""Walls and floors whose texture fills the picture, and the frames that a camera makes of them."""
+"""Walls and floors whose texture fills the picture, the frames that a camera makes of them, and snow."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def gravel(height: int, width: int) -> Texture:
     """Stones of one to two percent of the width."""
     rng = np.random.default_rng(11)
     ground = np.full((height, width), 90, np.float32)
-    for _ in range(9000):
+    for _ in range(5000):
         centre = int(rng.integers(width)), int(rng.integers(height))
-        axes = tuple(int(width * side) for side in rng.uniform(0.004, 0.01, 2))
+        axes = int(width * rng.uniform(0.004, 0.01)), int(width * rng.uniform(0.004, 0.01))
         cv2.ellipse(ground, centre, axes, rng.uniform(0, 180), 0, 360, rng.uniform(60, 200), -1, cv2.LINE_AA)
     return ground
 
@@ -54,4 +54,15 @@ def frames_of(
         seen = cv2.warpAffine(texture * gain, move, (width, height), borderMode=cv2.BORDER_REFLECT)
         noisy = seen[:, :, None] + rng.normal(0, sigma, (height, width, 3))
         frames.append(np.clip(noisy, 0, 255).astype(np.uint8))
+    return frames
+
+
+def snow(count: int) -> list[Picture]:
+    """Return `count` frames of 640 x 480 of an analogue receiver without a signal."""
+    rng = np.random.default_rng(3)
+    frames = []
+    for _ in range(count):
+        noise = cv2.GaussianBlur(rng.standard_normal((480, 640), np.float32), (0, 0), 1.2)
+        grey = np.clip(120 + 60 * noise / noise.std(), 0, 255).astype(np.uint8)
+        frames.append(np.repeat(grey[:, :, None], 3, axis=2))
     return frames
