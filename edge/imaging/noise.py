@@ -79,9 +79,10 @@ def looks_like_noise(brightness: BrightnessGrid) -> bool:
     if mean < MIN_BRIGHTNESS:
         return False
     rest = inner - mean
-    variance = float(np.vdot(rest, rest)) / rest.size
-    across, down = rest[:, DISTANCE:] * rest[:, :-DISTANCE], rest[DISTANCE:] * rest[:-DISTANCE]
-    return max(cv2.mean(across)[0], cv2.mean(down)[0]) < MIN_STRUCTURE * variance
+    limit = MIN_STRUCTURE * float(np.vdot(rest, rest)) / rest.size
+    if cv2.mean(rest[:, DISTANCE:] * rest[:, :-DISTANCE])[0] >= limit:
+        return False
+    return cv2.mean(rest[DISTANCE:] * rest[:-DISTANCE])[0] < limit
 
 
 def are_unrelated(one: BrightnessGrid, other: BrightnessGrid) -> bool:

@@ -20,7 +20,7 @@ def gravel(height: int, width: int) -> Texture:
     for _ in range(5000):
         centre = int(rng.integers(width)), int(rng.integers(height))
         axes = int(width * rng.uniform(0.004, 0.01)), int(width * rng.uniform(0.004, 0.01))
-        cv2.ellipse(ground, centre, axes, rng.uniform(0, 180), 0, 360, rng.uniform(60, 200), -1, cv2.LINE_AA)
+        cv2.ellipse(ground, centre, axes, rng.uniform(0, 180), 0, 360, (rng.uniform(60, 200),), -1, cv2.LINE_AA)
     return ground
 
 
