@@ -23,7 +23,7 @@ from .errors import OutputError
 from .events.writer import EventLog
 from .frame_rate import FrameInterval, decision_times, describe_slow
 from .health import Health
-from .imaging.blindness import Blindness, confirmed, find_blindness
+from .imaging.blindness import Blindness, BlindnessDetector, confirmed
 from .imaging.cells import BrightnessGrid, cells
 from .inference.perception import Perception, log_odds
 from .lights.lights import Lights
@@ -80,6 +80,7 @@ class Pipeline:
         self._attention = Attention(config, perception.expression is not None)
         self._tracker = Tracker(config.tracker)
         self._state = State()
+        self._blindness = BlindnessDetector(config.camera.min_detail)
         self._blind_since: float | None = None
         self._interval = FrameInterval()
         self._interval_s = 0.0
@@ -90,7 +91,7 @@ class Pipeline:
         mark = self._perception.timer.mark
         self._adapt_times(self._interval.add(frame.t, frame.still_s))
         grid = cells(frame.picture if frame.lores is None else frame.lores)
-        blindness = find_blindness(grid, self._config.camera.min_detail)
+        blindness = self._blindness.find(grid, frame.t)
         if blindness is not None and blindness.is_certain:
             return self._decide_unseen(frame.t, blindness)
         search = self._search(frame, grid.brightness)
@@ -120,6 +121,7 @@ class Pipeline:
         self._tracker.clear()
         self._attention.clear()
         self._interval.clear()
+        self._blindness.clear()
         return self._decide(t, {}, reason)
 
     def _decide_unseen(self, t: float, blindness: Blindness) -> Decision:

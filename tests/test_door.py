@@ -14,6 +14,7 @@ import pytest
 
 import edge
 from edge import annotate, door
+from edge.camera.factory import open_source
 from edge.camera.source import CameraLostError
 from edge.config import DoorSettings
 from edge.errors import OutputError
@@ -21,12 +22,14 @@ from edge.events.writer import EventLog
 from edge.imaging.blindness import find_blindness
 from edge.imaging.cells import cells
 from edge.imaging.images import Picture
+from edge.imaging.noise import looks_like_noise
 from edge.inference import manifest
 from edge.inference.edgetpu import Accelerator
 from edge.inference.perception import Perception, required_models
 from edge.records import Detection, Frame, Signal
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
 from support.door import CONFIG, Door, Script, Step
+from support.textures import TEXTURES, frames_of, snow
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +147,46 @@ def test_a_picture_in_which_nothing_can_be_seen_is_not_searched(
     empty, blind = frame_at(EMPTY_S), np.full((480, 640, 3), level, np.uint8)
     play(perception, [empty, *[blind] * 2, empty, *[blind] * 15])
     assert searched == [0.0, 0.3], "the first picture after a flash is"
+
+
+def test_snow_makes_the_door_blind_within_two_seconds(perception: Perception) -> None:
+    decisions = play(perception, [frame_at(EMPTY_S), *snow(20), frame_at(EMPTY_S)])
+    assert {d.signal for d in decisions[:11]} == {Signal.IDLE}
+    assert {d.signal for d in decisions[14:21]} == {Signal.FAULT}
+    assert decisions[-1].signal is Signal.IDLE
+    events = [e for d in decisions for e in d.events if e.kind.startswith("camera_")]
+    assert [e.kind for e in events] == ["camera_lost", "camera_back"]
+    assert str(events[0].data["reason"]).startswith("the picture is only noise: is the lens covered?")
+
+
+def test_a_gravel_wall_is_no_fault(perception: Perception) -> None:
+    """Snow and gravel look alike in a single picture; the sensor's noise differs from frame to frame."""
+    wall = frames_of(TEXTURES["gravel"](480, 640), 6)
+    assert looks_like_noise(cells(wall[0]).brightness)
+    assert {d.signal for d in play(perception, wall * 4)} == {Signal.IDLE}
+
+
+def test_a_camera_that_sends_snow_twice_is_blind_too(perception: Perception) -> None:
+    """A capture device of 25 frames a second delivers 30, and repeats some."""
+    frames = [frame for frame in snow(10) for _ in range(2)]
+    pipeline = door.Pipeline(CONFIG, perception)
+    repeats = [pipeline.step(Frame(k, k / 10, frame, is_repeat=k % 2 == 1)) for k, frame in enumerate(frames)]
+    assert {d.signal for d in repeats[:14]} == {Signal.IDLE}
+    assert {d.signal for d in repeats[14:]} == {Signal.FAULT}
+
+
+def test_a_still_picture_of_noise_is_no_fault(perception: Perception) -> None:
+    """It may be a photograph of gravel."""
+    assert door.decide_image(CONFIG, perception, snow(1)[0]).fault is None
+
+
+def test_pictures_of_a_folder_are_not_compared(perception: Perception, tmp_path: Path) -> None:
+    for number, picture in enumerate(snow(4)):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), picture)
+    with open_source(CONFIG.camera, str(tmp_path)) as source:
+        decisions = [decision for _, decision in door.decisions(door.Pipeline(CONFIG, perception), source)]
+    assert len(decisions) > 4
+    assert {d.signal for d in decisions} == {Signal.IDLE}
 
 
 def test_one_broken_picture_ends_no_track(perception: Perception) -> None:

@@ -6,6 +6,7 @@
 - cells: a small grid of brightness and colours
 - motion: changes between frames
 - blindness: pictures in which nothing can be seen
+- noise: frames with nothing but noise
 - image_file: decode an image file
 - image_kind: which kind of image a file is, by its content
 - image_header: the size that an image file announces

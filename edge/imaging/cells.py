@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from .images import Picture
 
-#: (48, 64) float32: mean brightness 0..255 of each cell, top row first.
+#: (48, 64) float32: mean brightness 0..255 of each cell, top row first. (96, 128) for quarters of cells.
 BrightnessGrid = npt.NDArray[np.float32]
 
 WIDTH, HEIGHT = 64, 48
@@ -39,3 +39,8 @@ def cells(picture: Picture) -> Cells:
     colours = cv2.resize(quarters, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     brightness = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY).astype(np.float32)
     return Cells(brightness, cast(Picture, colours), cast(Picture, quarters))
+
+
+def grey_quarters(picture: Cells) -> BrightnessGrid:
+    """Return the brightness of each quarter of a cell, (96, 128) float32."""
+    return cv2.cvtColor(picture.quarters, cv2.COLOR_RGB2GRAY).astype(np.float32)

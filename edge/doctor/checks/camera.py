@@ -21,13 +21,15 @@ from ..picture_quality import assess_picture
 
 if TYPE_CHECKING:
     from ...camera.source import Source
-    from ...imaging.blindness import Blindness
+    from ...imaging.blindness import Blindness, BlindnessDetector
     from ...records import Detection, Frame
 
 #: A camera adjusts its exposure during this time after it is opened. Its picture counts afterwards.
 SETTLE_S = 1.5
 #: A camera that is slow at first is watched for this time.
 MEASURE_SLOW_S = 9.0
+#: Maximum number of frames of a file that are read to tell noise from a texture.
+MAX_FRAMES_OF_FILE = 10
 
 #: VIDIOC_QUERYCAP of linux/videodev2.h: the number of the call, the size of struct v4l2_capability, and the offsets of
 #: its fields `capabilities` (of the physical device) and `device_caps` (of this node).
@@ -58,9 +60,9 @@ def check(host: Host) -> Iterator[Finding]:
     if host.service_is_running and not host.source:
         yield _service_finding(host.unit_property("StatusText"))
         return
-    frame, interval_s = _take_frame(source)
+    frame, interval_s, blindness = _take_frame(source, host.settings.camera.min_detail)
     faces = _faces(host, frame)
-    yield assess_picture(frame.picture, _blindness(host, frame, faces), _face_count(faces))
+    yield assess_picture(frame.picture, _confirmed(host, blindness, faces), _face_count(faces))
     if interval_s:
         yield Finding("note", slow_note(interval_s, host.settings.policy.min_looks), SLOW_HINT)
 
@@ -74,14 +76,18 @@ def _service_finding(status: str) -> Finding:
     return Finding("ok", message)
 
 
-def _take_frame(source: Source) -> tuple[Frame, float]:
-    """Return the first frame of a file, or the newest of a camera after SETTLE_S, and the interval of a slow camera.
+def _take_frame(source: Source, min_detail: float) -> tuple[Frame, float, Blindness | None]:
+    """Return a frame, the interval of a slow camera, and why nothing can be seen by the rules of `doorlight run`.
+
+    The frame is the newest of a camera after SETTLE_S. It is the first of a file, or a later one if that looks like noise.
 
     Raises CameraLostError if the camera was lost at the end or more than once.
     """
     from ...camera.source import CameraLostError
+    from ...imaging.blindness import BlindnessDetector
 
     interval = FrameInterval()
+    detector = BlindnessDetector(min_detail)
     errors: list[CameraLostError] = []
     is_lost = False
     with source:
@@ -89,7 +95,14 @@ def _take_frame(source: Source) -> tuple[Frame, float]:
         assert frame is not None  # a source that opens has at least one frame
         begin = time.monotonic()
         interval.add(frame.t)
+        blindness = _find_blindness(detector, frame)
         frames = 1
+        while not source.live and detector.is_undecided and frames < MAX_FRAMES_OF_FILE:
+            following = source.read()
+            if following is None:
+                break
+            frame, frames = following, frames + 1
+            blindness = _find_blindness(detector, frame)
         while source.live:
             elapsed_s = time.monotonic() - begin
             if elapsed_s >= SETTLE_S and (frames > elapsed_s / SLOW_S or elapsed_s >= MEASURE_SLOW_S):
@@ -99,12 +112,20 @@ def _take_frame(source: Source) -> tuple[Frame, float]:
             except CameraLostError as lost:
                 errors.append(lost)
                 is_lost = True
+                detector.clear()
             else:
                 frames, is_lost = frames + 1, False
                 interval.add(frame.t)
+                blindness = _find_blindness(detector, frame)
     if is_lost or len(errors) > 1:
         raise errors[-1]
-    return frame, interval.seconds
+    return frame, interval.seconds, blindness
+
+
+def _find_blindness(detector: BlindnessDetector, frame: Frame) -> Blindness | None:
+    from ...imaging.cells import cells
+
+    return detector.find(cells(frame.picture if frame.lores is None else frame.lores), frame.t)
 
 
 def _faces(host: Host, frame: Frame) -> list[Detection] | None:
@@ -121,15 +142,11 @@ def _face_count(faces: list[Detection] | None) -> str:
     return {0: "nobody in view", 1: "1 face in view"}.get(len(faces), f"{len(faces)} faces in view")
 
 
-def _blindness(host: Host, frame: Frame, faces: list[Detection] | None) -> Blindness | None:
-    """Return why nothing can be seen in a frame, by the rules of `doorlight run`."""
-    from ...imaging.blindness import confirmed, find_blindness
-    from ...imaging.cells import cells
+def _confirmed(host: Host, found: Blindness | None, faces: list[Detection] | None) -> Blindness | None:
+    """Return `found`; None if a face in the picture refutes it, by the rules of `doorlight run`."""
+    from ...imaging.blindness import confirmed
 
-    grid = cells(frame.picture if frame.lores is None else frame.lores)
-    found = find_blindness(grid, host.settings.camera.min_detail)
-    has_face = any(face.score >= host.settings.tracker.new_score for face in faces or ())
-    return confirmed(found, has_face)
+    return confirmed(found, any(face.score >= host.settings.tracker.new_score for face in faces or ()))
 
 
 def v4l2_cameras(host: Host) -> list[str]:

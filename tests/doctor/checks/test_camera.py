@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.camera.factory import open_source
 from edge.camera.source import CameraLostError, Source
 from edge.doctor.checks import camera
-from edge.door import decide_image
+from edge.door import Pipeline, decide_image, decisions
 from edge.imaging.images import Picture
 from edge.inference import manifest
 from edge.inference.perception import Perception
@@ -23,6 +24,7 @@ from support.doctor import FakeMachine, only
 from support.door import CONFIG
 from support.paths import CLIP
 from support.picamera import World
+from support.textures import frames_of, gravel, snow
 
 STILL = CLIP.with_name("still.jpg")
 
@@ -61,6 +63,32 @@ def test_blind_pictures_are_bad_in_the_words_of_run(machine: FakeMachine, pictur
     fault = str(decide_image(CONFIG, Perception(CONFIG, manifest.load()), seen).fault)
     assert fault.partition(": ")[0] == finding.message.partition(" (640x480")[0]
     assert fault.endswith(f": {finding.fix}")
+
+
+def film(path: Path, frames: list[Picture]) -> str:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (640, 480))
+    assert writer.isOpened()
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    return str(path)
+
+
+def test_snow_is_bad_in_the_words_of_run(machine: FakeMachine, tmp_path: Path) -> None:
+    """It takes several frames to tell snow from gravel."""
+    video = film(tmp_path / "snow.avi", snow(16))
+    finding = machine.check("camera", source=video)[-1]
+    assert finding.severity == "bad"
+    with open_source(CONFIG.camera, video) as source:
+        pipeline = Pipeline(CONFIG, Perception(CONFIG, manifest.load()))
+        fault = [str(decision.fault) for _, decision in decisions(pipeline, source)][-1]
+    assert fault == f"{finding.message.partition(' (640x480')[0]}: {finding.fix}"
+    assert fault.startswith("the picture is only noise: ")
+
+
+def test_gravel_is_not_blind(machine: FakeMachine, tmp_path: Path) -> None:
+    video = film(tmp_path / "gravel.avi", frames_of(gravel(480, 640), 6))
+    assert machine.check("camera", source=video)[-1].severity != "bad"
 
 
 def test_a_face_in_front_of_a_plain_wall_is_not_blind(machine: FakeMachine, tmp_path: Path) -> None:
