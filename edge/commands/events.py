@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     from ..events.selection import Selection
 
     since, until = _time_span(args)
-    kinds = {part.strip().lower().replace("-", "_") for kind in args.kind or () for part in kind.split(",")}
+    kinds = _kinds(args.kind or ())
     path: Path = args.file or _default_log()
     is_stream = path == STANDARD_INPUT
     if is_stream and args.follow:
@@ -122,6 +122,17 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n" + "\n".join([*_render_summary(totals), *notes]))
     return 0
+
+
+def _kinds(options: Sequence[str]) -> set[str]:
+    """Return the kinds that the values of --kind name, in lower case; each may be a list with commas. Raises UsageError."""
+    kinds: set[str] = set()
+    for option in options:
+        named = {part.strip().lower().replace("-", "_") for part in option.split(",")} - {""}
+        if not named:
+            raise UsageError(f'--kind "{option}": names no kind of event', "name one, or leave out --kind to see all")
+        kinds |= named
+    return kinds
 
 
 def _time_span(args: argparse.Namespace) -> tuple[float | None, float | None]:

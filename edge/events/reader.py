@@ -20,7 +20,7 @@ from .compressed import (
     decompression_errors,
     open_decompressed,
 )
-from .log_files import MAX_SEARCH_BYTES, LogFiles, inode, is_same_file, lines_from_end
+from .log_files import MAX_SEARCH_BYTES, LogFiles, inode, is_same_file, lines_from_end, unread_files
 from .record import MAX_LINE_BYTES, EventRecord, parse, sequence_number
 
 #: The first line of a log differs from that of another within these bytes: they contain its number and time.
@@ -33,8 +33,8 @@ MAX_DAMAGED_LINES = 1_000_000
 class EventReader(Iterator[EventRecord]):
     """Iterate over the records of a log.
 
-    `damaged` counts the skipped lines, `last_seq` is the highest number so far, `unread` names the rotated files that
-    cannot be read, each with the reason.
+    `damaged` counts the skipped lines, `last_seq` is the highest number so far, `unread` names the files of the log that
+    are not read, each with the reason.
     """
 
     def __init__(self) -> None:
@@ -95,6 +95,7 @@ def read_stream(stream: BinaryIO, name: str) -> EventReader:
 
 
 def _lines_of_log(files: LogFiles, reading: EventReader) -> Iterator[bytes]:
+    reading.unread.update(unread_files(files.path))
     with contextlib.ExitStack() as opened:
         current = _next_file(files, None, reading.last_seq, reading.unread)
         while current is not None:

@@ -208,6 +208,8 @@ def test_an_empty_selection_says_what_the_log_has(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
+        (["--kind", ""], '--kind "": names no kind of event'),
+        (["--kind", "stop", "--kind", " ,"], '--kind " ,": names no kind of event'),
         (["--kind", "unmaskd"], "--kind unmaskd: there is no such kind of event"),
         (["--since", "soon"], "'soon' is not a time"),
         (["--until", "2026-02-30"], "'2026-02-30' is a time that does not exist"),
@@ -248,7 +250,8 @@ def test_following_a_file_that_is_no_log_ends(capfd: pytest.CaptureFixture[str])
 
 def test_kinds_in_other_spellings(capfd: pytest.CaptureFixture[str]) -> None:
     write_log(STARTED % "true", STOP, LATER, '"event": "camera_lost"')
-    assert len(events(capfd, "--kind", "Stop,camera-lost", "--json")[0]) == 2
+    for kinds in ("Stop,camera-lost", "Stop,camera-lost,", ",stop,,camera_lost"):
+        assert len(events(capfd, "--kind", kinds, "--json")[0]) == 2
 
 
 def test_json_is_what_the_log_contains(capfd: pytest.CaptureFixture[str]) -> None:
