@@ -22,17 +22,21 @@ class VideoFormat(NamedTuple):
     """A file format. `has_clock` is False for pictures one after the other, without times and without a rate.
 
     FFmpeg supposes 25 frames/s for these, and OpenCV 4.11 and 4.14 report different rates for the same file.
+
+    `counts_from_zero`: the duration in the header ends at the last time stamp, also if the first one is not 0. FFmpeg
+    estimates the number of frames from that duration.
     """
 
     name: str
     pattern: bytes
     has_clock: bool = True
+    counts_from_zero: bool = False
 
 
 #: In the order of the search. The patterns are joined by "|" and must not contain a capturing group.
 FORMATS = (
     VideoFormat("MP4 or QuickTime", rb"....(?:ftyp|moov|mdat|free|skip|wide|pnot|styp|sidx|moof|uuid|udta)"),
-    VideoFormat("Matroska or WebM", rb"\x1aE\xdf\xa3"),
+    VideoFormat("Matroska or WebM", rb"\x1aE\xdf\xa3", counts_from_zero=True),
     VideoFormat("AVI", rb"RIFF....AVI[ X]"),
     VideoFormat("MPEG program stream", rb"\x00\x00\x01[\xba\xbb]"),
     VideoFormat(
@@ -41,7 +45,7 @@ FORMATS = (
     VideoFormat("H.264 or H.265", rb"\x00?\x00\x00\x01", has_clock=False),
     VideoFormat("MPEG transport stream", rb"G.{187}G.{187}G|....G.{191}G.{191}G"),
     VideoFormat("Ogg", rb"OggS\x00"),
-    VideoFormat("Flash video", rb"FLV\x01"),
+    VideoFormat("Flash video", rb"FLV\x01", counts_from_zero=True),
     VideoFormat("GIF", rb"GIF8[79]a"),
     VideoFormat("animated PNG", rb"\x89PNG\r\n\x1a\n.{0,1000}acTL"),
     # One picture, or many one after the other.
