@@ -6,10 +6,11 @@ refused by their name, with what to do.
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import NamedTuple
 
-from .image_header import JPEG_SIGNATURE, PNG_SIGNATURE, is_webp
+from .image_header import JPEG_SIGNATURE, PNG_SIGNATURE, is_webp, png_chunks
 
 #: Enough of a file for all functions of this module, except for `is_sequence` and `is_still_gif`.
 START_BYTES = 1024
@@ -84,6 +85,15 @@ def describe_unsupported(start: bytes) -> UnsupportedKind | None:
     if is_still_gif(start):
         return STILL_GIF
     return next((kind for pattern, kind in _OTHER_KINDS if pattern.match(start[:START_BYTES])), None)
+
+
+def is_animation(data: bytes) -> bool:
+    """Return whether a WebP or PNG announces several pictures. Raises ValueError for a PNG of too many parts."""
+    if data.startswith(PNG_SIGNATURE):
+        before_pixels = itertools.takewhile(lambda chunk: chunk.name != b"IDAT", png_chunks(data))
+        at = next((chunk.begin for chunk in before_pixels if chunk.name == b"acTL"), None)
+        return at is not None and int.from_bytes(data[at + 8 : at + 12], "big") > 1
+    return is_webp(data) and data[12:16] == b"VP8X" and len(data) > 20 and bool(data[20] & 2)
 
 
 def is_sequence(start: bytes) -> bool:
