@@ -241,8 +241,8 @@ def _check_paths(config: Config, name: str) -> None:
 def _check_door(door: DoorSettings, name: str) -> None:
     named = {"door.zone": door.zone} if door.zone else {}
     named |= {f"door.ignore[{k}]": area for k, area in enumerate(door.ignore)}
-    for key, polygon in named.items():
-        polygon = without_closing_corner(polygon)
+    for key, corners in named.items():
+        polygon = without_closing_corner(corners)
         if len(polygon) < 3:
             raise ConfigError(
                 f"{name}: '{key}' needs at least 3 corners, not {len(polygon)}",

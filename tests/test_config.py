@@ -464,3 +464,9 @@ def test_areas_may_repeat_their_first_corner_at_the_end(tmp_path: Path) -> None:
     corners = "[[0.1, 0.1], [0.5, 0.1], [0.5, 0.5], [0.1, 0.1]]"
     (tmp_path / "door.toml").write_text(f"[door]\nzone = {corners}\nignore = [{corners.replace('0.5', '0.2')}]")
     assert len(config.load(tmp_path / "door.toml").door.ignore) == 1
+
+
+@pytest.mark.parametrize("marks", [1, 2, 3])
+def test_byte_order_marks_are_skipped(tmp_path: Path, marks: int) -> None:
+    (tmp_path / "door.toml").write_text("\ufeff" * marks + "[camera]\nfps = 7\n", encoding="utf-8")
+    assert config.load(tmp_path / "door.toml").camera.fps == 7

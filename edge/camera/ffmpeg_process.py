@@ -177,7 +177,10 @@ def _pace(capture: cv2.VideoCapture) -> float:
 
 
 def _start(capture: cv2.VideoCapture, stamp_s: float) -> float:
-    """Return the time stamp (seconds) at which the file begins, after the first picture was read at `stamp_s`; 0 if unknown."""
+    """Return the time stamp (seconds) at which the file begins; 0 if it is unknown.
+
+    The first picture has been read; its time, relative to that start, is `stamp_s`.
+    """
     import cv2
 
     # The stamp as it is in the file, in frames. OpenCV before 4.11 has no such property and returns 0.

@@ -45,7 +45,7 @@ class UnsupportedCompressionError(OSError):
 
 
 class TarArchiveError(UnsupportedCompressionError):
-    """A file is a tar archive, perhaps a compressed one. Read as lines, it would lose the first event of each log in it."""
+    """A file is a tar archive, perhaps a compressed one. Read as lines, it would lose the first event of each log."""
 
     def __init__(self) -> None:
         super().__init__("tar", "tar -xOf")
@@ -107,14 +107,17 @@ def decompressed_stream(file: BinaryIO) -> Opened:
     return opened
 
 
+def peek(file: BinaryIO, count: int) -> bytes:
+    """Return about `count` bytes that come next in `file`, without reading them; none if that is impossible."""
+    look: Callable[[int], bytes] | None = getattr(file, "peek", None)
+    with contextlib.suppress(*decompression_errors()):  # reading the file raises it again
+        return look(count) if look is not None else b""
+    return b""
+
+
 def _refuse_tar(file: BinaryIO) -> None:
-    """Raise TarArchiveError if a file opened for reading at its start is a tar archive. Its position does not change."""
-    peek: Callable[[int], bytes] | None = getattr(file, "peek", None)
-    start = b""
-    if peek is not None:
-        with contextlib.suppress(*decompression_errors()):  # reading the file raises it again
-            start = peek(_TAR_MARK_AT + len(_TAR_MARK))
-    if start[_TAR_MARK_AT:].startswith(_TAR_MARK):
+    """Raise TarArchiveError if a file, open at its start, is a tar archive. Its position does not change."""
+    if peek(file, _TAR_MARK_AT + len(_TAR_MARK))[_TAR_MARK_AT:].startswith(_TAR_MARK):
         raise TarArchiveError
 
 

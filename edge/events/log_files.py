@@ -89,7 +89,8 @@ def rotated_files(path: Path) -> list[tuple[int, Path]]:
 def externally_rotated_files(path: Path, first_number: Callable[[Path], int] | None = None) -> list[Path]:
     """Return the files of the log at `path` that another program has rotated, oldest first as far as names say.
 
-    A file with an unusual name belongs to them if it begins with events; `first_number` returns the number of the first.
+    A file with an unusual name belongs to them if it begins with events; `first_number` returns the number of the first
+    one.
     """
     others = [file for file in files_of_other_names(path) if (first_number or _first_number)(file)]
     return [*others, *_files_of_known_names(path)]
@@ -109,7 +110,7 @@ def files_of_other_names(path: Path) -> list[Path]:
 
 
 def unread_files(path: Path) -> dict[str, str]:
-    """Return the non-empty files beside the log at `path` that are named as files of it, but have no events; with the reasons."""
+    """Return the non-empty files that are named like files of the log at `path` but are not read, with the reasons."""
     unread = {}
     for file in files_of_other_names(path):
         try:
@@ -154,13 +155,14 @@ def _pattern_of_external_names(path: Path) -> re.Pattern[str]:
     name, stem, suffix = re.escape(path.name), re.escape(path.stem), re.escape(path.suffix)
     mark = r"\d[\d._:TZ+-]*"
     week_or_month = r"\d{4}-?W\d\d|\d{1,2}[-._]?[A-Z][a-z]{2}[-._]?\d{4}|\d{4}[-._]?[A-Z][a-z]{2}[-._]?\d{1,2}"
+    day = r"(?=\d{4}[-._]?\d\d[-._]?\d\d)"
     forms = [
         rf"{name}[-._](?P<end>{mark}|{week_or_month})",  # events.jsonl.2, events.jsonl-20261120
         rf"{name}(?=\.)",  # events.jsonl.gz
     ]
     if path.suffix:
         forms += [
-            rf"{stem}[-._](?P<date>(?=\d{{4}}[-._]?\d\d[-._]?\d\d){mark}|{week_or_month}){suffix}",  # events-20261120.jsonl
+            rf"{stem}[-._](?P<date>{day}{mark}|{week_or_month}){suffix}",  # events-20261120.jsonl
             rf"{stem}\.(?P<number>\d{{1,3}}){suffix}",  # events.2.jsonl
         ]
     return re.compile(rf"(?:{'|'.join(forms)})(?P<compressed>\.(?:{COMPRESSED_SUFFIXES}))?")

@@ -48,7 +48,7 @@ class UnsupportedImageError(ValueError):
 
 
 class Decoded(NamedTuple):
-    """A picture, (H, W, 3) uint8 RGB, what is wrong with the file ("" if it is intact), and whether more pictures follow."""
+    """A picture, (H, W, 3) uint8 RGB; what is wrong with the file, "" if it is intact; whether more pictures follow."""
 
     picture: Picture
     damage: str

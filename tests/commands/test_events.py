@@ -7,11 +7,15 @@ import json
 import os
 import signal
 import subprocess
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edge.cli import main
+from edge.errors import InputError
+from edge.events.reader import read_stream
 from support.command import command_line, doorlight, environment, printable_output, start_doorlight
 from support.paths import CLIP
 
@@ -76,7 +80,58 @@ def test_the_default_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert "person 1" in capsys.readouterr().out
     Path("doorlight-events.jsonl").write_text(CALM % (1, 2))
     assert main(["events"]) == 0
-    assert "person 2" in capsys.readouterr().out, "a log in the working directory takes precedence"
+    output, errors = capsys.readouterr()
+    assert "person 1" in output, "the service's log takes precedence"
+    assert errors == (
+        f"doorlight: note: this is {service_log}; "
+        "for the log of the runs in this folder: doorlight events doorlight-events.jsonl\n"
+    )
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert main(["events"]) == 0
+    output, errors = capsys.readouterr()
+    assert "person 2" in output, "the service's log may not be read"
+    assert f"for the service's log: sudo doorlight events {service_log}" in errors
+    service_log.unlink()
+    assert main(["events"]) == 0
+    assert "note" not in capsys.readouterr().err
+
+
+def refused(capfd: pytest.CaptureFixture[str], log: str) -> list[str]:
+    """Return the message and the hint with which a log is refused."""
+    assert main(["events", log]) == 66
+    return capfd.readouterr().err.splitlines()
+
+
+def test_a_folder_names_the_log_in_it(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("logs").mkdir()
+    assert refused(capfd, "logs") == [
+        "doorlight: logs: is a folder, not an event log",
+        "           name the log in it: doorlight events logs/events.jsonl",
+    ]
+    Path("logs/door.jsonl").write_text(CALM % (1, 1))
+    assert refused(capfd, "logs")[1].endswith("doorlight events logs/door.jsonl")
+
+
+@pytest.mark.parametrize("name", ["log.tar", "log.tgz"])
+def test_a_tar_archive_is_named(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("events.jsonl").write_text(CALM % (1, 1))
+    with tarfile.open(name, "w:gz" if name == "log.tgz" else "w") as archive:
+        archive.add("events.jsonl")
+    message, hint = refused(capfd, name)
+    assert message == f"doorlight: {name}: is a tar archive: unpack it first"
+    assert f"tar -xOf {name} | doorlight events -" in hint
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16", "UTF-32", "UTF-16-LE", "UTF-32-BE"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_wide_text_is_named_in_a_file_and_on_standard_input(
+    encoding: str, compress: Callable[[bytes], bytes], capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("x").write_bytes(compress((CALM % (1, 1)).encode(encoding)))
+    assert f"x: is {encoding[:6]} text, an event log is UTF-8" in refused(capfd, "x")[0]
+    with Path("x").open("rb") as file, pytest.raises(InputError, match=f"pipe: is {encoding[:6]} text") as caught:
+        list(read_stream(file, "pipe"))
+    assert f"iconv -f {encoding[:6]} -t UTF-8" in caught.value.hint
 
 
 def test_a_pipe_does_not_block(capfd: pytest.CaptureFixture[str]) -> None:
