@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..imaging import image_kind
 from ..system.files import open_regular
+from . import video_formats
 from .video_formats import VIDEO_SUFFIXES, recognise
 
 #: Endings of the names of pictures, for files whose content says nothing, and for files that are written.
@@ -22,7 +23,7 @@ MEDIA_SUFFIXES = (
 
 
 class FileKind(enum.Enum):
-    """What a file is. A picture may be of a kind that is not decoded, such as HEIC; decoding it gives the reason."""
+    """What a file is. It may be of a kind that is not decoded, such as HEIC or DV; opening it gives the reason."""
 
     PICTURE = "picture"
     VIDEO = "video"
@@ -48,7 +49,8 @@ def kind_of(path: Path) -> FileKind:
             start += file.read(image_kind.SEQUENCE_BYTES) or b""
     if image_kind.describe_unsupported(start) is not None:
         return FileKind.PICTURE
-    return FileKind.OTHER if recognise(start) is None else FileKind.VIDEO
+    is_video = recognise(start) is not None or video_formats.describe_unsupported(start) is not None
+    return FileKind.VIDEO if is_video else FileKind.OTHER
 
 
 def source_kind_of(path: Path) -> FileKind:

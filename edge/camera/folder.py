@@ -139,7 +139,9 @@ def list_folder(path: Path) -> tuple[list[tuple[Path, FileKind]], list[LeftOut]]
             left_out.append(LeftOut(entry.name, f"cannot be read: {error.strerror}"))
             continue
         if kind is FileKind.OTHER:
-            what = "a folder, and only the files of one folder are played" if os.path.isdir(entry) else NEITHER
+            what = NEITHER if entry.stat().st_size else "empty"
+            if os.path.isdir(entry):
+                what = "a folder, and only the files of one folder are played"
             is_media = not os.path.isdir(entry) and entry.suffix.lower() in MEDIA_SUFFIXES
             left_out.append(LeftOut(entry.name, f"is {what}", is_media=is_media))
         else:

@@ -65,3 +65,26 @@ def recognise(start: bytes) -> VideoFormat | None:
     """Return the format of a file from its first HEADER_BYTES, or None if it is not a supported video."""
     match = VIDEO_SIGNATURES.match(start)
     return FORMATS[match.lastindex - 1] if match and match.lastindex else None
+
+
+#: Videos that are not played: their first bytes and names. FFmpeg converts them all.
+UNSUPPORTED = (
+    (rb"\x1f\x07\x00[\x3f\xbf]", "a DV video"),
+    (rb"\x06\x0e\x2b\x34", "an MXF video"),
+    (rb"nut/multimedia container", "a NUT video"),
+    (rb"\.RMF\x00", "a RealMedia video"),
+    (
+        rb"(?i)\s*--\S{1,70}\r?\n(?:[\w-]+:[^\n]*\n)*?content-type: *image/",
+        "a recorded stream of JPEG pictures (multipart)",
+    ),
+    (rb"RIFF....AMV ", "an AMV video"),
+    (rb"....[\x11\x12]\xaf", "a FLIC animation"),
+    (rb"\xb7\xd8\x00\x20\x37\x49\xda\x11", "a WTV recording"),
+    (rb"BIK[b-k]|KB2[a-k]|SMK[24]", "a video of a game"),
+)
+_UNSUPPORTED = tuple((re.compile(pattern, re.DOTALL), name) for pattern, name in UNSUPPORTED)
+
+
+def describe_unsupported(start: bytes) -> str | None:
+    """Return the kind of a video that is not played, with its article, from its first HEADER_BYTES; None for others."""
+    return next((name for pattern, name in _UNSUPPORTED if pattern.match(start[:HEADER_BYTES])), None)

@@ -54,6 +54,14 @@ OTHER_KINDS = (
     (rb"P[1-6]\s+[#\d]|P7\nWIDTH|P[fF]\n", UnsupportedKind("a Netpbm picture", SAVE_AS_JPEG)),
     (rb"v/1\x01|#\?RADIANCE|#\?RGBE", UnsupportedKind("a picture with high dynamic range", SAVE_AS_JPEG)),
     (rb"\0\0[\x01\x02]\0[\x01-\xff]\0", UnsupportedKind("an icon", SAVE_AS_JPEG)),
+    (rb"DDS \x7c\0\0\0", UnsupportedKind("a DirectDraw picture (DDS)", SAVE_AS_JPEG)),
+    (rb"%!PS|\xc5\xd0\xd3\xc6", UnsupportedKind("a PostScript drawing (EPS)", SAVE_AS_JPEG)),
+    (rb"icns", UnsupportedKind("an icon of macOS (ICNS)", SAVE_AS_JPEG)),
+    (rb"\x0a[\0\x02-\x05]\x01[\x01\x02\x04\x08]", UnsupportedKind("a PCX picture", SAVE_AS_JPEG)),
+    (rb"qoif", UnsupportedKind("a QOI picture", SAVE_AS_JPEG)),
+    (rb"\x01\xda[\0\x01][\x01\x02]\0", UnsupportedKind("an SGI picture", SAVE_AS_JPEG)),
+    # TGA has no signature: no palette, one of four kinds of pixels, a depth that exists.
+    (rb".\0[\x02\x03\x0a\x0b]\0{5}.{8}[\x08\x0f\x10\x18\x20]", UnsupportedKind("a TGA picture", SAVE_AS_JPEG)),
     (rb"%PDF-", UnsupportedKind("a PDF document", "save its pictures as JPEG, for example: pdfimages -j IN.pdf OUT")),
     (rb"(?i)(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg", UnsupportedKind("an SVG drawing", SAVE_AS_JPEG)),
     (
