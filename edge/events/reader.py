@@ -16,6 +16,7 @@ from ..system.files import open_regular, wide_encoding
 from .compressed import (
     MAX_DECOMPRESSED_BYTES,
     Opened,
+    TarArchiveError,
     UnsupportedCompressionError,
     decompressed_stream,
     decompression_errors,
@@ -90,6 +91,8 @@ def read_stream(stream: BinaryIO, name: str) -> EventReader:
                     f"convert it before the last |, with iconv -f {encoding} -t UTF-8",
                 )
             yield from _lines_of_file(*opened, Path(name))
+        except TarArchiveError as error:
+            raise InputError(f"{name}: {error.reason}", "unpack it, and name the log in it instead of -") from error
         except UnsupportedCompressionError as error:
             raise InputError(
                 f"{name}: {error.reason}", f"decompress it before the last |, with {error.command}"

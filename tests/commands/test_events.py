@@ -120,6 +120,9 @@ def test_a_tar_archive_is_named(name: str, capfd: pytest.CaptureFixture[str]) ->
     message, hint = refused(capfd, name)
     assert message == f"doorlight: {name}: is a tar archive: unpack it first"
     assert f"tar -xOf {name} | doorlight events -" in hint
+    with Path(name).open("rb") as file, pytest.raises(InputError, match="pipe: is a tar archive") as caught:
+        list(read_stream(file, "pipe"))
+    assert caught.value.hint.startswith("unpack it, and name the log")
 
 
 @pytest.mark.parametrize("encoding", ["UTF-16", "UTF-32", "UTF-16-LE", "UTF-32-BE"])
