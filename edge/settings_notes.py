@@ -6,11 +6,12 @@ If you add a key to [camera], add it to `EFFECTIVE_FOR`.
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Iterator
 
 from .config import Config, Section, load
-from .source_kind import CAMERAS, SourceKind, source_kind
+from .source_kind import CAMERAS, PICTURE_SUFFIXES, RAW_VIDEO_SUFFIXES, VIDEO_SUFFIXES, SourceKind, source_kind
 
 ALL: tuple[SourceKind, ...] = (*CAMERAS, "file")
 #: For each key of [camera]: the kinds of source on which it has an effect.
@@ -22,14 +23,8 @@ EFFECTIVE_FOR: dict[str, tuple[SourceKind, ...]] = {
     "picture_s": ("file",),
     **dict.fromkeys(("lores_width", "max_exposure_s", "metering", "exposure_stops"), ("Pi camera",)),
 }
-#: Endings of films that have time stamps, and of pictures.
-FILM_SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".ogv", ".gif"),
-    *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".vob"),
-)
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp")
 #: Keys of [camera] without effect on these files, although they have one on others.
-WITHOUT_EFFECT_ON = {"film with time stamps": ("fps", "picture_s"), "picture": ("fps",)}
+WITHOUT_EFFECT_ON = {"video with time stamps": ("fps", "picture_s"), "picture": ("fps",)}
 #: Keys of [lights] that only concern the buzzer, and keys of [policy] that only concern the alarm.
 BUZZER_KEYS = ("buzzer_active_low", "buzzer_tone_hz", "alarm_pattern_s", "quiet_hours")
 SOUND_KEYS = ("buzzer_tone_hz", "alarm_pattern_s", "quiet_hours")  # without the level of the pin at rest
@@ -47,10 +42,10 @@ def camera_notes(config: Config, source: str = "") -> Iterator[str]:
     if unused:
         article = "an" if name.startswith("HTTP") else "a"
         yield f"no effect on {article} {name}: {_names('camera', unused)}"
-    if kind == "HTTP camera" and _is_named_film(source):
+    if kind == "HTTP camera" and _is_named_video(source):
         of_cameras = [key for key in changed if "file" not in EFFECTIVE_FOR[key] or key == "fps"]
         if of_cameras := [key for key in of_cameras if key not in unused]:
-            yield f"no effect if the address is a film, not a camera: {_names('camera', of_cameras)}"
+            yield f"no effect if the address is a video, not a camera: {_names('camera', of_cameras)}"
     if kind == "Pi camera" and "lores_width" in changed and camera.lores_width >= camera.width:
         yield f"no effect: camera.lores_width is {camera.lores_width}, not less than camera.width ({camera.width})"
     if kind == "Pi camera" and "max_exposure_s" in changed and camera.max_exposure_s > 1 / camera.fps:
@@ -83,16 +78,16 @@ def other_notes(config: Config) -> Iterator[str]:
 
 def _kind_of_file(source: str) -> str:
     """Return the kind of a file for a note, from its name."""
-    if _is_named_film(source):
-        return "film with time stamps"
-    return "picture" if source.lower().endswith(PICTURE_SUFFIXES) else "file"
+    if _is_named_video(source):
+        return "video with time stamps"
+    return "picture" if os.path.splitext(source)[1].lower() in PICTURE_SUFFIXES else "file"
 
 
-def _is_named_film(source: str) -> bool:
-    """Return whether a path, or an address without its query, is named like a film that has time stamps."""
+def _is_named_video(source: str) -> bool:
+    """Return whether a path, or an address without its query, is named like a video that has time stamps."""
     if "://" in source:
         source = re.split(r"[?#]", source)[0]
-    return source.lower().endswith(FILM_SUFFIXES)
+    return os.path.splitext(source)[1].lower() in VIDEO_SUFFIXES - RAW_VIDEO_SUFFIXES
 
 
 def _names(section: str, keys: list[str]) -> str:

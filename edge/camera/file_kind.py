@@ -6,19 +6,19 @@ import enum
 from pathlib import Path
 
 from ..imaging import image_kind
+from ..source_kind import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from ..system.files import open_regular
 from . import video_formats
-from .video_formats import VIDEO_SUFFIXES, recognise
+from .video_formats import recognise
 
-#: Endings of the names of pictures, for files whose content says nothing, and for files that are written.
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp"})
 #: Endings of a video that is pictures one after the other: even a short one, in which only one picture is found.
 PICTURE_VIDEO_SUFFIXES = frozenset({".mjpeg", ".mjpg"})
 #: Endings of the names of pictures and videos, also of kinds that are not decoded.
 MEDIA_SUFFIXES = (
     PICTURE_SUFFIXES
     | VIDEO_SUFFIXES
-    | {".heic", ".heif", ".avif", ".gif", ".tif", ".tiff", ".jp2", ".jxl", ".dng", ".cr2", ".nef", ".arw"}
+    | {".heic", ".heif", ".avif", ".tif", ".tiff", ".jp2", ".jxl", ".dng", ".cr2", ".nef", ".arw"}
+    | {".dv", ".mxf", ".nut", ".rm", ".rmvb", ".amv", ".wtv"}
 )
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ..config import CameraSettings
 from ..errors import InputError
+from ..source_kind import VIDEO_SUFFIXES
 from ..system.files import open_regular
 from .source import NEITHER, SOURCE_KINDS
 from .video import Video
-from .video_formats import HEADER_BYTES, VIDEO_SUFFIXES, VideoFormat, describe_unsupported, recognise
+from .video_formats import HEADER_BYTES, VideoFormat, describe_unsupported, recognise
 
 
 class VideoFile(Video):

@@ -11,11 +11,6 @@ from typing import NamedTuple
 
 #: Number of bytes from the start of a file that `recognise` needs.
 HEADER_BYTES = 1024
-#: Endings of the names of videos, for files whose content says nothing.
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".3gp", ".wmv", ".flv"}
-    | {".ogv", ".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg"}
-)
 
 
 class VideoFormat(NamedTuple):
@@ -60,13 +55,6 @@ FORMATS = (
 #: Matches the first bytes of all formats.
 VIDEO_SIGNATURES = re.compile(b"|".join(b"(%b)" % video_format.pattern for video_format in FORMATS), re.DOTALL)
 
-
-def recognise(start: bytes) -> VideoFormat | None:
-    """Return the format of a file from its first HEADER_BYTES, or None if it is not a supported video."""
-    match = VIDEO_SIGNATURES.match(start)
-    return FORMATS[match.lastindex - 1] if match and match.lastindex else None
-
-
 #: Videos that are not played: their first bytes and names. FFmpeg converts them all.
 UNSUPPORTED = (
     (rb"\x1f\x07\x00[\x3f\xbf]", "a DV video"),
@@ -83,6 +71,12 @@ UNSUPPORTED = (
     (rb"BIK[b-k]|KB2[a-k]|SMK[24]", "a video of a game"),
 )
 _UNSUPPORTED = tuple((re.compile(pattern, re.DOTALL), name) for pattern, name in UNSUPPORTED)
+
+
+def recognise(start: bytes) -> VideoFormat | None:
+    """Return the format of a file from its first HEADER_BYTES, or None if it is not a supported video."""
+    match = VIDEO_SIGNATURES.match(start)
+    return FORMATS[match.lastindex - 1] if match and match.lastindex else None
 
 
 def describe_unsupported(start: bytes) -> str | None:

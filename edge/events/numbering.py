@@ -6,12 +6,15 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ..system.files import open_regular
 from .compressed import decompression_errors, open_decompressed
 from .log_files import externally_rotated_files, lines_from_end, not_a_log, rotated_files
 from .record import MAX_LINE_BYTES, EventRecord, parse, parse_complete, sequence_number
+
+if TYPE_CHECKING:
+    import io
 
 #: Compressed files have to be read from their beginning. Reading more than this (decompressed) would delay the door's
 #: start.
@@ -79,8 +82,10 @@ def _last_records_of_rotated_files(path: Path) -> Iterator[EventRecord]:
 def _last_record_of_compressed(file: BinaryIO, max_bytes: int) -> tuple[EventRecord, int]:
     """Return the last record of a compressed file, as far as it can be read, and the number of decompressed bytes."""
     size, end = 0, b""
+    # Where the file breaks off, read() loses what it has decompressed of its block; read1() returns it.
+    read1 = cast("io.BufferedIOBase", file).read1
     with contextlib.suppress(*decompression_errors()):  # its end is missing
-        while size < max_bytes and (data := file.read(_BLOCK_BYTES)):
+        while size < max_bytes and (data := read1(_BLOCK_BYTES)):
             size += len(data)
             end = (end + data)[-MAX_LINE_BYTES:]
     complete = end[: end.rfind(b"\n") + 1]

@@ -73,3 +73,10 @@ def test_an_animation_is_played_as_its_first_picture_and_says_so(tmp_path: Path,
     path.write_bytes(encode(suffix))
     with source:
         assert source.note is None
+
+
+def test_png_that_announces_a_single_frame_is_no_animation(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(animated(".png").replace(bytes(3) + b"\x02" + bytes(4), bytes(3) + b"\x01" + bytes(4), 1))
+    with PictureFile(path, quick_settings()) as source:
+        assert source.note is None
