@@ -67,7 +67,10 @@ def add_parser(subparsers: Subparsers) -> Parser:
         '(14:30), or "DATE TIME" (default: all)',
     )
     parser.add_argument(
-        "--until", metavar="TIME", help="show events before TIME only; a day ends at midnight (default: all)"
+        "--until",
+        metavar="TIME",
+        help="show events before TIME only; a day without a time counts in full: --until today includes today "
+        "(default: all)",
     )
     parser.add_argument(
         "--kind",

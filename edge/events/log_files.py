@@ -82,7 +82,7 @@ def rotated_files(path: Path) -> list[tuple[int, Path]]:
     with contextlib.suppress(OSError):
         for name in os.listdir(path.parent):
             if match := pattern.fullmatch(name):
-                found.append((int(match[1]), path.with_name(name)))
+                found.append((int(match[1]), path.parent / name))
     return sorted(found, reverse=True)
 
 
@@ -98,12 +98,14 @@ def externally_rotated_files(path: Path, first_number: Callable[[Path], int] | N
 
 def files_of_other_names(path: Path) -> list[Path]:
     """Return the files beside the log at `path` whose names continue its name in an unusual way, oldest first."""
+    if not path.name:  # "." or "/": a folder
+        return []
     pattern = re.compile(re.escape(path.name) + r"[^A-Za-z].*", re.DOTALL)
     known = {*_files_of_known_names(path), *(rotated for _, rotated in rotated_files(path))}
     found: list[tuple[float, Path]] = []
     with contextlib.suppress(OSError):
         for entry in os.listdir(path.parent):
-            if pattern.fullmatch(entry) and (file := path.with_name(entry)) not in known:
+            if pattern.fullmatch(entry) and (file := path.parent / entry) not in known:
                 with contextlib.suppress(OSError):
                     found.append((file.stat().st_mtime, file))
     return [file for _, file in sorted(found)]
@@ -139,7 +141,7 @@ def _files_of_known_names(path: Path) -> list[Path]:
     with contextlib.suppress(OSError):
         for entry in os.listdir(path.parent):
             match = pattern.fullmatch(entry)
-            if match is None or (file := path.with_name(entry)) in own:
+            if match is None or (file := path.parent / entry) in own:
                 continue
             groups = match.groupdict("")
             mark = (groups["end"] or groups.get("date") or groups.get("number") or "").rstrip(".")

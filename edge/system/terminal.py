@@ -6,6 +6,10 @@ import re
 
 #: The login in an address: rtsp://USER:PASSWORD@HOST. A wrong line may have no end of the address, so it is up to the last @.
 LOGIN = re.compile(r"://.*@")
+#: A command in a hint, from its first word up to the next punctuation mark.
+COMMAND = re.compile(
+    r"(?<![\w./-])(?:sudo|doorlight|pip|python3?|/\S+/python\S*|ls|lsusb|ffmpeg|scripts/\S+)\s(?:(?![;,:](?:\s|\Z)).)*"
+)
 
 
 def is_utf8(text: str) -> bool:
@@ -30,3 +34,23 @@ def printable(text: str, max_length: int | None = None) -> str:
 def without_login(text: str) -> str:
     """Return a line of text with "…" in place of the logins of its addresses."""
     return LOGIN.sub("://…@", text)
+
+
+def wrap(text: str, columns: int, first: str = "", following: str = "") -> list[str]:
+    """Return `text` in lines of at most `columns` characters. A command in it stays in one line, so that it can be copied.
+
+    The first line begins with `first`, the others with `following`; both count. A longer word or command has a line of
+    its own.
+    """
+    import textwrap  # not at the top, because most commands do not need it
+
+    glued = COMMAND.sub(lambda match: match[0].rstrip().replace(" ", "\0") + match[0][len(match[0].rstrip()) :], text)
+    lines = textwrap.wrap(
+        glued,
+        columns,
+        initial_indent=first,
+        subsequent_indent=following,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return [line.replace("\0", " ") for line in lines] or [first]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tarfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -293,6 +294,17 @@ def test_since_and_until(capfd: pytest.CaptureFixture[str]) -> None:
         (["--since", "2026-11-01", "--until", "2026-11-30"], 3),
     ):
         assert len(events(capfd, *args, "--json")[0]) == count
+
+
+def test_until_a_day_includes_that_day(capfd: pytest.CaptureFixture[str]) -> None:
+    """As people say it: open until Friday. The log of today ends before the midnight that ends today."""
+    now = datetime.now(UTC).isoformat()
+    write_log(STARTED % "true", f'"event": "stopped", "time": "{now}"')
+    for day, count in (("today", 2), ("yesterday", 1), ("2026-11-20", 1)):
+        assert len(events(capfd, "--until", day, "--json")[0]) == count
+    with pytest.raises(SystemExit):
+        main(["events", "--help"])
+    assert "--until today includes today" in " ".join(capfd.readouterr().out.split())
 
 
 def test_a_first_record_that_differs_from_itself(capfd: pytest.CaptureFixture[str]) -> None:
