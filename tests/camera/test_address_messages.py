@@ -109,6 +109,9 @@ def test_settings_with_an_address(tmp_path: Path, form: str) -> None:
     for line in (
         f"source = {address}",
         f'source = "{address}',
+        f"source = {address.replace('://', ':/')}",
+        f"source: {address}",
+        f"source = {address.partition('://')[2]}",
         f'source = ["{address}"]',
         f'sources = "{address}"',
         f'fps = "{address}"',
