@@ -6,8 +6,8 @@ import re
 
 #: An address, also a misspelt one, after its scheme: a login or a key may stand anywhere in it. `end` closes a text or list.
 ADDRESS = re.compile(r"""(?i)(?P<scheme>://|\b(?:rtsps?|https?|udp)\s*[:;]/*).*?(?P<end>["'\])},`\s]*)\Z""", re.DOTALL)
-#: A login without a scheme.
-LOGIN = re.compile(r"""[^\s"'=:]+:.*@""", re.DOTALL)
+#: An address without a scheme that has a login or a key.
+LOGIN = re.compile(r"""(?i)[^\s"'=]*(?:@|\?[\w.-]+=|\b(?:pass\w*|pwd|token|secret)=).*""", re.DOTALL)
 #: A command in a hint, from its first word up to the next punctuation mark.
 COMMAND = re.compile(
     r"(?<![\w./-])(?:sudo|doorlight|pip|python3?|/\S+/python\S*|ls|lsusb|ffmpeg|scripts/\S+)\s(?:(?![;,:](?:\s|\Z)).)*"
@@ -35,7 +35,7 @@ def printable(text: str, max_length: int | None = None) -> str:
 
 def without_login(text: str) -> str:
     """Return a line of text with "…" in place of its first address, and of a login without one."""
-    return LOGIN.sub("…@", ADDRESS.sub(r"\g<scheme>…\g<end>", text))
+    return LOGIN.sub("…", ADDRESS.sub(r"\g<scheme>…\g<end>", text))
 
 
 def wrap(text: str, columns: int, first: str = "", following: str = "") -> list[str]:
