@@ -18,7 +18,7 @@ import cv2
 from msgspec.structs import replace
 
 from .camera.factory import open_source
-from .camera.file_kind import PICTURE_SUFFIXES, FileKind
+from .camera.file_kind import FileKind
 from .camera.folder import list_folder, nothing_readable, unreadable
 from .camera.picture_files import PictureFile
 from .camera.source import LeftOut, Source
@@ -28,6 +28,7 @@ from .drawing import VERDICT_TEXTS, Drawing
 from .errors import CameraError, InputError, OutputError, UsageError
 from .imaging.images import Picture
 from .inference.perception import Perception
+from .source_kind import PICTURE_SUFFIXES
 from .system.stderr import captured
 from .system.terminal import printable
 from .video_writer import VIDEO_SUFFIXES, VideoWriter, output_fps

@@ -22,7 +22,7 @@ from .renamed_settings import check_keys
 from .source_kind import ADDRESS_HINT, address_problem
 from .system.clock import parse_hours
 from .system.files import WrongEncodingError, parse_toml, read_toml_text
-from .zone import Zone, crossing_sides, polygon_area
+from .zone import Zone, crossing_sides, polygon_area, without_closing_corner
 
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -241,7 +241,8 @@ def _check_paths(config: Config, name: str) -> None:
 def _check_door(door: DoorSettings, name: str) -> None:
     named = {"door.zone": door.zone} if door.zone else {}
     named |= {f"door.ignore[{k}]": area for k, area in enumerate(door.ignore)}
-    for key, polygon in named.items():
+    for key, corners in named.items():
+        polygon = without_closing_corner(corners)
         if len(polygon) < 3:
             raise ConfigError(
                 f"{name}: '{key}' needs at least 3 corners, not {len(polygon)}",

@@ -16,6 +16,16 @@ _MISSPELT_ADDRESS = re.compile(r"(?is)\s*(?:(?:rtsps?|https?|udp)\s*[:;]|\d+\.\d
 
 CAMERAS: tuple[SourceKind, ...] = ("Pi camera", "USB camera", "HTTP camera", "network camera")
 
+#: Endings of the names of pictures, for files whose content says nothing, and for files that are written.
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp"})
+#: Endings of the names of videos without time stamps: pictures one after the other.
+RAW_VIDEO_SUFFIXES = frozenset({".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg"})
+#: Endings of the names of videos, for files whose content says nothing.
+VIDEO_SUFFIXES = RAW_VIDEO_SUFFIXES | {
+    *(".mp4", ".m4v", ".mov", ".3gp", ".webm", ".mkv", ".avi", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".ogg", ".gif"),
+    *(".mpg", ".mpeg", ".m2v", ".ts", ".mts", ".m2ts", ".vob", ".y4m", ".ivf", ".dav"),
+}
+
 
 def source_kind(source: str) -> SourceKind:
     """Return the kind of a source. Any address is a camera: a server alone knows whether it has a video file there."""

@@ -62,6 +62,8 @@ H264_ENCODERS = ("libx264", "libopenh264")
 FFMPEG_TIMEOUT_S = 60.0
 #: OpenCV's video writers write beyond their buffers if a frame is narrower than 8 pixels.
 MIN_SIDE_PX = 16
+#: Larger pictures are made smaller. VP9 keeps 25 of them: 2 GB for pictures of 17 million pixels.
+MAX_VIDEO_PIXELS = 1 << 22
 #: Frame rates of what is written: a slower video is written with each picture several times, a faster one with some.
 MIN_FPS, MAX_FPS, DEFAULT_FPS = 10.0, 60.0, 30.0
 #: A longer time without a picture is shortened to this: it may come from a damaged time stamp.
@@ -127,7 +129,7 @@ class VideoWriter:
     """
 
     def __init__(self, out: Path, temporary: Path, first: Picture, fps: float) -> None:
-        """Write to `temporary`, in the format of the name of `out`, pictures of the size of `first`.
+        """Write to `temporary`, in the format of the name of `out`, pictures of the size of `first`, or smaller ones.
 
         Raises OutputError if this OpenCV has no encoder for it.
         """
@@ -136,7 +138,9 @@ class VideoWriter:
         # AV_LOG_QUIET. OpenCV reads it at the first use of FFmpeg.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         height, width = first.shape[:2]
-        self._size = width // 2 * 2, height // 2 * 2  # encoders halve the resolution of colour
+        scale = min(1.0, math.sqrt(MAX_VIDEO_PIXELS / (width * height)))
+        # Even numbers, because encoders halve the resolution of colour.
+        self._size = int(scale * width) // 2 * 2, int(scale * height) // 2 * 2
         if min(self._size) < MIN_SIDE_PX:
             raise OutputError(f"{out}: {width} x {height} pixels are too few for a video")
         self.fps = fps
@@ -181,7 +185,7 @@ class VideoWriter:
         assert self._pending is not None
         width, height = self._size
         bgr = np.asarray(cv2.cvtColor(self._pending, cv2.COLOR_RGB2BGR), np.uint8)
-        if bgr.shape[0] // 2 * 2 != height or bgr.shape[1] // 2 * 2 != width:  # the source has changed its size
+        if bgr.shape[0] // 2 * 2 != height or bgr.shape[1] // 2 * 2 != width:  # too large, or another size than before
             bgr = np.asarray(cv2.resize(bgr, self._size, interpolation=cv2.INTER_AREA), np.uint8)
         self._writer.write(np.ascontiguousarray(bgr[:height, :width]))
         self._frames += 1

@@ -56,6 +56,11 @@ def is_inside(x: float, y: float, polygon: Polygon) -> bool:
     return inside
 
 
+def without_closing_corner(polygon: Polygon) -> Polygon:
+    """Return `polygon` without a last corner that repeats the first one, as GeoJSON writes it."""
+    return polygon[:-1] if len(polygon) > 1 and polygon[0] == polygon[-1] else polygon
+
+
 def crossing_sides(polygon: Polygon) -> tuple[int, int] | None:
     """Return the numbers of two sides that cross or touch, or None.
 

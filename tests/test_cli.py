@@ -41,7 +41,7 @@ def command_name(module: ModuleType) -> str:
         (["lights", "--test", "--config", "none.toml"], 78, "none.toml"),
         (["lights", "--off", "--config", "none.toml"], 78, "none.toml"),
         (["run", "--source", "~nobody-of-this-name/a.mp4"], 66, "a.mp4"),
-        (["events", "."], 66, "directory"),
+        (["events", "."], 66, "is a folder, not an event log"),
     ],
 )
 def test_an_error_is_one_line_and_at_most_one_hint(

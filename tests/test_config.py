@@ -79,6 +79,10 @@ WRONG = {
         "[door]\nzone = [[0, 0, 0], [1, 0], [1, 1]]",
         ["'door.zone[0]'", "3 entries instead of 2", "each corner as [x, y]"],
     ),
+    "closed area of two corners": (
+        "[door]\nzone = [[0, 0], [1, 1], [0, 0]]",
+        ["'door.zone'", "at least 3 corners, not 2"],
+    ),
     "area of two corners": ("[door]\nzone = [[0, 0], [1, 1]]", ["'door.zone'", "at least 3 corners, not 2"]),
     "area that crosses itself": (
         "[door]\nzone = [[0, 0], [1, 1], [1, 0], [0, 1]]",
@@ -454,3 +458,15 @@ def test_misspelt_address_is_refused_without_showing_it(tmp_path: Path, source: 
     assert "geheim" not in f"{caught.value} {caught.value.hint}"
     path.write_text('[camera]\nsource = " rtsp://me:geheim@h/x"\n', encoding="utf-8")
     config.load(path)
+
+
+def test_areas_may_repeat_their_first_corner_at_the_end(tmp_path: Path) -> None:
+    corners = "[[0.1, 0.1], [0.5, 0.1], [0.5, 0.5], [0.1, 0.1]]"
+    (tmp_path / "door.toml").write_text(f"[door]\nzone = {corners}\nignore = [{corners.replace('0.5', '0.2')}]")
+    assert len(config.load(tmp_path / "door.toml").door.ignore) == 1
+
+
+@pytest.mark.parametrize("marks", [1, 2, 3])
+def test_byte_order_marks_are_skipped(tmp_path: Path, marks: int) -> None:
+    (tmp_path / "door.toml").write_text("\ufeff" * marks + "[camera]\nfps = 7\n", encoding="utf-8")
+    assert config.load(tmp_path / "door.toml").camera.fps == 7

@@ -38,7 +38,17 @@ def test_every_key_of_the_camera_has_its_sources() -> None:
         (
             "film.mp4",
             "wait = true\nfps = 5\nexposure_stops = 1",
-            "no effect on a file: camera.wait, camera.exposure_stops",
+            "no effect on a video with time stamps: camera.fps, camera.wait, camera.exposure_stops",
+        ),
+        ("a/FILM.MKV", "fps = 5\npicture_s = 3", "video with time stamps: camera.fps, camera.picture_s"),
+        ("photo.jpg", "fps = 5\npicture_s = 3", "no effect on a picture: camera.fps"),
+        ("photo.webp", "timeout_s = 5\nfps = 5", "no effect on a picture: camera.fps, camera.timeout_s"),
+        ("raw.h264", "fps = 5\nwait = true", "no effect on a file: camera.wait"),
+        ("photos/", "fps = 5\nwait = true", "no effect on a file: camera.wait"),
+        (
+            "http://door/film.mp4?x=1",
+            "fps = 5\ntimeout_s = 5\nwait = true",
+            "no effect if the address is a video, not a camera: camera.fps, camera.timeout_s, camera.wait",
         ),
         ("picamera", "lores_width = 700", "camera.lores_width is 700, not less than camera.width (640)"),
         ("picamera", "max_exposure_s = 0.5", "camera.max_exposure_s is limited to 0.0667 s by camera.fps (15)"),
@@ -60,6 +70,15 @@ def test_camera_settings_without_effect(tmp_path: Path, source: str, text: str, 
             "[expression]\nenabled = false\nrecheck_s = 1\n[policy]\nalarm_max_s = 1",
             "no effect with expression.enabled = false: expression.recheck_s, policy.alarm_max_s",
         ),
+        (
+            '[expression]\nenabled = false\n[lights]\nquiet_hours = "22:00-07:00"\nbuzzer_active_low = true',
+            "no effect with expression.enabled = false: lights.quiet_hours$",
+        ),
+        (
+            "[tracker]\nnew_score = 0.3\n[detector]\nthreshold = 0.9",
+            r"new_score is 0.3, below detector.threshold \(0.9\)",
+        ),
+        ("[detector]\nthreshold = 0.9", r"new_score is 0.8, below detector.threshold \(0.9\)"),
     ],
 )
 def test_other_settings_without_effect(tmp_path: Path, text: str, note: str) -> None:

@@ -179,6 +179,18 @@ class TestFormat:
         size = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
         assert (size, len(levels(path))) == ((64, 48), 2)
 
+    def test_huge_pictures_are_made_smaller(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An encoder keeps many of them."""
+        monkeypatch.setattr(video_writer, "MAX_VIDEO_PIXELS", 64 * 48)
+        path = tmp_path / "x.mkv"
+        writer = VideoWriter(path, path, grey(60, 200, 400), 10.0)
+        writer.write(grey(60, 200, 400), 0.0)
+        assert writer.close()
+        capture = cv2.VideoCapture(str(path))
+        size = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        assert size == (78, 38), "the same shape"
+        assert abs(levels(path)[0] - 60) <= 3
+
     def test_tiny_pictures_are_refused(self, tmp_path: Path) -> None:
         """OpenCV's writers write beyond their buffers and crash the process."""
         with pytest.raises(OutputError, match="8 x 20 pixels are too few"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge.records import Box
-from edge.zone import Corner, Zone, crossing_sides, is_inside, polygon_area
+from edge.zone import Corner, Zone, crossing_sides, is_inside, polygon_area, without_closing_corner
 
 SQUARE: list[Corner] = [(0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75)]
 #: Two corners swapped: an hourglass.
@@ -91,3 +91,11 @@ def test_polygon_area() -> None:
     assert polygon_area(SQUARE) == pytest.approx(0.25)
     assert polygon_area(SQUARE[::-1]) == pytest.approx(0.25)
     assert polygon_area([(0.1, 0.1), (0.5, 0.5), (0.9, 0.9)]) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("polygon", [SQUARE, U_SHAPE])
+def test_a_polygon_may_repeat_its_first_corner_at_the_end(polygon: list[Corner]) -> None:
+    closed = [*polygon, polygon[0]]
+    assert without_closing_corner(closed) == without_closing_corner(polygon) == polygon
+    points = [(x / 20, y / 20) for x in range(21) for y in range(21)]
+    assert [is_inside(*point, closed) for point in points] == [is_inside(*point, polygon) for point in points]

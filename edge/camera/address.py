@@ -7,8 +7,13 @@ import urllib.parse
 from typing import NamedTuple
 
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-_HOST = re.compile(r"(\[[^\]]*\]|[^:@?#\[\]]*)(?::(\d*))?")
-_HOST_AND_QUERY = re.compile(r"[^:@?#]+\?")
+_HOST = re.compile(r"(\[[^@/?#\[\]]*\]|[^:@?#\[\]]*)(?::(\d*))?")
+_KEY_OF_QUERY = re.compile(r"\?[\w.-]+=")
+_HOST_NAME = r"(?:\[[^@/?#\[\]]*\]|[^:@?#/\[\]]+)"
+#: A host with a query and no path. In "me?1:secret@door", "?" belongs to the user, in "me:80?a@door" to the password.
+_HOST_AND_QUERY = re.compile(rf"{_HOST_NAME}(?:\?(?![^=@]*:[^@]*@)|:\d+\?(?:[\w.-]*=|[^@]*\Z))")
+#: A login and such a host. The query may have an "@" of its own.
+_LOGIN_AND_QUERY = re.compile(rf"([^/]*?)@{_HOST_NAME}(?::\d+)?{_KEY_OF_QUERY.pattern}")
 #: What stands before the user in an address with a misspelt scheme.
 _MISSPELT_SCHEME = re.compile(r"(?i)\s*(?:(?:rtsps?|https?|udp)\b)?\s*[:;]?\s*[/\\]*")
 
@@ -45,13 +50,15 @@ def split(address: str) -> Address:
     """
     scheme, login, authority, rest = _parts(address)
     match = _HOST.fullmatch(authority)
-    if match is None or not match[1]:
+    if match is None or not match[1].strip("[]"):
         raise ValueError("has no valid host")
     port = int(match[2]) if match[2] else None
     if port is not None and not 0 < port < 65536:
         raise ValueError(f"has no valid port: {port}")
     user, _, password = login.partition(":")
     unquote = urllib.parse.unquote
+    if rest.startswith(("?", "#")):
+        rest = f"/{rest}"  # means the same, and not every camera and library accepts a query without a path
     return Address(scheme.lower(), unquote(user), unquote(password), match[1].strip("[]"), port, rest)
 
 
@@ -67,24 +74,36 @@ def without_password(address: str) -> str:
         return _without_password_of_misspelt(address)
     scheme, login, authority, rest = _parts(address)
     # An "@" in the rest may belong to the path, or to a password with an unescaped "/": hide what stands before it.
-    hidden, at, shown = rest.rpartition("@")
+    hidden, at, _ = rest.rpartition("@")
     if not _is_host(authority) or (at and login):
-        login, _, rest = address.partition("://")[2].rpartition("@")
+        login, rest = _split_at_last_at(address.partition("://")[2])
         authority = ""
     elif at and ":" in authority + hidden and not re.fullmatch(r"[^@?]*\?.*", hidden, re.DOTALL):
-        rest = f"{rest[0]}***@{shown}"
-    rest = _without_query(rest)
-    user, colon, _ = login.partition(":")
-    return f"{scheme}://{user}{colon and ':***'}{'@' if login else ''}{authority}{rest}"
+        rest = f"{rest[0]}***@{_split_at_last_at(rest)[1]}"
+    elif _KEY_OF_QUERY.search(login):
+        authority, rest = "", "…"
+    return f"{scheme}://{_user(login)}{'@' if login else ''}{authority}{_without_query(rest)}"
 
 
 def _without_password_of_misspelt(address: str) -> str:
-    before, at, after = address.rpartition("@")
-    if not at:
+    login, rest = _split_at_last_at(address)
+    if not login:
         return _without_query(address)
-    begin = _MISSPELT_SCHEME.match(before).end()  # type: ignore[union-attr]
-    user, colon, _ = before[begin:].partition(":")
-    return f"{before[:begin]}{user}{colon and ':***'}@{_without_query(after)}"
+    begin = _MISSPELT_SCHEME.match(login).end()  # type: ignore[union-attr]
+    return f"{login[:begin]}{_user(login[begin:])}@{_without_query(rest)}"
+
+
+def _split_at_last_at(text: str) -> tuple[str, str]:
+    """Return what stands before the last "@" and after it; "…" if that may be a piece of a password in a query."""
+    before, _, after = text.rpartition("@")
+    return before, "…" if "?" in before else after
+
+
+def _user(login: str) -> str:
+    """Return the user of a login that may include more of the address, and "***" for the rest."""
+    user = re.split(r"[:/@]", login, maxsplit=1)[0]
+    hidden = "" if user == login else ":***"
+    return f"***{hidden}" if "=" in user else user + hidden
 
 
 def _without_query(rest: str) -> str:
@@ -102,17 +121,19 @@ def _parts(address: str) -> tuple[str, str, str, str]:
     urlsplit fails for an unescaped "/", "?" or "#" in a password.
     """
     scheme, _, rest = address.partition("://")
-    authority, slash, path = rest.partition("/")
-    login = ""
-    if "@" in authority and not _HOST_AND_QUERY.match(authority):
-        login, _, authority = authority.rpartition("@")
-    elif "@" in path and not _is_host(authority):  # a "/" in the password
-        # The "@" of a query does not end the login.
-        before_query = re.match(r"[^@]*@[^?]*", rest)[0]  # type: ignore[index]
-        login = before_query.rpartition("@")[0]
-        authority, slash, path = rest[len(login) + 1 :].partition("/")
-    authority, query = re.fullmatch(r"([^?#]*)(.*)", authority, re.DOTALL).groups()  # type: ignore[union-attr]
-    return scheme, login, authority, query + slash + path
+    login, at = "", ""
+    if not _HOST_AND_QUERY.match(rest):
+        authority, _, path = rest.partition("/")
+        if match := _LOGIN_AND_QUERY.match(rest):
+            login, at = match[1], "@"
+        elif "@" in authority:
+            login, at, _ = authority.rpartition("@")
+        elif "@" in path and not _is_host(authority):  # a "/" in the password
+            # The "@" of a query does not end the login.
+            before_query = re.match(r"[^@]*@[^?]*", rest)[0]  # type: ignore[index]
+            login, at, _ = before_query.rpartition("@")
+    authority, rest = re.fullmatch(r"([^/?#]*)(.*)", rest[len(login + at) :], re.DOTALL).groups()  # type: ignore[union-attr]
+    return scheme, login, authority, rest
 
 
 def _is_host(authority: str) -> bool:

@@ -38,7 +38,9 @@ MAX_FPS = 250.0
 PACE_FRAMES = 32
 #: Is open, width, height, frames per second, number of frames, pace, has an index, codec.
 _INFO = struct.Struct("<?ddddd?32s")
-_PICTURE = struct.Struct("<iid")  # height, width, time stamp in seconds
+#: A later start is an unknown one: FFmpeg marks it with a huge negative number.
+MAX_START_S = 1e9
+_PICTURE = struct.Struct("<iidd")  # height, width, time stamp in seconds, time stamp of the video's start
 
 
 class StreamInfo(NamedTuple):
@@ -65,6 +67,7 @@ class FfmpegProcess(DecoderProcess):
 
     After open(), also after it failed, `codec` names the codec ("" if unknown), and `has_index` is False for an incomplete
     MP4 file. `stamp_s` is the time stamp (seconds) of the last picture, as OpenCV reports it; NaN if there is none.
+    `start_s` is what OpenCV has subtracted from it, the first time stamp in the file; 0 if that is unknown.
     """
 
     def __init__(self, source: str, open_timeout_s: float, read_timeout_s: float, is_file: bool = False) -> None:
@@ -78,7 +81,7 @@ class FfmpegProcess(DecoderProcess):
         super().__init__(command, request, open_timeout_s, read_timeout_s)
         self.codec = ""
         self.has_index = True
-        self.stamp_s = math.nan
+        self.stamp_s, self.start_s = math.nan, 0.0
         if "://" not in source:
             self._first_timeout_s = self._read_timeout_s
 
@@ -97,7 +100,7 @@ class FfmpegProcess(DecoderProcess):
         header = self._receive_header(_PICTURE)
         if header is None:
             return None
-        height, width, self.stamp_s = header
+        height, width, self.stamp_s, self.start_s = header
         if not height:
             return None
         if not 0 < height * width <= MAX_PIXELS:
@@ -137,13 +140,16 @@ def serve(source: str, open_timeout_ms: int, read_timeout_ms: int, is_file: bool
         codec = header.codec or _fourcc(capture)
         out.write(_INFO.pack(is_open, *size, *rates, pace_s, header.has_index, codec.encode("ascii", "replace")))
         sys.stdin.buffer.read()  # until the parent requests pictures: it may reject the announced size
+        start_s: float | None = None
         while (picture := read_rgb(capture)) is not None:
             # After a picture was read, the position is that picture's time stamp, relative to the start of the video.
             stamp_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            if start_s is None:
+                start_s = _start(capture, stamp_s)
             picture = orient(picture, rotate, mirror)
-            out.write(_PICTURE.pack(*picture.shape[:2], stamp_s))
+            out.write(_PICTURE.pack(*picture.shape[:2], stamp_s, start_s))
             write_all(out.fileno(), picture.data.cast("B"))
-        out.write(_PICTURE.pack(0, 0, 0.0))
+        out.write(_PICTURE.pack(0, 0, 0.0, 0.0))
 
 
 def _orientation(capture: cv2.VideoCapture, header: ContainerHeader) -> tuple[int, bool]:
@@ -168,6 +174,19 @@ def _pace(capture: cv2.VideoCapture) -> float:
         stamps.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
     gaps = sorted(later - earlier for earlier, later in itertools.pairwise(stamps))
     return gaps[len(gaps) // 2] if gaps else math.nan
+
+
+def _start(capture: cv2.VideoCapture, stamp_s: float) -> float:
+    """Return the time stamp (seconds) at which the file begins; 0 if it is unknown.
+
+    The first picture has been read; its time, relative to that start, is `stamp_s`.
+    """
+    import cv2
+
+    # The stamp as it is in the file, in frames. OpenCV before 4.11 has no such property and returns 0.
+    frames, fps = capture.get(getattr(cv2, "CAP_PROP_PTS", 71)), capture.get(cv2.CAP_PROP_FPS)
+    start_s = frames / fps - stamp_s if is_plausible_fps(fps) else 0.0
+    return start_s if 0 < start_s < MAX_START_S else 0.0
 
 
 def _fourcc(capture: cv2.VideoCapture) -> str:

@@ -6,23 +6,24 @@ import enum
 from pathlib import Path
 
 from ..imaging import image_kind
+from ..source_kind import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from ..system.files import open_regular
-from .video_formats import VIDEO_SUFFIXES, recognise
+from . import video_formats
+from .video_formats import recognise
 
-#: Endings of the names of pictures, for files whose content says nothing, and for files that are written.
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp"})
 #: Endings of a video that is pictures one after the other: even a short one, in which only one picture is found.
 PICTURE_VIDEO_SUFFIXES = frozenset({".mjpeg", ".mjpg"})
 #: Endings of the names of pictures and videos, also of kinds that are not decoded.
 MEDIA_SUFFIXES = (
     PICTURE_SUFFIXES
     | VIDEO_SUFFIXES
-    | {".heic", ".heif", ".avif", ".gif", ".tif", ".tiff", ".jp2", ".jxl", ".dng", ".cr2", ".nef", ".arw"}
+    | {".heic", ".heif", ".avif", ".tif", ".tiff", ".jp2", ".jxl", ".dng", ".cr2", ".nef", ".arw"}
+    | {".dv", ".mxf", ".nut", ".rm", ".rmvb", ".amv", ".wtv"}
 )
 
 
 class FileKind(enum.Enum):
-    """What a file is. A picture may be of a kind that is not decoded, such as HEIC; decoding it gives the reason."""
+    """What a file is. It may be of a kind that is not decoded, such as HEIC or DV; opening it gives the reason."""
 
     PICTURE = "picture"
     VIDEO = "video"
@@ -48,7 +49,8 @@ def kind_of(path: Path) -> FileKind:
             start += file.read(image_kind.SEQUENCE_BYTES) or b""
     if image_kind.describe_unsupported(start) is not None:
         return FileKind.PICTURE
-    return FileKind.OTHER if recognise(start) is None else FileKind.VIDEO
+    is_video = recognise(start) is not None or video_formats.describe_unsupported(start) is not None
+    return FileKind.VIDEO if is_video else FileKind.OTHER
 
 
 def source_kind_of(path: Path) -> FileKind:

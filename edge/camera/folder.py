@@ -133,15 +133,19 @@ def list_folder(path: Path) -> tuple[list[tuple[Path, FileKind]], list[LeftOut]]
     for entry in entries:
         if entry.name.startswith(".") or entry.name.casefold() in SYSTEM_FILES:
             continue
+        if os.path.isdir(entry):
+            reason = "is a folder, and only the files of one folder are played"
+            left_out.append(LeftOut(entry.name, reason, is_media=False))
+            continue
         try:
-            kind = FileKind.OTHER if os.path.isdir(entry) else kind_of(entry)
+            kind = kind_of(entry)
+            is_empty = not entry.stat().st_size
         except OSError as error:
             left_out.append(LeftOut(entry.name, f"cannot be read: {error.strerror}"))
             continue
         if kind is FileKind.OTHER:
-            what = "a folder, and only the files of one folder are played" if os.path.isdir(entry) else NEITHER
-            is_media = not os.path.isdir(entry) and entry.suffix.lower() in MEDIA_SUFFIXES
-            left_out.append(LeftOut(entry.name, f"is {what}", is_media=is_media))
+            reason = "is empty" if is_empty else f"is {NEITHER}"
+            left_out.append(LeftOut(entry.name, reason, is_media=entry.suffix.lower() in MEDIA_SUFFIXES))
         else:
             found.append((entry, kind))
     if not found:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import posixpath
 
 from ..config import CameraSettings
+from ..source_kind import VIDEO_SUFFIXES
 from . import address
 from .video import Video
-from .video_formats import HEADER_BYTES, VIDEO_SUFFIXES, VideoFormat, recognise
+from .video_formats import HEADER_BYTES, VideoFormat, recognise
 
 #: Endings of an address that may be a file. The server is asked only for these: some cameras serve one client at a time.
 #: Without .mjpg and .mjpeg, the usual names of a camera's stream.
-ADDRESS_SUFFIXES = (VIDEO_SUFFIXES - {".mjpg", ".mjpeg"}) | frozenset(
-    {".gif", ".vob", ".m2v", ".y4m", ".ivf", ".asf", ".f4v", ".ogg", ".dav"}
-)
+ADDRESS_SUFFIXES = VIDEO_SUFFIXES - {".mjpg", ".mjpeg"}
 #: How long (seconds) the server may take to answer.
 ANSWER_TIMEOUT_S = 3.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 
 SPECIAL_CHARACTERS = "in user or password write %40 for @, %23 for #, %3F for ?, %2F for /"
@@ -43,7 +44,8 @@ def connection_problem(error: OSError, port: int | None) -> tuple[str, str]:
 
 def status_problem(code: int, reason: str, user: str) -> tuple[str, str]:
     """Return what is wrong, and a hint, for a status code of HTTP or RTSP other than success."""
-    status = f"{code} {reason}".strip()
+    # A server may repeat the address in it, with the password of its query.
+    status = f"{code} {reason}".strip() if re.fullmatch(r"[\w '-]*", reason) else str(code)
     if code == 401:
         if user:
             return f"refuses this user or password ({status})", LOGIN_HINT

@@ -44,7 +44,7 @@ class PictureFile(Source):
         if not os.path.exists(self._path):
             raise InputError(f"{self._path}: no such file or folder", f"give {SOURCE_KINDS}")
         try:
-            picture, damage = image_file.decode(self._path)
+            picture, damage, is_animation = image_file.decode(self._path)
         except OSError as error:
             raise InputError(f"{self._path}: cannot be read: {error.strerror}", "check its permissions") from None
         except image_file.UnsupportedImageError as error:
@@ -54,6 +54,7 @@ class PictureFile(Source):
             raise InputError(f"{self._path}: {error}", hint) from None
         self._picture = adjust(picture, self._settings)
         self._number, self.damage = 0, f"{self.name}: {damage}" if damage else None
+        self.note = f"{self.name}: is an animation: only its first picture is used" if is_animation else None
 
     def read(self) -> Frame | None:
         if self._picture is None or self._number >= self.length:

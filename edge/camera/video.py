@@ -68,6 +68,10 @@ class Video(Source):
             self.close()
             raise self._explain(decoder)
         self._set_clock(info, video_format.has_clock)
+        if video_format.counts_from_zero and self.fps is not None and self._duration_s is not None:
+            self._duration_s -= decoder.start_s
+            if decoder.start_s:
+                self.length = max(1, round(self._duration_s * self.fps))
         self._number, self._t, self._longest_gap_s, self.damage = 0, 0.0, 0.0, None
 
     def read(self) -> Frame | None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ..config import CameraSettings
 from ..errors import InputError
+from ..source_kind import VIDEO_SUFFIXES
 from ..system.files import open_regular
 from .source import NEITHER, SOURCE_KINDS
 from .video import Video
-from .video_formats import HEADER_BYTES, VIDEO_SUFFIXES, VideoFormat, recognise
+from .video_formats import HEADER_BYTES, VideoFormat, describe_unsupported, recognise
 
 
 class VideoFile(Video):
@@ -34,6 +35,8 @@ class VideoFile(Video):
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}", "check its permissions") from None
         video_format = recognise(start)
+        if video_format is None and (kind := describe_unsupported(start)):
+            raise InputError(f"{path}: is {kind}, which cannot be read here", self._conversion_hint())
         if video_format is None:
             is_named_video = path.suffix.lower() in VIDEO_SUFFIXES
             problem = "is not in a supported video format" if is_named_video else f"is {NEITHER}"

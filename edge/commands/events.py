@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -45,8 +46,9 @@ are read too: .1, .2, …, and those of logrotate (.gz, .xz, dates).
 Times are local. The events of a played video are shown with their time in the
 video; --since and --until use the time at which it was played.
 
-Without FILE, the command reads ./{LOCAL_LOG} if it exists, else
-the service's log, {SERVICE_LOG}.
+Without FILE, the command reads the service's log,
+{SERVICE_LOG}, if it exists and may be read, else
+./{LOCAL_LOG}. If both exist, a note says which one is shown.
 """
 
 
@@ -65,7 +67,10 @@ def add_parser(subparsers: Subparsers) -> Parser:
         '(14:30), or "DATE TIME" (default: all)',
     )
     parser.add_argument(
-        "--until", metavar="TIME", help="show events before TIME only; a day ends at midnight (default: all)"
+        "--until",
+        metavar="TIME",
+        help="show events before TIME only; a day without a time counts in full: --until today includes today "
+        "(default: all)",
     )
     parser.add_argument(
         "--kind",
@@ -86,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     from ..events.selection import Selection
 
     since, until = _time_span(args)
-    kinds = {part.strip().lower().replace("-", "_") for kind in args.kind or () for part in kind.split(",")}
+    kinds = _kinds(args.kind or ())
     path: Path = args.file or _default_log()
     is_stream = path == STANDARD_INPUT
     if is_stream and args.follow:
@@ -124,6 +129,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _kinds(options: Sequence[str]) -> set[str]:
+    """Return the kinds in the values of --kind, in lower case; each may be a list with commas. Raises UsageError."""
+    kinds: set[str] = set()
+    for option in options:
+        named = {part.strip().lower().replace("-", "_") for part in option.split(",")} - {""}
+        if not named:
+            raise UsageError(f'--kind "{option}": names no kind of event', "name one, or leave out --kind to see all")
+        kinds |= named
+    return kinds
+
+
 def _time_span(args: argparse.Namespace) -> tuple[float | None, float | None]:
     """Return --since and --until in seconds since the epoch. Raises UsageError."""
     from datetime import datetime
@@ -143,20 +159,29 @@ def _time_span(args: argparse.Namespace) -> tuple[float | None, float | None]:
 
 
 def _default_log() -> Path:
-    """Return the log of a run in this folder, or the service's log if only that exists."""
-    return SERVICE_LOG if os.path.exists(SERVICE_LOG) and not LOCAL_LOG.exists() else LOCAL_LOG
+    """Return the service's log, or that of a run in this folder if only that can be read. A note names the other."""
+    if not LOCAL_LOG.exists():
+        return SERVICE_LOG if os.path.exists(SERVICE_LOG) else LOCAL_LOG
+    if not os.path.exists(SERVICE_LOG):
+        return LOCAL_LOG
+    if os.access(SERVICE_LOG, os.R_OK):
+        shown, other, name, command = SERVICE_LOG, "the log of the runs in this folder", LOCAL_LOG, "doorlight events"
+    else:
+        shown, other, name, command = LOCAL_LOG, "the service's log", SERVICE_LOG, "sudo doorlight events"
+    print(f"doorlight: note: this is {shown}; for {other}: {command} {name}", file=sys.stderr)
+    return shown
 
 
 def _not_a_log(path: Path) -> InputError:
     """Return the error for a file without any event."""
-    from ..system.files import open_regular, wide_encoding
+    from ..events.compressed import decompression_errors, open_decompressed
+    from ..system.files import wide_encoding
 
     if path == STANDARD_INPUT:
         return InputError("standard input: is not an event log: it has no events", "check what is before the |")
     encoding = None
-    if path.exists():
-        with open_regular(path) as file:
-            encoding = wide_encoding(file.read(16) or b"")
+    with contextlib.suppress(*decompression_errors()), open_decompressed(path).file as file:
+        encoding = wide_encoding(file.read(16) or b"")
     if encoding:
         return InputError(f"{path}: is {encoding} text, an event log is UTF-8", "save it as UTF-8")
     return InputError(f"{path}: is not an event log: it has no events", f"the service's log is {SERVICE_LOG}")

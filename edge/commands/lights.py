@@ -7,7 +7,7 @@ import threading
 
 from . import options
 from .options import Parser, Subparsers
-from .process import INTERRUPTED, stop_on_signals
+from .process import INTERRUPTED, stop_on_signals, terminal
 
 MAX_STEP_S = 600
 DESCRIPTION = """\
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     stop = threading.Event()
     with Lights(settings, args.simulate, lambda line: _print_line(f"{'':8}{line}")) as lights:
         stop_on_signals(stop)
-        is_complete = wiring_test.run(lights, settings, args.seconds, stop, _print_line)
+        is_complete = wiring_test.run(lights, settings, args.seconds, stop, _print_line, terminal().width)
     return 0 if is_complete else INTERRUPTED
 
 

@@ -16,7 +16,6 @@ import signal
 import socket
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import IO, NamedTuple
@@ -24,7 +23,7 @@ from typing import IO, NamedTuple
 from ..errors import DoorlightError
 from ..system import child_process
 from ..system.libraries import explain
-from ..system.terminal import printable
+from ..system.terminal import printable, wrap
 from .checks import (
     camera,
     clock,
@@ -160,9 +159,9 @@ def render(name: str, finding: Finding, width: int = 100, colour: bool = False) 
     if colour:
         mark = f"\x1b[{COLOURS[finding.severity]}m{mark}\x1b[0m"
     columns = max(width - len(margin), 30)
-    lines = textwrap.wrap(finding.message, columns, break_on_hyphens=False, break_long_words=False) or [""]
-    if finding.fix:  # never wrapped, so that it can be copied
-        lines.append(f"→ {finding.fix}")
+    lines = wrap(finding.message, columns)
+    if finding.fix:
+        lines += wrap(finding.fix, columns, "→ ", "  ")
     lines = [printable(line) for line in lines]
     return "\n".join([f"  {mark} {name:<14}{lines[0]}", *(margin + line for line in lines[1:])])
 

@@ -2,7 +2,8 @@
 
 The door rotates a log at `events.jsonl` to `events.jsonl.1` (the newest), `.2`, and so on. Other programs may rotate it
 too: logrotate makes `events.jsonl.2.gz`, `events.jsonl-20261120`, `events-20261120.jsonl.xz` and the like, as it is
-configured.
+configured. For the many other names that it can give (`addextension`, `dateformat`, `compressext`), and for copies, the
+content decides.
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
 from ..errors import OutputError
-from .compressed import COMPRESSED_SUFFIXES, decompression_errors, is_compressed_name, open_decompressed
+from .compressed import (
+    COMPRESSED_SUFFIXES,
+    UnsupportedCompressionError,
+    decompression_errors,
+    is_compressed_name,
+    open_decompressed,
+)
 from .record import MAX_LINE_BYTES, parse, sequence_number, timestamp
 
 #: A log is searched for a complete line this far from its end. A power cut leaves a few thousand bytes of garbage.
@@ -75,19 +82,66 @@ def rotated_files(path: Path) -> list[tuple[int, Path]]:
     with contextlib.suppress(OSError):
         for name in os.listdir(path.parent):
             if match := pattern.fullmatch(name):
-                found.append((int(match[1]), path.with_name(name)))
+                found.append((int(match[1]), path.parent / name))
     return sorted(found, reverse=True)
 
 
-def externally_rotated_files(path: Path) -> list[Path]:
-    """Return the files of the log at `path` that another program has rotated, oldest first as far as names say."""
+def externally_rotated_files(path: Path, first_number: Callable[[Path], int] | None = None) -> list[Path]:
+    """Return the files of the log at `path` that another program has rotated, oldest first as far as names say.
+
+    A file with an unusual name belongs to them if it begins with events; `first_number` returns the number of the first
+    one.
+    """
+    others = [file for file in files_of_other_names(path) if (first_number or _first_number)(file)]
+    return [*others, *_files_of_known_names(path)]
+
+
+def files_of_other_names(path: Path) -> list[Path]:
+    """Return the files beside the log at `path` whose names continue its name in an unusual way, oldest first."""
+    if not path.name:  # "." or "/": a folder
+        return []
+    pattern = re.compile(re.escape(path.name) + r"[^A-Za-z].*", re.DOTALL)
+    known = {*_files_of_known_names(path), *(rotated for _, rotated in rotated_files(path))}
+    found: list[tuple[float, Path]] = []
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(path.parent):
+            if pattern.fullmatch(entry) and (file := path.parent / entry) not in known:
+                with contextlib.suppress(OSError):
+                    found.append((file.stat().st_mtime, file))
+    return [file for _, file in sorted(found)]
+
+
+def unread_files(path: Path) -> dict[str, str]:
+    """Return the non-empty files that are named like files of the log at `path` but are not read, with the reasons."""
+    unread = {}
+    for file in files_of_other_names(path):
+        try:
+            if file.is_file() and file.stat().st_size and not _first_number(file):
+                open_decompressed(file).file.close()
+                is_brotli = file.suffix == ".br"  # such a file has no mark of its own
+                unread[str(file)] = "is compressed with Brotli" if is_brotli else "has no events at its beginning"
+        except UnsupportedCompressionError as error:
+            unread[str(file)] = error.reason
+        except OSError as error:
+            unread[str(file)] = str(error.strerror or error)
+    return unread
+
+
+def _first_number(file: Path) -> int:
+    with contextlib.suppress(OSError):
+        return _read_first_event(file)[0]
+    return 0
+
+
+def _files_of_known_names(path: Path) -> list[Path]:
+    """Return the files with names that rotating programs usually give, oldest first as far as names say."""
     pattern = _pattern_of_external_names(path)
     own = {rotated for _, rotated in rotated_files(path)}
     found: list[tuple[bool, int, str, bool, Path]] = []
     with contextlib.suppress(OSError):
         for entry in os.listdir(path.parent):
             match = pattern.fullmatch(entry)
-            if match is None or (file := path.with_name(entry)) in own:
+            if match is None or (file := path.parent / entry) in own:
                 continue
             groups = match.groupdict("")
             mark = (groups["end"] or groups.get("date") or groups.get("number") or "").rstrip(".")
@@ -101,14 +155,16 @@ def externally_rotated_files(path: Path) -> list[Path]:
 def _pattern_of_external_names(path: Path) -> re.Pattern[str]:
     """Return the pattern of the names that other programs give to rotated files of the log at `path`."""
     name, stem, suffix = re.escape(path.name), re.escape(path.stem), re.escape(path.suffix)
-    mark = r"\d[\d._:T-]*"
+    mark = r"\d[\d._:TZ+-]*"
+    week_or_month = r"\d{4}-?W\d\d|\d{1,2}[-._]?[A-Z][a-z]{2}[-._]?\d{4}|\d{4}[-._]?[A-Z][a-z]{2}[-._]?\d{1,2}"
+    day = r"(?=\d{4}[-._]?\d\d[-._]?\d\d)"
     forms = [
-        rf"{name}[-._](?P<end>{mark})",  # events.jsonl.2, events.jsonl-20261120
+        rf"{name}[-._](?P<end>{mark}|{week_or_month})",  # events.jsonl.2, events.jsonl-20261120
         rf"{name}(?=\.)",  # events.jsonl.gz
     ]
     if path.suffix:
         forms += [
-            rf"{stem}[-._](?P<date>(?=\d{{4}}[-._]?\d\d[-._]?\d\d){mark}){suffix}",  # events-20261120.jsonl
+            rf"{stem}[-._](?P<date>{day}{mark}|{week_or_month}){suffix}",  # events-20261120.jsonl
             rf"{stem}\.(?P<number>\d{{1,3}}){suffix}",  # events.2.jsonl
         ]
     return re.compile(rf"(?:{'|'.join(forms)})(?P<compressed>\.(?:{COMPRESSED_SUFFIXES}))?")
@@ -127,9 +183,8 @@ class LogFiles:
         Without `compressed`, files with the name of a compressed file are left out.
         """
         names = [rotated for _, rotated in rotated_files(self.path)]
-        if external := [
-            file for file in externally_rotated_files(self.path) if compressed or not is_compressed_name(file)
-        ]:
+        external = externally_rotated_files(self.path, self.first_number)
+        if external := [file for file in external if compressed or not is_compressed_name(file)]:
             names = self._in_order([*external, *names])
         found = []
         for name in (*names, self.path):

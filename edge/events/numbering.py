@@ -6,11 +6,15 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ..system.files import open_regular
-from .compressed import decompression_errors, is_compressed_name, open_decompressed
+from .compressed import decompression_errors, open_decompressed
 from .log_files import externally_rotated_files, lines_from_end, not_a_log, rotated_files
 from .record import MAX_LINE_BYTES, EventRecord, parse, parse_complete, sequence_number
+
+if TYPE_CHECKING:
+    import io
 
 #: Compressed files have to be read from their beginning. Reading more than this (decompressed) would delay the door's
 #: start.
@@ -62,28 +66,28 @@ def _last_records_of_rotated_files(path: Path) -> Iterator[EventRecord]:
     room = MAX_SEARCHED_BYTES
     for file in reversed([*externally_rotated_files(path), *(rotated for _, rotated in rotated_files(path))]):
         try:
-            if not is_compressed_name(file):
-                with open_regular(file) as opened:
+            opened, is_compressed = open_decompressed(file)
+            with opened:
+                if not is_compressed:
                     lines = lines_from_end(opened.fileno(), os.fstat(opened.fileno()).st_size)
                     yield next(filter(None, (_numbered(line) for _, line in lines)), {})
-            elif room > 0:
-                record, size = _last_record_of_compressed(file, room)
-                room -= size
-                yield record
+                elif room > 0:
+                    record, size = _last_record_of_compressed(opened, room)
+                    room -= size
+                    yield record
         except decompression_errors():
             continue  # damaged, or not a log
 
 
-def _last_record_of_compressed(file: Path, max_bytes: int) -> tuple[EventRecord, int]:
+def _last_record_of_compressed(file: BinaryIO, max_bytes: int) -> tuple[EventRecord, int]:
     """Return the last record of a compressed file, as far as it can be read, and the number of decompressed bytes."""
     size, end = 0, b""
-    with open_decompressed(file).file as opened:
-        try:
-            while size < max_bytes and (data := opened.read(_BLOCK_BYTES)):
-                size += len(data)
-                end = (end + data)[-MAX_LINE_BYTES:]
-        except decompression_errors():
-            pass  # its end is missing
+    # Where the file breaks off, read() loses what it has decompressed of its block; read1() returns it.
+    read1 = cast("io.BufferedIOBase", file).read1
+    with contextlib.suppress(*decompression_errors()):  # its end is missing
+        while size < max_bytes and (data := read1(_BLOCK_BYTES)):
+            size += len(data)
+            end = (end + data)[-MAX_LINE_BYTES:]
     complete = end[: end.rfind(b"\n") + 1]
     return next(filter(None, map(_numbered, reversed(complete.splitlines()))), {}), size
 

@@ -5,22 +5,25 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import InputError
-from ..system.files import open_regular
+from ..system.files import open_regular, wide_encoding
 from .compressed import (
     MAX_DECOMPRESSED_BYTES,
     Opened,
+    TarArchiveError,
     UnsupportedCompressionError,
     decompressed_stream,
     decompression_errors,
     open_decompressed,
+    peek,
 )
-from .log_files import MAX_SEARCH_BYTES, LogFiles, inode, is_same_file, lines_from_end
+from .log_files import MAX_SEARCH_BYTES, LogFiles, inode, is_same_file, lines_from_end, unread_files
 from .record import MAX_LINE_BYTES, EventRecord, parse, sequence_number
 
 #: The first line of a log differs from that of another within these bytes: they contain its number and time.
@@ -33,8 +36,8 @@ MAX_DAMAGED_LINES = 1_000_000
 class EventReader(Iterator[EventRecord]):
     """Iterate over the records of a log.
 
-    `damaged` counts the skipped lines, `last_seq` is the highest number so far, `unread` names the rotated files that
-    cannot be read, each with the reason.
+    `damaged` counts the skipped lines, `last_seq` is the highest number so far, `unread` names the files of the log
+    that are not read, each with the reason.
     """
 
     def __init__(self) -> None:
@@ -81,7 +84,15 @@ def read_stream(stream: BinaryIO, name: str) -> EventReader:
 
     def lines() -> Iterator[bytes]:
         try:
-            yield from _lines_of_file(*decompressed_stream(stream), Path(name))
+            opened = decompressed_stream(stream)
+            if encoding := wide_encoding(peek(opened.file, 16)):
+                raise InputError(
+                    f"{name}: is {encoding} text, an event log is UTF-8",
+                    f"convert it before the last |, with iconv -f {encoding} -t UTF-8",
+                )
+            yield from _lines_of_file(*opened, Path(name))
+        except TarArchiveError as error:
+            raise InputError(f"{name}: {error.reason}", "unpack it, and name the log in it instead of -") from error
         except UnsupportedCompressionError as error:
             raise InputError(
                 f"{name}: {error.reason}", f"decompress it before the last |, with {error.command}"
@@ -95,6 +106,7 @@ def read_stream(stream: BinaryIO, name: str) -> EventReader:
 
 
 def _lines_of_log(files: LogFiles, reading: EventReader) -> Iterator[bytes]:
+    reading.unread.update(unread_files(files.path))
     with contextlib.ExitStack() as opened:
         current = _next_file(files, None, reading.last_seq, reading.unread)
         while current is not None:
@@ -315,6 +327,11 @@ def _reading_error(path: Path, error: OSError) -> InputError:
     name = Path(error.filename or path)
     if isinstance(error, UnsupportedCompressionError):
         return InputError(f"{name}: {error.reason}", f"{error.command} {name} | doorlight events -")
+    if error.errno == errno.EISDIR:
+        log = next(iter(sorted(name.glob("*.jsonl"))), name / "events.jsonl")
+        return InputError(
+            f"{name}: is a folder, not an event log", f"name the log in it: doorlight events {shlex.quote(str(log))}"
+        )
     hint = f"see who may read it: ls -ld {name}"
     if error.errno == errno.EINVAL:
         hint = f"to read a pipe: doorlight events - < {name}"

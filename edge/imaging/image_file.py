@@ -26,7 +26,7 @@ import numpy as np
 from ..system.files import read_regular
 from ..system.stderr import captured
 from .image_header import MAX_PIXELS, PNG_SIGNATURE, png_chunks, read_size
-from .image_kind import UnsupportedKind, describe_unsupported
+from .image_kind import UnsupportedKind, describe_unsupported, is_animation
 from .image_orientation import read_orientation, upright
 from .images import Picture
 
@@ -48,10 +48,11 @@ class UnsupportedImageError(ValueError):
 
 
 class Decoded(NamedTuple):
-    """A picture, (H, W, 3) uint8 RGB, and what is wrong with the file; "" if it is intact."""
+    """A picture, (H, W, 3) uint8 RGB; what is wrong with the file, "" if it is intact; whether more pictures follow."""
 
     picture: Picture
     damage: str
+    is_animation: bool
 
 
 def decode(path: Path) -> Decoded:
@@ -63,6 +64,7 @@ def decode(path: Path) -> Decoded:
     data = read_regular(path, MAX_FILE_BYTES)
     if (kind := describe_unsupported(data)) is not None:
         raise UnsupportedImageError(kind)
+    has_more = is_animation(data)
     width, height = read_size(data)
     orientation = read_orientation(data)
     if data.startswith(PNG_SIGNATURE):
@@ -79,7 +81,7 @@ def decode(path: Path) -> Decoded:
     # libjpeg warns of "premature end" and fills the rest of the picture with grey.
     is_truncated = any("remature end" in line for line in messages)
     rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), np.uint8)
-    return Decoded(upright(rgb, orientation), "breaks off: the rest of it is grey" if is_truncated else "")
+    return Decoded(upright(rgb, orientation), "breaks off: the rest of it is grey" if is_truncated else "", has_more)
 
 
 def _still_png(data: bytes) -> bytes:

@@ -6,10 +6,11 @@ refused by their name, with what to do.
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import NamedTuple
 
-from .image_header import JPEG_SIGNATURE, PNG_SIGNATURE, is_webp
+from .image_header import JPEG_SIGNATURE, PNG_SIGNATURE, is_webp, png_chunks
 
 #: Enough of a file for all functions of this module, except for `is_sequence` and `is_still_gif`.
 START_BYTES = 1024
@@ -53,6 +54,14 @@ OTHER_KINDS = (
     (rb"P[1-6]\s+[#\d]|P7\nWIDTH|P[fF]\n", UnsupportedKind("a Netpbm picture", SAVE_AS_JPEG)),
     (rb"v/1\x01|#\?RADIANCE|#\?RGBE", UnsupportedKind("a picture with high dynamic range", SAVE_AS_JPEG)),
     (rb"\0\0[\x01\x02]\0[\x01-\xff]\0", UnsupportedKind("an icon", SAVE_AS_JPEG)),
+    (rb"DDS \x7c\0\0\0", UnsupportedKind("a DirectDraw picture (DDS)", SAVE_AS_JPEG)),
+    (rb"%!PS|\xc5\xd0\xd3\xc6", UnsupportedKind("a PostScript drawing (EPS)", SAVE_AS_JPEG)),
+    (rb"icns", UnsupportedKind("an icon of macOS (ICNS)", SAVE_AS_JPEG)),
+    (rb"\x0a[\0\x02-\x05]\x01[\x01\x02\x04\x08]", UnsupportedKind("a PCX picture", SAVE_AS_JPEG)),
+    (rb"qoif", UnsupportedKind("a QOI picture", SAVE_AS_JPEG)),
+    (rb"\x01\xda[\0\x01][\x01\x02]\0", UnsupportedKind("an SGI picture", SAVE_AS_JPEG)),
+    # TGA has no signature: no palette, one of four kinds of pixels, a depth that exists.
+    (rb".\0[\x02\x03\x0a\x0b]\0{5}.{8}[\x08\x0f\x10\x18\x20]", UnsupportedKind("a TGA picture", SAVE_AS_JPEG)),
     (rb"%PDF-", UnsupportedKind("a PDF document", "save its pictures as JPEG, for example: pdfimages -j IN.pdf OUT")),
     (rb"(?i)(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg", UnsupportedKind("an SVG drawing", SAVE_AS_JPEG)),
     (
@@ -84,6 +93,15 @@ def describe_unsupported(start: bytes) -> UnsupportedKind | None:
     if is_still_gif(start):
         return STILL_GIF
     return next((kind for pattern, kind in _OTHER_KINDS if pattern.match(start[:START_BYTES])), None)
+
+
+def is_animation(data: bytes) -> bool:
+    """Return whether a WebP or PNG announces several pictures. Raises ValueError for a PNG of too many parts."""
+    if data.startswith(PNG_SIGNATURE):
+        before_pixels = itertools.takewhile(lambda chunk: chunk.name != b"IDAT", png_chunks(data))
+        at = next((chunk.begin for chunk in before_pixels if chunk.name == b"acTL"), None)
+        return at is not None and int.from_bytes(data[at + 8 : at + 12], "big") > 1
+    return is_webp(data) and data[12:16] == b"VP8X" and len(data) > 20 and bool(data[20] & 2)
 
 
 def is_sequence(start: bytes) -> bool:

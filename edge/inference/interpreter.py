@@ -43,12 +43,16 @@ def load_runtime(name: str | None = None) -> tuple[str, Any]:
     failures = []
     for candidate in (name,) if name else RUNTIMES:
         try:
-            return candidate, importlib.import_module(f"{candidate}.interpreter")
+            module = importlib.import_module(f"{candidate}.interpreter")
         except ModuleNotFoundError as error:
             failures.append(f"{candidate}: {error}")
         except Exception as error:  # compiled for another NumPy, C library or processor
             problem = problem or libraries.explain(error)
             failures.append(f"{candidate}: {error}")
+        else:
+            if hasattr(module, "Interpreter"):
+                return candidate, module
+            problem = problem or libraries.incomplete(candidate)
     # A runtime that is installed and broken is the one that the user wants.
     if problem is not None:
         raise UnavailableError(*problem)

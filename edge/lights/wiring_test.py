@@ -8,8 +8,12 @@ from typing import NamedTuple
 
 from ..config import LightSettings
 from ..records import Signal
+from ..system.terminal import wrap
 from .gpio import HEADER_PIN
 from .lights import Lights, is_quiet_now
+
+#: Lines are not made narrower than this.
+MIN_COLUMNS = 40
 
 
 class Step(NamedTuple):
@@ -73,9 +77,17 @@ def steps(settings: LightSettings) -> list[Step]:
 
 
 def run(
-    lights: Lights, settings: LightSettings, seconds: float, stop: threading.Event, report: Callable[[str], None]
+    lights: Lights,
+    settings: LightSettings,
+    seconds: float,
+    stop: threading.Event,
+    report: Callable[[str], None],
+    columns: int = 100,
 ) -> bool:
-    """Show each step for `seconds`, and report what to expect. Return False if `stop` was set before the end."""
+    """Show each step for `seconds`, and report what to expect, in lines of at most `columns` characters.
+
+    Return False if `stop` was set before the end.
+    """
     all_steps = steps(settings)
     for number, step in enumerate(all_steps, 1):
         if stop.is_set():
@@ -85,8 +97,9 @@ def run(
             lights.show(step.show)
         else:
             lights.show_only(step.show)
-        report(f"        expected:  {step.expected}")
-        report(f"        if not:    {step.remedy}")
+        for title, text in (("expected:", step.expected), ("if not:", step.remedy)):
+            for line in wrap(text, max(columns, MIN_COLUMNS), f"{'':8}{title:11}", " " * 19):
+                report(line)
         if stop.wait(seconds):
             return False
     return True

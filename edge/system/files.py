@@ -76,7 +76,8 @@ def read_toml_text(path: Path) -> str:
     data = read_regular(path, MAX_TOML_BYTES)
     if encoding := wide_encoding(data):
         raise WrongEncodingError(encoding)
-    return data.decode("utf-8-sig")  # skips the byte order mark of Windows' editors
+    # Windows' editors write a byte order mark, which no editor shows. Saving such a text again may add a second one.
+    return data.decode("utf-8").lstrip("\ufeff")
 
 
 def parse_toml(text: str) -> dict[str, Any]:

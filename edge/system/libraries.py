@@ -280,6 +280,15 @@ def _several_opencv(names: list[str]) -> LibraryProblem:
     return LibraryProblem(f"{versions} have overwritten each other's files", fix)
 
 
+def incomplete(module: str) -> LibraryProblem:
+    """Return the problem of an installed library of which a part is missing, as after an interrupted update."""
+    name = DISTRIBUTIONS.get(module, (module,))[0]
+    return LibraryProblem(
+        f"{_describe(module)} is incomplete: a part of it is missing",
+        pip(f"install --force-reinstall --no-cache-dir {name}"),
+    )
+
+
 def _not_installed(module: str) -> LibraryProblem:
     name = DISTRIBUTIONS[module][0]
     if module in ("tflite_runtime", "ai_edge_litert"):

@@ -10,6 +10,7 @@ from edge.camera.factory import open_source
 from edge.camera.picture_files import PictureFile
 from edge.errors import InputError
 from support.camera import is_red, quick_settings, read_all, write_picture
+from support.image_files import encode, png_chunk, webp_chunk
 
 
 def test_picture_is_shown_for_a_while(tmp_path: Path) -> None:
@@ -47,3 +48,35 @@ def test_close_may_be_called_twice_and_a_closed_source_has_no_frames(tmp_path: P
     source.close()
     source.close()
     assert source.read() is None
+
+
+def animated(suffix: str) -> bytes:
+    """Return a picture whose header announces an animation; its first picture is NOISE."""
+    data = encode(suffix)
+    if suffix == ".png":
+        at = data.index(b"IDAT") - 4
+        return data[:at] + png_chunk(b"acTL", bytes(3) + b"\x02" + bytes(4)) + data[at:]
+    frame = webp_chunk(b"ANMF", bytes(6) + b"\x27\0\0\x1d\0\0" + bytes(4) + data[12:])
+    header = webp_chunk(b"VP8X", b"\x02\0\0\0\x27\0\0\x1d\0\0") + webp_chunk(b"ANIM", bytes(6))
+    body = b"WEBP" + header + frame
+    return b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+def test_an_animation_is_played_as_its_first_picture_and_says_so(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(animated(suffix))
+    source = PictureFile(path, quick_settings())
+    with source:
+        assert source.read() is not None
+    assert source.note == f"{path}: is an animation: only its first picture is used"
+    path.write_bytes(encode(suffix))
+    with source:
+        assert source.note is None
+
+
+def test_png_that_announces_a_single_frame_is_no_animation(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(animated(".png").replace(bytes(3) + b"\x02" + bytes(4), bytes(3) + b"\x01" + bytes(4), 1))
+    with PictureFile(path, quick_settings()) as source:
+        assert source.note is None

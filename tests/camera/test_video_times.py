@@ -126,3 +126,17 @@ def test_frames_are_jpeg_of_the_clip(tmp_path: Path) -> None:
     picture = frame_at(EMPTY_S)
     _, frames = play(tmp_path, "film.mkv", mkv([jpeg(picture)], [0], size=(640, 480)))
     assert abs(frames[0].picture.astype(int) - picture).mean() < 3
+
+
+@pytest.mark.parametrize("start_ms", [1500, 100_000])
+def test_length_is_counted_from_the_first_time_stamp(tmp_path: Path, start_ms: int) -> None:
+    """A recording that was cut out of a longer one: the duration in its header includes the time before it."""
+    times_ms = [start_ms + 100 * k for k in range(20)]
+    data = mkv(numbered(20), times_ms, frame_ms=100, duration_ms=start_ms + 2000)
+    source, frames = play(tmp_path, "film.mkv", data)
+    assert (len(frames), source.length, source.damage) == (20, 20, None)
+    data = mkv(numbered(12), times_ms[:12], frame_ms=100, duration_ms=start_ms + 2000)
+    source, frames = play(tmp_path, "film.mkv", data)
+    assert len(frames) == 12
+    assert source.damage is not None
+    assert "12 of 20" in source.damage

@@ -7,11 +7,16 @@ import json
 import os
 import signal
 import subprocess
+import tarfile
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from edge.cli import main
+from edge.errors import InputError
+from edge.events.reader import read_stream
 from support.command import command_line, doorlight, environment, printable_output, start_doorlight
 from support.paths import CLIP
 
@@ -76,7 +81,61 @@ def test_the_default_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert "person 1" in capsys.readouterr().out
     Path("doorlight-events.jsonl").write_text(CALM % (1, 2))
     assert main(["events"]) == 0
-    assert "person 2" in capsys.readouterr().out, "a log in the working directory takes precedence"
+    output, errors = capsys.readouterr()
+    assert "person 1" in output, "the service's log takes precedence"
+    assert errors == (
+        f"doorlight: note: this is {service_log}; "
+        "for the log of the runs in this folder: doorlight events doorlight-events.jsonl\n"
+    )
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert main(["events"]) == 0
+    output, errors = capsys.readouterr()
+    assert "person 2" in output, "the service's log may not be read"
+    assert f"for the service's log: sudo doorlight events {service_log}" in errors
+    service_log.unlink()
+    assert main(["events"]) == 0
+    assert "note" not in capsys.readouterr().err
+
+
+def refused(capfd: pytest.CaptureFixture[str], log: str) -> list[str]:
+    """Return the message and the hint with which a log is refused."""
+    assert main(["events", log]) == 66
+    return capfd.readouterr().err.splitlines()
+
+
+def test_a_folder_names_the_log_in_it(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("logs").mkdir()
+    assert refused(capfd, "logs") == [
+        "doorlight: logs: is a folder, not an event log",
+        "           name the log in it: doorlight events logs/events.jsonl",
+    ]
+    Path("logs/door.jsonl").write_text(CALM % (1, 1))
+    assert refused(capfd, "logs")[1].endswith("doorlight events logs/door.jsonl")
+
+
+@pytest.mark.parametrize("name", ["log.tar", "log.tgz"])
+def test_a_tar_archive_is_named(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("events.jsonl").write_text(CALM % (1, 1))
+    with tarfile.open(name, "w:gz" if name == "log.tgz" else "w") as archive:
+        archive.add("events.jsonl")
+    message, hint = refused(capfd, name)
+    assert message == f"doorlight: {name}: is a tar archive: unpack it first"
+    assert f"tar -xOf {name} | doorlight events -" in hint
+    with Path(name).open("rb") as file, pytest.raises(InputError, match="pipe: is a tar archive") as caught:
+        list(read_stream(file, "pipe"))
+    assert caught.value.hint.startswith("unpack it, and name the log")
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16", "UTF-32", "UTF-16-LE", "UTF-32-BE"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_wide_text_is_named_in_a_file_and_on_standard_input(
+    encoding: str, compress: Callable[[bytes], bytes], capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("x").write_bytes(compress((CALM % (1, 1)).encode(encoding)))
+    assert f"x: is {encoding[:6]} text, an event log is UTF-8" in refused(capfd, "x")[0]
+    with Path("x").open("rb") as file, pytest.raises(InputError, match=f"pipe: is {encoding[:6]} text") as caught:
+        list(read_stream(file, "pipe"))
+    assert f"iconv -f {encoding[:6]} -t UTF-8" in caught.value.hint
 
 
 def test_a_pipe_does_not_block(capfd: pytest.CaptureFixture[str]) -> None:
@@ -208,6 +267,8 @@ def test_an_empty_selection_says_what_the_log_has(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
+        (["--kind", ""], '--kind "": names no kind of event'),
+        (["--kind", "stop", "--kind", " ,"], '--kind " ,": names no kind of event'),
         (["--kind", "unmaskd"], "--kind unmaskd: there is no such kind of event"),
         (["--since", "soon"], "'soon' is not a time"),
         (["--until", "2026-02-30"], "'2026-02-30' is a time that does not exist"),
@@ -235,6 +296,17 @@ def test_since_and_until(capfd: pytest.CaptureFixture[str]) -> None:
         assert len(events(capfd, *args, "--json")[0]) == count
 
 
+def test_until_a_day_includes_that_day(capfd: pytest.CaptureFixture[str]) -> None:
+    """As people say it: open until Friday. The log of today ends before the midnight that ends today."""
+    now = datetime.now(UTC).isoformat()
+    write_log(STARTED % "true", f'"event": "stopped", "time": "{now}"')
+    for day, count in (("today", 2), ("yesterday", 1), ("2026-11-20", 1)):
+        assert len(events(capfd, "--until", day, "--json")[0]) == count
+    with pytest.raises(SystemExit):
+        main(["events", "--help"])
+    assert "--until today includes today" in " ".join(capfd.readouterr().out.split())
+
+
 def test_a_first_record_that_differs_from_itself(capfd: pytest.CaptureFixture[str]) -> None:
     """NaN is no JSON, but Python reads it. The log is read twice, and the two must be recognised as the same."""
     write_log('"event": "started", "time": "2026-11-20T10:00:00Z", "x": NaN', STOP)
@@ -248,7 +320,8 @@ def test_following_a_file_that_is_no_log_ends(capfd: pytest.CaptureFixture[str])
 
 def test_kinds_in_other_spellings(capfd: pytest.CaptureFixture[str]) -> None:
     write_log(STARTED % "true", STOP, LATER, '"event": "camera_lost"')
-    assert len(events(capfd, "--kind", "Stop,camera-lost", "--json")[0]) == 2
+    for kinds in ("Stop,camera-lost", "Stop,camera-lost,", ",stop,,camera_lost"):
+        assert len(events(capfd, "--kind", kinds, "--json")[0]) == 2
 
 
 def test_json_is_what_the_log_contains(capfd: pytest.CaptureFixture[str]) -> None:

@@ -99,7 +99,21 @@ def test_a_command_that_hangs_is_stopped(machine: FakeMachine, monkeypatch: pyte
     assert "systemctl: no answer within 0.5 s" in only(machine.check("service")).message
 
 
-def test_render_wraps_the_message_but_not_the_fix() -> None:
+def test_render_wraps_a_fix_but_not_a_command_in_it() -> None:
+    fix = "with a network: sudo timedatectl set-ntp true; without: add a clock chip with a battery"
+    lines = render("clock", Finding("note", "not set", fix), 66).splitlines()
+    assert lines == [
+        "  note  clock         not set",
+        f"{'':22}→ with a network:",
+        f"{'':24}sudo timedatectl set-ntp true; without:",
+        f"{'':24}add a clock chip with a battery",
+    ]
+    assert all(
+        len(line) <= 80 for line in render("camera", Finding("bad", "x", "use another camera " * 9), 80).splitlines()
+    )
+
+
+def test_render_wraps_the_message_but_not_a_long_command() -> None:
     finding = Finding("bad", "several words " * 12, "sudo " + "x" * 100)
     lines = render("camera", finding, 60).splitlines()
     assert lines[0].startswith("  bad   camera        several words")

@@ -9,13 +9,14 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from edge.events import numbering, writer
-from edge.events.compressed import Opened
 from edge.events.counter import SLOT_BYTES, Counter, counter_path
 from edge.events.numbering import last_used_number
+from edge.events.record import EventRecord
 from edge.events.writer import EventLog
 from edge.records import Event
 from support.event_log import NO_ROTATION, kinds, records, write
@@ -143,18 +144,18 @@ def test_a_torn_compressed_file_is_read_as_far_as_possible(path: Path) -> None:
 
 def test_the_search_of_compressed_files_is_limited(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numbering, "MAX_SEARCHED_BYTES", 100_000)
-    opened: list[Path] = []
-    real = numbering.open_decompressed
+    searched: list[str] = []
+    real = numbering._last_record_of_compressed
 
-    def open_decompressed(file: Path) -> Opened:
-        opened.append(file)
-        return real(file)
+    def search(file: BinaryIO, max_bytes: int) -> tuple[EventRecord, int]:
+        searched.append(file.name)
+        return real(file, max_bytes)
 
-    monkeypatch.setattr(numbering, "open_decompressed", open_decompressed)
+    monkeypatch.setattr(numbering, "_last_record_of_compressed", search)
     Path(f"{path}.1.gz").write_bytes(gzip.compress(b'{"seq": 5, "event": "stopped"}\n' + b"\n" * 10_000_000))
     Path(f"{path}.2.gz").write_bytes(gzip.compress(b'{"seq": 4, "event": "stopped"}\n'))
     assert last_used_number(path, None, 0) == 5
-    assert opened == [Path(f"{path}.1.gz")]
+    assert searched == [f"{path}.1.gz"]
 
 
 def test_a_killed_door_whose_log_is_gone(path: Path) -> None:

@@ -44,7 +44,7 @@ def test_read_refuses_a_missing_log_and_a_folder(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="no event log") as caught:
             read(missing)
         assert caught.value.exit_code == 66
-    with pytest.raises(InputError, match="directory"):
+    with pytest.raises(InputError, match="is a folder"):
         next(read(tmp_path))
 
 

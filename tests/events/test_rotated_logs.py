@@ -9,6 +9,7 @@ import io
 import lzma
 import os
 import shutil
+import tarfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from edge.errors import InputError
 from edge.events import reader, writer
 from edge.events.log_files import externally_rotated_files
+from edge.events.numbering import last_used_number
 from edge.events.reader import follow, read, read_stream
 from edge.events.writer import EventLog
 from edge.records import Event
@@ -87,12 +89,73 @@ def test_a_file_that_is_there_twice_is_read_once(path: Path) -> None:
 
 
 def test_other_files_are_left_out(path: Path) -> None:
-    for name in ("log.jsonl.bak", "log.jsonl~", "log.jsonl.1.txt", "log-2.jsonl", "old-log.jsonl-20261101", ".log.jsonl.seq",
-                 "log.jsonl.gz.part", "log.json-20261101", "log-door.jsonl", "log.jsonlx.1"):  # fmt: skip
+    for name in ("log-2.jsonl", "old-log.jsonl-20261101", ".log.jsonl.seq", "log.json-20261101", "log-door.jsonl",
+                 "log.jsonlx.1"):  # fmt: skip
         path.with_name(name).write_bytes(lines(1, 2))
     path.write_bytes(lines(3, 4))
     assert externally_rotated_files(path) == []
     assert seqs(path) == [3, 4]
+
+
+def tar(data: bytes) -> bytes:
+    """Return a tar archive of one file."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo("log.jsonl.1")
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "end",
+    [".1.log", ".1.gzip", ".1.lzma", "-2026-W47", "-20Nov2026.xz", ".2026-11-20_10h", "-20261120T101010Z.gz", "20261120",
+     ".1.old.bz2", ".old", ".bak", "~", ".1.txt", ".2026.November"],
+)  # fmt: skip
+def test_unusual_names_are_read_and_numbered(path: Path, end: str) -> None:
+    packers: dict[str, Callable[[bytes], bytes]] = {
+        ".gz": gzip.compress,
+        ".gzip": gzip.compress,
+        ".bz2": bz2.compress,
+        ".xz": lzma.compress,
+        ".lzma": partial(lzma.compress, format=lzma.FORMAT_ALONE),
+    }
+    Path(f"{path}.3").write_bytes(lines(1, 4))
+    Path(f"{path}{end}").write_bytes(packers.get(Path(end).suffix, bytes)(lines(5, 8)))
+    Path(f"{path}.1").write_bytes(lines(9, 12))
+    path.write_bytes(lines(13, 14))
+    reading = read(path)
+    assert [record["seq"] for record in reading] == list(range(1, 15))
+    assert not reading.unread
+    Path(f"{path}{end}").write_bytes(packers.get(Path(end).suffix, bytes)(lines(50, 58)))
+    assert last_used_number(path, counted=None, skipped=0) == 58
+
+
+@pytest.mark.parametrize(
+    ("end", "content", "reason"),
+    [
+        (".1.br", b"\x8b\x03\x80abc", "is compressed with Brotli"),
+        (".1.lz", b"LZIP\1\x0c", "is compressed with lzip, which cannot be read here"),
+        (".1.tgz", gzip.compress(tar(lines(1, 2))), "is a tar archive: unpack it first"),
+        (".tar", tar(lines(1, 2)), "is a tar archive: unpack it first"),
+        (".sig", b"-----BEGIN PGP SIGNATURE-----\n", "has no events at its beginning"),
+    ],
+)
+def test_files_that_cannot_be_read_are_named(path: Path, end: str, content: bytes, reason: str) -> None:
+    Path(f"{path}{end}").write_bytes(content)
+    Path(f"{path}.empty").touch()
+    path.write_bytes(lines(3, 4))
+    reading = read(path)
+    assert [record["seq"] for record in reading] == [3, 4]
+    assert reading.unread == {f"{path}{end}": reason}
+    assert reading.damaged == 0
+
+
+def test_a_copy_of_the_log_is_not_read_twice(path: Path) -> None:
+    path.write_bytes(lines(1, 9))
+    Path(f"{path}.bak").write_bytes(lines(1, 5))
+    Path(f"{path}~").write_bytes(lines(1, 9))
+    assert seqs(path) == list(range(1, 10))
 
 
 @pytest.mark.parametrize("name", ["x.jsonl.1.gz", "x.jsonl-20261120.gz", "x.bz2", "x.log", "gzip without a suffix"])
@@ -108,6 +171,7 @@ def test_a_compressed_file_alone(tmp_path: Path, name: str) -> None:
         (b"\x28\xb5\x2f\xfd1234", "Zstandard", "zstd -dc"),
         (b"PK\x03\x041234", "ZIP", "unzip -p"),
         (b"\x04\x22\x4d\x18", "LZ4", "lz4"),
+        (b"LZIP\x01", "lzip", "lzip -dc"),
     ],
 )
 def test_other_kinds_of_compression_are_named(path: Path, start: bytes, kind: str, command: str) -> None:

@@ -26,7 +26,7 @@ def refusal(path: Path, data: bytes) -> str:
 def test_every_format_is_decoded_whatever_its_name(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "x"
     path.write_bytes(encode(suffix))
-    picture, damage = image_file.decode(path)
+    picture, damage, _ = image_file.decode(path)
     assert (picture.shape, picture.dtype, damage) == ((30, 40, 3), np.dtype(np.uint8), "")
     if suffix in (".png", ".bmp"):  # lossless
         assert (picture == NOISE[:, :, ::-1]).all()
@@ -89,7 +89,7 @@ def test_png_with_invalid_animation_chunks_is_decoded(tmp_path: Path) -> None:
         png_chunk(b"iCCP", b"x\0\0" + rows),
     )
     (tmp_path / "x.png").write_bytes(grey_png(40, 30, *extra, png_chunk(b"IDAT", rows)))
-    picture, _ = image_file.decode(tmp_path / "x.png")
+    picture, *_ = image_file.decode(tmp_path / "x.png")
     assert (picture == 0x80).all()
 
 
@@ -101,7 +101,7 @@ def test_jpeg_with_a_missing_part_is_decoded_and_reported(tmp_path: Path, capfd:
     data = encode(".jpg")
     assert "cannot be decoded" in refusal(tmp_path / "x.jpg", data[: len(data) // 2])
     (tmp_path / "x.jpg").write_bytes(data[: len(data) // 2] + b"\xff\xd9")
-    picture, damage = image_file.decode(tmp_path / "x.jpg")
+    picture, damage, _ = image_file.decode(tmp_path / "x.jpg")
     assert picture.shape == (30, 40, 3)
     assert damage == "breaks off: the rest of it is grey"
     assert capfd.readouterr().err == "", "libjpeg's warning does not reach the terminal"

@@ -99,6 +99,16 @@ class TestLoadRuntime:
             interpreter.load_runtime()
         assert caught.value.hint == "sudo apt install libstdc++6"
 
+    def test_a_runtime_of_which_a_part_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """pip was interrupted: the module is there, its class is not."""
+        monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", SimpleNamespace())
+        monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", None)
+        for load in (interpreter.load_runtime, lambda: Model(SHIPPED, NAMES[0])):
+            with pytest.raises(UnavailableError, match=r"^ai-edge-litert.* is incomplete: a part of it") as caught:
+                load()
+            assert "--force-reinstall" in caught.value.hint
+            assert "ai-edge-litert" in caught.value.hint
+
     def test_an_unknown_runtime(self) -> None:
         with pytest.raises(UnavailableError, match="no_such_runtime"):
             interpreter.load_runtime("no_such_runtime")

@@ -57,7 +57,7 @@ def test_every_state_is_shown_and_explained() -> None:
     stop, lines = RecordingStop(factory), list[str]()
     # FAULT blinks, so its lamps are not compared. A slow pattern keeps it from blinking into the next step.
     with Lights(msgspec.structs.replace(DEFAULT, fault_pattern_s=(10.0, 10.0)), factory=factory) as lights:
-        assert wiring_test.run(lights, DEFAULT, STEP_S, stop, lines.append)
+        assert wiring_test.run(lights, DEFAULT, STEP_S, stop, lines.append, columns=1000)
     steps = wiring_test.steps(DEFAULT)
     assert {step.show for step in steps} == {*Signal, "green", "red", "buzzer"}
     for step, lit in zip(steps, stop.lit, strict=True):
@@ -67,6 +67,16 @@ def test_every_state_is_shown_and_explained() -> None:
     assert all("expected:" in line for line in lines[1::3])
     assert all("if not:" in line for line in lines[2::3])
     assert steps[-1].show is Signal.IDLE
+
+
+def test_lines_fit_a_narrow_terminal() -> None:
+    factory = MockFactory(pin_class=MockPWMPin)
+    lines: list[str] = []
+    with Lights(DEFAULT, factory=factory) as lights:
+        wiring_test.run(lights, DEFAULT, STEP_S, RecordingStop(factory), lines.append, columns=80)
+    assert max(map(len, lines)) <= 80
+    begin = lines.index("        if not:    if red is lit, swap the wires of the two; if none is lit, the")
+    assert lines[begin + 1] == f"{'':19}LED is reversed or its wire is on another pin; if it is"
 
 
 @pytest.mark.parametrize("max_steps", [1, 3, 8])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.system.terminal import is_utf8, printable
+from edge.system.terminal import is_utf8, printable, wrap
 
 
 def test_printable_replaces_control_characters() -> None:
@@ -21,3 +21,15 @@ def test_printable_cuts_long_text() -> None:
 def test_is_utf8() -> None:
     assert is_utf8("Tür")
     assert not is_utf8("T\udcffr")
+
+
+def test_wrap_keeps_a_command_in_one_line() -> None:
+    assert wrap("write this: sudo apt install x y; then restart", 22, "> ", "  ") == [
+        "> write this:",
+        "  sudo apt install x y;",
+        "  then restart",
+    ]
+    command = "/opt/doorlight/bin/python -m pip install --no-deps x"
+    assert wrap(command, 20, "> ") == [f"> {command}"]
+    assert wrap("use pip, or doorlight; ask an expert", 18) == ["use pip, or", "doorlight; ask an", "expert"]
+    assert wrap("", 20, "> ") == ["> "]
