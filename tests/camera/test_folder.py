@@ -148,3 +148,12 @@ def test_close_may_be_called_twice_and_ends_an_open_video(tmp_path: Path) -> Non
     source.close()
     source.close()
     assert source.read() is None
+
+
+@pytest.mark.parametrize("name", ["tape.dv", "broadcast.mxf", "old.rm"])
+def test_a_video_of_an_unknown_kind_counts_as_not_read(name: str, tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png")
+    (tmp_path / name).write_bytes(b"nothing that anybody knows" * 40)
+    source = open_folder(tmp_path)
+    play(source)
+    assert [(one.name, one.is_media) for one in source.left_out] == [(name, True)]

@@ -113,6 +113,13 @@ def test_a_folder_names_the_log_in_it(capfd: pytest.CaptureFixture[str]) -> None
     assert refused(capfd, "logs")[1].endswith("doorlight events logs/door.jsonl")
 
 
+@pytest.mark.parametrize("folder", [".", "/"])
+def test_a_folder_without_a_name_is_explained(folder: str, capfd: pytest.CaptureFixture[str]) -> None:
+    message, hint = refused(capfd, folder)
+    assert message == f"doorlight: {folder}: is a folder, not an event log"
+    assert hint.startswith("           name the log in it: doorlight events ")
+
+
 @pytest.mark.parametrize("name", ["log.tar", "log.tgz"])
 def test_a_tar_archive_is_named(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     Path("events.jsonl").write_text(CALM % (1, 1))
