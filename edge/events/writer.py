@@ -81,6 +81,8 @@ class EventLog:
         clock: Callable[[], float] = time.time,
         machine_counter: Path | None = None,
     ) -> None:
+        if path.is_dir():  # a folder such as / has no name for a counter beside it
+            raise opening_error(path, IsADirectoryError())
         self.path = path
         self._clock = clock
         self._file = Appender(path, rotate_bytes, keep_files)  # belongs to the writer thread once that has started

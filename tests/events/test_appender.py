@@ -163,8 +163,9 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="is a folder"):
-        EventLog(tmp_path, NO_ROTATION, 4)
+    for folder in (tmp_path, Path("/"), Path(".")):
+        with pytest.raises(OutputError, match="is a folder"):
+            EventLog(folder, NO_ROTATION, 4)
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
