@@ -292,7 +292,7 @@ def _bent(
 ) -> tuple[Picture, list[Box], list[Box]]:
     """Return the scene bent by `augment.bend`. Faces that are mostly outside then are ignored."""
     groups = [np.array(group, np.float32).reshape(-1, 4) for group in (faces, ignored)]
-    canvas, *moved = augment.bend(canvas, rng, *groups)
+    canvas, moved = augment.bend(canvas, rng, *groups)
     out: tuple[list[Box], list[Box]] = [], []
     for k, group in enumerate(moved):
         for x1, y1, x2, y2 in group.tolist():
