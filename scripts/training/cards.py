@@ -100,7 +100,7 @@ TEXTS = {
         what="Estimates which of seven posed expressions an unmasked face shows. The door uses only angry + disgust.",
         weak="An expression is not an emotion. People agree with FER2013's own labels on about two faces in three, and so does "
         "this model. Disgust is rare in the data (1.5 %) and often taken for anger. Beards, glasses, wrinkles and strong "
-        "light change the answer.",
+        "light change the answer: portraits of men and of people over 60 are called agitated more often than others.",
         never="Inferring emotions of people at work or in education is prohibited in the EU (AI Act, Art. 5(1)(f)). The model "
         "must not decide anything about a person; at most it calls a human to the door. `[expression] enabled = false` "
         "turns it off.",
