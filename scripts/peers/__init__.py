@@ -5,6 +5,7 @@ uint8, RGB. The model files are not part of this project: scripts/peers/README.m
 
 float_models    run a float TFLite model, load a Keras model
 detectors       AIZOO (faces and masks) and Ultra-Light (faces)
+yunet           YuNet (faces)
 xception        mini-XCEPTION (expressions)
 figures.json    the accuracy of these models, written by python -m training.evaluate_peers
 """

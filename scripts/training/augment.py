@@ -8,9 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .arrays import Picture
-
-Rng = np.random.Generator
+from .arrays import Floats, Picture, Rng, as_floats, as_pixels
 
 
 def _u8(x: np.ndarray) -> Picture:
@@ -24,7 +22,7 @@ def tone(p: Picture, rng: Rng, low: float = 0.5, high: float = 1.5) -> Picture:
     gamma = np.exp(rng.uniform(-0.35, 0.35))
     x = (np.arange(256) / 255.0) ** gamma * 255
     table = _u8((x - 127) * gain + 127 + offset)
-    return cv2.LUT(p, table)  # type: ignore[return-value]
+    return as_pixels(cv2.LUT(p, table))
 
 
 def dim(p: Picture, rng: Rng) -> Picture:
@@ -48,38 +46,39 @@ def colour(p: Picture, rng: Rng) -> Picture:
     gains = np.exp(rng.uniform(-0.18, 0.18, 3))
     saturation = rng.uniform(0.4, 1.5)
     mix = saturation * np.eye(3) + (1 - saturation) / 3
-    return cv2.transform(p, mix * gains)  # type: ignore[return-value]
+    return as_pixels(cv2.transform(p, mix * gains))
 
 
 def greyscale(p: Picture, rng: Rng) -> Picture:
     """Return a night or infra-red picture."""
-    return np.repeat(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY)[:, :, None], 3, 2)  # type: ignore[return-value]
+    return as_pixels(np.repeat(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY)[:, :, None], 3, 2))
 
 
 def noise(p: Picture, rng: Rng, low: float = 3, high: float = 18) -> Picture:
+    """Add a sensor's noise, of its own in each pixel and channel."""
     sigma = rng.uniform(low, high)
     n = np.empty(p.shape, np.int16)
     cv2.setRNGSeed(int(rng.integers(2**31)))
-    cv2.randn(n, 0, sigma)
-    return cv2.add(p, n, dtype=cv2.CV_8U)  # type: ignore[return-value]
+    cv2.randn(n, np.zeros(1), np.full(1, sigma))
+    return as_pixels(cv2.add(p, n, dtype=cv2.CV_8U))
 
 
 def blur(p: Picture, rng: Rng, most: float = 0.02) -> Picture:
     """Blur, as out of focus or moving; `most` is the size of the blur as a share of the shorter side."""
     size = max(2.0, rng.uniform(0.2, 1.0) * most * min(p.shape[:2]))
     if rng.random() < 0.5:
-        return cv2.GaussianBlur(p, (0, 0), size / 2)  # type: ignore[return-value]
+        return as_pixels(cv2.GaussianBlur(p, (0, 0), size / 2))
     n = int(size) * 2 + 1
     kernel = np.zeros((n, n), np.float32)
     kernel[n // 2] = 1
     turn = cv2.getRotationMatrix2D((n / 2 - 0.5, n / 2 - 0.5), rng.uniform(0, 180), 1)
-    kernel = cv2.warpAffine(kernel, turn, (n, n))  # type: ignore[assignment]
-    return cv2.filter2D(p, -1, kernel / max(float(kernel.sum()), 1e-6))  # type: ignore[return-value]
+    kernel = as_floats(cv2.warpAffine(kernel, turn, (n, n)))
+    return as_pixels(cv2.filter2D(p, -1, kernel / max(float(kernel.sum()), 1e-6)))
 
 
 def jpeg(p: Picture, rng: Rng) -> Picture:
     _, data = cv2.imencode(".jpg", p, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)  # type: ignore[return-value]
+    return as_pixels(cv2.imdecode(data, cv2.IMREAD_COLOR))
 
 
 def writing(p: Picture, rng: Rng) -> Picture:
@@ -92,7 +91,7 @@ def writing(p: Picture, rng: Rng) -> Picture:
     shade = int(rng.choice([30, 200, 255]))
     cv2.putText(layer, text, place, int(rng.integers(0, 5)), size, (shade,) * 3, max(1, round(size * 2.5)), cv2.LINE_AA)
     share = rng.uniform(0.25, 0.8)
-    return cv2.addWeighted(layer, share, p, 1 - share, 0)  # type: ignore[return-value]
+    return as_pixels(cv2.addWeighted(layer, share, p, 1 - share, 0))
 
 
 def coarse(p: Picture, rng: Rng, least: int = 20, most: int = 90) -> Picture:
@@ -103,7 +102,7 @@ def coarse(p: Picture, rng: Rng, least: int = 20, most: int = 90) -> Picture:
         return p
     scale = small / min(h, w)
     low = cv2.resize(p, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_AREA)
-    return cv2.resize(low, (w, h), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return as_pixels(cv2.resize(low, (w, h), interpolation=cv2.INTER_LINEAR))
 
 
 def lens_and_light(p: Picture, rng: Rng, strength: float = 1.0) -> Picture:
@@ -126,7 +125,7 @@ def lens_and_light(p: Picture, rng: Rng, strength: float = 1.0) -> Picture:
 def low_key(p: Picture, rng: Rng) -> Picture:
     """Darken all but the brightest parts by a strong gamma: deep shadows under few lights."""
     table = _u8((np.arange(256) / 255.0) ** rng.uniform(1.5, 3.0) * 255)
-    return noise(cv2.LUT(p, table), rng, 1, 7)  # type: ignore[arg-type]
+    return noise(as_pixels(cv2.LUT(p, table)), rng, 1, 7)
 
 
 def motion(p: Picture, rng: Rng) -> Picture:
@@ -135,8 +134,8 @@ def motion(p: Picture, rng: Rng) -> Picture:
     kernel = np.zeros((n, n), np.float32)
     kernel[n // 2] = 1
     turn = cv2.getRotationMatrix2D((n / 2 - 0.5, n / 2 - 0.5), rng.uniform(0, 180), 1)
-    kernel = cv2.warpAffine(kernel, turn, (n, n))  # type: ignore[assignment]
-    return cv2.filter2D(p, -1, kernel / float(kernel.sum()))  # type: ignore[return-value]
+    kernel = as_floats(cv2.warpAffine(kernel, turn, (n, n)))
+    return as_pixels(cv2.filter2D(p, -1, kernel / float(kernel.sum())))
 
 
 def silhouette(p: Picture, rng: Rng, faces: np.ndarray) -> Picture:
@@ -146,15 +145,14 @@ def silhouette(p: Picture, rng: Rng, faces: np.ndarray) -> Picture:
     for x1, y1, x2, y2 in faces:
         width, height = x2 - x1, y2 - y1
         centre = (int((x1 + x2) / 2), int((y1 + y2) / 2 + 0.4 * height))
-        cv2.ellipse(shade, centre, (int(0.9 * width) + 1, int(1.2 * height) + 1), 0, 0, 360, 1.0, -1)
-    shade = cv2.GaussianBlur(shade, (0, 0), rng.uniform(2, 8))  # type: ignore[assignment]
-    shade = shade[:, :, None]
+        cv2.ellipse(shade, centre, (int(0.9 * width) + 1, int(1.2 * height) + 1), 0, 0, 360, (1.0,), -1)
+    shade = as_floats(cv2.GaussianBlur(shade, (0, 0), rng.uniform(2, 8)))[:, :, None]
     bright = p.astype(np.float32) * rng.uniform(0.5, 1.0) + rng.uniform(40, 130)
     dark = p.astype(np.float32) * rng.uniform(0.2, 0.5) + rng.uniform(0, 30)
     return _u8(dark * shade + bright * (1 - shade))
 
 
-def bend(p: Picture, rng: Rng, *boxes: np.ndarray) -> tuple[Picture, ...]:
+def bend(p: Picture, rng: Rng, *boxes: Floats) -> tuple[Picture, list[Floats]]:
     """Tilt the camera by up to 25 degrees and bow the edges as a wide lens does; return the picture and the moved
     boxes.
 
@@ -186,10 +184,10 @@ def bend(p: Picture, rng: Rng, *boxes: np.ndarray) -> tuple[Picture, ...]:
     bent = cv2.remap(p, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=colour)
     around = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     rim = np.stack([np.cos(around), np.sin(around)], -1)
-    out = []
+    out: list[Floats] = []
     for b in boxes:
         middle, radius = (b[:, :2] + b[:, 2:]) / 2, (b[:, 2:] - b[:, :2]) / 2
         points = moved(middle[:, None] + rim * radius[:, None])
         found = np.concatenate([points.min(1), points.max(1)], 1).reshape(-1, 4) if len(b) else b
         out.append(found.astype(np.float32))
-    return bent, *out  # type: ignore[return-value]
+    return as_pixels(bent), out

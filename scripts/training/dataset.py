@@ -181,7 +181,7 @@ class Dataset:
         return [names[families.root(k)][1] for k in range(len(self.records))]
 
 
-def require(split: Sequence[Record], name: str, what: str) -> None:
+def require(split: Sequence[object], name: str, what: str) -> None:
     """Raise DataError if a split is empty."""
     if not split:
         raise DataError(f"split '{name}' holds no {what}: the data set is too small or --sources leaves nothing")

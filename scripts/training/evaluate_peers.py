@@ -28,7 +28,7 @@ from training.files import replace_text
 from training.records import DataError
 
 #: The options that name a model file; each is also a method of PeerEvaluation.
-PEERS = ("aizoo", "ultralight", "xception")
+PEERS = ("aizoo", "ultralight", "yunet", "xception")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,6 +62,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         help="Ultra-Light's RFB-320 as .tflite, float, without postprocessing",
     )
+    parser.add_argument("--yunet", metavar="FILE", type=Path, help="YuNet-n as .onnx (needs ONNX Runtime)")
     parser.add_argument("--xception", metavar="FILE", type=Path, help="fer2013_mini_XCEPTION .hdf5 (needs TensorFlow)")
     parser.add_argument(
         "--models", metavar="DIR", type=Path, help="folder with manifest.toml (default: the shipped models)"

@@ -113,4 +113,6 @@ def prune(full: Prunable, small: Prunable, pictures: Tensor) -> list[float]:
 
 def _expansion(block: nn.Module) -> list[nn.Module]:
     """The layers of a block up to its hidden activations."""
-    return [*block.layers[:-1]] if isinstance(block, InvertedResidual) else [block]
+    if not isinstance(block, InvertedResidual):
+        return [block]
+    return list(block.layers.children())[:-1]

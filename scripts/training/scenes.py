@@ -12,6 +12,7 @@ from edge.imaging import images
 from . import augment
 from .arrays import Box, Picture, Rng
 from .dataset import Dataset, require
+from .drawing.cloth import draw_cloth
 from .records import Record
 from .things import draw_things, package_pictures, synthetic_scene
 
@@ -20,7 +21,7 @@ WIDTH, HEIGHT = 256, 192
 #: Share of each source among the pictures drawn for their faces.
 MIXTURE = {
     "ilc": 0.26, "maks": 0.13, "rwmfd": 0.08, "chand": 0.07, "mux": 0.05, "prajna": 0.04, "bikes": 0.04,
-    "wild": 0.17, "rwmfd2": 0.11, "crowds": 0.05,
+    "wild": 0.20, "rwmfd2": 0.11, "crowds": 0.05,
 }  # fmt: skip
 #: Shares of the kinds of scene: one picture letterboxed, one zoomed, four in a mosaic; the rest shows no face.
 LETTERBOXED, ZOOMED, MOSAIC = 0.16, 0.34, 0.24
@@ -194,10 +195,14 @@ class Scenes:
         region = self._region(rng) if kind > 0.14 else None
         if region is None:
             canvas[:] = synthetic_scene(rng, WIDTH, HEIGHT)
+            if rng.random() < 0.4:
+                draw_cloth(canvas, rng)
             return
         self._show(canvas, region, WHOLE)
         if kind > 0.9:
             draw_things(canvas, rng)
+        elif kind > 0.76:
+            draw_cloth(canvas, rng)
 
     def _region(self, rng: Rng) -> Region | None:
         """Return a face-free region, None if none was found. Half of them are hard negatives once these are known."""
@@ -287,7 +292,7 @@ def _bent(
 ) -> tuple[Picture, list[Box], list[Box]]:
     """Return the scene bent by `augment.bend`. Faces that are mostly outside then are ignored."""
     groups = [np.array(group, np.float32).reshape(-1, 4) for group in (faces, ignored)]
-    canvas, *moved = augment.bend(canvas, rng, *groups)
+    canvas, moved = augment.bend(canvas, rng, *groups)
     out: tuple[list[Box], list[Box]] = [], []
     for k, group in enumerate(moved):
         for x1, y1, x2, y2 in group.tolist():

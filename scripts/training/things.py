@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .arrays import Picture, Rng
+from .arrays import Picture, Rng, as_pixels
 
 PACKAGE_PICTURES = {
     "skimage.data": "brick.png chelsea.png coffee.png coins.png grass.png gravel.png hubble_deep_field.jpg ihc.png moon.png "
@@ -26,7 +26,7 @@ def package_pictures() -> list[Picture]:
             data = resources.files(package).joinpath(file).read_bytes()
             decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
             if decoded is not None:
-                found.append(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
+                found.append(as_pixels(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)))
     return found
 
 
@@ -83,7 +83,7 @@ def draw_things(canvas: Picture, rng: Rng) -> None:
             layer = canvas.copy()
             cv2.ellipse(layer, centre, axes, turn, 0, 360, colour, -1, cv2.LINE_AA)
         inside = np.zeros((h, w), np.uint8)
-        cv2.ellipse(inside, centre, axes, turn, 0, 360, 255, -1)
+        cv2.ellipse(inside, centre, axes, turn, 0, 360, (255,), -1)
 
         def at(angle: float, reach: float, cx: float = cx, cy: float = cy, rx: float = rx, ry: float = ry) -> Any:
             return int(cx + np.cos(angle) * reach * rx), int(cy + np.sin(angle) * reach * ry)

@@ -16,12 +16,15 @@ from .. import metrics, plots
 from ..arrays import Box, Picture
 from ..contact_sheet import Mistake
 from ..dataset import Dataset
+from ..groups import expression_figures_by_group
 from ..records import EXPRESSIONS, Record
 from .common import RankedMistake, Result, draw_binary, draw_sheet, largest, progress
 from .stages import ExpressionStage, Stages
 
 AGITATED = ("angry", "disgust")
 WHAT = "P(angry or disgust)"
+#: The door's default.
+AGITATED_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,10 @@ class ExpressionAnswer:
 
 def evaluate_expression(data: Dataset, records: Sequence[Record], stages: Stages) -> Result:
     """Evaluate on pictures with an expression or votes."""
-    assert stages.expression is not None
+    expression = stages.expression
+    assert expression is not None
     answers = [
-        _answer(record, data.picture(record), stages, stages.expression)
+        _answer(record, data.picture(record), stages, expression)
         for record in progress(records, "expression_classifier")
         if record.expression is not None or (record.crop and record.votes)
     ]
@@ -61,7 +65,13 @@ def evaluate_expression(data: Dataset, records: Sequence[Record], stages: Stages
         _draw(out, results)
         draw_sheet(data, records, _mistakes(results.labelled), out)
 
-    return Result(results.figures(), draw)
+    figures = results.figures()
+    agitated = [expression.labels.index(e) for e in AGITATED]
+    if per_group := expression_figures_by_group(
+        data, records, expression.probabilities_of_crop, agitated, AGITATED_THRESHOLD
+    ):
+        figures["per_group"] = per_group
+    return Result(figures, draw)
 
 
 def _answer(record: Record, picture: Picture, stages: Stages, expression: ExpressionStage) -> ExpressionAnswer:

@@ -11,7 +11,7 @@ from .. import metrics, plots
 from ..arrays import Box, Picture
 from ..contact_sheet import Mistake
 from ..dataset import Dataset
-from ..groups import group_figures
+from ..groups import mask_figures_by_group
 from ..records import Record
 from .common import MIN_FACE_HEIGHT, RankedMistake, Result, draw_binary, draw_sheet, largest, pair, progress
 from .stages import MaskStage, Stages
@@ -62,7 +62,7 @@ def evaluate_mask(data: Dataset, records: Sequence[Record], stages: Stages) -> R
         return probability is not None and probability >= threshold
 
     figures = mask_figures(answers)
-    if per_group := group_figures(data, records, masked):
+    if per_group := mask_figures_by_group(data, records, masked):
         figures["per_group"] = per_group
     return Result(figures, draw)
 

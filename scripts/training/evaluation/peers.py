@@ -14,6 +14,7 @@ from edge.inference.manifest import Manifest
 from edge.inference.perception import FaceDetector
 from peers import detectors
 from peers.xception import Xception
+from peers.yunet import YuNet
 
 from .. import metrics
 from ..dataset import Dataset, require
@@ -22,7 +23,7 @@ from ..records import Record
 from .detector import evaluate_detector
 from .expression import evaluate_expression
 from .mask import evaluate_mask
-from .stages import Stages, open_stages
+from .stages import Detector, Stages, open_stages
 
 #: Inferences of each model in `time_in_turn`.
 ROUNDS = 60
@@ -49,11 +50,19 @@ class PeerEvaluation:
         peer = detectors.Aizoo(path)
         stages = Stages(peer, detectors.AizooMask(peer))
         mask = evaluate_mask(self._data, self._test, stages).figures
-        return {"name": "AIZOO", **self._detector_figures(peer), "mask": flat(metrics.plain(mask))}
+        found = self._detector_figures(peer, _inference(peer.graph))
+        return {"name": "AIZOO", **found, "mask": flat(metrics.plain(mask))}
 
     def ultralight(self, path: Path) -> dict[str, Any]:
         """Evaluate Ultra-Light on faces."""
-        return {"name": "Ultra-Light RFB-320", **self._detector_figures(detectors.UltraLight(path))}
+        peer = detectors.UltraLight(path)
+        return {"name": "Ultra-Light RFB-320", **self._detector_figures(peer, _inference(peer.graph))}
+
+    def yunet(self, path: Path) -> dict[str, Any]:
+        """Evaluate YuNet on faces."""
+        peer = YuNet(path)
+        blank = np.zeros((peer.side_px * 3 // 4, peer.side_px, 3), np.uint8)
+        return {"name": "YuNet-n, 640 px", **self._detector_figures(peer, lambda: peer.candidates(blank))}
 
     def xception(self, path: Path) -> dict[str, Any]:
         """Evaluate mini-XCEPTION on expressions. Doorlight's detector finds the faces."""
@@ -67,9 +76,10 @@ class PeerEvaluation:
         public_figures = figures(self._public_test, "test") if self._public_test else {}
         return {"name": "mini-XCEPTION", "expression": public_figures | (figures(wild, "wild") if wild else {})}
 
-    def _detector_figures(self, peer: detectors.AnchorDetector) -> dict[str, Any]:
+    def _detector_figures(self, peer: Detector, infer: Callable[[], object]) -> dict[str, Any]:
+        """Return the figures of a detector; `infer` runs its network once."""
         figures = evaluate_detector(self._data, self._test, Stages(peer)).figures
-        ours_s, peer_s = time_in_turn(_doorlight_inference(self._detector), _peer_inference(peer.graph))
+        ours_s, peer_s = time_in_turn(_doorlight_inference(self._detector), infer)
         return {
             "detector": flat(metrics.plain(figures)),
             "milliseconds": round(peer_s * 1e3, 2),
@@ -78,7 +88,7 @@ class PeerEvaluation:
         }
 
 
-def time_in_turn(*calls: Callable[[], None]) -> list[float]:
+def time_in_turn(*calls: Callable[[], object]) -> list[float]:
     """Return the median processor time of each call in seconds.
 
     The calls take turns, so that a disturbance of the machine hits all of them alike.
@@ -97,6 +107,6 @@ def _doorlight_inference(detector: FaceDetector) -> Callable[[], None]:
     return lambda: detector.model.invoke(pixels)
 
 
-def _peer_inference(graph: detectors.Graph) -> Callable[[], None]:
+def _inference(graph: detectors.Graph) -> Callable[[], None]:
     pixels = np.zeros((graph.height, graph.width, 3), np.float32)
     return lambda: graph.invoke(pixels)

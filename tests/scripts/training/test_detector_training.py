@@ -78,7 +78,7 @@ def test_boxes_move_with_a_bent_picture(seed: int) -> None:
     cv2.ellipse(picture, (100, 90), (20, 30), 0, 0, 360, (255, 255, 255), -1)
     box = np.array([[80, 60, 120, 120]], np.float32)
     rng = np.random.default_rng(seed)
-    bent, moved, none = augment.bend(picture, rng, box, np.zeros((0, 4), np.float32))
+    bent, (moved, none) = augment.bend(picture, rng, box, np.zeros((0, 4), np.float32))
     corner = bent[0, 0]
     rows, columns = np.nonzero((bent > 250).all(2) & (corner < 250).any())
     assert none.shape == (0, 4)
