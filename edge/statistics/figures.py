@@ -174,7 +174,7 @@ def collect(
 
     Raises InputError if there is no log and no file of hours, or a file cannot be read.
     """
-    stored = hours_file.read(hours_file.hours_path(path))
+    stored = hours_file.read(hours_file.hours_path(path), _ms(since), _ms(until))
     try:
         records = reader.read(path)
         log = LogMoments(records, stored.anchors)
@@ -237,7 +237,6 @@ def _statistics(
     counted = Tally(moments, local, {} if is_played else quarters, since_ms, until_ms).hours
     kept = [] if is_played else kept
     begin, end = _limits(kept, moments, since_ms, until_ms, is_played)
-    kept = [hour for hour in kept if _overlaps(hour, since_ms, until_ms)]
     merged = {hour.start: hour for hour in kept}
     for start, hour in counted.items():
         if start in merged:
@@ -257,7 +256,7 @@ def _statistics(
         left_out_files=0 if is_played else log.played_files,
         lost=log.lost,
         unknown=log.unknown,
-        whole_hours=sum(not _is_within(hour, since_ms, until_ms) for hour in kept),
+        whole_hours=sum(not hour.is_within(since_ms, until_ms) for hour in kept),
         from_hours=len(kept),
         damaged_hours=stored.damaged,
         newer_hours=stored.newer,
@@ -278,14 +277,6 @@ def _limits(
         return None, None
     first, last = (datetime.fromtimestamp(ms / 1000, UTC).astimezone(UTC if is_utc else None) for ms in (begin, end))
     return first, last
-
-
-def _overlaps(hour: Hour, since_ms: int | None, until_ms: int | None) -> bool:
-    return (since_ms is None or hour.end_ms > since_ms) and (until_ms is None or hour.start_ms < until_ms)
-
-
-def _is_within(hour: Hour, since_ms: int | None, until_ms: int | None) -> bool:
-    return (since_ms is None or hour.start_ms >= since_ms) and (until_ms is None or hour.end_ms <= until_ms)
 
 
 def _ms(seconds: float | None) -> int | None:

@@ -7,6 +7,7 @@ is exact in a night with 23 or 25 hours, and in zones that are half an hour off.
 from __future__ import annotations
 
 import json
+from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,8 @@ HOUR_MS = 3_600_000
 QUARTER_MS = 900_000
 #: Nobody stands at a door for longer. A longer time in a log is damage.
 MAX_SECONDS = 1e6
-_MAX_COUNT = 10**9
+#: More people than pass a door in an hour. A larger number is damage.
+_MAX_COUNT = 100_000
 
 
 class Anchor(NamedTuple):
@@ -38,8 +40,8 @@ _NO_RECORD = Anchor(0, 0)
 class Hour:
     """Counts of the hour that begins at `start`.
 
-    A person counts in the hour of the first verdict, with the last verdict. `dwell` and `decision` count times in ms,
-    rounded by `rounded_ms`. `up_ms` is the time in which the door ran, `fault_ms` the part of it in which it showed FAULT.
+    A person counts in the hour of the first verdict, with the last verdict. `dwell` and `decision` are times in ms, rounded by
+    `rounded_ms`, in no order: in an array, because years have millions of them. `up_ms` is the time in which the door ran, `fault_ms` the part of it in which it showed FAULT.
 
     `first` and `last` are the outermost records of the log that these counts come from. There are `records` in all from
     the one to the other.
@@ -51,8 +53,8 @@ class Hour:
     alarms: int = 0
     fault_ms: int = 0
     up_ms: int = 0
-    dwell: Counter[int] = field(default_factory=Counter)
-    decision: Counter[int] = field(default_factory=Counter)
+    dwell: array[int] = field(default_factory=lambda: array("I"))
+    decision: array[int] = field(default_factory=lambda: array("I"))
     first: Anchor = _NO_RECORD
     last: Anchor = _NO_RECORD
     records: int = 0
@@ -67,6 +69,14 @@ class Hour:
         """End of the hour in ms since the epoch."""
         return self.start_ms + HOUR_MS
 
+    def overlaps(self, since_ms: int | None, until_ms: int | None) -> bool:
+        """Return whether a part of the hour is in a time span. None is no limit."""
+        return (since_ms is None or self.end_ms > since_ms) and (until_ms is None or self.start_ms < until_ms)
+
+    def is_within(self, since_ms: int | None, until_ms: int | None) -> bool:
+        """Return whether the whole hour is in a time span. None is no limit."""
+        return (since_ms is None or self.start_ms >= since_ms) and (until_ms is None or self.end_ms <= until_ms)
+
     def add(self, other: Hour) -> None:
         """Add the counts of `other`, which come from later records of the log."""
         self.people += other.people
@@ -74,8 +84,8 @@ class Hour:
         self.alarms += other.alarms
         self.fault_ms += other.fault_ms
         self.up_ms += other.up_ms
-        self.dwell.update(other.dwell)
-        self.decision.update(other.decision)
+        self.dwell.extend(other.dwell)
+        self.decision.extend(other.decision)
         self.last = other.last
 
 
@@ -116,7 +126,7 @@ def encode(hour: Hour) -> bytes:
     }
     for name, times in (("dwell_s", hour.dwell), ("decision_s", hour.decision)):
         if times:
-            line[name] = {str(_seconds(time)): times[time] for time in sorted(times)}
+            line[name] = {str(_seconds(time_ms)): count for time_ms, count in sorted(Counter(times).items())}
     first, last = hour.first, hour.last
     line["log"] = [first.seq, utc_text(first.time_ms / 1000), last.seq, utc_text(last.time_ms / 1000), hour.records]
     return json.dumps(line, separators=(",", ":")).encode() + b"\n"
@@ -169,10 +179,13 @@ def _milliseconds(value: object, limit_s: float) -> int:
     return round(value * 1000)
 
 
-def _times(value: object) -> Counter[int]:
+def _times(value: object) -> array[int]:
     if not isinstance(value, dict):
         raise ValueError("not a table of times")
-    return Counter({_milliseconds(float(seconds), MAX_SECONDS): _count(count) for seconds, count in value.items()})
+    times = array("I")
+    for seconds, count in value.items():
+        times.extend([_milliseconds(float(seconds), MAX_SECONDS)] * _count(count))
+    return times
 
 
 def _start(value: object) -> datetime:
@@ -195,4 +208,6 @@ def _source(value: Any) -> tuple[Anchor, Anchor, int]:
         Anchor(seq if type(seq) is int else 0, round(moment.timestamp() * 1000))
         for seq, moment in ((value[0], first), (value[2], last))
     ]
-    return anchors[0], anchors[1], _count(value[4])
+    if type(value[4]) is not int or value[4] < 1:
+        raise ValueError("not a number of records")
+    return anchors[0], anchors[1], value[4]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -41,8 +41,8 @@ def hours_path(log: Path) -> Path:
     return log.with_name(f"{log.stem}-hours{log.suffix}")
 
 
-def read(path: Path) -> HoursFile:
-    """Return the content of the file at `path`; no hours if there is none.
+def read(path: Path, since_ms: int | None = None, until_ms: int | None = None) -> HoursFile:
+    """Return the hours of the file at `path` that overlap a time span; none if there is no file.
 
     Raises InputError if it cannot be read.
     """
@@ -58,7 +58,7 @@ def read(path: Path) -> HoursFile:
                     continue
                 if hour is None:
                     found.newer += 1
-                else:
+                elif hour.overlaps(since_ms, until_ms):
                     by_start[hour.start] = hour  # of two, the later line: somebody has joined two files
     except FileNotFoundError:
         pass
@@ -101,11 +101,11 @@ def complete_hours(kept: Collection[Hour], counted: Mapping[datetime, Hour], unf
     return [merged[start] for start in sorted(merged)]
 
 
-def write(stored: HoursFile, hours: Collection[Hour]) -> bool:
-    """Replace the file by one with `hours`. Return False if it is the same already.
+def write(stored: HoursFile, hours: Sequence[Hour]) -> bool:
+    """Bring the file up to date: append new hours, or replace it if others have changed. Return False if it is up to date.
 
-    A power cut leaves the old file or the new one. Raises OutputError if it cannot be written, or if it is not a file of
-    hours, or if it is of a newer version.
+    A power cut leaves whole lines, and at most one torn line at the end, which is counted again. Raises OutputError if the
+    file cannot be written, is not a file of hours, or is of a newer version.
     """
     path = stored.path
     if stored.newer:
@@ -114,33 +114,55 @@ def write(stored: HoursFile, hours: Collection[Hour]) -> bool:
         )
     if stored.damaged and not stored.hours:
         raise OutputError(f"{path}: holds something else than hours", "move it away")
-    data = b"".join(map(encode, hours))
-    new = path.with_name(f".{path.name}.new")
     try:
-        if _is_same(path, data):
+        count = _unchanged(path, hours)
+        if count == len(hours):
             return False
-        with contextlib.suppress(FileNotFoundError):
-            new.unlink()  # of a run that was interrupted
-        # Only a new file: in a folder of the service's user, root must not follow a link that leads elsewhere.
-        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-        try:
-            write_all(file, data)
-            os.fsync(file)
-        finally:
-            os.close(file)
-        new.replace(path)
-        sync_folder(path.parent)
+        if count:
+            _write(path, os.O_APPEND, hours[count:])
+        else:
+            _replace(path, hours)
+        return True
     except OSError as error:
-        with contextlib.suppress(OSError):
-            new.unlink()
         hint = f"see who may write: ls -ld {path.parent} {path}"
         raise OutputError(f"{path}: cannot be written: {error.strerror}", hint) from error
-    return True
 
 
-def _is_same(path: Path, data: bytes) -> bool:
+def _unchanged(path: Path, hours: Sequence[Hour]) -> int:
+    """Return how many of `hours` the file has, if it has nothing else; otherwise 0."""
+    count = 0
     try:
         with open_regular(path) as file:
-            return os.fstat(file.fileno()).st_size == len(data) and file.read() == data
+            while line := file.readline(MAX_LINE_BYTES + 1):
+                if count == len(hours) or line != encode(hours[count]):
+                    return 0
+                count += 1
     except FileNotFoundError:
-        return not data
+        pass
+    return count
+
+
+def _replace(path: Path, hours: Iterable[Hour]) -> None:
+    new = path.with_name(f".{path.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        new.unlink()  # of a run that was interrupted
+    try:
+        _write(new, os.O_CREAT | os.O_EXCL, hours)
+        new.replace(path)
+        sync_folder(path.parent)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
+
+
+def _write(path: Path, flags: int, hours: Iterable[Hour]) -> None:
+    """Write the lines of `hours` and sync them."""
+    # In a folder of the service's user, root must not follow a link that leads elsewhere.
+    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o644)
+    try:
+        for hour in hours:
+            write_all(file, encode(hour))
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -32,7 +32,7 @@ FAULT = "FAULT"
 INTERVAL = "{count} of {people}; 95 % interval {low} to {high}"
 MEDIAN = "median"
 NINETY = "median; 90 % within {time}"
-OF_PERIOD = "{share} of the time from {begin} to {end}"
+OF_PERIOD = "{share} of the time"
 OF_UPTIME = "{share} of the uptime"
 UNKNOWN = "unknown"
 
@@ -177,10 +177,10 @@ class Phrases:
         return Fact(self(label), self.seconds(median), self(NINETY, time=self.seconds(ninety)))
 
     def _uptime_detail(self, statistics: Statistics, total: Figures) -> str:
-        if statistics.is_played or not statistics.span_ms or statistics.begin is None or statistics.end is None:
+        if statistics.is_played or not statistics.span_ms:
             return ""
         share = self.percent(min(total.up_ms / statistics.span_ms, 1))
-        return self(OF_PERIOD, share=share, begin=self.moment(statistics.begin), end=self.moment(statistics.end))
+        return self(OF_PERIOD, share=share)
 
     def notes(self, statistics: Statistics) -> list[str]:
         """Return what must be known to read the figures, a sentence each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from html import escape
 
@@ -11,6 +12,7 @@ from .phrases import MADE, TITLE, Phrases
 
 #: With more days, the report has bars of weeks, and with more weeks, of months.
 _MAX_DAYS, _MAX_WEEKS = 62, 62
+_WEEK_DAYS = 7
 
 _STYLE = """\
 :root { color-scheme: light dark; --text: #1c2226; --quiet: #58636a; --page: #fff; --line: #d5dbde }
@@ -48,8 +50,8 @@ def fragment(statistics: Statistics, phrases: Phrases) -> str:
     """
     lines = ['<dl class="doorlight-facts">']
     for label, value, detail in phrases.facts(statistics):
-        more = f"<dd>{escape(detail)}</dd>" if detail else ""
-        lines.append(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd>{more}</div>")
+        more = f"<dd>{_text(detail)}</dd>" if detail else ""
+        lines.append(f"<div><dt>{escape(label)}</dt><dd>{_text(value)}</dd>{more}</div>")
     lines.append("</dl>")
     lines += [chart.render(statistics, by, phrases) for by in charts_of(statistics)]
     notes = phrases.notes(statistics)
@@ -91,13 +93,19 @@ def page(statistics: Statistics, phrases: Phrases, made: datetime, language: str
 def charts_of(statistics: Statistics) -> tuple[By, ...]:
     """Return the groups of the report's charts: hours, weekdays and days, or weeks or months if there are many days.
 
-    A played file has hours only.
+    A played file has hours only. A single bar, and weekdays of less than a week, would say nothing.
     """
-    if statistics.is_played:
+    days = len(statistics.by("day"))
+    if statistics.is_played or days < 2:
         return ("hour",)
     longest: By = "month"
-    if len(statistics.by("day")) <= _MAX_DAYS:
+    if days <= _MAX_DAYS:
         longest = "day"
     elif len(statistics.by("week")) <= _MAX_WEEKS:
         longest = "week"
-    return "hour", "weekday", longest
+    return ("hour", "weekday", longest) if days >= _WEEK_DAYS else ("hour", longest)
+
+
+def _text(text: str) -> str:
+    """Return text for HTML, in which a number and its unit stay on one line."""
+    return re.sub(r"(?<=\d) (?=%|s\b|min\b|h\b|d\b)", "\N{NO-BREAK SPACE}", escape(text))

@@ -78,7 +78,7 @@ class Tally:
             case "cleared":
                 self._people.pop(moment.person, None)
                 if moment.seconds is not None and (hour := self._hour(index, index, index)) is not None:
-                    hour.dwell[rounded_ms(moment.seconds)] += 1
+                    hour.dwell.append(rounded_ms(moment.seconds))
 
     def _add_verdict(self, index: int, moment: Moment) -> None:
         before = self._people.get(moment.person)
@@ -91,7 +91,7 @@ class Tally:
                 hour.people += 1
                 hour.masked += moment.kind == "masked"
                 if moment.seconds is not None:
-                    hour.decision[rounded_ms(moment.seconds)] += 1
+                    hour.decision.append(rounded_ms(moment.seconds))
         elif before.verdict != moment.kind:
             self._people[moment.person] = before._replace(verdict=moment.kind)
             if (hour := self._hour(before.first, before.first, index)) is not None:
