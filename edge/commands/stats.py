@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,8 +84,8 @@ def run(args: argparse.Namespace) -> int:
     if args.played and by != "hour":
         raise UsageError(f"--by {by}: a played video has hours only", "leave out --by or --played")
     statistics = _collect(path, args)
-    _print_notes(statistics, args)
     _show(statistics, by, args)
+    _print_notes(statistics, args)
     return 0
 
 
@@ -149,6 +150,10 @@ def _print_notes(statistics: Statistics, args: argparse.Namespace) -> None:
 
 
 def _write(path: Path, text: str) -> None:
+    if not os.path.isdir(path.parent):
+        raise OutputError(
+            f"{printable(str(path))}: there is no folder {printable(str(path.parent))}", f"mkdir -p {path.parent}"
+        )
     try:
         path.write_text(text, encoding="utf-8")
     except (OSError, ValueError) as error:

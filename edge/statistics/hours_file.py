@@ -36,6 +36,8 @@ class HoursFile:
 
 def hours_path(log: Path) -> Path:
     """Return the path of the file of hours beside a log: hours.jsonl beside events.jsonl."""
+    if not log.name:
+        return log / "hours.jsonl"  # a folder, which is no log
     if "events" in log.name:
         return log.with_name("hours".join(log.name.rsplit("events", 1)))
     return log.with_name(f"{log.stem}-hours{log.suffix}")

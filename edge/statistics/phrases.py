@@ -182,8 +182,12 @@ class Phrases:
         share = self.percent(min(total.up_ms / statistics.span_ms, 1))
         return self(OF_PERIOD, share=share)
 
+    def explanations(self, statistics: Statistics) -> list[str]:
+        """Return how the figures are meant, a sentence each."""
+        return [self(PASSAGES), self(CHANCE)] if statistics.total.people else []
+
     def notes(self, statistics: Statistics) -> list[str]:
-        """Return what must be known to read the figures, a sentence each."""
+        """Return what is missing in the figures, or from where they come, a sentence each."""
         counted = (
             (DAMAGED, statistics.damaged),
             (LOST, statistics.lost),
@@ -194,8 +198,7 @@ class Phrases:
             (DAMAGED_HOURS, statistics.damaged_hours),
             (NEWER_HOURS, statistics.newer_hours),
         )
-        lines = [self(PASSAGES), self(CHANCE)] if statistics.total.people else []
-        lines += [self(text, count=self.number(count)) for text, count in counted if count]
+        lines = [self(text, count=self.number(count)) for text, count in counted if count]
         lines += [self(UNREAD, file=file, reason=reason) for file, reason in statistics.unread.items()]
         if statistics.is_unfinished and not statistics.is_played:
             lines.append(self(UNFINISHED))

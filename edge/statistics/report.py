@@ -54,7 +54,7 @@ def fragment(statistics: Statistics, phrases: Phrases) -> str:
         lines.append(f"<div><dt>{escape(label)}</dt><dd>{_text(value)}</dd>{more}</div>")
     lines.append("</dl>")
     lines += [chart.render(statistics, by, phrases) for by in charts_of(statistics)]
-    notes = phrases.notes(statistics)
+    notes = [*phrases.explanations(statistics), *phrases.notes(statistics)]
     if notes:
         lines.append('<ul class="doorlight-notes">')
         lines += [f"<li>{escape(note)}</li>" for note in notes]

@@ -46,7 +46,7 @@ def render(statistics: Statistics, by: By, phrases: Phrases) -> Iterator[str]:
     if any(group.figures.up_ms or group.figures.people for group in groups):
         yield ""
         yield from _rows(groups, phrases.heading(by, statistics), by, phrases)
-    for note in phrases.notes(statistics):
+    for note in (*phrases.explanations(statistics), *phrases.notes(statistics)):
         yield ""
         yield from textwrap.wrap(printable(note), 79, break_on_hyphens=False)
 
@@ -99,6 +99,7 @@ def as_json(statistics: Statistics, by: By) -> str:
             "total": as_dict(statistics.total),
             "by": by,
             "groups": [{by: phrases.label(group, by), **as_dict(group.figures)} for group in statistics.by(by)],
+            "explanations": phrases.explanations(statistics),
             "notes": phrases.notes(statistics),
         },
         indent=1,

@@ -50,7 +50,6 @@ class Tally:
         self._signal = moments.signal_before
         self._state_from = 0  # the moment that tells whether the door runs, and its signal
         self._people: dict[int, _Passage] = {}
-        self._last_person = 0
         for index, moment in enumerate(moments.list):
             self._count(index, moment)
         for start, (first, last) in self._outermost.items():
@@ -67,7 +66,6 @@ class Tally:
                 self._signal = ""
                 self._state_from = index
                 self._people.clear()
-                self._last_person = 0
             case "signal":
                 self._signal = moment.name
                 self._state_from = index
@@ -82,9 +80,6 @@ class Tally:
 
     def _add_verdict(self, index: int, moment: Moment) -> None:
         before = self._people.get(moment.person)
-        if before is None and moment.person <= self._last_person:
-            return  # the person has gone: damage
-        self._last_person = max(self._last_person, moment.person)
         if before is None:
             self._people[moment.person] = _Passage(index, moment.kind)
             if (hour := self._hour(index, index, index)) is not None:

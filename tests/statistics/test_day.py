@@ -6,6 +6,7 @@ import gzip
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -85,10 +86,7 @@ def test_the_same_day_forgotten_by_the_log(path: Path, day: Day) -> None:
 def test_the_same_day_in_parts(path: Path, day: Day) -> None:
     write_log(path, day.records)
     cuts = [BEGIN + timedelta(minutes=minutes) for minutes in (0, 1, 191, 754, 1033, 1440)]
-    parts = [
-        figures.collect(path, since.timestamp(), until.timestamp()).total
-        for since, until in zip(cuts, cuts[1:], strict=False)
-    ]
+    parts = [figures.collect(path, since.timestamp(), until.timestamp()).total for since, until in pairwise(cuts)]
     assert sum(part.people for part in parts) == PEOPLE
     assert sum(part.masked for part in parts) == sum(day.masked.values())
     assert sum(part.up_ms for part in parts) == day.up_s * 1000

@@ -24,6 +24,7 @@ class LogWriter:
         self.records: list[EventRecord] = []
         self._people = 0
         self._signal = "IDLE"
+        self._started_s = self.now_s
 
     @property
     def now(self) -> datetime:
@@ -34,10 +35,11 @@ class LogWriter:
 
     def write(self, event: str, **fields: object) -> None:
         self.seq += 1
-        self.records.append({"seq": self.seq, "time": utc_text(self.now_s), "t": 0.0, "event": event, **fields})
+        t = round(self.now_s - self._started_s, 3)
+        self.records.append({"seq": self.seq, "time": utc_text(self.now_s), "t": t, "event": event, **fields})
 
     def start(self, **fields: object) -> None:
-        self._people, self._signal = 0, "IDLE"
+        self._people, self._signal, self._started_s = 0, "IDLE", self.now_s
         self.write("started", **({"source": "/dev/video0", "live": True} | fields))
 
     def stop(self) -> None:
