@@ -11,12 +11,13 @@ from html import escape
 from .figures import By, Group, Statistics
 from .phrases import ALARMS, MASKED, NO_CHART, PEOPLE, PEOPLE_TITLE, UNMASKED, Phrases
 
-WIDTH, HEIGHT = 720, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 40, 28
+#: In pixels, of which a phone shows two thirds: text of 13 pixels can be read on it, and is not too large on a desk.
+WIDTH, HEIGHT, _TEXT = 560, 220, 13
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 6, 38, 26
 _PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
 #: More labels would overlap.
-_MAX_LABELS = 12
-_MAX_BAR_WIDTH = 56.0
+_MAX_LABELS = 9
+_MAX_BAR_WIDTH = 44.0
 #: Two colours that differ in lightness, too, for people who see no difference between red and green.
 _MASKED, _UNMASKED = "#1b7f79", "#ee9b3f"
 #: For an SVG file. On a page, the page's style sheet may set the same classes.
@@ -45,15 +46,13 @@ def render(statistics: Statistics, by: By, phrases: Phrases, is_file: bool = Fal
     name_space = ' xmlns="http://www.w3.org/2000/svg"' if is_file else ""
     title = f"{phrases(PEOPLE_TITLE)} {heading[:1].lower()}{heading[1:]}"
     lines = [
-        f'<svg{name_space} class="doorlight-chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" font-size="12">',
+        f'<svg{name_space} class="doorlight-chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" font-size="{_TEXT}">',
         f"<title>{escape(title)}</title>",
         f"<desc>{escape(_description(groups, by, phrases))}</desc>",
     ]
     if is_file:
         lines.append(f"<style>{STYLE}</style>")
-    lines.append(
-        f'<text x="{_LEFT}" y="18" fill="currentColor" font-size="14" font-weight="600">{escape(title)}</text>'
-    )
+    lines.append(f'<text x="{_LEFT}" y="18" fill="currentColor" font-weight="600">{escape(title)}</text>')
     lines += _legend(phrases)
     most = max((group.figures.people for group in groups), default=0)
     if most:
@@ -72,9 +71,9 @@ def _legend(phrases: Phrases) -> Iterator[str]:
     x = WIDTH - _RIGHT
     for name, colour, text in (("unmasked", _UNMASKED, UNMASKED), ("masked", _MASKED, MASKED)):
         label = phrases(text)
-        x -= round(len(label) * 6.6) + 26
+        x -= round(len(label) * 7.2) + 24
         yield f'<rect class="{name}" fill="{colour}" x="{x}" y="8" width="12" height="12" rx="2"/>'
-        yield f'<text x="{x + 17}" y="18" fill="currentColor">{escape(label)}</text>'
+        yield f'<text x="{x + 16}" y="18" fill="currentColor">{escape(label)}</text>'
 
 
 def _grid(top: int, step: int, phrases: Phrases) -> Iterator[str]:

@@ -6,7 +6,9 @@ is exact in a night with 23 or 25 hours, and in zones that are half an hour off.
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
@@ -24,6 +26,9 @@ QUARTER_MS = 900_000
 MAX_SECONDS = 1e6
 #: More people than pass a door in an hour. A larger number is damage.
 _MAX_COUNT = 100_000
+
+
+_BEGINNING = re.compile(rb'\{"v":%d,"hour":"([0-9T:+-]{22})",' % VERSION)
 
 
 class Anchor(NamedTuple):
@@ -132,6 +137,15 @@ def encode(hour: Hour) -> bytes:
     return json.dumps(line, separators=(",", ":")).encode() + b"\n"
 
 
+def is_certainly_outside(line: bytes, since_ms: int | None, until_ms: int | None) -> bool:
+    """Return True if a line is of an hour outside of a time span, without decoding it, as far as its beginning tells."""
+    if since_ms is None and until_ms is None:
+        return False
+    match = _BEGINNING.match(line)
+    moment = parse_time(match[1].decode()) if match is not None else None
+    return moment is not None and not Hour(moment).overlaps(since_ms, until_ms)
+
+
 def decode(line: bytes) -> Hour | None:
     """Return the hour of a line; None if the line is of a newer version.
 
@@ -183,9 +197,19 @@ def _times(value: object) -> array[int]:
     if not isinstance(value, dict):
         raise ValueError("not a table of times")
     times = array("I")
-    for seconds, count in value.items():
-        times.extend([_milliseconds(float(seconds), MAX_SECONDS)] * _count(count))
+    for text, count in value.items():
+        time_ms = _text_ms(text)
+        if count == 1:
+            times.append(time_ms)
+        else:
+            times.extend([time_ms] * _count(count))
     return times
+
+
+@functools.lru_cache(maxsize=10_000)
+def _text_ms(seconds: str) -> int:
+    # Years of hours have millions of times, but there are only some thousand different ones.
+    return _milliseconds(float(seconds), MAX_SECONDS)
 
 
 def _start(value: object) -> datetime:

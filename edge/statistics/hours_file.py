@@ -15,7 +15,7 @@ from pathlib import Path
 from ..errors import InputError, OutputError
 from ..events.record import MAX_LINE_BYTES
 from ..system.files import open_regular, sync_folder, write_all
-from .hour import HOUR_MS, QUARTER_MS, Anchor, Hour, decode, encode
+from .hour import HOUR_MS, QUARTER_MS, Anchor, Hour, decode, encode, is_certainly_outside
 from .log_moments import LogMoments
 
 
@@ -53,6 +53,8 @@ def read(path: Path, since_ms: int | None = None, until_ms: int | None = None) -
     try:
         with open_regular(path) as file:
             while line := file.readline(MAX_LINE_BYTES + 1):
+                if is_certainly_outside(line, since_ms, until_ms):
+                    continue
                 try:
                     hour = decode(line)
                 except ValueError:

@@ -37,7 +37,7 @@ footer { margin-top: 1.2rem; font-size: .85rem; overflow-wrap: anywhere }
 @media print {
   body { padding: 0; max-width: none; font-size: 9.5pt; print-color-adjust: exact; -webkit-print-color-adjust: exact }
   .doorlight-facts { grid-template-columns: repeat(4, 1fr); margin: .7rem 0 }
-  .doorlight-chart { width: 88%; margin: .6rem auto 0 }
+  .doorlight-chart { width: 66%; margin: .5rem auto 0 }
   .doorlight-notes, footer { margin-top: .6rem }
 }
 """

@@ -56,9 +56,10 @@ def _rows(groups: list[Group], heading: str, by: By, phrases: Phrases) -> Iterat
     most = max(group.figures.people for group in groups)
     people, masked, alarms, fault = (phrases(text) for text in (PEOPLE_TITLE, MASKED, ALARMS, FAULT))
     yield f"{heading:<{_LABEL_WIDTH}}{people.lower():>8}{masked:>13}{'95 %':>16}{alarms:>8}{fault:>12}"
+    widest = max(len(phrases.label(group, by)) for group in groups)
     for group in groups:
         figures, interval = group.figures, group.figures.interval
-        label = f"{phrases.label(group, by)} {_bar(figures.people, most)}"
+        label = f"{phrases.label(group, by):<{widest}} {_bar(figures.people, most)}"
         if not (figures.up_ms or figures.people):
             yield label.rstrip()
             continue
