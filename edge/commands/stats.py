@@ -98,7 +98,7 @@ def _keep(path: Path, args: argparse.Namespace) -> int:
         raise UsageError("--keep takes all hours", "leave out --since and --until")
     count, changed = figures.keep(path)
     state = "updated" if changed else "unchanged"
-    print(printable(f"{hours_file.hours_path(path)}: {count} hours, {state}"))
+    print(printable(f"{hours_file.hours_path(path)}: {state}, hours: {count}"))
     return 0
 
 

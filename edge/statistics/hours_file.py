@@ -40,7 +40,8 @@ def hours_path(log: Path) -> Path:
         return log / "hours.jsonl"  # a folder, which is no log
     if "events" in log.name:
         return log.with_name("hours".join(log.name.rsplit("events", 1)))
-    return log.with_name(f"{log.stem}-hours{log.suffix}")
+    # Not an ending: that would look like a rotated file of the log.
+    return log.with_name(f"hours-{log.name}")
 
 
 def read(path: Path, since_ms: int | None = None, until_ms: int | None = None) -> HoursFile:

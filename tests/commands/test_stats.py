@@ -126,8 +126,8 @@ def test_since_and_until(log: LogWriter, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_keep(log: LogWriter, capsys: pytest.CaptureFixture[str]) -> None:
     write_log(Path("events.jsonl"), log.records)
-    assert lines(capsys, "events.jsonl", "--keep") == ["hours.jsonl: 1 hours, updated"]
-    assert lines(capsys, "events.jsonl", "--keep") == ["hours.jsonl: 1 hours, unchanged"]
+    assert lines(capsys, "events.jsonl", "--keep") == ["hours.jsonl: updated, hours: 1"]
+    assert lines(capsys, "events.jsonl", "--keep") == ["hours.jsonl: unchanged, hours: 1"]
     Path("events.jsonl").unlink()
     found = lines(capsys, "events.jsonl")
     assert "  people judged               2" in found
@@ -142,7 +142,7 @@ def test_keep(log: LogWriter, capsys: pytest.CaptureFixture[str]) -> None:
         (["shopping.txt"], 66, "shopping.txt: is not an event log: it has no events"),
         (["shopping.txt", "--keep"], 66, "shopping.txt: is not an event log: it has no events"),
         (["wide.jsonl"], 66, "wide.jsonl: is UTF-16 text, an event log is UTF-8"),
-        (["."], 66, ".: cannot be read: Is a directory"),
+        (["."], 66, ".: is a folder, not an event log"),
         (["e.jsonl", "--since", "soon"], 2, "'soon' is not a time"),
         (["e.jsonl", "--since", "2026-11-21", "--until", "2026-11-20"], 2, "--since 2026-11-21 is not before --until"),
         (["e.jsonl", "--keep", "--since", "1d"], 2, "--keep takes all hours"),
@@ -150,13 +150,13 @@ def test_keep(log: LogWriter, capsys: pytest.CaptureFixture[str]) -> None:
         (["e.jsonl", "--played", "--by", "day"], 2, "--by day: a played video has hours only"),
         (["e.jsonl", "--svg", "none/b.svg"], 74, "none/b.svg: there is no folder none"),
         (["e.jsonl", "--html", "."], 74, ".: cannot be written: Is a directory"),
-        (["newer.jsonl", "--keep"], 74, "newer-hours.jsonl: was written by a newer version of Doorlight"),
+        (["newer.jsonl", "--keep"], 74, "hours-newer.jsonl: was written by a newer version of Doorlight"),
     ],
 )
 def test_errors(log: LogWriter, capfd: pytest.CaptureFixture[str], args: list[str], exit_code: int, says: str) -> None:
     write_log(Path("e.jsonl"), log.records)
     write_log(Path("newer.jsonl"), log.records)
-    Path("newer-hours.jsonl").write_text('{"v":9}\n')
+    Path("hours-newer.jsonl").write_text('{"v":9}\n')
     Path("shopping.txt").write_text("milk\n")
     Path("wide.jsonl").write_text('{"event": "calm"}\n', encoding="utf-16")
     assert says in error(capfd, exit_code, *args)
@@ -172,7 +172,7 @@ def test_an_empty_log(form: list[str], capsys: pytest.CaptureFixture[str]) -> No
 def test_a_log_of_another_version(capsys: pytest.CaptureFixture[str], log: LogWriter) -> None:
     log.records += [{"seq": 99, "time": "2026-11-20T15:00:00.000Z", "event": "waved", "hand": "left"}]
     write_log(Path("e.jsonl"), log.records)
-    assert "1 events are of kinds that this version does not know." in lines(capsys, "e.jsonl")
+    assert "Events of kinds that this version does not know: 1." in lines(capsys, "e.jsonl")
     del log.records[-1]
     old = [{k: v for k, v in record.items() if k not in ("decision_s", "live")} for record in log.records]
     write_log(Path("e.jsonl"), old)
@@ -185,9 +185,9 @@ def test_damaged_lines_are_said(capsys: pytest.CaptureFixture[str], log: LogWrit
     write_log(Path("e.jsonl"), log.records)
     with Path("e.jsonl").open("ab") as file:
         file.write(b"\0\0\0\n{\n")
-    assert "2 damaged lines of the log were skipped." in lines(capsys, "e.jsonl")
+    assert "Damaged lines of the log that were skipped: 2." in lines(capsys, "e.jsonl")
     assert main(["stats", "e.jsonl", "--csv"]) == 0
-    assert "doorlight: note: 2 damaged lines" in capsys.readouterr().err
+    assert "doorlight: note: Damaged lines of the log that were skipped: 2." in capsys.readouterr().err
 
 
 def test_names_cannot_control_the_terminal(capfd: pytest.CaptureFixture[str], log: LogWriter) -> None:
