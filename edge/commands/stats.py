@@ -27,7 +27,7 @@ took, uptime, and the time in which the door was blind (FAULT).
   doorlight stats                              everything, by hour of the day
   doorlight stats --since 30d --by weekday     the last 30 days, Monday first
   doorlight stats --since 2026-11-01 --until 2026-11-30 --by day
-  doorlight stats --since 30d --html week.html a page to mail or to print
+  doorlight stats --since 30d --html m.html    a page to mail or to print
   doorlight stats --by day --svg days.svg      only the bars
   doorlight stats --by day --csv > days.csv    for a spreadsheet
   ssh door cat events.jsonl | doorlight stats -
@@ -40,7 +40,7 @@ Hours are hours of the local clock. Of played videos they are hours of the
 video; a log of a camera shows played videos only with --played.
 
 A log is rotated and forgets. --keep writes its complete hours, a line each,
-into a file beside it ({SERVICE_LOG.with_name("hours.jsonl").name} beside {SERVICE_LOG.name}), which keeps them for years.
+into a file beside it, which keeps them for years: hours.jsonl for events.jsonl.
 The installed service does so every night. The statistics always include it.
 
 Without LOG, the command reads the service's log,

@@ -318,3 +318,22 @@ def test_whatever_the_log_forgets_nothing_is_lost_or_counted_twice(
     assert [(hour.start, hour.people, hour.up_ms) for hour in found.hours] == [
         (hour.start, hour.people, hour.up_ms) for hour in expected.hours
     ]
+
+
+def test_a_changed_verdict_is_no_other_person_after_the_log_has_lost_the_first(path: Path) -> None:
+    log = LogWriter(BEGIN)
+    log.start()
+    log.wait(2390)
+    person = log.judge("unmasked")
+    log.signal("STOP")
+    log.wait(20)
+    log.write("masked", person=person, evidence=2.0)
+    log.clear(person, "masked", 21.0)
+    log.wait(4000)
+    log.passage()
+    write_log(path, log.records)
+    figures.keep(path)
+    whole = figures.collect(path).total
+    assert (whole.people, whole.masked) == (2, 2)
+    write_log(path, log.records[2:])
+    assert figures.collect(path).total == whole
