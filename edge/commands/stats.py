@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     if args.played and by != "hour":
         raise UsageError(f"--by {by}: a played video has hours only", "leave out --by or --played")
     statistics = _collect(path, args)
-    _show(statistics, by, args)
+    _show(statistics, by, path, args)
     _print_notes(statistics, args)
     return 0
 
@@ -120,17 +120,17 @@ def _collect(path: Path, args: argparse.Namespace) -> Statistics:
     return found
 
 
-def _show(statistics: Statistics, by: By, args: argparse.Namespace) -> None:
+def _show(statistics: Statistics, by: By, path: Path, args: argparse.Namespace) -> None:
     from ..statistics import chart, report, tables
     from ..statistics.phrases import Phrases
 
     phrases = Phrases()
     if args.svg is not None:
-        _write(args.svg, chart.render(statistics, by, phrases, is_file=True))
+        _write(args.svg, path, chart.render(statistics, by, phrases, is_file=True))
     elif args.html is not None:
         from datetime import datetime
 
-        _write(args.html, report.page(statistics, phrases, datetime.now().astimezone()))
+        _write(args.html, path, report.page(statistics, phrases, datetime.now().astimezone()))
     elif args.json:
         print(tables.as_json(statistics, by))
     elif args.csv:
@@ -149,7 +149,13 @@ def _print_notes(statistics: Statistics, args: argparse.Namespace) -> None:
             print(f"doorlight: note: {printable(note)}", file=sys.stderr)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, log: Path, text: str) -> None:
+    from ..events.log_files import LogFiles
+    from ..statistics.hours_file import hours_path
+
+    for own in (hours_path(log), *(file for _, file in LogFiles(log).snapshot())):
+        if path.exists() and own.exists() and path.samefile(own):
+            raise UsageError(f"{printable(str(path))}: is a file of the event log", "name another file")
     if not os.path.isdir(path.parent):
         raise OutputError(
             f"{printable(str(path))}: there is no folder {printable(str(path.parent))}", f"mkdir -p {path.parent}"

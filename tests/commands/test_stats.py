@@ -114,6 +114,17 @@ def test_files(log: LogWriter, capsys: pytest.CaptureFixture[str]) -> None:
     assert sorted(path.name for path in Path().iterdir()) == ["b.svg", "e.jsonl", "r.html"], "nothing else is written"
 
 
+@pytest.mark.parametrize("name", ["events.jsonl", "./events.jsonl", "events.jsonl.1", "hours.jsonl"])
+def test_the_log_is_not_overwritten(log: LogWriter, capfd: pytest.CaptureFixture[str], name: str) -> None:
+    write_log(Path("events.jsonl.1"), log.records)
+    Path("events.jsonl").touch()
+    assert main(["stats", "events.jsonl", "--keep"]) == 0
+    capfd.readouterr()
+    before = Path(name).read_bytes()
+    assert "is a file of the event log" in error(capfd, 2, "events.jsonl", "--html", name)
+    assert Path(name).read_bytes() == before
+
+
 def test_since_and_until(log: LogWriter, capsys: pytest.CaptureFixture[str]) -> None:
     write_log(Path("e.jsonl"), log.records)
     found = json.loads(
