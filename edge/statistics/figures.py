@@ -213,7 +213,7 @@ def keep(path: Path) -> tuple[int, bool]:
     kept, quarters = hours_file.kept_hours(stored, log)
     local = LocalHours()
     counted = Tally(log.camera, local, quarters).hours
-    unfinished = local.start(log.camera.times_ms[-1]) if log.camera.list else None
+    unfinished = local.start(log.camera.times_ms[-1]) if log.camera else None
     hours = hours_file.complete_hours(kept, counted, unfinished)
     return len(hours), hours_file.write(stored, hours)
 
@@ -227,7 +227,7 @@ def _statistics(
     played: bool | None,
 ) -> Statistics:
     kept, quarters = hours_file.kept_hours(stored, log)
-    is_played = not (log.camera.list or kept) and bool(log.played.list) if played is None else played
+    is_played = not (log.camera or kept) and bool(log.played) if played is None else played
     moments = log.played if is_played else log.camera
     if now_ms is not None and moments is log.camera:
         moments.append(Moment(log.count, 0, NOW), now_ms, now_ms)
@@ -267,8 +267,8 @@ def _limits(
     kept: Sequence[Hour], moments: Moments, since_ms: int | None, until_ms: int | None, is_utc: bool
 ) -> tuple[datetime | None, datetime | None]:
     """Return the local times from which and up to which something is known within the time span."""
-    begins = [hour.start_ms for hour in kept] + ([min(moments.times_ms)] if moments.list else [])
-    ends = [hour.end_ms for hour in kept] + ([max(moments.times_ms)] if moments.list else [])
+    begins = [hour.start_ms for hour in kept] + ([min(moments.times_ms)] if moments else [])
+    ends = [hour.end_ms for hour in kept] + ([max(moments.times_ms)] if moments else [])
     if not begins:
         return None, None
     begin = max(min(begins), since_ms or 0)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from bisect import bisect_right
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from ..events.record import EventRecord, parse_time, sequence_number, timestamp
 from ..events.text import KINDS, MAX_PLAYED_S
+from ..records import Signal
 from .hour import MAX_SECONDS, Anchor
 
 #: Events that count. Of all others, only the time counts: the door ran.
 COUNTED = frozenset({"started", "stopped", "signal", "masked", "unmasked", "cleared"})
 #: The kind of the moment at which the statistics are made, while the door is running.
 NOW = "now"
+_KINDS = ["", NOW, *sorted(COUNTED)]
+#: "" stands for any other.
+_SIGNALS = ["", *(signal.value for signal in Signal)]
+#: Person numbers count up from 1. A larger number is damage.
+_MAX_PERSON = 1 << 32
 #: The last moment that has a local time, in ms since the epoch: the end of the year 9998.
 MAX_TIME_MS = 253_370_764_800_000
 
@@ -23,7 +30,7 @@ MAX_TIME_MS = 253_370_764_800_000
 class Moment(NamedTuple):
     """One record. `position` counts the records of the log from 0.
 
-    `name` is the signal of a `signal` event. `seconds` is `dwell_s` of a `cleared`, and `decision_s` of a verdict; None if
+    `kind` is "" if only the time counts. `name` is the signal of a `signal` event. `seconds` is `dwell_s` of a `cleared`, and `decision_s` of a verdict; None if
     there is none.
     """
 
@@ -35,41 +42,74 @@ class Moment(NamedTuple):
     seconds: float | None = None
 
 
-class Moments:
+class Moments(Sequence[Moment]):
     """Moments in the order of the log. `times_ms` are corrected, `written_ms` as written in the log; ms since the epoch.
 
-    `signal_before` is the signal that was shown when the log begins, in the middle of a run.
+    They are stored in columns: a log may have hundreds of thousands. `signal_before` is the signal that was shown when the
+    log begins, in the middle of a run.
     """
 
     def __init__(self) -> None:
-        self.list: list[Moment] = []
         self.times_ms = array("q")
         self.written_ms = array("q")
+        self.positions = array("Q")
         self.signal_before = ""
+        self._seqs = array("Q")
+        self._kinds = array("B")  # indices in _KINDS
+        self._names = array("B")  # indices in _SIGNALS
+        self._people = array("Q")
+        self._seconds = array("d")
         self._earliest_ms = MAX_TIME_MS
+
+    def __len__(self) -> int:
+        return len(self.times_ms)
+
+    @overload
+    def __getitem__(self, index: int) -> Moment: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Moment]: ...
+
+    def __getitem__(self, index: int | slice) -> Moment | Sequence[Moment]:
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        seconds = self._seconds[index]
+        return Moment(
+            self.positions[index],
+            self._seqs[index],
+            _KINDS[self._kinds[index]],
+            self._people[index],
+            _SIGNALS[self._names[index]],
+            None if math.isnan(seconds) else seconds,
+        )
 
     def append(self, moment: Moment, time_ms: int, written_ms: int) -> None:
         """Add a moment at the end."""
-        self.list.append(moment)
         self.times_ms.append(time_ms)
         self.written_ms.append(written_ms)
+        self.positions.append(moment.position)
+        self._seqs.append(moment.seq)
+        self._kinds.append(_KINDS.index(moment.kind))
+        self._names.append(_SIGNALS.index(moment.name))
+        self._people.append(moment.person)
+        self._seconds.append(math.nan if moment.seconds is None else moment.seconds)
         self._earliest_ms = min(self._earliest_ms, written_ms)
 
     def anchor(self, index: int) -> Anchor:
         """Return the record of a moment."""
-        return Anchor(self.list[index].seq, self.written_ms[index])
+        return Anchor(self._seqs[index], self.written_ms[index])
 
     def position_up_to(self, record: Anchor) -> int | None:
         """Return the position of `record`, or of the last moment before it that is there; None if there is none.
 
         A log whose numbers began again later has none.
         """
-        if not self.list or record.time_ms < self._earliest_ms:
+        if not self or record.time_ms < self._earliest_ms:
             return None
-        index = bisect_right(self.list, record.seq, key=lambda moment: moment.seq) - 1
+        index = bisect_right(self._seqs, record.seq) - 1
         while index >= 0 and self.written_ms[index] > record.time_ms:
             index -= 1
-        return self.list[index].position if index >= 0 else None
+        return self.positions[index] if index >= 0 else None
 
 
 class LogMoments:
@@ -127,7 +167,7 @@ class LogMoments:
             return
         self.is_open = kind != "stopped"
         if kind == "clock_set" and written is not None and (before := parse_time(record.get("before"))) is not None:
-            self._set_by_ms[len(self.camera.list)] = written_ms - _milliseconds(before)
+            self._set_by_ms[len(self.camera)] = written_ms - _milliseconds(before)
         self._has_start = self._has_start or kind == "started"
         if kind == "signal" and not self._has_start and not self.camera.signal_before:
             self.camera.signal_before = str(record.get("before", ""))
@@ -145,7 +185,7 @@ class LogMoments:
         for k in range(len(times) - 1, -1, -1):
             times[k] = min(max(times[k] + correction_ms, 0), MAX_TIME_MS)
             correction_ms += self._set_by_ms.get(k, 0)
-            if self.camera.list[k].kind == "started":
+            if self.camera[k].kind == "started":
                 correction_ms = 0
 
 
@@ -160,8 +200,8 @@ def _moment(record: EventRecord, kind: str, position: int, seq: int) -> Moment:
         position,
         seq,
         kind,
-        person if type(person) is int and person > 0 else 0,
-        str(record.get("signal", "")) if kind == "signal" else "",
+        person if type(person) is int and 0 < person < _MAX_PERSON else 0,
+        str(signal) if kind == "signal" and (signal := record.get("signal")) in _SIGNALS else "",
         float(seconds) if is_time and seconds is not None else None,
     )
 

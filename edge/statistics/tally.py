@@ -46,16 +46,16 @@ class Tally:
         self._since_ms = since_ms
         self._until_ms = until_ms
         self._outermost: dict[datetime, tuple[int, int]] = {}
-        self._is_running = bool(moments.list)
+        self._is_running = bool(moments)
         self._signal = moments.signal_before
         self._state_from = 0  # the moment that tells whether the door runs, and its signal
         self._people: dict[int, _Passage] = {}
-        for index, moment in enumerate(moments.list):
+        for index, moment in enumerate(moments):
             self._count(index, moment)
         for start, (first, last) in self._outermost.items():
             hour = self.hours[start]
             hour.first, hour.last = moments.anchor(first), moments.anchor(last)
-            hour.records = moments.list[last].position - moments.list[first].position + 1
+            hour.records = moments.positions[last] - moments.positions[first] + 1
 
     def _count(self, index: int, moment: Moment) -> None:
         if index and self._is_running and moment.kind != "started":
@@ -123,7 +123,7 @@ class Tally:
             return None
         if self._until_ms is not None and time_ms >= self._until_ms:
             return None
-        if self._moments.list[latest].position <= self._kept.get(time_ms // QUARTER_MS, -1):
+        if self._moments.positions[latest] <= self._kept.get(time_ms // QUARTER_MS, -1):
             return None
         start = self._local.start(time_ms)
         first, last = self._outermost.get(start, (earliest, latest))
