@@ -32,7 +32,7 @@ def settings(path: Path) -> list[tuple[str, str]]:
 def test_systemd_verifies_service_and_timer(tmp_path: Path) -> None:
     for unit in (SERVICE, TIMER):
         (tmp_path / unit.name).write_text(unit.read_text().replace(PROGRAM, "/bin/true"))
-    command = ["systemd-analyze", "verify", "--man=no", tmp_path / SERVICE.name, tmp_path / TIMER.name]
+    command = ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / unit.name) for unit in (SERVICE, TIMER))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
