@@ -11,14 +11,14 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import annotate, bench, check_config, doctor, events, lights, run
+from .commands import annotate, bench, check_config, doctor, events, lights, run, stats
 from .commands.options import MAX_MESSAGE_LENGTH, Parser
 from .commands.process import INTERRUPTED, discard_output
 from .errors import DoorlightError, OutputError, UnavailableError
 from .system import streams
 from .system.terminal import printable
 
-COMMANDS = (run, annotate, events, lights, doctor, bench, check_config)
+COMMANDS = (run, annotate, events, stats, lights, doctor, bench, check_config)
 
 DESCRIPTION = """\
 A box at a door: it shows green when everyone in view wears a mask, and red
@@ -32,6 +32,7 @@ examples:
   doorlight annotate clip.mp4 seen.mp4         draw what the door sees
   doorlight annotate picamera aim.jpg          draw what the camera sees
   doorlight events --since 1h --follow         last hour's events, and new ones
+  doorlight stats --since 30d                  people, masks, alarms, uptime
   doorlight lights --test                      test lamps and buzzer
   doorlight check-config door.toml             check a settings file
   doorlight doctor                             check this machine

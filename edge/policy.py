@@ -127,7 +127,10 @@ def _update_verdict(
             return replace(person, doubt_since=since)
         verdict = Verdict.UNMASKED if person.verdict is Verdict.MASKED else Verdict.MASKED
     number = person.number or next_number
-    events.append(Event(verdict.value, now, {"person": number, "evidence": round(track.evidence, 3)}))
+    data: dict[str, object] = {"person": number, "evidence": round(track.evidence, 3)}
+    if not person.number:
+        data["decision_s"] = round(now - person.first_seen, 3)
+    events.append(Event(verdict.value, now, data))
     return replace(person, verdict=verdict, number=number, doubt_since=None)
 
 

@@ -30,7 +30,7 @@ Installed files:
   doorlight                          the command; see  doorlight events --follow  and  doorlight --help
   /etc/doorlight/doorlight.toml      your settings, never overwritten; after a change: sudo systemctl restart doorlight
   /etc/doorlight/defaults.toml       all settings with their defaults and descriptions, replaced by each upgrade
-  /var/lib/doorlight/events.jsonl    the event log
+  /var/lib/doorlight/events.jsonl    the event log; hours.jsonl beside it has its hours, for doorlight stats
   /opt/doorlight                     the program
 
 State of the service: systemctl status doorlight      Its messages: journalctl -u doorlight
@@ -334,6 +334,20 @@ service() {
     [ -n "$dry" ] || say "the service runs"
 }
 
+# The nightly timer of the statistics. After the service: if the new version does not start, the old one has perhaps no such
+# command.
+hours_timer() {
+    step "Statistics"
+    units="$(dirname "$UNIT")"
+    put systemd/doorlight-hours.service "$units/doorlight-hours.service"
+    put systemd/doorlight-hours.timer "$units/doorlight-hours.timer"
+    act systemctl --quiet enable doorlight-hours.timer
+    [ -d /run/systemd/system ] || return 0
+    act systemctl daemon-reload
+    act systemctl restart doorlight-hours.timer
+    [ -n "$dry" ] || say "doorlight-hours.timer keeps the hours of the event log every night"
+}
+
 # Restore the previous program, unit and defaults. Fails if they do not start either. Files outside of these (udev rules, user,
 # folders, kernel modules, the drop-in) stay as the new version wrote them.
 go_back() {
@@ -373,7 +387,12 @@ uninstall() {
         act systemctl stop doorlight.service
     fi
     [ ! -e "$UNIT" ] || act systemctl --quiet disable doorlight.service
-    for path in "$UNIT" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
+    units="$(dirname "$UNIT")"
+    if [ -e "$units/doorlight-hours.timer" ]; then
+        [ ! -d /run/systemd/system ] || act systemctl stop doorlight-hours.timer
+        act systemctl --quiet disable doorlight-hours.timer
+    fi
+    for path in "$UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
         /etc/modules-load.d/doorlight.conf /etc/tmpfiles.d/doorlight.conf /etc/sysusers.d/doorlight.conf; do
         if [ -e "$path" ] || [ -L "$path" ]; then act rm -rf "$path"; fi
     done
@@ -470,6 +489,7 @@ user_and_devices
 program
 settings
 service
+hours_timer
 tidy
 doctor
 [ -n "$dry" ] || say "

@@ -76,7 +76,7 @@ def test_security_exposure_is_low(tmp_path: Path) -> None:
 def test_readme_explains_every_setting() -> None:
     rows = [
         line.split("|")[1]
-        for line in (FOLDER / "README.md").read_text().partition("# The unit")[2].splitlines()
+        for line in (FOLDER / "README.md").read_text().partition("# The unit")[2].partition("\n# ")[0].splitlines()
         if line.startswith("| `")
     ]
     named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}

@@ -7,6 +7,7 @@ fast.
 - `run`: watch the door; `run_door` is its second half, with the heavy imports
 - `annotate`: draw boxes and verdicts into pictures and videos
 - `events`: show an event log
+- `stats`: statistics of an event log
 - `lights`: test the wiring, or switch everything off
 - `doctor`: check this machine
 - `bench`: measure the speed of this machine

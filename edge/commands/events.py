@@ -90,9 +90,9 @@ def run(args: argparse.Namespace) -> int:
     from ..events import reader, summary
     from ..events.selection import Selection
 
-    since, until = _time_span(args)
+    since, until = time_span(args.since, args.until, args.follow)
     kinds = _kinds(args.kind or ())
-    path: Path = args.file or _default_log()
+    path: Path = args.file or default_log("events")
     is_stream = path == STANDARD_INPUT
     if is_stream and args.follow:
         raise UsageError("standard input cannot be followed", "leave out --follow: it is read until it ends")
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     def entries() -> Iterator[Entry]:
         yield from selection.entries()
         if not selection.is_of_a_log:
-            raise _not_a_log(path)
+            raise not_a_log(path)
         if args.follow:
             yield from selection.follow(path, POLL_S, stop.is_set)
 
@@ -140,39 +140,41 @@ def _kinds(options: Sequence[str]) -> set[str]:
     return kinds
 
 
-def _time_span(args: argparse.Namespace) -> tuple[float | None, float | None]:
-    """Return --since and --until in seconds since the epoch. Raises UsageError."""
+def time_span(
+    since_text: str | None, until_text: str | None, follow: bool = False
+) -> tuple[float | None, float | None]:
+    """Return what --since and --until mean, in seconds since the epoch. Raises UsageError."""
     from datetime import datetime
 
     from ..events.time_span import parse_moment
 
     now = datetime.now().astimezone()
-    since = None if args.since is None else parse_moment(args.since, now)
-    until = None if args.until is None else parse_moment(args.until, now, is_end=True)
-    if until is not None and args.follow:
+    since = None if since_text is None else parse_moment(since_text, now)
+    until = None if until_text is None else parse_moment(until_text, now, is_end=True)
+    if until is not None and follow:
         raise UsageError("--follow and --until exclude each other", "leave out one of them")
     if since is not None and until is not None and since >= until:
-        raise UsageError(f"--since {args.since} is not before --until {args.until}", "exchange the two")
-    if since is not None and since > now.timestamp() and not args.follow:
-        raise UsageError(f"--since {args.since} is in the future", "a time without a date is one of today")
+        raise UsageError(f"--since {since_text} is not before --until {until_text}", "exchange the two")
+    if since is not None and since > now.timestamp() and not follow:
+        raise UsageError(f"--since {since_text} is in the future", "a time without a date is one of today")
     return since, until
 
 
-def _default_log() -> Path:
+def default_log(subcommand: str) -> Path:
     """Return the service's log, or that of a run in this folder if only that can be read. A note names the other."""
     if not LOCAL_LOG.exists():
         return SERVICE_LOG if os.path.exists(SERVICE_LOG) else LOCAL_LOG
     if not os.path.exists(SERVICE_LOG):
         return LOCAL_LOG
     if os.access(SERVICE_LOG, os.R_OK):
-        shown, other, name, command = SERVICE_LOG, "the log of the runs in this folder", LOCAL_LOG, "doorlight events"
+        shown, other, name, command = SERVICE_LOG, "the log of the runs in this folder", LOCAL_LOG, "doorlight"
     else:
-        shown, other, name, command = LOCAL_LOG, "the service's log", SERVICE_LOG, "sudo doorlight events"
-    print(f"doorlight: note: this is {shown}; for {other}: {command} {name}", file=sys.stderr)
+        shown, other, name, command = LOCAL_LOG, "the service's log", SERVICE_LOG, "sudo doorlight"
+    print(f"doorlight: note: this is {shown}; for {other}: {command} {subcommand} {name}", file=sys.stderr)
     return shown
 
 
-def _not_a_log(path: Path) -> InputError:
+def not_a_log(path: Path) -> InputError:
     """Return the error for a file without any event."""
     from ..events.compressed import decompression_errors, open_decompressed
     from ..system.files import wide_encoding

@@ -116,6 +116,8 @@ def _phrase(key: str, value: object) -> str:
             return f"was {value}"
         case "runtime", str():
             return f"models run by {value}"
+        case "decision_s", int() | float():
+            return ""  # for statistics
         case "reason" | "verdict" | "source", str():
             return _VALUES.get(value, value)
     return f"{key} {_value_text(value)}"

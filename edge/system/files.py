@@ -136,6 +136,20 @@ def lock(file: int) -> None:
         pass  # a file system without locks
 
 
+def is_locked(path: Path) -> bool:
+    """Return whether a process has locked the file at `path` by `lock`, without touching the lock.
+
+    Reads /proc/locks, see proc(5). False if that is impossible, as on file systems whose device numbers differ there.
+    """
+    try:
+        status = os.stat(path)
+        rows = Path("/proc/locks").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return False
+    file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    return any("FLOCK" in (words := row.split()) and file in words for row in rows)
+
+
 def sync_folder(folder: Path) -> None:
     """Write the names in `folder` to the disk: fsync of a file does not make its new name durable. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

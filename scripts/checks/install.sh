@@ -119,12 +119,13 @@ inside /src/scripts/install.sh --without-start --camera /dev/video0 2>&1 | tee "
 [ -e "$root$(current)/.complete" ] || fail "no complete program"
 [ "$(readlink "$root/usr/local/bin/doorlight")" = /opt/doorlight/current/bin/doorlight ] || fail "no command"
 [ -L "$root/etc/systemd/system/multi-user.target.wants/doorlight.service" ] || fail "the service is not enabled"
+[ -L "$root/etc/systemd/system/timers.target.wants/doorlight-hours.timer" ] || fail "the timer of the statistics is not enabled"
 for group in video gpio plugdev; do
     inside id -nG doorlight | grep -qw "$group" || fail "the user is not in group $group"
 done
 [ "$(inside stat -c '%U %a' /var/lib/doorlight)" = "doorlight 755" ] || fail "wrong owner or mode of the event log's folder"
 grep -q 'source = "/dev/video0"' "$root/etc/doorlight/doorlight.toml" || fail "--camera is not in the settings"
-inside systemd-analyze verify --man=no doorlight.service || fail "systemd-analyze reports problems of the unit"
+inside systemd-analyze verify --man=no doorlight.service doorlight-hours.timer || fail "systemd-analyze reports problems of the unit"
 ok "the next run completes the installation; $(du -sm "$root/opt/doorlight" | cut -f 1) MB under /opt/doorlight"
 
 # --- run the program --------------------------------------------------------------------------------------------------------
@@ -134,6 +135,9 @@ as_door doorlight run --simulate --source /tmp/door.mp4 --config /etc/doorlight/
 inside runuser -u nobody -- doorlight events | tee "$cache/check-install.log" | tail -3
 grep -q "ALARM 1" "$cache/check-install.log" || fail "the clip's alarm is not in the event log"
 ok "the user doorlight runs the clip; 'doorlight events' of any user finds the log"
+inside runuser -u nobody -- doorlight stats >"$cache/check-install.log" 2>&1 || { cat "$cache/check-install.log"; fail "statistics"; }
+grep -Eq "people judged +3$" "$cache/check-install.log" || fail "the statistics have not the three people of the clip"
+ok "'doorlight stats' of any user counts the people of the clip"
 
 # --- nothing to do ----------------------------------------------------------------------------------------------
 printf '\n[lights]\ngreen = 5\n' >>"$root/etc/doorlight/doorlight.toml"
