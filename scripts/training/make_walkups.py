@@ -92,7 +92,7 @@ def cast_for(play: Script, chosen: Sequence[Candidate], casting: Casting, rng: n
         looks = {k for k in looks if (role.changes_s is not None or role.hands or not k.hand)}
         shirt = casting.shirt(rng) if role.has_shirt else None
         picture = casting.data.picture(candidate.record)
-        actor = actors.Actor.of(picture, candidate, looks, shirt, int(rng.integers(2**31)))
+        actor = actors.Actor.of(picture, candidate.face, looks, shirt, int(rng.integers(2**31)))
         people.append(actors.shaded(actor, play.camera.people) if play.camera.people < 1 else actor)
     place = casting.places.draw(rng)
     animals = casting.animals(rng) if "animal" in play.things else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,7 +51,7 @@ class Moment(NamedTuple):
 
 def moment(decision: Decision) -> Moment:
     """Return what is judged of a decision."""
-    in_view = tuple(Followed(t.number, tuple(t.box)) for t in decision.tracks if t.last_seen >= decision.t)
+    in_view = tuple(Followed(t.number, t.box) for t in decision.tracks if t.last_seen >= decision.t)
     people = {track: person.number for track, person in decision.people.items() if person.number}
     return Moment(decision.t, decision.signal, in_view, people)
 
@@ -103,7 +103,7 @@ def _judge_lights(out: Outcome, shown: Sequence[Moment]) -> None:
     kind = ""
     for m in shown:
         right = truth.lights(out.scene, m.t)
-        out.is_empty_ever |= right.required == {Signal.IDLE}
+        out.is_empty_ever |= _group(right) == "nobody"
         if m.signal not in right.allowed:
             out.mistakes.setdefault(_mistake(m.signal, right), m.t)
         now = _group(right)
@@ -196,11 +196,9 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     out["errors"] = (
         sum(not right for _, _, right in judged) + sum(out["mistakes"].values()) + sum(not o.alarm for o in angry)
     )
-    out["by_kind"] = {
-        k: _part(outcomes, lambda o, k=k: o.scene.kind == k) for k in _unique(o.scene.kind for o in outcomes)
-    }
-    tags = _unique(tag for o in outcomes for tag in o.scene.tags)
-    out["by_tag"] = {tag: _part(outcomes, lambda o, tag=tag: tag in o.scene.tags) for tag in tags}
+    kinds, tags = _unique(o.scene.kind for o in outcomes), _unique(tag for o in outcomes for tag in o.scene.tags)
+    out["by_kind"] = {kind: _part([o for o in outcomes if o.scene.kind == kind]) for kind in kinds}
+    out["by_tag"] = {tag: _part([o for o in outcomes if tag in o.scene.tags]) for tag in tags}
     return out
 
 
@@ -208,9 +206,8 @@ def _unique(names: Iterable[str]) -> list[str]:
     return sorted(set(names))
 
 
-def _part(outcomes: Sequence[Outcome], belongs: Callable[[Outcome], bool]) -> dict[str, Any]:
+def _part(own: Sequence[Outcome]) -> dict[str, Any]:
     """Return the main figures of a part of the scenes."""
-    own = [o for o in outcomes if belongs(o)]
     groups = [right for o in own for kind, _, right in o.groups if kind != "nobody"]
     identity = sum((o.identity for o in own), Identity())
     return {

@@ -12,7 +12,7 @@ from ..arrays import Box, Layer, Picture, as_pixels
 from ..drawing.canvas import Turn
 from ..drawing.masks import draw_mask
 from ..drawing.occluders import draw_hand
-from ..make_passages import Candidate
+from ..records import Face
 from ..rendering.people import Person, Sprite, cut_out
 
 #: Half the width of a head that turns, in half widths of the face's box, and its half height in box heights.
@@ -39,22 +39,22 @@ class Actor:
     is_grey: bool
 
     @classmethod
-    def of(cls, picture: Picture, candidate: Candidate, wanted: set[Looks], shirt: Picture | None, seed: int) -> Actor:
-        """Return the person of a picture (H, W, 3) uint8 RGB with each of the looks `wanted`.
+    def of(cls, picture: Picture, face: Face, wanted: set[Looks], shirt: Picture | None, seed: int) -> Actor:
+        """Return the person with this face in a picture (H, W, 3) uint8 RGB, with each of the looks `wanted`.
 
         `shirt` is a picture that is printed on the shirt, or None. The same seed gives the same coat and mask.
         """
-        box, turn = candidate.face.box, None
-        if candidate.face.points is not None:
-            pose = landmarks.pose(candidate.face.points)
+        box, turn = face.box, None
+        if face.points is not None:
+            pose = landmarks.pose(face.points)
             box, turn = pose.box, (pose.roll, pose.yaw)
-        plain = cut_out(picture, candidate.face.box, np.random.default_rng(seed))
+        plain = cut_out(picture, face.box, np.random.default_rng(seed))
         sprites = {}
         for looks in sorted(wanted | {Looks()}, key=lambda k: (k.mask, k.hand)):
             person = plain
             if looks != Looks():
                 changed = _drawn(picture, box, turn, looks, seed)
-                drawn = cut_out(changed, candidate.face.box, np.random.default_rng(seed))
+                drawn = cut_out(changed, face.box, np.random.default_rng(seed))
                 person = replace(drawn, matte=_matte_with(plain, drawn.picture))
             if shirt is not None:
                 person = replace(person, picture=_print(person, shirt))
