@@ -10,11 +10,14 @@ when. The same seed, data and ffmpeg give the same scenes.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -132,6 +135,51 @@ def _in_grey(play: Script) -> Script:
     return replace(play, camera=replace(play.camera, grey=True))
 
 
+class Task(NamedTuple):
+    """A scene to render: its script, the faces of its roles, its video, and a generator for all that is random."""
+
+    play: Script
+    chosen: list[Candidate]
+    out: Path
+    rng: np.random.Generator
+
+
+def _plan(kinds: Sequence[str], casting: Casting, out: Path, seed: int) -> list[Task]:
+    """Return the scenes of these kinds. One after the other: no face is repeated before all were shown."""
+    tasks = []
+    for number, kind in enumerate(kinds):
+        rng = np.random.default_rng((seed, number))
+        play = script.write_script(kind, rng)
+        chosen = [casting.candidate(role) for role in play.roles]
+        tasks.append(Task(play, chosen, out / f"{number:04d}.mp4", rng))
+    return tasks
+
+
+#: What the tasks of a worker process choose pictures from.
+_casting: Casting
+
+
+def _rendered(casting: Casting, tasks: Sequence[Task], jobs: int) -> Iterator[truth.SceneTruth]:
+    """Render scenes in `jobs` processes; yield their truth in the order of the tasks."""
+    if jobs == 1:
+        yield from (render(task.play, task.chosen, casting, task.out, task.rng) for task in tasks)
+        return
+    # The workers are forked, so that they share the index of the data.
+    with multiprocessing.get_context("fork").Pool(jobs, _start_worker, (casting,)) as pool:
+        yield from pool.imap(_render_task, tasks)
+
+
+def _start_worker(casting: Casting) -> None:
+    global _casting
+    _casting = casting
+    cv2.setNumThreads(1)
+    casting.data.reopen()
+
+
+def _render_task(task: Task) -> truth.SceneTruth:
+    return render(task.play, task.chosen, _casting, task.out, task.rng)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     args = _parse(argv)
@@ -141,14 +189,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         casting = Casting(data, data.splits()[args.split], rng)
         people = ", ".join(f"{len(casting.people[k])} {k}" for k in KINDS)
         print(f"people to choose from: {people}; videos in {h264.codec()}", file=sys.stderr)
-        scenes = []
-        kinds = script.kinds_of(args.scenes, rng)
-        for number, kind in enumerate(tqdm(kinds, unit="scene", file=sys.stderr)):
-            # A generator for each scene: it does not depend on the ones before, except for who is left to choose.
-            own = np.random.default_rng((args.seed, number))
-            play = script.write_script(kind, own)
-            chosen = [casting.candidate(role) for role in play.roles]
-            scenes.append(render(play, chosen, casting, args.out / f"{number:04d}.mp4", own))
+        tasks = _plan(script.kinds_of(args.scenes, rng), casting, args.out, args.seed)
+        scenes = list(tqdm(_rendered(casting, tasks, args.jobs), total=len(tasks), unit="scene", file=sys.stderr))
         truth.write(args.out, truth.Truth(truth.VERSION, args.split, args.seed, h264.codec(), scenes))
     except (DataError, OSError) as error:
         return print_error("make_walkups", error)
@@ -161,11 +203,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_data(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder for the videos and truth.json")
     parser.add_argument("--scenes", type=int, default=300, help="number of scenes (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes to use (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     parser.add_argument("--split", choices=SPLITS, default="val", help="which part of the data (default: %(default)s)")
     args = parser.parse_args(argv)
-    if args.scenes < 1:
-        parser.error("--scenes must be at least 1")
+    if args.scenes < 1 or args.jobs < 1:
+        parser.error("--scenes and --jobs must be at least 1")
     return args
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,13 @@ OTHER_KEYS = (
     "detector.threshold", "detector.idle_search_s", "detector.settled_search_s", "expression.recheck_s",
 )  # fmt: skip
 #: --all tries each setting at these multiples of its value.
-FACTORS = (0.5, 0.75, 1.0, 1.25, 1.6, 2.2)
+FACTORS = (0.5, 0.75, 1.0, 1.3, 1.8)
 
 Row = dict[str, Any]
+#: Returns the figures of a door with these settings and this threshold of the detector.
+Play = Callable[[config.Config, float], Row]
+#: Computes a line of the plot, by its label.
+Shares = Mapping[str, Callable[[Row], float | None]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,19 +60,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows: list[Row] = [{"key": "", "value": None, **now}]
     print(f"{'as it is':38s} {line(now)}", flush=True)
     curves: dict[str, list[Row]] = {}
-    for key, values in sweeps:
-        own = curves[key] = []
-        for value in values:
-            changed = _changed(settings, key, value)
-            figures = play(changed, changed.detector.threshold or threshold)
-            own.append({"key": key, "value": value, **figures})
-            print(f"{f'{key} = {value:g}':38s} {line(figures)}", flush=True)
+    tried = [(key, value) for key, values in sweeps for value in values]
+    played = _played(play, [_changed(settings, key, value) for key, value in tried], threshold, args.jobs)
+    for (key, value), figures in zip(tried, played, strict=True):
+        print(f"{f'{key} = {value:g}':38s} {line(figures)}", flush=True)
+        curves.setdefault(key, []).append({"key": key, "value": value, **figures})
+    for key, own in curves.items():
         plots.draw_sweeps(args.out / f"{key}.png", {key: own}, {key: _value(settings, key)}, shares)
         rows += own
     if args.all:
         plots.draw_sweeps(args.out / "all.png", curves, {key: _value(settings, key) for key in curves}, shares)
     (args.out / "sweep.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return 0
+
+
+#: How to play the walk-ups, in a worker process.
+_play: Play
+
+
+def _played(play: Play, tried: Sequence[config.Config], threshold: float, jobs: int) -> Iterator[Row]:
+    """Yield the figures of each of the settings `tried`, in their order, computed by `jobs` processes."""
+    tasks = [(changed, changed.detector.threshold or threshold) for changed in tried]
+    if jobs == 1:
+        yield from (play(*task) for task in tasks)
+        return
+    # The workers are forked, so that they share the recording.
+    with multiprocessing.get_context("fork").Pool(jobs, _start_worker, (play,)) as pool:
+        yield from pool.imap(_play_task, tasks)
+
+
+def _start_worker(play: Play) -> None:
+    global _play
+    _play = play
+
+
+def _play_task(task: tuple[config.Config, float]) -> Row:
+    return _play(*task)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -82,9 +110,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--set", action="append", default=[], metavar="SECTION.KEY=A,B,…", help="values to try; may be repeated"
     )
     parser.add_argument("--all", action="store_true", help="try values around every number of [tracker] and [policy]")
+    parser.add_argument("--jobs", type=int, default=1, help="processes to use (default: %(default)s)")
     parser.add_argument("--recording", type=Path, help="folder for the recording (default: --out)")
     parser.add_argument("--out", type=Path, required=True, help="folder for sweep.json and a curve each")
     args = parser.parse_args(argv)
+    if args.jobs < 1:
+        parser.error("--jobs must be at least 1")
     args.recording = args.recording or args.out
     if args.truth is None and not args.video.is_dir():
         parser.error("a video needs its --truth")
@@ -155,9 +186,6 @@ def _around(settings: config.Config, key: str) -> list[float]:
 
 
 # ---- The walk-ups ----------------------------------------------------------------------------------------------------
-
-Play = Callable[[config.Config, float], Row]
-Shares = Mapping[str, Callable[[Row], float | None]]
 
 
 def _passages(

@@ -48,10 +48,10 @@ def make(data: Path, out: Path, *more: str) -> int:
 def test_scenes_are_rendered_with_their_truth(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "RATES", ((2.0, 1.0),))
     monkeypatch.setenv("PATH", "")  # MPEG-4, as without ffmpeg
-    for name in ("a", "b"):
-        assert make(data, tmp_path / name, "--scenes", "2", "--seed", "4") == 0
+    for name, jobs in (("a", "1"), ("b", "2")):
+        assert make(data, tmp_path / name, "--scenes", "2", "--seed", "4", "--jobs", jobs) == 0
     texts = [(tmp_path / name / truth.FILE).read_text() for name in ("a", "b")]
-    assert texts[0] == texts[1], "the same seed renders the same scenes"
+    assert texts[0] == texts[1], "the same seed renders the same scenes, in one process or two"
     made = truth.read(tmp_path / "a")
     assert (len(made.scenes), made.split, made.codec) == (2, "train", "MPEG-4")
     for scene in made.scenes:

@@ -55,7 +55,50 @@ def test_a_recording_shows_the_lights_that_the_video_shows(folder: Path) -> None
     assert replay.figures(settings, 0.99, read_truth(folder / "truth.json"))["masked"] != {}
 
 
-@pytest.mark.parametrize("item", ["policy.min_decide_s", "policy.nonsense=1", "nonsense=1", "policy.min_looks=x"])
+def test_values_around_all_numbers_are_tried_in_one_picture(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sweep, "FACTORS", (1.0, 9.0))
+    monkeypatch.setattr(sweep, "_numbers", lambda _: ["policy.min_looks", "tracker.match_iou"])
+    kept = ("--recording", str(folder / "out"), "--out", str(folder / "all"))
+    assert run(folder, "--all", "--jobs", "2", *kept) == 0
+    rows = json.loads((folder / "all" / "sweep.json").read_text())
+    tried = [(row["key"], row["value"]) for row in rows[1:]]
+    assert tried == [("policy.min_looks", 4), ("policy.min_looks", 36), ("tracker.match_iou", 0.2)]
+    assert rows[1]["masked"] == rows[3]["masked"] == rows[0]["masked"]
+    assert rows[2]["masked"]["median_decision_s"] > rows[0]["masked"]["median_decision_s"]
+    assert (folder / "all" / "all.png").stat().st_size < 150_000
+    assert not (folder / "all" / "recording.npz").exists()
+    assert "policy.min_looks = 36" in capsys.readouterr().out
+
+
+def test_all_numbers_of_tracker_and_policy_can_be_tried() -> None:
+    settings = config.load()
+    names = {f"{section}.{name}" for section in ("tracker", "policy") for name in vars_of(settings, section)}
+    assert set(sweep._numbers(settings)) == names
+    for key in names:
+        assert len(sweep._around(settings, key)) >= 2, key
+
+
+def vars_of(settings: config.Config, section: str) -> tuple[str, ...]:
+    fields: tuple[str, ...] = getattr(settings, section).__struct_fields__
+    return fields
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "policy.min_decide_s",
+        "policy.nonsense=1",
+        "nonsense=1",
+        "policy.min_looks=x",
+        "detector.nms_iou=0.3",  # acts before the recording
+        "expression.enabled=1",
+        "lights.brightness=1",
+        "policy.masked_threshold=2.5",  # above change_to_masked
+        "tracker.match_iou=1.5",
+    ],
+)
 def test_a_setting_that_does_not_exist_is_refused(folder: Path, item: str) -> None:
     with pytest.raises(SystemExit) as caught:
         run(folder, "--set", item)
