@@ -31,5 +31,6 @@ recording                       what the models see in videos, for sweep
 metrics, figures                computing figures; keeping them in the manifest
 plots, contact_sheet            drawings
 comparison, manifest_rows       the comparison with public models; writing manifest.toml
+workers                         processes that share the work of a command
 command_line                    options and error messages of the commands
 """

@@ -10,14 +10,12 @@ when. The same seed, data and ffmpeg give the same scenes.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -29,6 +27,7 @@ from training.records import DataError, Record
 from training.rendering import HEIGHT, WIDTH
 from training.walkups import actors, h264, moving_things, script, stage, truth
 from training.walkups.script import Role, Script
+from training.workers import in_processes
 
 #: Sources of people, of places, and of what moves and is printed on shirts; sources of which only masked people are
 #: labelled surely.
@@ -86,6 +85,15 @@ def _of(records: Sequence[Record], sources: Sequence[str]) -> list[Record]:
     return [r for r in records if r.source in sources]
 
 
+class Task(NamedTuple):
+    """A scene to render: its script, the faces of its roles, its video, and a generator for all that is random."""
+
+    play: Script
+    chosen: list[Candidate]
+    out: Path
+    rng: np.random.Generator
+
+
 def cast_for(play: Script, chosen: Sequence[Candidate], casting: Casting, rng: np.random.Generator) -> stage.Cast:
     """Return the actors, the place and the things of a scene."""
     people = []
@@ -103,10 +111,9 @@ def cast_for(play: Script, chosen: Sequence[Candidate], casting: Casting, rng: n
     return stage.Cast(people, place, things)
 
 
-def render(
-    play: Script, chosen: Sequence[Candidate], casting: Casting, out: Path, rng: np.random.Generator
-) -> truth.SceneTruth:
-    """Render one scene as the video `out`; return its truth."""
+def render(casting: Casting, task: Task) -> truth.SceneTruth:
+    """Render one scene; return its truth."""
+    play, chosen, out, rng = task
     cast = cast_for(play, chosen, casting, rng)
     if any(actor.is_grey for actor in cast.actors):  # a grey person in a coloured frame would be easy to tell
         play = _in_grey(play)
@@ -135,15 +142,6 @@ def _in_grey(play: Script) -> Script:
     return replace(play, camera=replace(play.camera, grey=True))
 
 
-class Task(NamedTuple):
-    """A scene to render: its script, the faces of its roles, its video, and a generator for all that is random."""
-
-    play: Script
-    chosen: list[Candidate]
-    out: Path
-    rng: np.random.Generator
-
-
 def _plan(kinds: Sequence[str], casting: Casting, out: Path, seed: int) -> list[Task]:
     """Return the scenes of these kinds. One after the other: no face is repeated before all were shown."""
     tasks = []
@@ -153,31 +151,6 @@ def _plan(kinds: Sequence[str], casting: Casting, out: Path, seed: int) -> list[
         chosen = [casting.candidate(role) for role in play.roles]
         tasks.append(Task(play, chosen, out / f"{number:04d}.mp4", rng))
     return tasks
-
-
-#: What the tasks of a worker process choose pictures from.
-_casting: Casting
-
-
-def _rendered(casting: Casting, tasks: Sequence[Task], jobs: int) -> Iterator[truth.SceneTruth]:
-    """Render scenes in `jobs` processes; yield their truth in the order of the tasks."""
-    if jobs == 1:
-        yield from (render(task.play, task.chosen, casting, task.out, task.rng) for task in tasks)
-        return
-    # The workers are forked, so that they share the index of the data.
-    with multiprocessing.get_context("fork").Pool(jobs, _start_worker, (casting,)) as pool:
-        yield from pool.imap(_render_task, tasks)
-
-
-def _start_worker(casting: Casting) -> None:
-    global _casting
-    _casting = casting
-    cv2.setNumThreads(1)
-    casting.data.reopen()
-
-
-def _render_task(task: Task) -> truth.SceneTruth:
-    return render(task.play, task.chosen, _casting, task.out, task.rng)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -190,7 +163,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         people = ", ".join(f"{len(casting.people[k])} {k}" for k in KINDS)
         print(f"people to choose from: {people}; videos in {h264.codec()}", file=sys.stderr)
         tasks = _plan(script.kinds_of(args.scenes, rng), casting, args.out, args.seed)
-        scenes = list(tqdm(_rendered(casting, tasks, args.jobs), total=len(tasks), unit="scene", file=sys.stderr))
+        rendered = in_processes(lambda task: render(casting, task), tasks, args.jobs, data.reopen)
+        scenes = list(tqdm(rendered, total=len(tasks), unit="scene", file=sys.stderr))
         truth.write(args.out, truth.Truth(truth.VERSION, args.split, args.seed, h264.codec(), scenes))
     except (DataError, OSError) as error:
         return print_error("make_walkups", error)

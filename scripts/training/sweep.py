@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from training.command_line import parser_for, print_error
 from training.evaluation.passages import read_truth
 from training.records import DataError
 from training.walkups import truth
+from training.workers import in_processes
 
 #: Settings that a recording can show: those that act behind the models. `detector.threshold` acts on recorded scores.
 SECTIONS = ("tracker", "policy")
@@ -61,7 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{'as it is':38s} {line(now)}", flush=True)
     curves: dict[str, list[Row]] = {}
     tried = [(key, value) for key, values in sweeps for value in values]
-    played = _played(play, [_changed(settings, key, value) for key, value in tried], threshold, args.jobs)
+
+    def played_with(item: tuple[str, float]) -> Row:
+        changed = _changed(settings, *item)
+        return play(changed, changed.detector.threshold or threshold)
+
+    played = in_processes(played_with, tried, args.jobs)
     for (key, value), figures in zip(tried, played, strict=True):
         print(f"{f'{key} = {value:g}':38s} {line(figures)}", flush=True)
         curves.setdefault(key, []).append({"key": key, "value": value, **figures})
@@ -72,30 +77,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         plots.draw_sweeps(args.out / "all.png", curves, {key: _value(settings, key) for key in curves}, shares)
     (args.out / "sweep.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return 0
-
-
-#: How to play the walk-ups, in a worker process.
-_play: Play
-
-
-def _played(play: Play, tried: Sequence[config.Config], threshold: float, jobs: int) -> Iterator[Row]:
-    """Yield the figures of each of the settings `tried`, in their order, computed by `jobs` processes."""
-    tasks = [(changed, changed.detector.threshold or threshold) for changed in tried]
-    if jobs == 1:
-        yield from (play(*task) for task in tasks)
-        return
-    # The workers are forked, so that they share the recording.
-    with multiprocessing.get_context("fork").Pool(jobs, _start_worker, (play,)) as pool:
-        yield from pool.imap(_play_task, tasks)
-
-
-def _start_worker(play: Play) -> None:
-    global _play
-    _play = play
-
-
-def _play_task(task: tuple[config.Config, float]) -> Row:
-    return _play(*task)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
