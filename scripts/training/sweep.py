@@ -91,12 +91,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--set", action="append", default=[], metavar="SECTION.KEY=A,B,…", help="values to try; may be repeated"
     )
     parser.add_argument("--all", action="store_true", help="try values around every number of [tracker] and [policy]")
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="play each N-th scene only, to be faster (default: all)"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes to use (default: %(default)s)")
     parser.add_argument("--recording", type=Path, help="folder for the recording (default: --out)")
     parser.add_argument("--out", type=Path, required=True, help="folder for sweep.json and a curve each")
     args = parser.parse_args(argv)
-    if args.jobs < 1:
-        parser.error("--jobs must be at least 1")
+    if args.jobs < 1 or args.every < 1:
+        parser.error("--jobs and --every must be at least 1")
     args.recording = args.recording or args.out
     if args.truth is None and not args.video.is_dir():
         parser.error("a video needs its --truth")
@@ -212,7 +215,7 @@ def _scenes(
     args: argparse.Namespace, settings: config.Config, perception: Perception
 ) -> tuple[Play, Callable[[Row], str], Shares]:
     """Return how to play the scenes of make_walkups, to print and to draw their figures."""
-    scenes = truth.read(args.video).scenes
+    scenes = truth.read(args.video).scenes[:: args.every]
     recording.record_scenes(args.video, scenes, args.recording, settings, perception)
     replay = recording.ScenesReplay(scenes, args.recording, perception)
 
