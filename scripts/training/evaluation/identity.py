@@ -97,7 +97,7 @@ def compare(frames: Sequence[tuple[Sequence[TrueFace], Sequence[Followed]]]) -> 
                 out.missed += face.counts
                 continue
             track = tracks[found[r]].track
-            if matching.last.get(face.person, track) != track:
+            if face.counts and matching.last.get(face.person, track) != track:
                 out.switches += 1
             matching.last[face.person] = track
             if face.counts:

@@ -54,6 +54,13 @@ def test_a_face_that_does_not_count_is_neither_missed_nor_false() -> None:
         assert counts.idf1 is None
 
 
+def test_a_switch_of_a_face_that_does_not_count_is_none() -> None:
+    far = [TrueFace(1, LEFT, False)]
+    near = [TrueFace(1, LEFT, True)]
+    counts, _ = compare([(far, [Followed(7, LEFT)]), (far, [Followed(8, LEFT)]), (near, [Followed(8, LEFT)])])
+    assert counts == Identity(faces=1, tracked=1, identified=1)
+
+
 def test_a_pair_stays_while_it_overlaps_though_another_overlaps_more() -> None:
     near = Box(15, 0, 55, 50)
     frames = [frame({1: LEFT}, {7: LEFT}), frame({1: LEFT}, {7: near, 8: LEFT})]
