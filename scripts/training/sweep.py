@@ -32,7 +32,7 @@ OTHER_KEYS = (
     "detector.threshold", "detector.idle_search_s", "detector.settled_search_s", "expression.recheck_s",
 )  # fmt: skip
 #: --all tries each setting at these multiples of its value.
-FACTORS = (0.5, 0.75, 1.0, 1.3, 1.8)
+FACTORS = (0.5, 0.75, 0.9, 1.0, 1.12, 1.35, 1.8)
 
 Row = dict[str, Any]
 #: Returns the figures of a door with these settings and this threshold of the detector.
