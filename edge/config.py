@@ -192,6 +192,18 @@ def load(path: Path | None = None) -> Config:
     return config
 
 
+def replaced(config: Config, section: str, **values: object) -> Config:
+    """Return the settings with values of a section replaced. Raises ConfigError if `load` would refuse them."""
+    settings = msgspec.to_builtins(config)
+    settings[section].update(values)
+    try:
+        changed = msgspec.convert(settings, Config)
+    except msgspec.ValidationError as error:
+        raise config_messages.wrong_value(str(error), "settings", settings, Config) from None
+    _check(changed, {section: values}, "settings")
+    return changed
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         text = read_toml_text(path)

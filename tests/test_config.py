@@ -271,6 +271,17 @@ def test_check_config_prints_message_and_hint(
     assert [word for word in words if word not in f"{first} | {second}"] == []
 
 
+def test_replaced_values_are_checked_like_those_of_a_file() -> None:
+    settings = config.load()
+    changed = config.replaced(settings, "policy", min_looks=7, min_decide_s=1.0)
+    assert (changed.policy.min_looks, changed.policy.min_decide_s) == (7, 1.0)
+    assert changed.tracker == settings.tracker
+    with pytest.raises(ConfigError, match=r"'policy\.min_looks' is 0"):
+        config.replaced(settings, "policy", min_looks=0)
+    with pytest.raises(ConfigError, match=r"'policy\.masked_threshold' is 2 but 'policy\.change_to_masked' is 1\.6"):
+        config.replaced(settings, "policy", masked_threshold=2.0)
+
+
 def test_file_that_is_not_utf8(file: Path) -> None:
     file.write_bytes('[camera]\nsource = "/srv/T\u00fcr"'.encode("latin-1"))
     found = error_text(file)

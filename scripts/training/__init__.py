@@ -7,8 +7,8 @@ Commands, see README.md:
 train, prune_network            train a network; prune one
 export                          turn the best weights of a run into a shipped model
 evaluate, evaluate_peers        evaluate the shipped models, and public ones
-make_passages                   render a video of people who walk up
-sweep                           try settings of the door on such a video
+make_passages, make_walkups     render people who walk up: one at a time; several at once, in scenes
+sweep                           try settings of the door on such videos
 leave_one_out                   measure what a model owes to each collection
 edgetpu                         add compiled models to the manifest
 cards                           write the model cards
@@ -26,9 +26,11 @@ prune                           pruning
 convert, export_model           PyTorch to TFLite; the whole export
 calibration, modelfile          thresholds and calibration; checks of a .tflite file
 evaluation, groups              evaluation, one module a task; by age, sex and ethnicity
-recording                       what the models see in a video, for sweep
+walkups                         the scenes of make_walkups, and their truth
+recording                       what the models see in videos, for sweep
 metrics, figures                computing figures; keeping them in the manifest
 plots, contact_sheet            drawings
 comparison, manifest_rows       the comparison with public models; writing manifest.toml
+workers                         processes that share the work of a command
 command_line                    options and error messages of the commands
 """

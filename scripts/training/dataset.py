@@ -51,7 +51,11 @@ class _Store:
         self._lock = threading.Lock()
         self._zip: zipfile.ZipFile | None = None
         self._names: set[str] = set()
-        archive = folder / "images.zip"
+        self.open()
+
+    def open(self) -> None:
+        """Open the archive, if there is one. A forked process opens it again: it shares the file's position."""
+        archive = self.folder / "images.zip"
         if archive.is_file():
             try:
                 self._zip = zipfile.ZipFile(archive)
@@ -125,6 +129,11 @@ class Dataset:
                 raise DataError(f"{index}: record '{r.file}': field 'file': no such picture in {folder}")
         self._stores.append(store)
         self.records += found
+
+    def reopen(self) -> None:
+        """Open the archives again, in a process that was forked."""
+        for store in self._stores:
+            store.open()
 
     def picture(self, record: Record, cache: bool = False) -> Picture:
         """The picture, (H, W, 3) uint8, RGB."""

@@ -1,7 +1,8 @@
 """Evaluate the shipped 8-bit models through the door's own code. The last line of stdout is one JSON object.
 
 detector, mask and expression read folders in the data format (index.jsonl, and the pictures beside it or in
-images.zip); passages plays a video of people who walk up. A figure that the data cannot give is null.
+images.zip); passages plays a video of people who walk up, or the scenes of make_walkups. A figure that the data cannot
+give is null.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from training.evaluation.mask import evaluate_mask
 from training.evaluation.passages import evaluate_passages, read_truth
 from training.evaluation.selection import check_pictures, choose
 from training.evaluation.stages import Stages, open_stages
+from training.evaluation.walkups import evaluate_walkups
 from training.records import DataError, Record
 
 #: The tasks that read a data set.
@@ -60,7 +62,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_data(parser, required=False)
     parser.add_argument("--sources", metavar="NAMES", help="evaluate on these only, separated by commas (default: all)")
     parser.add_argument("--split", choices=[*SPLITS, "all"], default="all", help="default: all")
-    parser.add_argument("--video", metavar="FILE", type=Path, help="passages: a video of people who walk up")
+    parser.add_argument(
+        "--video",
+        metavar="FILE",
+        type=Path,
+        help="passages: a video of people who walk up, or a folder of make_walkups",
+    )
     parser.add_argument(
         "--truth", metavar="FILE", type=Path, help='passages: JSON list of {"kind", "start_s", "end_s"}'
     )
@@ -75,10 +82,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--out", metavar="DIR", type=Path, help="folder for curves, the worst mistakes and metrics.json"
     )
     args = parser.parse_args(argv)
-    for name in ("video", "truth") if args.task == "passages" else ("data",):
+    needed = ("data",) if args.task != "passages" else ("video",) if _is_folder(args.video) else ("video", "truth")
+    for name in needed:
         if getattr(args, name) is None:
             parser.error(f"{args.task} needs --{name}")
     return args
+
+
+def _is_folder(video: Path | None) -> bool:
+    return video is not None and video.is_dir()
 
 
 def _prepare_output(folder: Path) -> None:
@@ -93,6 +105,8 @@ def _prepare_output(folder: Path) -> None:
 def _evaluate(args: argparse.Namespace) -> Result:
     settings = config.load(args.config)
     folder = args.models or (Path(settings.models.directory) if settings.models.directory else None)
+    if args.task == "passages" and _is_folder(args.video):
+        return evaluate_walkups(args.video, settings, manifest.load(folder), args.runtime)
     if args.task == "passages":
         read_truth(args.truth)  # report a wrong truth file before a missing model
         return evaluate_passages(args.video, args.truth, settings, manifest.load(folder), args.runtime)

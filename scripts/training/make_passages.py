@@ -108,13 +108,13 @@ def choose(people: dict[str, list[Candidate]], count: int, rng: np.random.Genera
     for k in range(count):
         kind = kinds[k % len(kinds)]
         if not decks[kind]:
-            decks[kind] = _shuffled(people[kind], rng)
+            decks[kind] = in_turns(people[kind], rng)
         out.append((kind, decks[kind].pop()))
     order = rng.permutation(count)
     return [out[int(k)] for k in order]
 
 
-def _shuffled(people: Sequence[Candidate], rng: np.random.Generator) -> list[Candidate]:
+def in_turns(people: Sequence[Candidate], rng: np.random.Generator) -> list[Candidate]:
     """Return the faces so that `pop` takes those of all sources in turn."""
     by_source: dict[str, list[Candidate]] = {}
     for k in rng.permutation(len(people)):

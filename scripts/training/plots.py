@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .metrics import Curve, Flags, Scores, calibration_error, reliability
+
+#: Panels beside each other in a plot of several sweeps.
+SWEEP_COLUMNS = 5
 
 
 def _axes(wide: float = 4.4, high: float = 4.0, panels: int = 1) -> tuple[Any, Any]:
@@ -21,6 +24,17 @@ def _axes(wide: float = 4.4, high: float = 4.0, panels: int = 1) -> tuple[Any, A
     from matplotlib import pyplot as plt
 
     return plt.subplots(1, panels, figsize=(wide, high))
+
+
+def _grid(wide: float, high: float, rows: int, columns: int) -> tuple[Any, Sequence[Any]]:
+    """Return a figure and the axes of its panels, row by row. Sizes are in inches."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(rows, columns, figsize=(wide, high), squeeze=False)
+    return figure, list(axes.ravel())
 
 
 def _save(figure: Any, path: Path) -> None:
@@ -190,24 +204,33 @@ def draw_timeline(
     _save(figure, path)
 
 
-def draw_sweep(path: Path, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Plot how the outcomes of walk-ups (`passages.passage_figures`) depend on the value of one setting."""
-    everyone, bare = ("masked", "unmasked", "agitated"), ("unmasked", "agitated")
-    # By label: the kinds of people, the figure, and whether the walk-ups without it are counted.
-    lines = {
-        "masked, end with green": (("masked",), "right", False),
-        "bare, end with red": (bare, "right", False),
-        "no wrong light": (everyone, "wrong_light_ever", True),
-        "agitated, alarm": (("agitated",), "alarm", False),
-    }
-    figure, axis = _axes(5.2, 3.6)
-    for label, (kinds, name, is_inverted) in lines.items():
-        people = sum(rows[0][kind]["n"] for kind in kinds)
-        if people:
-            shares = [sum(row[kind][name] for kind in kinds) / people for row in rows]
-            values = [row["value"] for row in rows]
-            axis.plot(values, [1 - s for s in shares] if is_inverted else shares, marker=".", label=label)
-    axis.set(xlabel=key, ylabel="share of the walk-ups")
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize=7)
+def draw_sweeps(
+    path: Path,
+    sweeps: Mapping[str, Sequence[Mapping[str, Any]]],
+    now: Mapping[str, float],
+    shares: Mapping[str, Callable[[dict[str, Any]], float | None]],
+) -> None:
+    """Plot how the outcomes of walk-ups depend on settings: a panel for each key, with a line at its value `now`.
+
+    `sweeps` are the figures by key, each with its "value"; `shares` computes each line from them.
+    """
+    columns = min(len(sweeps), SWEEP_COLUMNS)
+    rows = math.ceil(len(sweeps) / columns)
+    size = (5.2, 3.6) if len(sweeps) == 1 else (2.3 * columns, 1.75 * rows + 0.4)
+    figure, axes = _grid(*size, rows, columns)
+    for axis, key in zip(axes, sweeps, strict=False):
+        for label, share in shares.items():
+            points = [(row["value"], share(dict(row))) for row in sweeps[key]]
+            known = [(value, y) for value, y in points if y is not None]
+            axis.plot([v for v, _ in known], [y for _, y in known], marker=".", markersize=3, linewidth=1, label=label)
+        axis.axvline(now[key], color="0.6", linewidth=0.8, linestyle="--")
+        axis.set_title(key, fontsize=7)
+        axis.tick_params(labelsize=6)
+        axis.grid(alpha=0.3)
+    for axis in axes[len(sweeps) :]:
+        axis.axis("off")
+    if len(axes) > len(sweeps):
+        axes[-1].legend(*axes[0].get_legend_handles_labels(), fontsize=6, loc="center")
+    else:
+        axes[0].legend(fontsize=6)
     _save(figure, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,17 @@ from tqdm import tqdm
 
 from edge.camera.factory import open_source
 from edge.config import Config
-from edge.door import Pipeline, decisions
+from edge.door import Decision, Pipeline, decisions
 from edge.inference.perception import Perception
 from edge.records import Box, Detection, Face, Frame, Signal
 from edge.timing import NO_TIMER
 
 from .arrays import Picture, as_pixels
+from .evaluation import walkups
 from .evaluation.passages import Passage, judge, passage_figures
+from .evaluation.walkups import AsCamera
+from .files import replacing
+from .walkups.truth import SceneTruth
 
 #: Size (width, height) of the pictures that are kept, enough for the door's search for changes.
 KEPT_PX = (64, 48)
@@ -39,13 +43,17 @@ class Moment:
     faces: list[Face]
 
 
-def record(video: Path, settings: Config, perception: Perception) -> Iterator[Moment]:
-    """Yield what the models see in each frame of `video`. Raises InputError if the video cannot be read."""
+def record(video: Path, settings: Config, perception: Perception, as_camera: bool = False) -> Iterator[Moment]:
+    """Yield what the models see in each frame of `video`, taken as a camera's if `as_camera`.
+
+    Raises InputError if the video cannot be read.
+    """
     with (
         open_source(settings.camera, str(video)) as source,
-        tqdm(total=source.length, unit="frame", desc="look", disable=None) as bar,
+        tqdm(total=source.length, unit="frame", desc="look", disable=True if as_camera else None) as bar,
     ):
-        while (frame := source.read()) is not None:
+        frames = AsCamera(source) if as_camera else source
+        while (frame := frames.read()) is not None:
             faces = [perception.classify(frame.picture, found) for found in perception.detect(frame)]
             small = as_pixels(cv2.resize(frame.picture, KEPT_PX, interpolation=cv2.INTER_AREA))
             yield Moment(frame.t, frame.still_s, (frame.picture.shape[1], frame.picture.shape[0]), small, faces)
@@ -84,27 +92,58 @@ class Replay:
         """Return the recorded look at a face of the frame that was searched last."""
         return next(face for face in self._searched if face.box == found.box)
 
-    def signals(self, settings: Config, threshold: float) -> list[tuple[float, Signal]]:
-        """Return (t, signal) of each frame, for a door with these settings and this threshold of the detector."""
+    def decisions(self, settings: Config, threshold: float) -> Iterator[Decision]:
+        """Yield the decision about each frame, of a door with these settings and this threshold of the detector."""
         self._at, self._threshold = -1, threshold
         pipeline = Pipeline(settings, self)  # type: ignore[arg-type]
-        return [(d.t, d.signal) for _, d in decisions(pipeline, self)]  # type: ignore[arg-type]
+        return (decision for _, decision in decisions(pipeline, self))  # type: ignore[arg-type]
+
+    def signals(self, settings: Config, threshold: float) -> list[tuple[float, Signal]]:
+        """Return (t, signal) of each frame, as `decisions`."""
+        return [(d.t, d.signal) for d in self.decisions(settings, threshold)]
 
     def figures(self, settings: Config, threshold: float, passages: list[Passage]) -> dict[str, Any]:
         """Return `passage_figures` of `signals`."""
         return passage_figures(*judge(passages, self.signals(settings, threshold)))
 
 
+class ScenesReplay:
+    """The recordings of all scenes of a folder of make_walkups."""
+
+    def __init__(self, scenes: Sequence[SceneTruth], folder: Path, perception: Perception) -> None:
+        self._scenes = [(s, Replay(load(folder / f"{Path(s.file).stem}.npz"), perception)) for s in scenes]
+
+    def figures(self, settings: Config, threshold: float) -> dict[str, Any]:
+        """Return `walkups.figures` of a door with these settings and this threshold of the detector."""
+        return walkups.figures(
+            [
+                walkups.judge(scene, [walkups.moment(d) for d in replay.decisions(settings, threshold)])
+                for scene, replay in self._scenes
+            ]
+        )
+
+
+def record_scenes(
+    folder: Path, scenes: Sequence[SceneTruth], out: Path, settings: Config, perception: Perception
+) -> None:
+    """Record what the models see in each scene into `out`; scenes that were recorded before are kept."""
+    for scene in tqdm(scenes, unit="scene", desc="look", disable=None):
+        kept = out / f"{Path(scene.file).stem}.npz"
+        if not kept.is_file():
+            save(kept, list(record(folder / scene.file, settings, perception, as_camera=True)))
+
+
 def save(path: Path, moments: list[Moment]) -> None:
     """Write a recording as one .npz file."""
     faces = msgspec.json.encode([[msgspec.to_builtins(face) for face in m.faces] for m in moments])
-    np.savez_compressed(
-        path,
-        t=np.array([(m.t, m.still_s) for m in moments]),
-        size=np.array([m.size for m in moments]),
-        small=np.stack([m.small for m in moments]),
-        faces=np.frombuffer(faces, np.uint8),
-    )
+    with replacing(path) as part:
+        np.savez_compressed(
+            part,
+            t=np.array([(m.t, m.still_s) for m in moments]),
+            size=np.array([m.size for m in moments]),
+            small=np.stack([m.small for m in moments]),
+            faces=np.frombuffer(faces, np.uint8),
+        )
 
 
 def load(path: Path) -> list[Moment]:

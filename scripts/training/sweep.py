@@ -1,105 +1,248 @@
 """Try values of the door's settings on validation walk-ups, and draw what each value changes.
 
-The models look at the video once; the result is kept beside --out and used again. Then each --set KEY=VALUES plays the
-walk-ups with every value of one setting, the others as in --config. Repeat with the best value of the first setting in
---config to go on with the next.
+--video is a video of make_passages with its --truth, or a folder of make_walkups. The models look at it once; the result
+is kept in --recording and used again. Then each --set KEY=VALUES plays the walk-ups with every value of one setting, the
+others as in --config; --all does so for all numbers of [tracker] and [policy]. Repeat with the best value of the first
+setting in --config to go on with the next.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge import config
+from edge.errors import ConfigError, DoorlightError, UsageError
+from edge.inference import manifest
+from edge.inference.perception import Perception
+from training import plots, recording
 from training.command_line import parser_for, print_error
+from training.evaluation.passages import read_truth
+from training.records import DataError
+from training.walkups import truth
+from training.workers import in_processes
+
+#: Settings that a recording can show: those that act behind the models. `detector.threshold` acts on recorded scores.
+SECTIONS = ("tracker", "policy")
+OTHER_KEYS = (
+    "detector.threshold", "detector.idle_search_s", "detector.settled_search_s", "expression.recheck_s",
+)  # fmt: skip
+#: --all tries each setting at these multiples of its value.
+FACTORS = (0.5, 0.75, 0.9, 1.0, 1.12, 1.35, 1.8)
+
+Row = dict[str, Any]
+#: Returns the figures of a door with these settings and this threshold of the detector.
+Play = Callable[[config.Config, float], Row]
+#: Computes a line of the plot, by its label.
+Shares = Mapping[str, Callable[[Row], float | None]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
+    args = _parse(argv)
+    try:
+        settings = config.load(args.config)
+        models = manifest.load(args.models)
+        threshold = settings.detector.threshold or models["face_detector"].threshold
+        sweeps = [_parsed(item, settings) for item in args.set]
+        if args.all:
+            sweeps += [(key, _around(settings, key)) for key in _numbers(settings)]
+        args.out.mkdir(parents=True, exist_ok=True)
+        perception = Perception(config.replaced(settings, "detector", threshold=recording.MIN_SCORE), models)
+        play, line, shares = (_scenes if args.video.is_dir() else _passages)(args, settings, perception)
+        now = play(settings, threshold)
+    except (DataError, DoorlightError) as error:
+        return print_error("sweep", error)
+    rows: list[Row] = [{"key": "", "value": None, **now}]
+    print(f"{'as it is':38s} {line(now)}", flush=True)
+    curves: dict[str, list[Row]] = {}
+    tried = [(key, value) for key, values in sweeps for value in values]
+
+    def played_with(item: tuple[str, float]) -> Row:
+        changed = _changed(settings, *item)
+        return play(changed, changed.detector.threshold or threshold)
+
+    played = in_processes(played_with, tried, args.jobs)
+    for (key, value), figures in zip(tried, played, strict=True):
+        print(f"{f'{key} = {value:g}':38s} {line(figures)}", flush=True)
+        curves.setdefault(key, []).append({"key": key, "value": value, **figures})
+    for key, own in curves.items():
+        plots.draw_sweeps(args.out / f"{key}.png", {key: own}, {key: _value(settings, key)}, shares)
+        rows += own
+    if args.all:
+        plots.draw_sweeps(args.out / "all.png", curves, {key: _value(settings, key) for key in curves}, shares)
+    (args.out / "sweep.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_for("sweep", __doc__)
-    parser.add_argument("--video", type=Path, required=True, help="walk-ups of python -m training.make_passages")
-    parser.add_argument("--truth", type=Path, required=True, help="their truth")
+    parser.add_argument(
+        "--video", type=Path, required=True, help="walk-ups of make_passages, or a folder of make_walkups"
+    )
+    parser.add_argument("--truth", type=Path, help="the truth of a video of make_passages")
     parser.add_argument("--models", type=Path, help="folder with manifest.toml (default: the shipped models)")
     parser.add_argument("--config", type=Path, help="settings to start from (default: default.toml)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=A,B,…", help="values to try; may be repeated"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the recording, sweep.json and a curve each")
+    parser.add_argument("--all", action="store_true", help="try values around every number of [tracker] and [policy]")
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="play each N-th scene only, to be faster (default: all)"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="processes to use (default: %(default)s)")
+    parser.add_argument("--recording", type=Path, help="folder for the recording (default: --out)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for sweep.json and a curve each")
     args = parser.parse_args(argv)
-    try:
-        sweeps = [_parsed(item) for item in args.set]
-    except ValueError as error:
-        parser.error(str(error))
-
-    import json
-
-    import msgspec
-
-    from edge import config
-    from edge.errors import DoorlightError
-    from edge.inference import manifest
-    from edge.inference.perception import Perception
-    from training import plots, recording
-    from training.evaluation.passages import read_truth
-    from training.records import DataError
-
-    def changed(settings: config.Config, key: str, value: float) -> config.Config:
-        section, _, name = key.partition(".")
-        part = msgspec.structs.replace(getattr(settings, section), **{name: value})
-        return msgspec.structs.replace(settings, **{section: part})
-
-    try:
-        settings = config.load(args.config)
-        passages = read_truth(args.truth)
-        models = manifest.load(args.models)
-        threshold = settings.detector.threshold or models["face_detector"].threshold
-        perception = Perception(changed(settings, "detector.threshold", recording.MIN_SCORE), models)
-        args.out.mkdir(parents=True, exist_ok=True)
-        kept = args.out / "recording.npz"
-        if not kept.is_file():
-            recording.save(kept, list(recording.record(args.video, settings, perception)))
-        replay = recording.Replay(recording.load(kept), perception)
-    except (DataError, DoorlightError) as error:
-        return print_error("sweep", error)
-    rows: list[dict[str, Any]] = [{"key": "", "value": None, **replay.figures(settings, threshold, passages)}]
-    print(_line(rows[0]))
-    for key, values in sweeps:
-        own: list[dict[str, Any]] = []
-        for value in values:
-            used = value if key == "detector.threshold" else threshold
-            figures = replay.figures(changed(settings, key, value), used, passages)
-            own.append({"key": key, "value": value, **figures})
-            print(_line(own[-1]))
-        plots.draw_sweep(args.out / f"{key}.png", key, own)
-        rows += own
-    (args.out / "sweep.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    return 0
+    if args.jobs < 1 or args.every < 1:
+        parser.error("--jobs and --every must be at least 1")
+    args.recording = args.recording or args.out
+    if args.truth is None and not args.video.is_dir():
+        parser.error("a video needs its --truth")
+    for item in args.set:
+        try:
+            _parsed(item, config.load())
+        except UsageError as error:
+            parser.error(str(error))
+    return args
 
 
-def _parsed(item: str) -> tuple[str, list[float]]:
-    """Return key and values of a --set option. Raises ValueError if there is no such setting, or no values."""
-    from edge import config
+# ---- The settings ----------------------------------------------------------------------------------------------------
 
-    key, _, values = item.partition("=")
+
+def _value(settings: config.Config, key: str) -> Any:
+    """Return the value of SECTION.KEY; None if there is no such setting."""
     section, _, name = key.partition(".")
-    if not isinstance(getattr(getattr(config.load(), section, None), name, None), int | float):
-        raise ValueError(f"--set {item}: '{key}' is no setting with a number")
+    return getattr(getattr(settings, section, None), name, None)
+
+
+def _numbers(settings: config.Config) -> list[str]:
+    """Return the keys of all numbers in SECTIONS."""
+    keys = [f"{section}.{name}" for section in SECTIONS for name in getattr(settings, section).__struct_fields__]
+    return [key for key in keys if _is_number(_value(settings, key))]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _parsed(item: str, settings: config.Config) -> tuple[str, list[float]]:
+    """Return key and values of a --set option. Raises UsageError if the setting or a value cannot be tried."""
+    key, _, values = item.partition("=")
+    if key not in _numbers(settings) and key not in OTHER_KEYS:
+        raise UsageError(f"--set {item}: '{key}' is no number that changes what a recording shows")
     try:
-        return key, [float(value) for value in values.split(",")]
+        numbers = [float(value) for value in values.split(",")]
     except ValueError:
-        raise ValueError(f"--set {item}: write numbers after =, separated by commas") from None
+        raise UsageError(f"--set {item}: write numbers after =, separated by commas") from None
+    for number in numbers:
+        try:
+            _changed(settings, key, number)
+        except ConfigError as error:
+            raise UsageError(f"--set {item}: {error}") from None
+    return key, numbers
 
 
-def _line(row: dict[str, Any]) -> str:
-    name = f"{row['key']} = {row['value']:g}" if row["key"] else "as it is"
+def _changed(settings: config.Config, key: str, value: float) -> config.Config:
+    """Return the settings with one value changed. Raises ConfigError if the door would refuse it."""
+    section, _, name = key.partition(".")
+    is_count = isinstance(_value(settings, key), int)
+    return config.replaced(settings, section, **{name: round(value) if is_count else value})
+
+
+def _around(settings: config.Config, key: str) -> list[float]:
+    """Return values around a setting's, without those that the door would refuse."""
+    now = _value(settings, key)
+    tried = [round(now * factor, 3) for factor in FACTORS] if now else [0.0, 0.25, 0.5, 1.0]
+    values = sorted({float(round(v)) if isinstance(now, int) else v for v in tried})
+    out = []
+    for value in values:
+        try:
+            _changed(settings, key, value)
+        except ConfigError:
+            continue
+        out.append(value)
+    return out
+
+
+# ---- The walk-ups ----------------------------------------------------------------------------------------------------
+
+
+def _passages(
+    args: argparse.Namespace, settings: config.Config, perception: Perception
+) -> tuple[Play, Callable[[Row], str], Shares]:
+    """Return how to play a video of make_passages, to print and to draw its figures."""
+    passages = read_truth(args.truth)
+    kept = args.recording / "recording.npz"
+    if not kept.is_file():
+        recording.save(kept, list(recording.record(args.video, settings, perception)))
+    replay = recording.Replay(recording.load(kept), perception)
+    kinds, bare = ("masked", "unmasked", "agitated"), ("unmasked", "agitated")
+
+    def share(row: Row, of: Sequence[str], figure: str) -> float | None:
+        people = sum(row[kind]["n"] for kind in of)
+        return sum(row[kind][figure] for kind in of) / people if people else None
+
+    def no_wrong_light(row: Row) -> float | None:
+        wrong = share(row, kinds, "wrong_light_ever")
+        return None if wrong is None else 1 - wrong
+
+    shares: Shares = {
+        "masked, end with green": lambda row: share(row, ("masked",), "right"),
+        "bare, end with red": lambda row: share(row, bare, "right"),
+        "no wrong light": no_wrong_light,
+        "agitated, alarm": lambda row: share(row, ("agitated",), "alarm"),
+    }
+    return lambda changed, threshold: replay.figures(changed, threshold, passages), _passages_line, shares
+
+
+def _passages_line(row: Row) -> str:
     masked, unmasked, agitated = row["masked"], row["unmasked"], row["agitated"]
     bare_n = unmasked["n"] + agitated["n"]
     wrong = masked["wrong_light_ever"] + unmasked["wrong_light_ever"] + agitated["wrong_light_ever"]
     return (
-        f"{name:38s} masked {masked['right']:3d}/{masked['n']}  bare {unmasked['right'] + agitated['right']:3d}/{bare_n}"
+        f"masked {masked['right']:3d}/{masked['n']}  bare {unmasked['right'] + agitated['right']:3d}/{bare_n}"
         f"  wrong light {wrong:3d}  alarm {agitated['alarm']}/{agitated['n']} calm {unmasked['alarm']}/{unmasked['n']}"
         f"  after {masked['median_decision_s']}, {unmasked['median_decision_s']} s"
+    )
+
+
+def _scenes(
+    args: argparse.Namespace, settings: config.Config, perception: Perception
+) -> tuple[Play, Callable[[Row], str], Shares]:
+    """Return how to play the scenes of make_walkups, to print and to draw their figures."""
+    scenes = truth.read(args.video).scenes[:: args.every]
+    recording.record_scenes(args.video, scenes, args.recording, settings, perception)
+    replay = recording.ScenesReplay(scenes, args.recording, perception)
+
+    def no_wrong_light(row: Row) -> float | None:
+        wrong = row["wrong_light"]["share"]
+        return None if wrong is None else 1 - wrong
+
+    shares: Shares = {
+        "masked, green": lambda row: row["masked_right"]["share"],
+        "bare, red": lambda row: row["bare_right"]["share"],
+        "no wrong light": no_wrong_light,
+        "angry, alarm": lambda row: row["alarm_for_angry"]["share"],
+        "IDF1": lambda row: row["identity"]["idf1"],
+    }
+    return replay.figures, _scenes_line, shares
+
+
+def _scenes_line(row: Row) -> str:
+    def count(name: str) -> str:
+        return f"{row[name]['hits']}/{row[name]['n']}"
+
+    who = row["identity"]
+    return (
+        f"errors {row['errors']:3d}  masked {count('masked_right')}  bare {count('bare_right')}"
+        f"  wrong light {count('wrong_light')}  nobody {count('light_for_nobody')}"
+        f"  alarm {count('alarm_for_angry')} calm {count('alarm_for_calm')}"
+        f"  IDF1 {who['idf1'] or 0:.3f}  switches {who['switches']}  after {row['median_decision_s'] or 0:.2f} s"
     )
 
 
