@@ -11,14 +11,14 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import annotate, bench, check_config, doctor, events, lights, run, stats
+from .commands import annotate, bench, check_config, doctor, events, lights, run, stats, web
 from .commands.options import MAX_MESSAGE_LENGTH, Parser
 from .commands.process import INTERRUPTED, discard_output
 from .errors import DoorlightError, OutputError, UnavailableError
 from .system import streams
 from .system.terminal import printable
 
-COMMANDS = (run, annotate, events, stats, lights, doctor, bench, check_config)
+COMMANDS = (run, annotate, events, stats, web, lights, doctor, bench, check_config)
 
 DESCRIPTION = """\
 A box at a door: it shows green when everyone in view wears a mask, and red
@@ -33,6 +33,7 @@ examples:
   doorlight annotate picamera aim.jpg          draw what the camera sees
   doorlight events --since 1h --follow         last hour's events, and new ones
   doorlight stats --since 30d                  people, masks, alarms, uptime
+  sudo doorlight web --for 30m                 show the door in the browser
   doorlight lights --test                      test lamps and buzzer
   doorlight check-config door.toml             check a settings file
   doorlight doctor                             check this machine
