@@ -18,8 +18,8 @@ from msgspec import Meta
 
 from . import config_messages, toml_hints
 from .errors import ConfigError
-from .renamed_settings import check_keys
 from .listen_address import parse_listen
+from .renamed_settings import check_keys
 from .source_kind import ADDRESS_HINT, address_problem
 from .system.clock import parse_hours
 from .system.files import WrongEncodingError, parse_toml, read_toml_text

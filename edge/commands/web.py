@@ -91,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     if token is not None:
         print(f"The page is open for {_in_words(args.for_s)}. Ctrl-C closes it.", flush=True)
         _print_link(_address(config.web, host, port), token)
+        if is_local(host):
+            print("Only this machine reaches it. From another one: scripts/view.sh USER@HOST", flush=True)
     elif not check.exists:
         print("note: nobody has a link to the page yet: sudo doorlight web --new-link", file=sys.stderr, flush=True)
     if certificate is None and not is_local(host):

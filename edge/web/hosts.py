@@ -11,7 +11,9 @@ def known_names(further: Iterable[str] = ()) -> frozenset[str]:
     """Return this machine's names in lower case: localhost, its own with and without .local, and `further`."""
     own = socket.gethostname().lower().rstrip(".")
     short = own.partition(".")[0]
-    return frozenset({"localhost", own, short, f"{short}.local", *(name.lower().rstrip(".") for name in further)} - {""})
+    return frozenset(
+        {"localhost", own, short, f"{short}.local", *(name.lower().rstrip(".") for name in further)} - {""}
+    )
 
 
 def is_ours(header: str, names: frozenset[str], own_address: str) -> bool:

@@ -71,15 +71,19 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
     language = language_of(request)
     words = translations(language)
     site = site_of(request)
-    text = _environment().get_template(template).render(
-        _=words.gettext,
-        ngettext=words.ngettext,
-        language=language,
-        languages=LANGUAGES,
-        pages=site.pages,
-        current=request.url.path,
-        form_key=site.token.form_key(request.cookies.get(TOKEN_COOKIE, "")),
-        **values,
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            _=words.gettext,
+            ngettext=words.ngettext,
+            language=language,
+            languages=LANGUAGES,
+            pages=site.pages,
+            current=request.url.path,
+            form_key=site.token.form_key(request.cookies.get(TOKEN_COOKIE, "")),
+            **values,
+        )
     )
     response = HTMLResponse(text, status)
     if request.query_params.get("language") in LANGUAGES:

@@ -140,7 +140,8 @@ def check_certificate(certificate: Path, key: Path) -> None:
     except (ssl.SSLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise InputError(
-            f"{certificate}: is no certificate for {key}: {reason}", "both must be PEM files, and the key without a password"
+            f"{certificate}: is no certificate for {key}: {reason}",
+            "both must be PEM files, and the key without a password",
         ) from error
 
 

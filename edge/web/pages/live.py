@@ -71,10 +71,12 @@ WORDS = {
     "remove the protective film, clean the lens, turn its focus ring; repeat while nothing moves": N_(
         "remove the protective film, clean the lens, turn its focus ring; repeat while nothing moves"
     ),
+    "smallest": N_("Smallest face"),
     "zone": N_("Zone"),
     "ignore": N_("Area to ignore {n}"),
     "corner": N_("{area}, corner {n}: {x} % from the left, {y} % from the top"),
 }
+
 
 async def show(request: Request) -> HTMLResponse:
     """Return the page."""

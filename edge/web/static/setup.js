@@ -55,21 +55,22 @@ function label(k, c, [x, y]) {
 function render() {
   const [width, height] = pictureSize();
   const radius = Math.max(width, height) / 64;
-  const nodes = [];
+  const polygons = [];
+  const corners = [];
   areas.forEach((area, k) => {
     if (area.length < 1) return;
     const isChosen = k === chosen.area;
     const name = `area${k ? " area-ignore" : ""}${isChosen ? " is-chosen" : ""}`;
-    nodes.push(element("polygon", { class: name, points: points(area), "data-area": k, "aria-hidden": "true" }));
+    polygons.push(element("polygon", { class: name, points: points(area), "data-area": k, "aria-hidden": "true" }));
     area.forEach(([x, y], c) => {
-      nodes.push(element("circle", {
+      corners.push(element("circle", {
         class: `corner${isChosen && c === chosen.corner ? " is-chosen" : ""}`, cx: x * width, cy: y * height, r: radius,
         tabindex: 0, role: "button", "aria-label": label(k, c, [x, y]), "data-area": k, "data-corner": c,
       }));
     });
   });
   const hadFocus = editor.contains(document.activeElement);
-  editor.replaceChildren(...nodes);
+  editor.replaceChildren(...polygons, ...corners);
   if (hadFocus) focusChosen();
   byId("add-zone").disabled = areas[0].length > 0;
   byId("add-corner").disabled = byId("remove-area").disabled = chosen.area < 0;
@@ -215,11 +216,17 @@ byId("form").addEventListener("submit", (event) => {
   ask();
 });
 
-// The smallest face that is judged, as a line at the right edge of the picture.
+// The height of the smallest face that is judged, at the right edge of the picture.
 function sizeLine(share) {
   const [width, height] = pictureSize();
-  const [x, y, length] = [width - 18, height / 2, share * height];
-  return element("path", { class: "size-line", d: `M${x - 9} ${y}h18M${x} ${y}v${length}M${x - 9} ${y + length}h18` });
+  const [x, length] = [width - 24, share * height];
+  const y = (height - length) / 2;
+  const d = `M${x - 10} ${y}h20M${x} ${y}v${length}M${x - 10} ${y + length}h20`;
+  return [
+    element("path", { class: "size-ground", d }),
+    element("path", { class: "size-line", d }),
+    element("text", { class: "tag size-text", x: width - 8, y: y - 10, "text-anchor": "end" }, word("smallest")),
+  ];
 }
 
 function showQuality(decision) {
@@ -244,7 +251,7 @@ watch((decision, bitmap) => {
     editor.setAttribute("viewBox", `0 0 ${width} ${height}`);
     render();
   });
-  show(bitmap ? [...drawBoxes(decision), sizeLine(decision.min_face_height)] : []);
+  show(bitmap ? [...drawBoxes(decision), ...sizeLine(decision.min_face_height)] : []);
   showQuality(decision);
 }, (sentence) => {
   say(sentence, true);
