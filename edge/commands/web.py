@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     events_file = args.events or Path(config.events.file or _default_log())
     site = Site(PAGES, DoorFeed(), check, config_file, events_file)
     app = create_app(site, config.web.hosts, *([int(args.for_s)] if args.for_s else []))
-    server.serve(app, listener, args.for_s, certificate, key)
+    server.serve(server.make_server(app, args.for_s, certificate, key), listener)
     return 0
 
 

@@ -8,6 +8,7 @@ A reader that is slow gets the newest frame when it has read the one before.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import selectors
@@ -44,6 +45,8 @@ class Offer(NamedTuple):
     frame_rate: float
 
 
+_now = time.monotonic
+
 #: Encodes an offer: JSON and JPEG (may be empty).
 Encoder = Callable[[Offer], tuple[bytes, bytes]]
 
@@ -67,7 +70,7 @@ class ViewServer:
         self._events: deque[dict[str, object]] = deque()
         self._is_closing = False
         self._connections: dict[socket.socket, _Connection] = {}
-        self._last_connected = time.monotonic()
+        self._last_connected = _now()
         self._listener = _listen(path, 0o660 if group_may_watch else 0o600)
         self._wake_reader, self._wake = socket.socketpair()
         for end in (self._wake_reader, self._wake):
@@ -79,7 +82,7 @@ class ViewServer:
         """Offer a frame (None: there is none) and its decision. Returns at once."""
         if not self._watchers:
             return
-        now = time.monotonic()
+        now = _now()
         self._times.append(now)
         if decision.found is not None:
             self._found.append((now, decision.found))
@@ -87,7 +90,8 @@ class ViewServer:
             self._found.popleft()
         if now < self._next_at:
             return
-        self._next_at = now + 1 / MAX_FRAME_RATE
+        # From the last due time, not from now: the rate would be lower with a camera whose frames come just too early.
+        self._next_at = max(self._next_at, now - 1 / MAX_FRAME_RATE) + 1 / MAX_FRAME_RATE
         faces = None if decision.found is None else tuple({box for _, boxes in self._found for box in boxes})
         self._slot = Offer(frame, decision, faces, self._frame_rate())
         self._wake_up()
@@ -102,7 +106,7 @@ class ViewServer:
     @property
     def unused_s(self) -> float:
         """How long (seconds) nobody has been connected."""
-        return 0.0 if self._connections else time.monotonic() - self._last_connected
+        return 0.0 if self._connections else _now() - self._last_connected
 
     def close(self) -> None:
         """Close all connections and remove the socket."""
@@ -122,6 +126,12 @@ class ViewServer:
             self._wake.send(b"\0")
 
     def _serve(self) -> None:
+        try:
+            self._serve_until_closed()
+        finally:
+            self._watchers = 0  # also after an error: the loop then goes on without a view
+
+    def _serve_until_closed(self) -> None:
         with selectors.DefaultSelector() as selector, self._listener, self._wake_reader, self._wake:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._wake_reader, selectors.EVENT_READ)
@@ -171,7 +181,7 @@ class ViewServer:
                 selector.unregister(channel)
                 channel.close()
                 del self._connections[channel]
-                self._last_connected = time.monotonic()
+                self._last_connected = _now()
             else:
                 events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.is_sending else 0)
                 if selector.get_key(channel).events != events:
@@ -259,7 +269,7 @@ def _remove_dead_socket(path: Path) -> None:
     """Remove the socket of a door that was killed. Raises OSError if a door listens, or if it is not a socket."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise FileExistsError(17, "there is another file of this name")
+            raise FileExistsError(errno.EEXIST, "there is another file of this name")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.setblocking(False)
             try:
@@ -267,7 +277,7 @@ def _remove_dead_socket(path: Path) -> None:
             except ConnectionRefusedError:
                 path.unlink()
             else:
-                raise OSError(98, "another door offers it")
+                raise OSError(errno.EADDRINUSE, "another door offers it")
 
 
 def encode_json(value: object) -> bytes:

@@ -149,10 +149,10 @@ def _no_password() -> str:
     raise ValueError("the key has a password")
 
 
-def serve(
-    app: ASGIApp, listener: socket.socket, for_s: float | None, certificate: Path | None, key: Path | None
-) -> None:
-    """Serve `app` on `listener` until a signal arrives, or for `for_s` seconds."""
+def make_server(
+    app: ASGIApp, for_s: float | None = None, certificate: Path | None = None, key: Path | None = None
+) -> uvicorn.Server:
+    """Return the server of `app`. It ends with a signal, or after `for_s` seconds."""
     # Requests are not logged: the address of a link contains the token. Broken requests would fill the journal.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     options: dict[str, Any] = {"ssl_certfile": certificate, "ssl_keyfile": key} if certificate is not None else {}
@@ -172,4 +172,9 @@ def serve(
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         **options,
     )
-    asyncio.run(_Server(config, for_s).serve(sockets=[listener]))
+    return _Server(config, for_s)
+
+
+def serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Serve on `listener` until the server ends."""
+    asyncio.run(server.serve(sockets=[listener]))
