@@ -91,5 +91,3 @@ class Watcher:
 
     def close(self) -> None:
         self.socket.close()
-
-

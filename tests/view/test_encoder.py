@@ -107,9 +107,7 @@ def test_seconds_to_the_first_verdict() -> None:
 
 
 def test_unclear_evidence_has_no_time() -> None:
-    unclear = Track(
-        4, TRACK.box, 0.4, 0.0, 2.0, looks=20, first_look=0.0, last_look=2.0, evidence=0.1
-    )
+    unclear = Track(4, TRACK.box, 0.4, 0.0, 2.0, looks=20, first_look=0.0, last_look=2.0, evidence=0.1)
     (person,) = describe(unclear, Person(0.0))["people"]
     assert (person["next"], person["next_s"]) == ("verdict", None)
 

@@ -77,9 +77,7 @@ def test_a_watcher_that_goes_away_ends_watching(view: ViewServer, watcher: Watch
     assert [data["state"] for data in view.take_events()] == ["began", "ended"]
 
 
-def test_a_stalled_reader_gets_fewer_frames_and_keeps_none_waiting(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stalled_reader_gets_fewer_frames_and_keeps_none_waiting(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "MAX_FRAME_RATE", 1e9)
     view = ViewServer(path, number_and_size(400_000), group_may_watch=False)
     stalled, reading = Watcher(path), Watcher(path)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from support.view import short_folder
+
 for name in ("starlette", "uvicorn", "jinja2", "httpx2"):
     pytest.importorskip(name, reason="the extra `web` is not installed")
-
-from support.view import short_folder
 
 
 @pytest.fixture

@@ -24,7 +24,9 @@ from support.web import TOKEN, make_client
 
 @pytest.fixture
 def client(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.setattr(runner, "run_checks", lambda host, names: iter([("clock", Finding("note", "<b>late</b>", "set it"))]))
+    monkeypatch.setattr(
+        runner, "run_checks", lambda host, names: iter([("clock", Finding("note", "<b>late</b>", "set it"))])
+    )
     with make_client(folder) as client:
         yield client
 
@@ -49,7 +51,9 @@ def test_every_page_is_whole(client: TestClient, page: object, language: str) ->
     assert f'<html lang="{language}">' in answer.text
     assert f'href="{path}" aria-current="page"' in answer.text
     assert len(re.findall("<h1", answer.text)) == 1
-    assert not re.search(r"https?://|style=|<script(?! type=)|onclick", answer.text), "nothing inline, nothing from elsewhere"
+    assert not re.search(r"https?://|style=|<script(?! type=)|onclick", answer.text), (
+        "nothing inline, nothing from elsewhere"
+    )
     for link in re.findall(r'(?:src|href)="(/static/[^"]+)"', answer.text):
         assert client.get(link).status_code == 200
     ids = re.findall(r' id="([^"]+)"', answer.text)
@@ -124,7 +128,17 @@ def test_filters_and_pages_of_a_day(client: TestClient, folder: Path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "query", ["day=2026-02-30", "day=x", "day=0001-01-01", "day=9999-12-31", "page=-1", "page=1e9", "page=" + "9" * 400, "show=x"]
+    "query",
+    [
+        "day=2026-02-30",
+        "day=x",
+        "day=0001-01-01",
+        "day=9999-12-31",
+        "page=-1",
+        "page=1e9",
+        "page=" + "9" * 400,
+        "show=x",
+    ],
 )
 def test_nonsense_in_the_address_shows_today(client: TestClient, folder: Path, query: str) -> None:
     write_log(folder, [datetime.now()])

@@ -80,7 +80,12 @@ def test_slow_clients_are_cut_off_and_others_are_served(folder: Path, monkeypatc
 
     async def scenario() -> None:
         async with serving(make_app(folder)) as port:
-            starts = [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-a: ", b"POST /setup/lines HTTP/1.1\r\nHo"]
+            starts = [
+                b"",
+                b"GET / HT",
+                b"GET / HTTP/1.1\r\nHost: localhost\r\nX-a: ",
+                b"POST /setup/lines HTTP/1.1\r\nHo",
+            ]
             slow = [asyncio.create_task(drip(port, start)) for start in starts * 5]
             assert (await get(port, "/live"))[0] == 200
             assert all(await asyncio.gather(*slow))
@@ -156,7 +161,9 @@ def test_broken_requests_get_no_frame_and_do_no_harm(folder: Path, monkeypatch: 
             requests = BROKEN + [bytes(chance.randbytes(chance.randrange(1, 300))) for _ in range(40)]
             for k in range(0, len(requests), 10):
                 for answer in await asyncio.gather(*(send(port, data) for data in requests[k : k + 10])):
-                    assert not answer or answer.split()[1] in (b"400", b"401", b"403", b"404", b"405", b"429"), answer[:80]
+                    assert not answer or answer.split()[1] in (b"400", b"401", b"403", b"404", b"405", b"429"), answer[
+                        :80
+                    ]
             assert (await get(port, "/live"))[0] == 200
 
     asyncio.run(scenario())
