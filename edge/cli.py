@@ -33,7 +33,7 @@ examples:
   doorlight annotate picamera aim.jpg          draw what the camera sees
   doorlight events --since 1h --follow         last hour's events, and new ones
   doorlight stats --since 30d                  people, masks, alarms, uptime
-  sudo doorlight web --for 30m                 show the door in the browser
+  doorlight web --for 30m                      show the door in the browser (with sudo)
   doorlight lights --test                      test lamps and buzzer
   doorlight check-config door.toml             check a settings file
   doorlight doctor                             check this machine

@@ -155,7 +155,8 @@ def _service_settings() -> Path | None:
 
 
 def _default_log() -> Path:
-    return SERVICE_LOG if SERVICE_LOG.exists() and not LOCAL_LOG.exists() else LOCAL_LOG
+    """Return the log of the service if this user may read it, else that of the runs in this folder."""
+    return SERVICE_LOG if os.access(SERVICE_LOG, os.R_OK) else LOCAL_LOG
 
 
 def _become_web_user(requests_door: bool) -> None:

@@ -110,7 +110,9 @@ def test_the_page_for_a_while(settings: Path, tmp_path: Path) -> None:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     command = [sys.executable, "-m", "edge", "web", "--config", settings, "--for", "10m", "--listen", address]
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
+    with subprocess.Popen(
+        [*map(str, command)], stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "The page is open for 10 min. Ctrl-C closes it.\n"
         link = process.stdout.readline().strip()

@@ -32,7 +32,7 @@ def stranger(folder: Path) -> Iterator[TestClient]:
 
 @pytest.mark.parametrize("token", [None, "", "wrong", TOKEN + "x", TOKEN[:-1], "ü" * 20])
 def test_no_or_a_wrong_token_is_refused(stranger: TestClient, token: str | None) -> None:
-    cookie = {} if token is None else {"cookie": f"{TOKEN_COOKIE}={token}".encode()}
+    cookie = {} if token is None else {b"cookie": f"{TOKEN_COOKIE}={token}".encode()}
     for path in PATHS:
         answer = stranger.get(path, headers=cookie)
         assert answer.status_code == 401

@@ -74,7 +74,9 @@ def link(folder: Path) -> Iterator[str]:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     command = [sys.executable, "-m", "edge", "web", "--for", "10m", "--listen", address, "--events", folder / "log"]
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
+    with subprocess.Popen(
+        [*map(str, command)], stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         yield process.stdout.readline().strip()
