@@ -151,7 +151,7 @@ class EventSettings(Section, frozen=True):
 class WebSettings(Section, frozen=True):
     enabled: bool
     listen: str
-    hosts: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...], Meta(max_length=20)]
+    hosts: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(max_length=20)]
     show_faces: bool
     certificate: str
     key: str

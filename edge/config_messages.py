@@ -177,7 +177,7 @@ def _hint(key: str, value: object, allowed: inspect.Type) -> str:
             names = [f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in choices]
             listed = f"{', '.join(names[:-1])} or {names[-1]}"
             return listed if isinstance(choices[0], str) else f"a whole number{quoted.replace(',', '')}: {listed}"
-        case inspect.StrType():
+        case inspect.StrType() if key not in HINTS:
             example = f'{key.partition(".")[2]} = "{EXAMPLES[key]}"'
             return f"{'text' if isinstance(value, str) else 'text in quotes'}, such as {example}"
         case _:

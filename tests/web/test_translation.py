@@ -83,9 +83,9 @@ def test_choice_of_language(chosen: str | None, header: str, language: str) -> N
 
 
 def test_events_in_german() -> None:
-    record = {"event": "cleared", "person": 3, "dwell_s": 4.5, "verdict": "masked", "time": utc_text(0)}
+    record = {"event": "masked", "person": 3, "evidence": 2.94, "time": utc_text(0)}
     german = translations("de").gettext
-    assert describe_event(record, german) == "Person 3 ist gegangen, nach 4.50 s (mit Maske)"
+    assert describe_event(record, german) == "Person 3 trägt eine Maske (95 % sicher)"
     signal = {"event": "signal", "signal": "STOP", "before": "IDLE", "people": 1}
     assert describe_event(signal, german) == "jemand trägt keine Maske (war IDLE, 1 Person)"
     view = {"event": "view", "state": "began"}
