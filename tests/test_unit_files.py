@@ -102,7 +102,9 @@ def explained_in(page: str) -> set[str]:
 
 def test_readme_explains_every_setting() -> None:
     page = (FOLDER / "README.md").read_text()
-    door, web_page = (page.partition(f"\n# {heading}")[2].partition("\n# ")[0] for heading in ("The unit", "The page's unit"))
+    door, web_page = (
+        page.partition(f"\n# {heading}")[2].partition("\n# ")[0] for heading in ("The unit", "The page's unit")
+    )
     named = explained_in(door)
     explained = {name for name in named if name[0].isupper()}
     there = {key for key, _ in settings() if key != "DeviceAllow"}
