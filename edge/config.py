@@ -67,6 +67,7 @@ class CameraSettings(Section, frozen=True):
 class DoorSettings(Section, frozen=True):
     zone: Polygon
     ignore: Annotated[tuple[Polygon, ...], Meta(max_length=20)]
+    ignore_still_s: Seconds
 
 
 class ModelSettings(Section, frozen=True):

@@ -8,7 +8,7 @@ the other side lasts for `change_s` (hysteresis). The signal is the strongest th
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -66,12 +66,18 @@ class State:
 
 
 def step(
-    state: State, tracks: Sequence[Track], now: float, settings: PolicySettings, fault: str | None = None
+    state: State,
+    tracks: Sequence[Track],
+    now: float,
+    settings: PolicySettings,
+    fault: str | None = None,
+    ignored: Collection[int] = (),
 ) -> tuple[State, Signal, list[Event]]:
     """Return the state, the signal and the events at time `now`.
 
     `tracks` are the people in view. `now` never decreases from call to call. `fault` is the reason why the door is
-    blind, or None. The function is pure: equal arguments give equal results.
+    blind, or None. `ignored` are the numbers of tracks that have ended because they never move. The function is pure:
+    equal arguments give equal results.
     """
     events: list[Event] = []
     people: dict[int, Person] = {}
@@ -85,8 +91,9 @@ def step(
     for number, person in state.people.items():
         if number not in people and person.verdict is not Verdict.UNKNOWN:
             dwell_s = round(person.last_seen - person.first_seen, 3)
+            kind = "ignored" if number in ignored else "cleared"
             events.append(
-                Event("cleared", now, {"person": person.number, "verdict": person.verdict.value, "dwell_s": dwell_s})
+                Event(kind, now, {"person": person.number, "verdict": person.verdict.value, "dwell_s": dwell_s})
             )
     wanted = Signal.FAULT if fault is not None else _signal_for(people, tracks, now, settings)
     signal, since = state.signal, state.signal_since

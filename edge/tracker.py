@@ -109,6 +109,10 @@ class Tracker:
             track, agitation=average, expression_looks=track.expression_looks + 1, last_expression=t
         )
 
+    def drop(self, number: int) -> None:
+        """Drop the track `number`: its face does not count any more."""
+        del self._tracks[number], self._motions[number]
+
     def clear(self) -> None:
         """Drop all tracks. After a blind time everyone in view is a new person."""
         self._tracks = {}
