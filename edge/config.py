@@ -105,6 +105,8 @@ class PolicySettings(Section, frozen=True):
     undecided_max_s: Seconds
     min_looks: Annotated[int, Meta(ge=1, le=100)]
     min_decide_s: Seconds
+    min_score: Share
+    max_misfit: Positive
     masked_threshold: Positive
     unmasked_threshold: Annotated[float, Meta(lt=0)]
     change_to_masked: Positive

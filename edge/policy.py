@@ -138,9 +138,14 @@ def _update_verdict(
     return replace(person, verdict=verdict, number=number, doubt_since=None)
 
 
+def is_consistent(track: Track, settings: PolicySettings) -> bool:
+    """Return True if score, place and size of a new face make sense: it does not jump, grow and shrink, or flicker."""
+    return track.score >= settings.min_score and track.misfit <= settings.max_misfit
+
+
 def _first_verdict(track: Track, looked_at_s: float, settings: PolicySettings) -> Verdict:
     """Return the verdict about an undecided person whose looks span `looked_at_s` seconds."""
-    if track.looks >= settings.min_looks and looked_at_s >= settings.min_decide_s - TIME_EPSILON_S:
+    if is_consistent(track, settings) and track.looks >= settings.min_looks and looked_at_s >= settings.min_decide_s - TIME_EPSILON_S:
         if track.evidence >= settings.masked_threshold:
             return Verdict.MASKED
         if track.evidence <= settings.unmasked_threshold:

@@ -12,6 +12,8 @@ from .records import TIME_EPSILON_S, Detection, Track
 
 #: Added to the squared distance of a detection that is no sure face.
 UNSURE_DISTANCE = 2.0
+#: Frames over which a track's score and misfit are averaged.
+AVERAGED_FRAMES = 8
 
 
 class Tracker:
@@ -49,16 +51,39 @@ class Tracker:
         for k, detection in enumerate(detections):
             height = detection.box.height / frame_height
             if numbers[k]:
-                track = self._tracks[numbers[k]]
-                self._tracks[numbers[k]] = replace(track, box=detection.box, height=height, last_seen=t)
-                self._motions[numbers[k]].add(sighting(detection.box, t))
+                self._see(numbers[k], detection, height, t, still_s)
             elif detection.score >= self._settings.new_score:
                 self._last_number += 1
                 numbers[k] = self._last_number
-                self._tracks[self._last_number] = Track(self._last_number, detection.box, height, t, t)
+                self._tracks[self._last_number] = Track(
+                    self._last_number, detection.box, height, t, t, score=detection.score
+                )
                 self._motions[self._last_number] = FaceMotion(sighting(detection.box, t))
         self._drop_unseen(t, self._settings.forget_after_s)
+        for number, track in self._tracks.items():
+            if track.last_seen < t:
+                frames = track.frames + 1
+                score = track.score * (1 - 1 / min(frames, AVERAGED_FRAMES))
+                self._tracks[number] = replace(track, frames=frames, score=score)
         return numbers
+
+    def _see(self, number: int, detection: Detection, height: float, t: float, still_s: float) -> None:
+        """Add a sighting to track `number`."""
+        track, motion = self._tracks[number], self._motions[number]
+        seen = sighting(detection.box, t)
+        distance = motion.expected(t, still_s).distance(seen)
+        motion.add(seen)
+        # The first sighting was not expected anywhere, so it is not in the average of the distances.
+        frames = track.frames + 1
+        self._tracks[number] = replace(
+            track,
+            box=detection.box,
+            height=height,
+            last_seen=t,
+            frames=frames,
+            score=track.score + (detection.score - track.score) / min(frames, AVERAGED_FRAMES),
+            misfit=track.misfit + (distance - track.misfit) / min(frames - 1, AVERAGED_FRAMES),
+        )
 
     def _drop_unseen(self, t: float, limit_s: float) -> None:
         self._tracks = {number: track for number, track in self._tracks.items() if t - track.last_seen <= limit_s}
