@@ -92,7 +92,6 @@ class ExpressionSettings(Section, frozen=True):
 
 class TrackerSettings(Section, frozen=True):
     new_score: Share
-    match_iou: Annotated[float, Meta(gt=0, lt=1)]
     forget_after_s: Annotated[float, Meta(gt=0, le=10)]
     averaging_s: Annotated[float, Meta(gt=0, le=60)]
     min_face_height: Share

@@ -209,9 +209,7 @@ class Pipeline:
             agitation = classifier.agitation(face.expression, self._config.expression.agitated)
             self._tracker.add_expression_score(number, agitation, t)
 
-    def _decide(
-        self, t: float, faces: dict[int, Face], fault: str | None, ignored: Collection[int] = ()
-    ) -> Decision:
+    def _decide(self, t: float, faces: dict[int, Face], fault: str | None, ignored: Collection[int] = ()) -> Decision:
         tracks = self._tracker.tracks
         self._state, signal, events = step(self._state, tracks, t, self._policy, fault, ignored)
         outside = self._outside if fault is None else ()

@@ -145,7 +145,11 @@ def is_consistent(track: Track, settings: PolicySettings) -> bool:
 
 def _first_verdict(track: Track, looked_at_s: float, settings: PolicySettings) -> Verdict:
     """Return the verdict about an undecided person whose looks span `looked_at_s` seconds."""
-    if is_consistent(track, settings) and track.looks >= settings.min_looks and looked_at_s >= settings.min_decide_s - TIME_EPSILON_S:
+    if (
+        is_consistent(track, settings)
+        and track.looks >= settings.min_looks
+        and looked_at_s >= settings.min_decide_s - TIME_EPSILON_S
+    ):
         if track.evidence >= settings.masked_threshold:
             return Verdict.MASKED
         if track.evidence <= settings.unmasked_threshold:

@@ -16,6 +16,7 @@ Everything here is pure: state, boxes, pixels and times in, flags out. The thres
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
@@ -102,7 +103,7 @@ class StillThings:
             if place is None:
                 raw = grey_patch(picture, box)
                 if len(self._places) < MAX_PLACES:
-                    self._places.append(_Place(box, raw, t, t, reference=_normalized(raw)))
+                    self._places.append(_Place(box, raw, t, t, reference=normalized(raw)))
                 continue
             before = place.is_thing
             is_same = self._compare(place, box, grey_patch(picture, place.box), t)
@@ -126,10 +127,10 @@ class StillThings:
             return not place.moved_looks
         step_s = min(max(t - place.last_look, 0.0), MAX_STEP_S)
         place.last_look = t
-        patch = _normalized(raw)
+        patch = normalized(raw)
         if not place.was_thing:
             # The noise between two looks; a person moves little from one to the next.
-            change = float(np.median(np.abs(patch - _normalized(place.raw))))
+            change = float(np.median(np.abs(patch - normalized(place.raw))))
             place.noise += (change - place.noise) / min(place.looks, REFERENCE_LOOKS)
         place.raw = raw
         if has_moved(place.reference, patch, place.noise) or float(raw.std()) < MIN_CONTRAST:
@@ -152,7 +153,7 @@ class StillThings:
         place.moved_for_s += step_s
         if not place.was_thing or place.moved_for_s >= self._still_s:
             # The first look at somebody or something else, which may be at a slightly different place.
-            place.box, place.raw, place.reference = box, raw, _normalized(raw)
+            place.box, place.raw, place.reference = box, raw, normalized(raw)
             place.looks, place.still_for_s, place.noise = 1, 0.0, 0.0
             place.is_thing = place.was_thing = False
             place.moved_looks, place.moved_for_s = 0, 0.0
@@ -193,23 +194,30 @@ def has_moved(before: Patch, now: Patch, noise: float) -> bool:
 
     `noise` is the median absolute difference of a cell between two looks.
     """
+    change, shift = change_and_shift(before, now)
+    return change > max(MAX_CHANGE, MAX_NOISE_RATIO * noise) or shift > MAX_SHIFT
+
+
+def change_and_shift(before: Patch, now: Patch) -> tuple[float, float]:
+    """Return the largest change of a cell (standard deviations), and the shift (cells) that explains all changes best.
+
+    The shift (dx, dy) is the least-squares solution of change = -dx * gx - dy * gy (Lucas and Kanade 1981). It is
+    infinite for a patch without contrast.
+    """
     change = now - before
-    if float(np.abs(change).max()) > max(MAX_CHANGE, MAX_NOISE_RATIO * noise):
-        return True
-    # The shift (dx, dy) that explains the change best (Lucas and Kanade 1981): change = -dx * gx - dy * gy.
     gx, gy = np.zeros_like(before), np.zeros_like(before)
     gx[:, 1:-1] = (before[:, 2:] - before[:, :-2]) / 2
     gy[1:-1] = (before[2:] - before[:-2]) / 2
     xx, yy, xy = float(np.vdot(gx, gx)), float(np.vdot(gy, gy)), float(np.vdot(gx, gy))
     xd, yd = float(np.vdot(gx, change)), float(np.vdot(gy, change))
     determinant = xx * yy - xy * xy
+    largest = float(np.abs(change).max())
     if determinant <= 0:
-        return True
-    dx, dy = (yy * xd - xy * yd) / determinant, (xx * yd - xy * xd) / determinant
-    return dx * dx + dy * dy > MAX_SHIFT**2
+        return largest, math.inf
+    return largest, math.hypot(yy * xd - xy * yd, xx * yd - xy * xd) / determinant
 
 
-def _normalized(raw: npt.NDArray[np.uint8]) -> Patch:
+def normalized(raw: npt.NDArray[np.uint8]) -> Patch:
     """Return a patch with mean 0 and standard deviation 1; a plain one stays near 0."""
     patch = raw.astype(np.float32)
     patch -= patch.mean()

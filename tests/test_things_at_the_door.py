@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 import pytest
+from test_still_things import FACE, camera, scene
 
 from edge import annotate, config, door
 from edge.config import Config
@@ -14,7 +15,6 @@ from edge.drawing import Drawing
 from edge.imaging.images import Picture
 from edge.records import Box, Detection, Face, Frame, Signal
 from edge.timing import NO_TIMER
-from test_still_things import FACE, camera, scene
 
 STILL_S, FPS = 2.0, 10
 

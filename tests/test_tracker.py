@@ -264,7 +264,8 @@ class TestConsistency:
         assert track.misfit < 1.5 < POLICY.max_misfit
 
     @pytest.mark.parametrize(
-        ("place", "size"), [(0.5, 0.0), (0.8, 0.0), (0.0, 0.3), (0.0, 0.6), (0.3, 0.2)],
+        ("place", "size"),
+        [(0.5, 0.0), (0.8, 0.0), (0.0, 0.3), (0.0, 0.6), (0.3, 0.2)],
     )
     def test_a_blurred_wheel_does_not_fit(self, place: float, size: float) -> None:
         """It jumps, or grows and shrinks: its tracks misfit, or each has only some of the frames."""

@@ -87,7 +87,9 @@ def _walk(rng: Rng, kind: str, side: int, depth: float, begins_s: float) -> Path
     near = rng.uniform(0.7, 1.1)
     half = 0.7 * WIDTH / FOCAL_PX * near
     start = (rng.uniform(-0.8, 0.8), rng.uniform(2.8, 3.6))
-    return Path(start, (rng.uniform(-0.2, 0.2), near), (side * half, near), speed, begins_s, rng.uniform(1, 2.5), *common)
+    return Path(
+        start, (rng.uniform(-0.2, 0.2), near), (side * half, near), speed, begins_s, rng.uniform(1, 2.5), *common
+    )
 
 
 def simulate(seed: int, fps: float, people: int = 3, seconds: float = 7.0, is_clean: bool = False) -> Scene:
@@ -98,7 +100,13 @@ def simulate(seed: int, fps: float, people: int = 3, seconds: float = 7.0, is_cl
     rng = np.random.default_rng((seed, people))
     depths = rng.permutation(np.linspace(1.1, 2.6, people)) + rng.uniform(-0.15, 0.15, people)
     paths = [
-        _walk(rng, "cross" if k == 0 or rng.random() < 0.5 else "visit", 1 if k % 2 else -1, depths[k], rng.uniform(0, 1.5))
+        _walk(
+            rng,
+            "cross" if k == 0 or rng.random() < 0.5 else "visit",
+            1 if k % 2 else -1,
+            depths[k],
+            rng.uniform(0, 1.5),
+        )
         for k in range(people)
     ]
     scene = Scene([], [], [])
