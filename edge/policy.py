@@ -91,20 +91,18 @@ def step(
     for number, person in state.people.items():
         if number not in people and person.verdict is not Verdict.UNKNOWN:
             dwell_s = round(person.last_seen - person.first_seen, 3)
-            kind = "ignored" if number in ignored else "cleared"
-            events.append(
-                Event(kind, now, {"person": person.number, "verdict": person.verdict.value, "dwell_s": dwell_s})
-            )
+            data: dict[str, object] = {"person": person.number, "verdict": person.verdict.value, "dwell_s": dwell_s}
+            events.append(Event("ignored", now, data) if number in ignored else Event("cleared", now, data))
     wanted = Signal.FAULT if fault is not None else _signal_for(people, tracks, now, settings)
     signal, since = state.signal, state.signal_since
     # A stronger signal shows at once; a weaker one waits until the current one has shown for its minimum time.
     if wanted is not signal and (wanted.strength > signal.strength or now - since >= settings.min_signal_s):
         # A face that was lost is remembered for a while, but nobody is in view there.
         in_view = sum(track.last_seen >= now for track in tracks)
-        data: dict[str, object] = {"signal": wanted.value, "before": signal.value, "people": in_view}
+        shown: dict[str, object] = {"signal": wanted.value, "before": signal.value, "people": in_view}
         if fault is not None:
-            data["reason"] = fault
-        events.append(Event("signal", now, data))
+            shown["reason"] = fault
+        events.append(Event("signal", now, shown))
         signal, since = wanted, now
     return State(MappingProxyType(people), signal, since, last_number), signal, events
 
