@@ -52,7 +52,6 @@ look_again_s = 0.1
 
 [tracker]
 new_score = 0.65
-overlap = 0.2
 gone_s = 0.7
 memory_s = 0.8
 least_height = 0.09
@@ -111,7 +110,7 @@ def test_old_file_gets_every_new_name_in_one_message(file: Path, capsys: pytest.
     file.write_text(OLD_FILE, encoding="utf-8")
     assert main(["check-config", str(file)]) == 78
     message, hint = capsys.readouterr().err.splitlines()
-    assert message.startswith(f"doorlight: {file}: 31 unknown keys: ")
+    assert message.startswith(f"doorlight: {file}: 30 unknown keys: ")
     assert "doorlight check-config" in hint
     found = {}
     for part in message.split(" unknown keys: ")[1].split("; "):
