@@ -242,11 +242,16 @@ def _write_picture(drawn: Picture, out: Path, temporary: Path) -> None:
 
 def describe(decision: Decision) -> str:
     """Return a decision in a few words: "PASS: 2 people (1 mask, 1 undecided)"."""
-    outside = f"{len(decision.outside)} outside the zone" if decision.outside else ""
+    outside = ", ".join(
+        f"{len(boxes)} {text}"
+        for boxes, text in ((decision.outside, "outside the zone"), (decision.still, "without any motion"))
+        if boxes
+    )
     present = [track.number for track in decision.tracks if track.last_seen >= decision.t]
     counts = Counter(VERDICT_TEXTS[decision.verdict(number)] for number in present)
     if not present:
-        nobody = f"no face in the zone, {outside}" if outside else "no face found"
+        nobody = "no face in the zone" if decision.outside else "no face that counts" if outside else "no face found"
+        nobody += f", {outside}" if outside else ""
         return f"{decision.signal.value}: {decision.fault or nobody}"
     people = "1 person" if len(present) == 1 else f"{len(present)} people"
     parts = ", ".join(f"{n} {text}" for text, n in sorted(counts.items()))

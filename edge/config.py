@@ -68,6 +68,7 @@ class CameraSettings(Section, frozen=True):
 class DoorSettings(Section, frozen=True):
     zone: Polygon
     ignore: Annotated[tuple[Polygon, ...], Meta(max_length=20)]
+    ignore_still_s: Seconds
 
 
 class ModelSettings(Section, frozen=True):
@@ -92,7 +93,6 @@ class ExpressionSettings(Section, frozen=True):
 
 class TrackerSettings(Section, frozen=True):
     new_score: Share
-    match_iou: Annotated[float, Meta(gt=0, lt=1)]
     forget_after_s: Annotated[float, Meta(gt=0, le=10)]
     averaging_s: Annotated[float, Meta(gt=0, le=60)]
     min_face_height: Share
@@ -105,6 +105,8 @@ class PolicySettings(Section, frozen=True):
     undecided_max_s: Seconds
     min_looks: Annotated[int, Meta(ge=1, le=100)]
     min_decide_s: Seconds
+    min_score: Share
+    max_misfit: Positive
     masked_threshold: Positive
     unmasked_threshold: Annotated[float, Meta(lt=0)]
     change_to_masked: Positive

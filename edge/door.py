@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -30,6 +30,7 @@ from .lights.lights import Lights
 from .lights.pin_process import PinProcess
 from .policy import Person, State, Verdict, step
 from .records import TIME_EPSILON_S, Box, Event, Face, Frame, Signal, Track
+from .still_things import Found, StillThings
 from .system.systemd import SystemdNotifier
 from .timing import NO_TIMER, Stage
 from .tracker import Tracker
@@ -50,8 +51,9 @@ class Decision:
     `faces` are the looks at this frame, `people` is the policy's state for everyone present; both are by the number of
     the track. `fault` is the reason why the door is blind, or None. `interval_s` is the interval between the frames of
     a slow source, 0 for others. `outside` are the boxes of the faces that do not count, because they are outside the
-    zone. `found` are the boxes of all faces of the last search, also of those that do not count and of those too
-    uncertain to be a person; None if this picture was not searched.
+    zone. `still` are the boxes of the faces that do not count, because they never move. `found` are the boxes of
+    all faces of the last search, also of those that do not count and of those too uncertain to be a person; None if
+    this picture was not searched.
     """
 
     t: float
@@ -63,6 +65,7 @@ class Decision:
     fault: str | None = None
     interval_s: float = 0.0
     outside: tuple[Box, ...] = ()
+    still: tuple[Box, ...] = ()
     found: tuple[Box, ...] | None = None
 
     def verdict(self, number: int) -> Verdict:
@@ -79,6 +82,7 @@ class Pipeline:
         self._perception = perception
         self._zone = Zone(config.door.zone, config.door.ignore)
         self._outside: tuple[Box, ...] = ()
+        self._things = StillThings(config.door.ignore_still_s)
         self._found: tuple[Box, ...] | None = None
         self._attention = Attention(config, perception.expression is not None)
         self._tracker = Tracker(config.tracker)
@@ -102,26 +106,40 @@ class Pipeline:
         fault = self._blind_reason(frame.t, blindness)
         if fault is not None:
             self._tracker.clear()  # the search stays valid: the next one is due when the picture changes
+            self._things.interrupt()
             return self._decide(frame.t, {}, fault)
         mark("decode")
-        numbers = self._tracker.update(search.detections, frame.t, frame.picture.shape[0], frame.still_s)
+        found_things = self._look_for_things(frame, search)
+        # A face that has just become a thing is matched once more, to know its track.
+        counting = [
+            (detection, is_new)
+            for detection, is_thing, is_new in zip(search.detections, *found_things, strict=True)
+            if is_new or not is_thing
+        ]
+        detections = [detection for detection, _ in counting]
+        numbers = self._tracker.update(detections, frame.t, frame.picture.shape[0], frame.still_s)
+        ignored = {number for number, (_, is_new) in zip(numbers, counting, strict=True) if is_new and number}
+        for number in ignored:
+            self._tracker.drop(number)
+        still = tuple(d.box for d, is_thing in zip(search.detections, found_things.things, strict=True) if is_thing)
         mark("track")
         faces: dict[int, Face] = {}
         if search.is_current:
-            found = zip(numbers, search.detections, strict=True)
+            found = ((n, d) for n, d in zip(numbers, detections, strict=True) if n not in ignored)
             for number, detection in self._attention.faces_due(
                 found, frame.t, self._state.people, self._tracker.tracks
             ):
                 face = faces[number] = self._perception.classify(frame.picture, detection)
                 self._add_evidence(number, face, frame.t)
                 mark("evidence")
-        decision = self._decide(frame.t, faces, None)
+        decision = replace(self._decide(frame.t, faces, None, ignored), still=still)
         mark("decide")
         return decision
 
     def blind(self, t: float, reason: str) -> Decision:
         """Return the decision for time `t` at which there is no usable picture, for example from a lost camera."""
         self._tracker.clear()
+        self._things.interrupt()
         self._attention.clear()
         self._interval.clear()
         self._blindness.clear()
@@ -183,6 +201,13 @@ class Pipeline:
         self._attention.record_search(frame.t, grid, search)
         return search
 
+    def _look_for_things(self, frame: Frame, search: Search) -> Found:
+        """Return which faces of `search` never move."""
+        boxes = [detection.box for detection in search.detections]
+        if search.is_current and not frame.is_repeat:
+            return self._things.look(boxes, frame.picture, frame.t)
+        return Found(self._things.known(boxes), [False] * len(boxes))
+
     def _add_evidence(self, number: int, face: Face, t: float) -> None:
         self._tracker.add_mask_score(number, log_odds(face.mask_probability), t)
         classifier = self._perception.expression
@@ -190,11 +215,13 @@ class Pipeline:
             agitation = classifier.agitation(face.expression, self._config.expression.agitated)
             self._tracker.add_expression_score(number, agitation, t)
 
-    def _decide(self, t: float, faces: dict[int, Face], fault: str | None) -> Decision:
+    def _decide(self, t: float, faces: dict[int, Face], fault: str | None, ignored: Collection[int] = ()) -> Decision:
         tracks = self._tracker.tracks
-        self._state, signal, events = step(self._state, tracks, t, self._policy, fault)
+        self._state, signal, events = step(self._state, tracks, t, self._policy, fault, ignored)
         outside, found = (self._outside, self._found) if fault is None else ((), None)
-        return Decision(t, signal, tracks, faces, self._state.people, events, fault, self._interval_s, outside, found)
+        return Decision(
+            t, signal, tracks, faces, self._state.people, events, fault, self._interval_s, outside, found=found
+        )
 
 
 def decisions(

@@ -40,6 +40,8 @@ VERDICT_COLOURS: dict[Verdict, Colour] = {
 }
 #: Of faces that do not count, and of the lines around the zone and the areas to ignore.
 OUTSIDE: Colour = (112, 116, 124)
+#: Of faces that never move.
+STILL: Colour = (40, 84, 150)
 ZONE_LINE: Colour = (255, 214, 0)
 #: Areas to ignore are darkened to this share of their brightness.
 IGNORED_BRIGHTNESS = 0.6
@@ -109,7 +111,7 @@ class Drawing:
     def draw(self, picture: Picture, decision: Decision) -> Picture:
         """Return `picture`, (H, W, 3) uint8 RGB, with everyone's box and verdict, below a bar with the lights.
 
-        The zone and the areas to ignore are outlined. Faces that do not count are grey.
+        The zone and the areas to ignore are outlined. Faces that do not count are grey, or blue if they never move.
 
         The result is higher than `picture`, and larger by a whole factor if that is small. All pictures of a size give
         results of one size. People who are not in this frame are not drawn.
@@ -138,7 +140,8 @@ class Drawing:
         self.add_looks(decision)
         frame = (0, 0, width, height)
         counting = [self._label(t, decision, frame, scale) for t in decision.tracks if t.last_seen >= decision.t]
-        return counting + [self._outside_label(box, frame, scale) for box in decision.outside]
+        still = [Label(_drawn_box(box, frame, scale), ("never moves",), ("still",), STILL) for box in decision.still]
+        return counting + still + [self._outside_label(box, frame, scale) for box in decision.outside]
 
     def _layout(self, labels: list[Label], width: int, height: int) -> LabelLayout:
         """Return where the labels stand.

@@ -8,7 +8,7 @@ the other side lasts for `change_s` (hysteresis). The signal is the strongest th
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -66,12 +66,18 @@ class State:
 
 
 def step(
-    state: State, tracks: Sequence[Track], now: float, settings: PolicySettings, fault: str | None = None
+    state: State,
+    tracks: Sequence[Track],
+    now: float,
+    settings: PolicySettings,
+    fault: str | None = None,
+    ignored: Collection[int] = (),
 ) -> tuple[State, Signal, list[Event]]:
     """Return the state, the signal and the events at time `now`.
 
     `tracks` are the people in view. `now` never decreases from call to call. `fault` is the reason why the door is
-    blind, or None. The function is pure: equal arguments give equal results.
+    blind, or None. `ignored` are the numbers of tracks that have ended because they never move. The function is pure:
+    equal arguments give equal results.
     """
     events: list[Event] = []
     people: dict[int, Person] = {}
@@ -85,19 +91,18 @@ def step(
     for number, person in state.people.items():
         if number not in people and person.verdict is not Verdict.UNKNOWN:
             dwell_s = round(person.last_seen - person.first_seen, 3)
-            events.append(
-                Event("cleared", now, {"person": person.number, "verdict": person.verdict.value, "dwell_s": dwell_s})
-            )
+            data: dict[str, object] = {"person": person.number, "verdict": person.verdict.value, "dwell_s": dwell_s}
+            events.append(Event("ignored", now, data) if number in ignored else Event("cleared", now, data))
     wanted = Signal.FAULT if fault is not None else _signal_for(people, tracks, now, settings)
     signal, since = state.signal, state.signal_since
     # A stronger signal shows at once; a weaker one waits until the current one has shown for its minimum time.
     if wanted is not signal and (wanted.strength > signal.strength or now - since >= settings.min_signal_s):
         # A face that was lost is remembered for a while, but nobody is in view there.
         in_view = sum(track.last_seen >= now for track in tracks)
-        data: dict[str, object] = {"signal": wanted.value, "before": signal.value, "people": in_view}
+        shown: dict[str, object] = {"signal": wanted.value, "before": signal.value, "people": in_view}
         if fault is not None:
-            data["reason"] = fault
-        events.append(Event("signal", now, data))
+            shown["reason"] = fault
+        events.append(Event("signal", now, shown))
         signal, since = wanted, now
     return State(MappingProxyType(people), signal, since, last_number), signal, events
 
@@ -134,9 +139,18 @@ def _update_verdict(
     return replace(person, verdict=verdict, number=number, doubt_since=None)
 
 
+def is_consistent(track: Track, settings: PolicySettings) -> bool:
+    """Return True if score, place and size of a new face make sense: it does not jump, grow and shrink, or flicker."""
+    return track.score >= settings.min_score and track.misfit <= settings.max_misfit
+
+
 def _first_verdict(track: Track, looked_at_s: float, settings: PolicySettings) -> Verdict:
     """Return the verdict about an undecided person whose looks span `looked_at_s` seconds."""
-    if track.looks >= settings.min_looks and looked_at_s >= settings.min_decide_s - TIME_EPSILON_S:
+    if (
+        is_consistent(track, settings)
+        and track.looks >= settings.min_looks
+        and looked_at_s >= settings.min_decide_s - TIME_EPSILON_S
+    ):
         if track.evidence >= settings.masked_threshold:
             return Verdict.MASKED
         if track.evidence <= settings.unmasked_threshold:

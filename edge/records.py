@@ -83,7 +83,9 @@ class Track:
     `number` counts from 1 and is internal; a person's number in the event log is `policy.Person.number`. `height` is
     the face's share of the picture's height. `evidence` is the time-averaged log-odds of a mask, positive for masked.
     `agitation` is the time-averaged probability (0..1) of the agitated expressions. `last_log_odds` is the result of
-    the last look, `last_look_box` the face's position then.
+    the last look, `last_look_box` the face's position then. `frames` counts the frames since the first. `score` is the
+    average score in the latest of them, 0 where the face was not seen. `misfit` is the average squared distance, in
+    standard deviations, from where and how large the face was expected.
     """
 
     number: int
@@ -100,6 +102,9 @@ class Track:
     last_expression: float | None = None
     last_log_odds: float = 0.0
     last_look_box: Box | None = None
+    frames: int = 1
+    score: float = 1.0
+    misfit: float = 0.0
 
 
 class Signal(enum.Enum):

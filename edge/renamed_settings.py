@@ -1,6 +1,6 @@
 """Report the unknown keys of a settings file, with the right name of each renamed or misspelt key.
 
-If you rename a setting, add its old name to `RENAMED`.
+If you rename a setting, add its old name to `RENAMED`; if you remove one, add it to `REMOVED`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ RENAMED: dict[str, dict[str, str]] = {
         "look_again_s": "recheck_s",
     },
     "tracker": {
-        "overlap": "match_iou",
         "gone_s": "forget_after_s",
         "memory_s": "averaging_s",
         "least_height": "min_face_height",
@@ -58,6 +57,11 @@ RENAMED: dict[str, dict[str, str]] = {
     "events": {
         "keep": "keep_files",
     },
+}
+
+#: By section: settings that are gone, and why.
+REMOVED: dict[str, dict[str, str]] = {
+    "tracker": dict.fromkeys(("match_iou", "overlap"), "a face is matched to where it is expected"),
 }
 
 #: At most this many misspelt keys are listed. Renamed keys are always listed.
@@ -130,6 +134,8 @@ def _hint(section: str, key: str, settings: Mapping[str, Any]) -> str:
     prefix = f"{section}." if section else ""
     if _is_renamed(section, key):
         return f"it is now called '{prefix}{RENAMED[section][key]}'"
+    if reason := REMOVED.get(section, {}).get(key):
+        return f"delete it: {reason}"
     if not section and (current := [f"'{each}.{names[key]}'" for each, names in RENAMED.items() if key in names]):
         return f"it is now called {' or '.join(current)}"
     if sections := _sections_of(key, settings):
@@ -144,6 +150,8 @@ def _item(section: str, key: str, settings: Mapping[str, Any]) -> str:
     """Return the entry of a key in the list of unknown keys."""
     if _is_renamed(section, key):
         return f"{key} is now {RENAMED[section][key]}"
+    if reason := REMOVED.get(section, {}).get(key):
+        return f"{key} (delete it: {reason})"
     if sections := _sections_of(key, settings):
         return f"{key} (belongs under {' or '.join(sections)})"
     similar = _similar(section, key, settings)

@@ -6,18 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from .config import TrackerSettings
-from .imaging import boxes
+from .face_motion import MAX_DISTANCE, FaceMotion, sighting
 from .records import TIME_EPSILON_S, Detection, Track
 
-#: The share by which a person's match score has dropped when they have been unseen for the maximum time.
-UNSEEN_PENALTY = 0.6
+#: Added to the squared distance of a detection that is no sure face.
+UNSURE_DISTANCE = 2.0
+#: Frames over which a track's score and misfit are averaged.
+AVERAGED_FRAMES = 8
 
 
 class Tracker:
-    """Assign detections to tracks by overlap (greedy, best match first) and average the scores of their looks.
+    """Assign detections to tracks by where each face is expected, and average the scores of their looks.
 
     Track numbers count from 1 and are never reused. Times are seconds on the source's clock and never decrease.
     """
@@ -28,6 +28,7 @@ class Tracker:
         self.bridge_s = settings.forget_after_s
         self.max_weight = 1.0
         self._tracks: dict[int, Track] = {}
+        self._motions: dict[int, FaceMotion] = {}
         self._last_number = 0
 
     @property
@@ -46,43 +47,68 @@ class Tracker:
         """
         limit_s = max(self.bridge_s, still_s + TIME_EPSILON_S)
         self._drop_unseen(t, limit_s)
-        numbers = self._match(detections, t, limit_s)
+        numbers = self._match(detections, t, still_s)
         for k, detection in enumerate(detections):
             height = detection.box.height / frame_height
             if numbers[k]:
-                track = self._tracks[numbers[k]]
-                self._tracks[numbers[k]] = replace(track, box=detection.box, height=height, last_seen=t)
+                self._see(numbers[k], detection, height, t, still_s)
             elif detection.score >= self._settings.new_score:
                 self._last_number += 1
                 numbers[k] = self._last_number
-                self._tracks[self._last_number] = Track(self._last_number, detection.box, height, t, t)
+                self._tracks[self._last_number] = Track(
+                    self._last_number, detection.box, height, t, t, score=detection.score
+                )
+                self._motions[self._last_number] = FaceMotion(sighting(detection.box, t))
         self._drop_unseen(t, self._settings.forget_after_s)
+        for number, track in self._tracks.items():
+            if track.last_seen < t:
+                frames = track.frames + 1
+                score = track.score * (1 - 1 / min(frames, AVERAGED_FRAMES))
+                self._tracks[number] = replace(track, frames=frames, score=score)
         return numbers
+
+    def _see(self, number: int, detection: Detection, height: float, t: float, still_s: float) -> None:
+        """Add a sighting to track `number`."""
+        track, motion = self._tracks[number], self._motions[number]
+        seen = sighting(detection.box, t)
+        distance = motion.expected(t, still_s).distance(seen)
+        motion.add(seen)
+        # The first sighting was not expected anywhere, so it is not in the average of the distances.
+        frames = track.frames + 1
+        self._tracks[number] = replace(
+            track,
+            box=detection.box,
+            height=height,
+            last_seen=t,
+            frames=frames,
+            score=track.score + (detection.score - track.score) / min(frames, AVERAGED_FRAMES),
+            misfit=track.misfit + (distance - track.misfit) / min(frames - 1, AVERAGED_FRAMES),
+        )
 
     def _drop_unseen(self, t: float, limit_s: float) -> None:
         self._tracks = {number: track for number, track in self._tracks.items() if t - track.last_seen <= limit_s}
+        self._motions = {number: self._motions[number] for number in self._tracks}
 
-    def _match(self, detections: Sequence[Detection], t: float, limit_s: float) -> list[int]:
-        """Return the number of each detection's known track, 0 for none.
+    def _match(self, detections: Sequence[Detection], t: float, still_s: float) -> list[int]:
+        """Return the number of each detection's known track, 0 for none: the best match first.
 
-        No track is unseen for longer than `limit_s`.
+        Detections below `new_score` come after the others, as in ByteTrack.
         """
         matched = [0] * len(detections)
-        known = list(self._tracks)
-        if not known or not detections:
-            return matched
-        overlap = boxes.iou(
-            np.array([detection.box for detection in detections], np.float32),
-            np.array([self._tracks[number].box for number in known], np.float32),
-        )
-        # A person who crosses another's last position keeps their own track: people in view match better.
-        unseen_s = np.array([t - self._tracks[number].last_seen for number in known], np.float32)
-        score = overlap * (1 - UNSEEN_PENALTY * unseen_s / limit_s)
-        for flat in np.argsort(-score, axis=None, kind="stable"):
-            row, column = divmod(int(flat), len(known))
-            number = known[column]
-            if overlap[row, column] >= self._settings.match_iou and not matched[row] and number not in matched:
-                matched[row] = number
+        seen = [sighting(detection.box, t) for detection in detections]
+        pairs = []
+        for number, motion in self._motions.items():
+            expected = motion.expected(t, still_s)
+            for k, detection in enumerate(detections):
+                distance = expected.distance(seen[k])
+                if distance <= MAX_DISTANCE:
+                    unsure = 0.0 if detection.score >= self._settings.new_score else UNSURE_DISTANCE
+                    pairs.append((distance + expected.surprise + unsure, k, number))
+        taken: set[int] = set()
+        for _, k, number in sorted(pairs):
+            if not matched[k] and number not in taken:
+                matched[k] = number
+                taken.add(number)
         return matched
 
     def add_mask_score(self, number: int, log_odds: float, t: float) -> None:
@@ -108,9 +134,14 @@ class Tracker:
             track, agitation=average, expression_looks=track.expression_looks + 1, last_expression=t
         )
 
+    def drop(self, number: int) -> None:
+        """Drop the track `number`: its face does not count any more."""
+        del self._tracks[number], self._motions[number]
+
     def clear(self) -> None:
         """Drop all tracks. After a blind time everyone in view is a new person."""
         self._tracks = {}
+        self._motions = {}
 
     def _average(self, old: float, new: float, looks: int, last: float | None, t: float) -> float:
         """Return the exponential average over time, or the plain mean if that gives `new` more weight.

@@ -122,7 +122,7 @@ def test_covered_lens_is_searched_until_a_face_shows(perception: Perception) -> 
 
 
 @pytest.mark.parametrize(
-    "settings", [DoorSettings(LEFT_HALF, ()), DoorSettings((), (RIGHT_HALF,))], ids=["zone", "ignore"]
+    "settings", [DoorSettings(LEFT_HALF, (), 0.0), DoorSettings((), (RIGHT_HALF,), 0.0)], ids=["zone", "ignore"]
 )
 def test_a_face_outside_the_zone_proves_that_the_lens_is_not_covered(
     perception: Perception, settings: DoorSettings
@@ -233,7 +233,7 @@ def test_a_face_outside_the_zone_is_ignored(perception: Perception) -> None:
     steps = [frame_at(UNMASKED_S)] * 15
     face = play(perception, steps)[-1].tracks[0].box
     middle = (face.x1 + face.x2) / 2 / 640
-    left = DoorSettings(((0.0, 0.0), (middle - 0.01, 0.0), (middle - 0.01, 1.0), (0.0, 1.0)), ())
+    left = DoorSettings(((0.0, 0.0), (middle - 0.01, 0.0), (middle - 0.01, 1.0), (0.0, 1.0)), (), 0.0)
     with Script(steps) as source:
         pipeline = door.Pipeline(msgspec.structs.replace(CONFIG, door=left), perception)
         decisions = [decision for _, decision in door.decisions(pipeline, source)]

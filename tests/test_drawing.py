@@ -197,7 +197,7 @@ CORNER = ((0.75, 0.0), (1.0, 0.0), (1.0, 0.5), (0.75, 0.5))
 
 
 def with_areas(zone: config.Polygon, *ignore: config.Polygon) -> config.Config:
-    return msgspec.structs.replace(CONFIG, door=config.DoorSettings(zone, ignore))
+    return msgspec.structs.replace(CONFIG, door=config.DoorSettings(zone, ignore, 0.0))
 
 
 class TestZone:

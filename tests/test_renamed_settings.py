@@ -52,7 +52,6 @@ look_again_s = 0.1
 
 [tracker]
 new_score = 0.65
-overlap = 0.2
 gone_s = 0.7
 memory_s = 0.8
 least_height = 0.09
@@ -111,7 +110,7 @@ def test_old_file_gets_every_new_name_in_one_message(file: Path, capsys: pytest.
     file.write_text(OLD_FILE, encoding="utf-8")
     assert main(["check-config", str(file)]) == 78
     message, hint = capsys.readouterr().err.splitlines()
-    assert message.startswith(f"doorlight: {file}: 31 unknown keys: ")
+    assert message.startswith(f"doorlight: {file}: 30 unknown keys: ")
     assert "doorlight check-config" in hint
     found = {}
     for part in message.split(" unknown keys: ")[1].split("; "):
@@ -155,8 +154,17 @@ def test_a_single_renamed_key_gets_its_new_name_as_hint(file: Path) -> None:
 
 
 def test_the_same_old_name_depends_on_its_section(file: Path) -> None:
-    error = error_of(file, "[tracker]\noverlap = 0.3\n[detector]\noverlap = 0.3")
-    assert "[tracker] overlap is now match_iou; [detector] overlap is now nms_iou" in str(error)
+    error = error_of(file, "[tracker]\nlook_again_s = 0.3\n[detector]\noverlap = 0.3")
+    assert "[tracker] look_again_s is now recheck_s; [detector] overlap is now nms_iou" in str(error)
+
+
+@pytest.mark.parametrize("key", ["match_iou", "overlap"])
+def test_a_setting_that_is_gone_says_why(file: Path, key: str) -> None:
+    error = error_of(file, f"[tracker]\n{key} = 0.3")
+    assert str(error) == f"{file}: unknown key 'tracker.{key}'"
+    assert error.hint == "delete it: a face is matched to where it is expected"
+    both = error_of(file, f"[tracker]\n{key} = 0.3\nzzz = 1")
+    assert f"{key} (delete it: a face is matched to where it is expected)" in str(both)
 
 
 def test_misspelt_and_renamed_keys_are_in_one_message(file: Path) -> None:

@@ -6,15 +6,17 @@ import math
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge import config
+from edge.policy import is_consistent
 from edge.records import Box, Detection
 from edge.tracker import Tracker
 
-SETTINGS = config.load().tracker
+SETTINGS, POLICY = config.load().tracker, config.load().policy
 FORGET_S, AVERAGING_S, LIMIT = SETTINGS.forget_after_s, SETTINGS.averaging_s, SETTINGS.max_log_odds
 HEIGHT = 480
 
@@ -245,3 +247,78 @@ def test_averages_stay_within_the_range_of_the_looks(looks: list[tuple[float, fl
         assert min(masks) - 1e-9 <= track.evidence <= max(masks) + 1e-9
         assert min(agitations) - 1e-9 <= track.agitation <= max(agitations) + 1e-9
         assert track.looks == len(masks)
+
+
+class TestConsistency:
+    """A person's score, place and size make sense over several frames."""
+
+    def test_a_person_who_walks_up_fits(self) -> None:
+        tracker = Tracker(SETTINGS)
+        rng = np.random.default_rng(1)
+        for k in range(20):
+            size = 60 * 1.03**k * math.exp(rng.normal(0, 0.04))
+            update(tracker, k / 10, face(100 + 12 * k + rng.normal(0, 2), 100 + rng.normal(0, 2), size))
+        (track,) = tracker.tracks
+        assert track.frames == 20
+        assert track.score == pytest.approx(0.9)
+        assert track.misfit < 1.5 < POLICY.max_misfit
+
+    @pytest.mark.parametrize(
+        ("place", "size"),
+        [(0.5, 0.0), (0.8, 0.0), (0.0, 0.3), (0.0, 0.6), (0.3, 0.2)],
+    )
+    def test_a_blurred_wheel_does_not_fit(self, place: float, size: float) -> None:
+        """It jumps, or grows and shrinks: its tracks misfit, or each has only some of the frames."""
+        tracker = Tracker(SETTINGS)
+        for k in range(20):
+            sign = (-1) ** k
+            update(tracker, k / 10, face(200 + 100 * place * sign / 2, 100, 100 * math.exp(size * sign / 2)))
+        assert not any(is_consistent(track, POLICY) for track in tracker.tracks)
+
+    def test_a_face_only_now_and_then_has_a_low_score(self) -> None:
+        tracker = Tracker(SETTINGS)
+        for k in range(12):
+            update(tracker, k / 10, *([Detection(face(100).box, 0.85 if k % 4 == 0 else 0.58)] if k % 2 == 0 else []))
+        (track,) = tracker.tracks
+        assert not is_consistent(track, POLICY)
+
+    def test_first_sighting(self) -> None:
+        tracker = Tracker(SETTINGS)
+        update(tracker, 0.0, face(0))
+        (track,) = tracker.tracks
+        assert (track.frames, track.score, track.misfit) == (1, 0.9, 0.0)
+
+
+class TestCrossing:
+    """Two people who cross keep their numbers, at every rate at which a door runs."""
+
+    @pytest.mark.parametrize("fps", [3, 5, 10, 15])
+    def test_people_of_one_size_who_cross(self, fps: int) -> None:
+        """One hides the other while they are close; IoU alone swaps them."""
+        tracker = Tracker(msgspec.structs.replace(SETTINGS, forget_after_s=1.0))
+        owners: dict[str, list[int]] = {"right": [], "left": []}
+        for k in range(2 * fps):
+            t = k / fps
+            found = {"right": face(50 + 220 * t, size=80), "left": face(490 - 220 * t, 104, 80)}
+            if abs(found["right"].box.x1 - found["left"].box.x1) < 45:
+                del found["left"]
+            for who, number in zip(found, update(tracker, t, *found.values()), strict=True):
+                owners[who].append(number)
+        assert {who: set(numbers) for who, numbers in owners.items()} == {"right": {1}, "left": {2}}
+
+    def test_person_who_walks_fast_before_a_slow_camera(self) -> None:
+        """At 5 frames/s a passer-by moves by more than a face's width from frame to frame."""
+        tracker = Tracker(SETTINGS)
+        assert {update(tracker, k / 5, face(110 * k))[0] for k in range(6)} == {1}
+
+    def test_person_who_left_does_not_come_back_as_another(self) -> None:
+        tracker = Tracker(SETTINGS)
+        for k in range(8):
+            update(tracker, k / 10, face(500 + 20 * k))
+        assert update(tracker, 1.0, face(100)) == [2]
+
+    def test_nothing_moves_while_a_video_shows_one_frame(self) -> None:
+        tracker = Tracker(SETTINGS)
+        tracker.update([face(100), face(300)], 0.0, HEIGHT)
+        assert tracker.update([face(304), face(103)], 5.0, HEIGHT, 5.0) == [2, 1]
+        assert tracker.update([face(600)], 10.0, HEIGHT, 5.0) == [3]

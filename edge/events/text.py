@@ -29,6 +29,7 @@ _EVENTS = {
     "agitated": "person {person} looks agitated",
     "calm": "person {person} is calm again",
     "cleared": "person {person} has gone, after {dwell_s} s",
+    "ignored": "person {person} never moves and is ignored, after {dwell_s} s",
     "camera_lost": "the camera is lost",
     "camera_back": "the camera is back",
     "accelerator_lost": "the Edge TPU is not in use; the models run on the CPU",

@@ -50,7 +50,7 @@ class Snapshots:
             "ignore": [[list(corner) for corner in area] for area in config.door.ignore],
             "min_face_height": config.tracker.min_face_height,
             "people": people,
-            "outside": [] if size is None else [_shares(box, size) for box in decision.outside],
+            "outside": [] if size is None else [_shares(box, size) for box in (*decision.outside, *decision.still)],
         }
 
     def _lights(self, signal: Signal) -> dict[str, str]:

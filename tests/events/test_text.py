@@ -43,6 +43,10 @@ def central_european_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ({"event": "calm", "person": 3}, "       person 3 is calm again"),
         ({"event": "cleared", "person": 3, "dwell_s": 4.2}, "       person 3 has gone, after 4.20 s"),
         ({"event": "cleared"}, "       person ? has gone, after ? s"),
+        (
+            {"event": "ignored", "person": 3, "verdict": "unmasked", "dwell_s": 60.1},
+            "       person 3 never moves and is ignored, after 60.10 s (without a mask)",
+        ),
         ({"event": "camera_lost", "reason": "unplugged"}, "       the camera is lost (unplugged)"),
         ({"event": "log_lost", "count": 7}, "       7 events are missing here: the log could not be written"),
         ({"event": "log_repaired", "bytes": 33}, "       33 bytes of a torn line were removed from the log"),

@@ -63,7 +63,8 @@ def test_every_state_is_shown_and_explained() -> None:
     for step, lit in zip(steps, stop.lit, strict=True):
         if step.show is not Signal.FAULT:
             assert lit == expected_lamp(step), step
-    assert len(lines) == 3 * len(steps)
+    for what in (" of ", "expected:", "if not:"):
+        assert sum(what in line for line in lines) >= len(steps), what
     assert all("expected:" in line for line in lines[1::3])
     assert all("if not:" in line for line in lines[2::3])
     assert steps[-1].show is Signal.IDLE
@@ -148,4 +149,5 @@ def test_absent_lights_are_neither_tested_nor_mentioned(absent: tuple[str, ...])
     assert shown == {*Signal, "green", "red", "buzzer"} - {*absent} - ({Signal.PASS} if "green" in absent else set())
     for name in absent:
         assert not any(name in f"{step.name} {step.expected} {step.remedy}" for step in steps), name
-    assert len(lines) == 3 * len(steps)
+    for what in (" of ", "expected:", "if not:"):
+        assert sum(what in line for line in lines) >= len(steps), what

@@ -32,7 +32,7 @@ def decision(
 ) -> Decision:
     """Return a decision; by default one about an empty door."""
     faces: dict[int, Face] = {}
-    return Decision(t, signal, tracks, faces, people or {}, [], fault, 0.0, outside, found)
+    return Decision(t, signal, tracks, faces, people or {}, [], fault, 0.0, outside, found=found)
 
 
 def frame(number: int = 0, height: int = 48, width: int = 64) -> Frame:

@@ -236,4 +236,4 @@ def test_settings_without_effect_are_noted(machine: FakeMachine, tmp_path: Path)
     config = tmp_path / "door.toml"
     config.write_text('[camera]\nmetering = "spot"\n')
     note, *_ = machine.check("camera", source=str(STILL), config=str(config))
-    assert note[:2] == ("note", "no effect on a file: camera.metering")
+    assert note[:2] == ("note", "no effect on a picture: camera.metering")

@@ -61,12 +61,12 @@ def test_values_around_all_numbers_are_tried_in_one_picture(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sweep, "FACTORS", (1.0, 9.0))
-    monkeypatch.setattr(sweep, "_numbers", lambda _: ["policy.min_looks", "tracker.match_iou"])
+    monkeypatch.setattr(sweep, "_numbers", lambda _: ["policy.min_looks", "tracker.new_score"])
     kept = ("--recording", str(folder / "out"), "--out", str(folder / "all"))
     assert run(folder, "--all", "--jobs", "2", *kept) == 0
     rows = json.loads((folder / "all" / "sweep.json").read_text())
     tried = [(row["key"], row["value"]) for row in rows[1:]]
-    assert tried == [("policy.min_looks", 4), ("policy.min_looks", 36), ("tracker.match_iou", 0.2)]
+    assert tried == [("policy.min_looks", 4), ("policy.min_looks", 36), ("tracker.new_score", 0.8)]
     assert rows[1]["masked"] == rows[3]["masked"] == rows[0]["masked"]
     assert rows[2]["masked"]["median_decision_s"] > rows[0]["masked"]["median_decision_s"]
     assert (folder / "all" / "all.png").stat().st_size < 150_000
@@ -122,7 +122,7 @@ def vars_of(settings: config.Config, section: str) -> tuple[str, ...]:
         "expression.enabled=1",
         "lights.brightness=1",
         "policy.masked_threshold=2.5",  # above change_to_masked
-        "tracker.match_iou=1.5",
+        "tracker.new_score=1.5",
     ],
 )
 def test_a_setting_that_does_not_exist_is_refused(folder: Path, item: str) -> None:
