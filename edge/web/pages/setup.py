@@ -61,7 +61,8 @@ def settings_lines(zone: str, ignore: str) -> str:
     if len(ignored) > MAX_AREAS:
         raise ValueError(f"there are more than {MAX_AREAS} areas to ignore")
     try:
-        door = msgspec.convert({"zone": zone_corners, "ignore": ignored}, DoorSettings)
+        others = msgspec.to_builtins(load().door)
+        door = msgspec.convert({**others, "zone": zone_corners, "ignore": ignored}, DoorSettings)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
     check_door(door, "doorlight.toml")
