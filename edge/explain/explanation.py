@@ -92,6 +92,14 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.995 else f"{100 * share:.0f} %"
 
 
+def require_stage(perception: Perception, stage: Stage) -> None:
+    """Raise UsageError if the settings turn `stage` off."""
+    if stage is Stage.EXPRESSION and perception.expression is None:
+        raise UsageError(
+            "--stage expression: the settings turn it off ([expression] enabled = false)", "use --stage mask"
+        )
+
+
 def explain(
     perception: Perception,
     picture: Picture,
@@ -108,7 +116,11 @@ def explain(
     Raises UsageError if the settings turn the expression stage off, and MaskedError if the expression of a masked face is
     asked for.
     """
-    question = _question(perception, picture, box, stage, agitated)
+    return explain_question(_question(perception, picture, box, stage, agitated), box, stage, method)
+
+
+def explain_question(question: BlackBox, face: Box, stage: Stage, method: Method = DEFAULT_METHOD) -> Explanation:
+    """Explain the answer to `question` about the face at `face`, in pixels of the picture."""
     heat = HEAT_MAPS[method](question)
     return Explanation(
         stage=stage,
@@ -116,11 +128,11 @@ def explain(
         answer=question.answer,
         log_odds=question.score(np.ones((question.size, question.size), np.float32)),
         is_bounded=question.is_bounded,
-        face=box,
+        face=face,
         window=question.window,
         pixels=question.pixels,
         heat=heat,
-        regions=influences(heat, question.window, box),
+        regions=influences(heat, question.window, face),
     )
 
 
@@ -129,10 +141,8 @@ def _question(perception: Perception, picture: Picture, box: Box, stage: Stage, 
         return face_box(perception.detector, picture, box)
     if stage is Stage.MASK:
         return mask_box(perception.mask, picture, box)
-    if perception.expression is None:
-        raise UsageError(
-            "--stage expression: the settings turn it off ([expression] enabled = false)", "use --stage mask"
-        )
+    require_stage(perception, stage)
+    assert perception.expression is not None
     if perception.mask.probability(picture, box) >= perception.mask.threshold:
         raise MaskedError("wears a mask: the door does not read the expression", "use --stage mask")
     return expression_box(perception.expression, picture, box, agitated)

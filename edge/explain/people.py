@@ -9,7 +9,7 @@ from ..errors import InputError, UsageError
 from ..imaging.images import Picture
 from ..inference.perception import Perception
 from ..records import Box
-from .explanation import DEFAULT_METHOD, Explanation, MaskedError, Stage, explain
+from .explanation import DEFAULT_METHOD, Explanation, MaskedError, Stage, explain, require_stage
 from .methods import Method
 
 
@@ -50,6 +50,7 @@ def explain_people(
     Raises InputError if there is no face, or if everyone asked for wears a mask and the expression is asked for, and
     UsageError if there is no person `number`, or if the settings turn the stage off.
     """
+    require_stage(perception, stage)
     faces = find_people(perception, picture)
     if not faces:
         raise InputError(f"{name}: no face found", "use a picture with a face that is larger or better lit")
