@@ -98,8 +98,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(path: Path, config: Config) -> tuple[Picture, str]:
     """Return a picture as the door would see it, and what is wrong with its file; "" if it is intact."""
-    from ..camera.file_kind import PICTURE_SUFFIXES, FileKind, source_kind_of
+    from ..camera.file_kind import FileKind, source_kind_of
     from ..camera.picture_files import PICTURE_HINT, PictureFile
+    from ..source_kind import PICTURE_SUFFIXES
 
     if not os.path.exists(path):
         raise InputError(f"{path}: no such file", PICTURE_HINT)
@@ -115,8 +116,8 @@ def _read(path: Path, config: Config) -> tuple[Picture, str]:
 
 def _check_output(picture: Path, out: Path) -> None:
     """Raise UsageError or OutputError if `out` cannot be the output: explaining takes seconds."""
-    from ..camera.file_kind import PICTURE_SUFFIXES
     from ..imaging import image_writer
+    from ..source_kind import PICTURE_SUFFIXES
 
     if out.suffix.lower() not in PICTURE_SUFFIXES:
         raise UsageError(f"{out}: is not the name of a picture", "end it with .png")

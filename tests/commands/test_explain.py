@@ -19,6 +19,7 @@ from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
 from support.command import printable_output, write_settings
 from support.paths import CLIP
 
+pytestmark = pytest.mark.usefixtures("coarse_maps")
 STILL = CLIP.with_name("still.jpg")
 
 

@@ -25,6 +25,7 @@ from support.paths import ROOT
 
 CONFIG = config.load()
 Picture = npt.NDArray[np.uint8]
+pytestmark = pytest.mark.usefixtures("coarse_maps")
 
 
 @pytest.fixture(scope="module")
