@@ -67,7 +67,9 @@ def test_debug_shows_the_traceback() -> None:
     assert "InputError" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "annotate", "explain", "events", "lights", "doctor", "bench", "check-config"])
+@pytest.mark.parametrize(
+    "command", ["run", "annotate", "explain", "events", "lights", "doctor", "bench", "check-config"]
+)
 def test_help_explains_the_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])

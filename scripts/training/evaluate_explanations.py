@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -29,17 +30,19 @@ from edge.explain.black_box import BlackBox, expression_box, mask_box
 from edge.explain.methods import HEAT_MAPS
 from edge.inference import manifest
 from edge.inference.perception import Perception
-from edge.records import Box
+from edge.records import Box, Detection
 from training import plots
 from training.arrays import Picture
 from training.command_line import add_data, parser_for, print_error
-from training.contact_sheet import interleave
 from training.dataset import SPLITS, Dataset
 from training.evaluation.common import MIN_FACE_HEIGHT, largest, pair
 from training.explanation_curves import area, centre_map, curves, random_map
 from training.records import DataError, Record
 
 STAGES = ("mask", "expression")
+MASK_LABELS = ("mask", "no_mask")
+#: The same faces are chosen each time.
+SEED = 1
 METHODS = tuple(method.value for method in HEAT_MAPS)
 #: What a method has to beat.
 BASELINES = ("random", "centre")
@@ -55,45 +58,43 @@ class Subject(NamedTuple):
 
 
 def choose(
-    data: Dataset, records: Sequence[Record], stage: str, perception: Perception, count: int
+    data: Dataset, records: Sequence[Record], stage: str, perception: Perception, count: int, rng: random.Random
 ) -> Iterator[Subject]:
-    """Yield up to `count` faces, one of a picture, of every source and label in turn, in a fixed random order."""
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in sorted(records, key=lambda r: hashlib.sha256(r.file.encode()).digest()):
-        label = _label(record, stage)
-        if label is not None and not record.crop:
-            groups.setdefault((label, record.source), []).append(record)
-    chosen = 0
-    for record in interleave([groups[key] for key in sorted(groups)], len(records)):
-        if chosen == count:
+    """Yield up to `count` faces, one of a picture, in random order; for the mask stage half of them masked."""
+    if stage == "mask":
+        chosen = [r for r in records if r.human or (r.label in MASK_LABELS and not r.crop)]
+        room = dict.fromkeys(MASK_LABELS, count // 2)
+    else:
+        chosen = [r for r in records if r.expression is not None and not r.crop]
+        room = dict.fromkeys({r.expression or "" for r in chosen}, count)
+    rng.shuffle(chosen)
+    yielded = 0
+    for record in chosen:
+        if yielded == count or not any(room.values()):
             return
         picture = data.picture(record)
-        box = _box(record, perception, picture)
-        if box is None or (
-            stage == "expression" and perception.mask.probability(picture, box) >= perception.mask.threshold
-        ):
-            continue
-        chosen += 1
-        yield Subject(record.file, picture, box, _label(record, stage) or "")
+        found = perception.detector.detect(picture)
+        for label, box in _labelled(record, stage, found):
+            if room.get(label, 0):
+                room[label] -= 1
+                yielded += 1
+                yield Subject(record.file, picture, box, label)
 
 
-def _label(record: Record, stage: str) -> str | None:
-    """Return what the first labelled face of a picture shows; None if it is not for this stage."""
-    if stage == "expression":
-        return record.expression
-    if record.human:
-        return next((f.label for f in record.faces or () if f.by == "human" and f.label in ("mask", "no_mask")), None)
-    return record.label if record.label in ("mask", "no_mask") else None
-
-
-def _box(record: Record, perception: Perception, picture: Picture) -> Box | None:
-    """Return the detector's box of the labelled face, if it is found and not too small."""
-    found = perception.detector.detect(picture)
-    if not record.human:
-        return largest(found)
-    faces = [f for f in record.faces or () if f.by == "human" and f.label in ("mask", "no_mask")]
-    owner = pair(faces, found)[0]
-    return None if owner is None or faces[0].height < MIN_FACE_HEIGHT * record.height else found[owner].box
+def _labelled(record: Record, stage: str, found: Sequence[Detection]) -> Iterator[tuple[str, Box]]:
+    """Yield the label and the detector's box of the first labelled face of a picture that is found and large enough."""
+    if stage == "expression" or not record.human:
+        box = largest(found)
+        label = record.expression if stage == "expression" else record.label
+        if box is not None and label is not None:
+            yield label, box
+        return
+    faces = record.faces or ()
+    for face, owner in zip(faces, pair(faces, found), strict=True):
+        is_large = face.height >= MIN_FACE_HEIGHT * record.height
+        if owner is not None and face.by == "human" and face.label in MASK_LABELS and is_large:
+            yield face.label, found[owner].box
+            return
 
 
 def judge(subject: Subject, stage: str, perception: Perception, agitated: Sequence[str]) -> dict[str, Any]:
@@ -176,11 +177,12 @@ def _measure(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     perception = Perception(settings, manifest.load(args.models))
     data = Dataset(*args.data)
     records = data.splits()[args.split]
+    rng = random.Random(SEED)
     done = {(row["stage"], row["file"]) for row in rows}
     args.results.parent.mkdir(parents=True, exist_ok=True)
     with args.results.open("a", encoding="utf-8") as out:
         for stage in STAGES:
-            subjects = choose(data, records, stage, perception, args.faces)
+            subjects = choose(data, records, stage, perception, args.faces, rng)
             for subject in tqdm(subjects, desc=stage, total=args.faces, file=sys.stderr, mininterval=1):
                 if (stage, subject.file) not in done:
                     rows.append(judge(subject, stage, perception, settings.expression.agitated))

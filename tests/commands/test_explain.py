@@ -122,16 +122,27 @@ def test_pictures_that_cannot_be_read(capfd: pytest.CaptureFixture[str]) -> None
     Path("text.png").write_text("not a picture")
     encoded = cv2.imencode(".png", frame_at(MASKED_S))[1].tobytes()
     Path("torn.png").write_bytes(encoded[: len(encoded) // 2])
+    Path("torn.jpg").write_bytes(STILL.read_bytes()[:9000])
     Path("folder").mkdir()
     shutil.copy(CLIP, "clip.mp4")
     os.mkfifo("pipe.jpg")
-    for name in ("missing.jpg", "empty.jpg", "text.png", "torn.png", "folder", "clip.mp4", "pipe.jpg", "picamera"):
+    for name in (
+        "missing.jpg",
+        "empty.jpg",
+        "text.png",
+        "torn.png",
+        "torn.jpg",
+        "folder",
+        "clip.mp4",
+        "pipe.jpg",
+        "picamera",
+    ):
         assert refused(capfd, 66, name, "why.png")[0].startswith(f"doorlight: {name}: "), name
 
 
 def test_a_picture_that_breaks_off_is_explained_with_a_note(capfd: pytest.CaptureFixture[str]) -> None:
-    data = STILL.read_bytes()
-    Path("torn.jpg").write_bytes(data[: len(data) * 9 // 10])
+    data = cv2.imencode(".jpg", cv2.cvtColor(frame_at(MASKED_S), cv2.COLOR_RGB2BGR))[1].tobytes()
+    Path("torn.jpg").write_bytes(data[: len(data) * 19 // 20] + b"\xff\xd9")
     assert main(["explain", "torn.jpg", "why.png"]) == 0
     assert "note: torn.jpg: breaks off" in capfd.readouterr().out
 
