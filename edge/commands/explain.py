@@ -136,7 +136,7 @@ def _print_words(out: Path, people: Sequence[Person], damage: str) -> None:
     for person in people:
         explanation = person.explanation
         if explanation is None:
-            print(f"person {person.number}: {person.reason}")
+            print(f"person {person.number} {person.reason}")
             continue
         print(
             f"person {person.number}: {explanation.verdict} (log-odds of {explanation.answer}: {explanation.log_odds:+.1f})"

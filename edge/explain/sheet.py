@@ -36,6 +36,8 @@ TILE_PX, GAP_PX = 288, 16
 PANEL_WIDTH_PX = 2 * TILE_PX + 3 * GAP_PX
 #: Heights of capitals, and of a line of the text.
 TITLE_PX, TEXT_PX, SMALL_PX, LINE_PX = 14.0, 11.0, 9.0, 24
+#: Height of the colours with their meaning.
+LEGEND_PX = 44
 #: Share of the colour where the map is strongest.
 OPACITY = 0.8
 #: A map whose values all stay below this, in log-odds, is pale: its differences are noise.
@@ -95,20 +97,20 @@ def panel(person: Person, picture: Picture, count: int = 1) -> Picture:
     name = f"Person {person.number}: " if count > 1 else ""
     if explanation is None:
         out = _paper(2 * LINE_PX + GAP_PX, PANEL_WIDTH_PX)
-        write(out, f"{name}{person.reason}", GAP_PX, GAP_PX + TITLE_PX, TEXT_PX, INK)
+        _fit(out, f"Person {person.number} {person.reason}", GAP_PX + TITLE_PX, TEXT_PX, INK)
         return out
     lines = explanation.sentences
     head = 2 * LINE_PX + GAP_PX
-    out = _paper(head + TILE_PX + 2 * LINE_PX + GAP_PX + len(lines) * LINE_PX + GAP_PX // 2, PANEL_WIDTH_PX)
+    out = _paper(head + TILE_PX + LEGEND_PX + len(lines) * LINE_PX + GAP_PX // 2, PANEL_WIDTH_PX)
     _fit(out, name + explanation.verdict, GAP_PX + TITLE_PX, TITLE_PX, INK)
     _fit(out, score_line(explanation), GAP_PX + TITLE_PX + LINE_PX, SMALL_PX, SOFT)
     below = head + TILE_PX
     out[head:below, GAP_PX : GAP_PX + TILE_PX] = _boxed(face_tile(explanation, picture), explanation)
     right = 2 * GAP_PX + TILE_PX
     out[head:below, right : right + TILE_PX] = heat_tile(explanation, picture)
-    _draw_legend(out[below : below + 2 * LINE_PX + GAP_PX], explanation)
+    _draw_legend(out[below : below + LEGEND_PX], explanation)
     for k, line in enumerate(lines):
-        _fit(out, line[:1].upper() + line[1:], below + 2 * LINE_PX + GAP_PX + (k + 0.7) * LINE_PX, TEXT_PX, INK)
+        _fit(out, line[:1].upper() + line[1:], below + LEGEND_PX + (k + 0.7) * LINE_PX, TEXT_PX, INK)
     return out
 
 
@@ -129,7 +131,7 @@ def _boxed(tile: Picture, explanation: Explanation) -> Picture:
 
 
 def _draw_legend(out: Picture, explanation: Explanation) -> None:
-    """Draw the colours and what they mean below the tiles; `out` is a part of a panel, (2 LINE_PX + GAP_PX, W, 3)."""
+    """Draw the colours and what they mean below the tiles; `out` is a part of a panel, (LEGEND_PX, W, 3)."""
     left, width, top, height = 2 * GAP_PX + TILE_PX, TILE_PX, GAP_PX // 2, 12
     share = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None].repeat(height, 0)
     out[top : top + height, left : left + width] = _coloured(np.full((height, width, 3), 160, np.float32), share)
