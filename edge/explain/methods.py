@@ -45,8 +45,8 @@ def rise(box: BlackBox, masks: int = 300, cells: int = 7, kept: float = 0.5) -> 
         without_pixel += score * (1 - keep)
         kept_sum += keep
     few = 1e-6  # a pixel that no mask keeps, or each
-    gain: Heat = np.float32(with_pixel / np.maximum(kept_sum, few) - without_pixel / np.maximum(masks - kept_sum, few))
-    return gain
+    gain = with_pixel / np.maximum(kept_sum, few) - without_pixel / np.maximum(masks - kept_sum, few)
+    return np.asarray(gain, np.float32)
 
 
 def _soft_masks(rng: np.random.Generator, size: int, count: int, cells: int, kept: float) -> Iterator[Keep]:

@@ -151,8 +151,8 @@ def _mistakes(labelled: Sequence[ExpressionAnswer]) -> list[list[RankedMistake]]
     for a in labelled:
         file, expression = a.record.file, a.record.expression or ""
         if a.probabilities is None:
-            lines = (file, f"{expression}: no face found")
-            not_found.append(RankedMistake(0.0, Mistake(file, None, lines, has_answer=False)))
+            what = f"{expression}: no face found"
+            not_found.append(RankedMistake(0.0, Mistake(file, None, (file, what), has_answer=False)))
         elif a.answer != expression:
             best = max(a.probabilities)
             votes = f"votes: {majority(a.record.votes) or 'divided'}" if a.record.votes else ""
