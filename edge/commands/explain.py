@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     from ..inference.perception import Perception
 
     stage, method = Stage(args.stage), Method(args.method) if args.method else DEFAULT_METHOD
-    picture, damage = _read(args.picture, config)
+    picture, notes = _read(args.picture, config)
     _check_output(args.picture, args.out)
     perception = Perception(config, manifest.load(options.models_folder(args, config)))
     faces, people = explain_people(
@@ -92,12 +92,12 @@ def run(args: argparse.Namespace) -> int:
         found = {"picture": str(args.picture), "out": str(args.out), "stage": stage.value, "method": method.value}
         print(json.dumps(found | {"faces": len(faces), "people": [_as_json(p) for p in people]}, ensure_ascii=False))
     else:
-        _print_words(args.out, people, damage)
+        _print_words(args.out, people, notes)
     return 0
 
 
-def _read(path: Path, config: Config) -> tuple[Picture, str]:
-    """Return a picture as the door would see it, and what is wrong with its file; "" if it is intact."""
+def _read(path: Path, config: Config) -> tuple[Picture, list[str]]:
+    """Return a picture as the door would see it, and what the user should know about its file."""
     from ..camera.file_kind import FileKind, source_kind_of
     from ..camera.picture_files import PICTURE_HINT, PictureFile
     from ..source_kind import PICTURE_SUFFIXES
@@ -111,7 +111,7 @@ def _read(path: Path, config: Config) -> tuple[Picture, str]:
     with PictureFile(path, config.camera) as source:
         frame = source.read()
         assert frame is not None  # a picture that opens has at least one frame
-        return frame.picture, source.damage or ""
+        return frame.picture, [note for note in (source.damage, source.note) if note]
 
 
 def _check_output(picture: Path, out: Path) -> None:
@@ -131,7 +131,7 @@ def _show_progress(number: int, count: int) -> None:
         print(f"explaining person {number} of {count} …", file=sys.stderr, flush=True)
 
 
-def _print_words(out: Path, people: Sequence[Person], damage: str) -> None:
+def _print_words(out: Path, people: Sequence[Person], notes: Sequence[str]) -> None:
     print(f"wrote {printable(str(out))}")
     for person in people:
         explanation = person.explanation
@@ -143,8 +143,8 @@ def _print_words(out: Path, people: Sequence[Person], damage: str) -> None:
         )
         for line in explanation.sentences:
             print(f"    {line}")
-    if damage:
-        print(f"note: {printable(damage)}")
+    for note in notes:
+        print(f"note: {printable(note)}")
 
 
 def _as_json(person: Person) -> dict[str, Any]:
