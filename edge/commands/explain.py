@@ -59,7 +59,7 @@ def add_parser(subparsers: Subparsers) -> Parser:
     parser.add_argument("picture", metavar="PICTURE", type=Path, help="a JPEG, PNG, BMP or WebP file")
     parser.add_argument("out", metavar="OUT.png", type=Path, help="picture to write")
     parser.add_argument("--stage", choices=STAGES, default="mask", help="what to explain (default: mask)")
-    parser.add_argument("--method", choices=METHODS, help="how (default: rise, the best one)")
+    parser.add_argument("--method", choices=METHODS, help="how (default: lime, the best one)")
     parser.add_argument(
         "--person", type=options.count(1, 1000), metavar="N", help="only this person, from the left (default: everyone)"
     )

@@ -18,7 +18,7 @@ from .methods import HEAT_MAPS, Heat, Method
 from .regions import Influence, influences, sentences
 
 #: Best on validation faces, see models_tflite/README.md.
-DEFAULT_METHOD = Method.RISE
+DEFAULT_METHOD = Method.LIME
 #: Number of regions that are put in words.
 STRONGEST = 3
 
