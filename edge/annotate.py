@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 from msgspec.structs import replace
 
 from .camera.factory import open_source
@@ -26,17 +25,14 @@ from .config import Config
 from .door import PICTURE_S, Decision, Pipeline, decide_image, decisions
 from .drawing import VERDICT_TEXTS, Drawing
 from .errors import CameraError, InputError, OutputError, UsageError
-from .imaging.images import Picture
+from .imaging.image_writer import check_folder, encode, temporary_name
 from .inference.perception import Perception
 from .source_kind import PICTURE_SUFFIXES
-from .system.stderr import captured
 from .system.terminal import printable
 from .video_writer import VIDEO_SUFFIXES, VideoWriter, output_fps
 
 #: Default for how long a camera is watched.
 CAMERA_S = 3.0
-#: Formats of pictures with several endings. OpenCV knows only one of them.
-ENCODERS = {".jfif": ".jpg", ".jpe": ".jpg"}
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,7 @@ def _annotate_source(
     is_picture = source.live or isinstance(source, PictureFile)
     if source.live:  # opening a camera takes seconds
         _check_output(source, out, is_picture)
-    temporary = out.with_name(f".{out.stem}.part{out.suffix}")
+    temporary = temporary_name(out)
     try:
         with source:
             if not source.live:  # a source that is neither is no reason for another name of the output
@@ -155,8 +151,7 @@ def _check_output(source: Source, out: Path, is_picture: bool) -> None:
         raise UsageError(f"{out}: is not a {kind}: {why}", f"end its name with one of {' '.join(suffixes)}")
     if not source.live and os.path.exists(out) and out.resolve() == Path(source.name).resolve():
         raise UsageError(f"{out}: would overwrite the original", "choose another output name")
-    if not os.path.isdir(out.parent) or not os.access(out.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{out}: its folder does not exist or is not writable", "choose a writable folder")
+    check_folder(out)
 
 
 def _annotate_picture(config: Config, perception: Perception, source: Source, out: Path, temporary: Path) -> Written:
@@ -164,7 +159,7 @@ def _annotate_picture(config: Config, perception: Perception, source: Source, ou
     assert frame is not None
     decision = decide_image(config, perception, frame.picture, config.camera.picture_s or PICTURE_S)
     drawing = Drawing(config, perception)
-    _write_picture(drawing.draw(frame.picture, decision), out, temporary)
+    temporary.write_bytes(encode(drawing.draw(frame.picture, decision), out))
     return Written(out, describe(decision), (source.damage,) if source.damage else ())
 
 
@@ -191,7 +186,7 @@ def _annotate_camera(
         if watched_s >= camera_s:
             break
     assert frame is not None
-    _write_picture(drawing.draw(frame.picture, decision), out, temporary)
+    temporary.write_bytes(encode(drawing.draw(frame.picture, decision), out))
     height, width = frame.picture.shape[:2]
     return Written(out, f"{source.name}, {width} x {height}, {describe(decision)}")
 
@@ -223,21 +218,6 @@ def _annotate_video(
     if writer.shortened:
         notes.append(f"{writer.shortened} long times without a picture were shortened")
     return Written(out, summary, tuple(notes))
-
-
-def _write_picture(drawn: Picture, out: Path, temporary: Path) -> None:
-    """Encode a picture in the format of the name of `out`. Raises OutputError if it is too large for that format."""
-    suffix = out.suffix.lower()
-    with captured():
-        try:
-            # cv2.imwrite accepts no names that are not UTF-8 and does not report a full disk.
-            done, data = cv2.imencode(ENCODERS.get(suffix, suffix), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-        except cv2.error:
-            done = False
-    if not done:
-        height, width = drawn.shape[:2]
-        raise OutputError(f"{out}: {width} x {height} pixels are too many for this format", "use a name ending in .png")
-    temporary.write_bytes(data.tobytes())
 
 
 def describe(decision: Decision) -> str:

@@ -17,6 +17,7 @@ from .door import Decision
 from .imaging import images
 from .imaging.images import Picture
 from .imaging.label_layout import Layout, Rectangle, clip, overlap, place_labels
+from .imaging.lettering import MIN_CAPITAL_PX, text_width, write
 from .inference.perception import Perception
 from .policy import Verdict
 from .records import Box, Face, Signal, Track
@@ -60,11 +61,6 @@ SIGNAL_TEXTS = {
     Signal.ALARM: "buzzer: someone without a mask looks agitated",
     Signal.FAULT: "red blinks: the door is blind",
 }
-FONT = cv2.FONT_HERSHEY_DUPLEX
-#: Height of a capital letter of FONT at scale 1, in pixels.
-FONT_CAPITAL_PX = 21
-#: Smaller capitals cannot be read.
-MIN_CAPITAL_PX = 8.0
 #: Small pictures are enlarged by a whole number, up to about this size, so that there is room for text.
 COMFORTABLE_HEIGHT_PX, COMFORTABLE_WIDTH_PX = 480, 1280
 #: Labels that cover less than this share of the picture are accepted where there is no room.
@@ -241,21 +237,8 @@ def _line_width(width: int, height: int) -> int:
 
 def _label_size(lines: tuple[str, ...], capital: float) -> tuple[int, int]:
     """Return the width and height of a label whose capitals are `capital` pixels high."""
-    width = max(_text_width(line, capital) for line in lines)
+    width = max(text_width(line, capital) for line in lines)
     return round(width + capital), round(len(lines) * 1.75 * capital + 0.35 * capital)
-
-
-def _text_width(text: str, capital: float) -> int:
-    return cv2.getTextSize(text, FONT, capital / FONT_CAPITAL_PX, _stroke(capital))[0][0]
-
-
-def _stroke(capital: float) -> int:
-    return max(1, round(capital / 14))
-
-
-def _write(out: Picture, text: str, x: float, baseline: float, capital: float, colour: Colour) -> None:
-    at = (round(x), round(baseline))
-    cv2.putText(out, text, at, FONT, capital / FONT_CAPITAL_PX, colour, _stroke(capital), cv2.LINE_AA)
 
 
 def _draw_labels(out: Picture, labels: list[Label], found: LabelLayout) -> None:
@@ -271,7 +254,7 @@ def _draw_labels(out: Picture, labels: list[Label], found: LabelLayout) -> None:
         x1, y1, x2, y2 = place
         cv2.rectangle(out, (x1, y1), (x2 - 1, y2 - 1), label.colour, -1)
         for k, text in enumerate(lines):
-            _write(out, text, x1 + capital / 2, y1 + 1.4 * capital + 1.75 * capital * k, capital, WHITE)
+            write(out, text, x1 + capital / 2, y1 + 1.4 * capital + 1.75 * capital * k, capital, WHITE)
 
 
 def _draw_leader(out: Picture, label: Label, place: Rectangle, line: int) -> None:
@@ -321,15 +304,15 @@ def _draw_bar(out: Picture, decision: Decision, meaning: str) -> None:
     name = decision.signal.value
     left = x - 0.6 * radius + 0.1 * height
     room = width - left - 0.2 * height
-    if (need := _text_width(name, capital)) > room:
+    if (need := text_width(name, capital)) > room:
         capital *= max(room, 1) / need
-    _write(out, name, left, middle + capital / 2, capital, WHITE)
-    left += _text_width(name, capital) + 0.45 * height
+    write(out, name, left, middle + capital / 2, capital, WHITE)
+    left += text_width(name, capital) + 0.45 * height
     room = width - left - 0.25 * height
-    if (need := _text_width(meaning, small)) > room:
+    if (need := text_width(meaning, small)) > room:
         small *= max(room, 1) / need
     if small >= MIN_CAPITAL_PX:
-        _write(out, meaning, left, middle + capital / 2, small, SOFT)
+        write(out, meaning, left, middle + capital / 2, small, SOFT)
 
 
 def _meaning(decision: Decision, has_zone: bool) -> str:

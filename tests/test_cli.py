@@ -67,7 +67,9 @@ def test_debug_shows_the_traceback() -> None:
     assert "InputError" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "annotate", "events", "lights", "doctor", "bench", "check-config"])
+@pytest.mark.parametrize(
+    "command", ["run", "annotate", "explain", "events", "lights", "doctor", "bench", "check-config"]
+)
 def test_help_explains_the_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
@@ -87,7 +89,7 @@ def test_help_lists_every_command() -> None:
 
 def test_the_name_of_a_command_selects_its_module() -> None:
     parser = build_parser()
-    required = {"annotate": ["a.jpg", "b.jpg"], "lights": ["--off"]}
+    required = {"annotate": ["a.jpg", "b.jpg"], "explain": ["a.jpg", "b.png"], "lights": ["--off"]}
     for command in COMMANDS:
         name = command_name(command)
         assert parser.parse_args([name, *required.get(name, [])]).run is command.run

@@ -237,6 +237,6 @@ class TestZone:
         text: str,
     ) -> None:
         written: list[str] = []
-        monkeypatch.setattr(drawing, "_write", lambda out, text, *_: written.append(text))
+        monkeypatch.setattr(drawing, "write", lambda out, text, *_: written.append(text))
         Drawing(with_areas(zone), perception).draw(np.zeros((480, 640, 3), np.uint8), decision(tracks))
         assert text in written

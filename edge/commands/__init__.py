@@ -6,6 +6,7 @@ fast.
 
 - `run`: watch the door; `run_door` is its second half, with the heavy imports
 - `annotate`: draw boxes and verdicts into pictures and videos
+- `explain`: show which pixels of a face speak for and against a mask
 - `events`: show an event log
 - `stats`: statistics of an event log
 - `lights`: test the wiring, or switch everything off

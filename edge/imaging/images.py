@@ -77,18 +77,28 @@ def letterbox(picture: Picture, width: int, height: int, out: Picture | None = N
     return out, Letterbox(scale, left, top)
 
 
+def square_around(
+    width: int, height: int, box: tuple[float, float, float, float], margin: float
+) -> tuple[int, int, int, int]:
+    """Return the square (x1, y1, x2, y2) that `crop_square` crops for `box` from a picture of `width` x `height`.
+
+    It may extend beyond the picture, but contains at least one pixel of it.
+    """
+    x1, y1, x2, y2 = box
+    side = max(2, round(max(x2 - x1, y2 - y1) * margin))
+    left, top = round((x1 + x2) / 2 - side / 2), round((y1 + y2) / 2 - side / 2)
+    left, top = min(max(left, 1 - side), width - 1), min(max(top, 1 - side), height - 1)
+    return left, top, left + side, top + side
+
+
 def crop_square(picture: Picture, box: tuple[float, float, float, float], size: int, margin: float) -> Picture:
     """Crop a square around the centre of `box`, with `margin` times its longer side, and resize it to (size, size, 3).
 
     Pixels outside the picture repeat the nearest edge pixel, also if the whole box lies outside.
     """
-    x1, y1, x2, y2 = box
-    side = max(2, round(max(x2 - x1, y2 - y1) * margin))
-    left, top = round((x1 + x2) / 2 - side / 2), round((y1 + y2) / 2 - side / 2)
     h, w = picture.shape[:2]
-    # Clamp the square so that it contains at least one pixel of the picture.
-    left, top = min(max(left, 1 - side), w - 1), min(max(top, 1 - side), h - 1)
-    right, bottom = left + side, top + side
+    left, top, right, bottom = square_around(w, h, box, margin)
+    side = right - left
     inside = picture[max(top, 0) : min(bottom, h), max(left, 0) : min(right, w)]
     above, below, before, after = max(-top, 0), max(bottom - h, 0), max(-left, 0), max(right - w, 0)
     if above or below or before or after:

@@ -20,11 +20,15 @@ TILE_PX, TEXT_PX, COLUMNS = 144, 40, 8
 
 class Mistake(NamedTuple):
     """A tile of the contact sheet: the picture's file, the box (None: the whole picture), and up to three lines of
-    text."""
+    text.
+
+    `has_answer` is False if no model has answered about the face, because it was not found.
+    """
 
     file: str
     box: Box | None
     lines: tuple[str, ...]
+    has_answer: bool = True
 
 
 def interleave(groups: Sequence[Sequence[T]], max_items: int) -> list[T]:
@@ -62,12 +66,25 @@ def tile(picture: Picture, box: Box | None, lines: Sequence[str]) -> Picture:
     return out
 
 
+def with_map(tile: Picture, heat: Picture | None) -> Picture:
+    """Return a tile of twice the width, with the heat map (TILE_PX, TILE_PX, 3) of the face beside the picture."""
+    right = np.full_like(tile, 255)
+    if heat is not None:
+        right[:TILE_PX] = heat
+    return np.concatenate([tile, right], 1)
+
+
 def write(path: Path, tiles: Sequence[Picture]) -> None:
-    """Write tiles as one PNG, eight a row; without tiles the sheet is empty. Raises OSError."""
-    rows = max(1, math.ceil(len(tiles) / COLUMNS))
+    """Write tiles of one size as one PNG, COLUMNS a row, or half of them if they are wide. Raises OSError.
+
+    Without tiles the sheet is empty.
+    """
+    width = tiles[0].shape[1] if tiles else TILE_PX
+    columns = COLUMNS * TILE_PX // width
+    rows = max(1, math.ceil(len(tiles) / columns))
     sheet = np.full((rows * (TILE_PX + TEXT_PX), COLUMNS * TILE_PX, 3), 255, np.uint8)
     for k, picture in enumerate(tiles):
-        y, x = k // COLUMNS * (TILE_PX + TEXT_PX), k % COLUMNS * TILE_PX
-        sheet[y : y + TILE_PX + TEXT_PX, x : x + TILE_PX] = picture
+        y, x = k // columns * (TILE_PX + TEXT_PX), k % columns * width
+        sheet[y : y + TILE_PX + TEXT_PX, x : x + width] = picture
     if not cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
         raise OSError(f"{path}: cannot be written")

@@ -22,6 +22,7 @@ from training.command_line import add_data, parser_for, print_error
 from training.dataset import SPLITS, Dataset
 from training.evaluation.common import Result
 from training.evaluation.detector import evaluate_detector
+from training.evaluation.explaining import explainer
 from training.evaluation.expression import evaluate_expression
 from training.evaluation.mask import evaluate_mask
 from training.evaluation.passages import evaluate_passages, read_truth
@@ -81,8 +82,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help="folder for curves, the worst mistakes and metrics.json"
     )
+    parser.add_argument("--explain", action="store_true", help="with --out: heat maps beside the worst mistakes")
     args = parser.parse_args(argv)
     needed = ("data",) if args.task != "passages" else ("video",) if _is_folder(args.video) else ("video", "truth")
+    if args.explain and (args.out is None or args.task == "passages"):
+        parser.error("--explain needs --out, and another task than passages")
     for name in needed:
         if getattr(args, name) is None:
             parser.error(f"{args.task} needs --{name}")
@@ -112,6 +116,8 @@ def _evaluate(args: argparse.Namespace) -> Result:
         return evaluate_passages(args.video, args.truth, settings, manifest.load(folder), args.runtime)
     data, records = choose(args.data, args.sources.split(",") if args.sources else None, args.split)
     stages = open_stages(args.task, settings, manifest.load(folder), args.runtime)
+    if args.explain:
+        stages = stages._replace(explain=explainer(args.task, stages, settings.expression.agitated))
     check_pictures(data, records)
     return TASKS[args.task](data, records, stages)
 

@@ -76,6 +76,16 @@ def draw_curves(path: Path, curves: Mapping[str, Curve], across: str, up: str, d
     _save(figure, path)
 
 
+def draw_panels(path: Path, panels: Mapping[str, Mapping[str, Curve]], across: str, up: str) -> None:
+    """Plot curves in panels beside each other, by title. The same name has the same colour in each panel."""
+    figure, axes = _axes(3.1 * len(panels), 3.2, len(panels))
+    for axis, (title, curves) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+        _lines(axis, curves, across, up)
+        axis.set(title=title, ylim=(-0.01, 1.01))
+    np.atleast_1d(axes)[0].legend(fontsize=8)
+    _save(figure, path)
+
+
 def _lines(axis: Any, curves: Mapping[str, Curve], across: str, up: str) -> None:
     for name, (x, y) in curves.items():
         axis.plot(x, y, label=name, linewidth=1.4)

@@ -18,6 +18,7 @@ from ..arrays import Floats
 from ..contact_sheet import Mistake
 from ..dataset import Dataset
 from ..records import Face, Record
+from .stages import Explainer
 
 #: The minimum IoU of a face and the detection of it. The annotators' boxes are loose.
 FOUND_IOU = 0.35
@@ -74,12 +75,21 @@ def largest(found: Sequence[Detection]) -> Box | None:
     return max(found, key=lambda d: (d.box.width * d.box.height, d.score)).box if found else None
 
 
-def draw_sheet(data: Dataset, records: Sequence[Record], groups: Sequence[Sequence[RankedMistake]], out: Path) -> None:
-    """Write worst.png: the worst mistakes of each group, in turn."""
+def draw_sheet(
+    data: Dataset,
+    records: Sequence[Record],
+    groups: Sequence[Sequence[RankedMistake]],
+    out: Path,
+    explain: Explainer | None = None,
+) -> None:
+    """Write worst.png: the worst mistakes of each group, in turn; with `explain` each has its heat map beside it."""
     by_file = {r.file: r for r in records}
     sorted_groups = [[m.mistake for m in sorted(group, key=lambda m: -m.severity)] for group in groups]
     worst = contact_sheet.interleave(sorted_groups, MAX_MISTAKES)
     tiles = [contact_sheet.tile(data.picture(by_file[m.file]), m.box, m.lines) for m in worst]
+    if explain is not None:
+        maps = [explain(data.picture(by_file[m.file]), m.box) if m.has_answer else None for m in worst]
+        tiles = [contact_sheet.with_map(*pair) for pair in zip(tiles, maps, strict=True)]
     contact_sheet.write(out / "worst.png", tiles)
 
 

@@ -98,7 +98,7 @@ class Findings:
             self.faces.append((height, is_found))
             if not is_found:
                 lines = (record.file, f"missed {face.label} {height:.0%}")
-                self.missed.append(RankedMistake(height, Mistake(record.file, face.box, lines)))
+                self.missed.append(RankedMistake(height, Mistake(record.file, face.box, lines, has_answer=False)))
         self.false += [_false(record, found[k], "false") for k in main.found[above & ~main.right]]
 
     def sources(self) -> list[str]:
@@ -127,7 +127,7 @@ def evaluate_detector(data: Dataset, records: Sequence[Record], stages: Stages) 
         _draw_scores(out, findings)
         _draw_by_score(out, findings, thresholds)
         _draw_recall_by_height(out, findings)
-        draw_sheet(data, records, [findings.false, findings.missed], out)
+        draw_sheet(data, records, [findings.false, findings.missed], out, stages.explain)
 
     return Result(findings.figures(thresholds) | {"per_source": per_source}, draw)
 

@@ -63,7 +63,7 @@ def evaluate_expression(data: Dataset, records: Sequence[Record], stages: Stages
 
     def draw(out: Path) -> None:
         _draw(out, results)
-        draw_sheet(data, records, _mistakes(results.labelled), out)
+        draw_sheet(data, records, _mistakes(results.labelled), out, stages.explain)
 
     figures = results.figures()
     agitated = [expression.labels.index(e) for e in AGITATED]
@@ -151,7 +151,8 @@ def _mistakes(labelled: Sequence[ExpressionAnswer]) -> list[list[RankedMistake]]
     for a in labelled:
         file, expression = a.record.file, a.record.expression or ""
         if a.probabilities is None:
-            not_found.append(RankedMistake(0.0, Mistake(file, None, (file, f"{expression}: no face found"))))
+            what = f"{expression}: no face found"
+            not_found.append(RankedMistake(0.0, Mistake(file, None, (file, what), has_answer=False)))
         elif a.answer != expression:
             best = max(a.probabilities)
             votes = f"votes: {majority(a.record.votes) or 'divided'}" if a.record.votes else ""

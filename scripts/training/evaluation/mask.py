@@ -55,7 +55,7 @@ def evaluate_mask(data: Dataset, records: Sequence[Record], stages: Stages) -> R
 
     def draw(out: Path) -> None:
         _draw(out, answers, threshold)
-        draw_sheet(data, records, _mistakes(answers), out)
+        draw_sheet(data, records, _mistakes(answers), out, stages.explain)
 
     def masked(crop: Picture) -> bool:
         probability = mask.probability_of_crop(crop)
@@ -141,7 +141,8 @@ def _mistakes(answers: Sequence[MaskAnswer]) -> list[list[RankedMistake]]:
     for a in answers:
         file = a.record.file
         if a.score is None:
-            groups["not found"].append(RankedMistake(0.0, Mistake(file, a.box, (file, f"{a.label}: not found"))))
+            lines = (file, f"{a.label}: not found")
+            groups["not found"].append(RankedMistake(0.0, Mistake(file, a.box, lines, has_answer=False)))
         elif not a.is_right:
             lines = (file, f"{a.label}: {WHAT} {a.score:.2f}")
             groups[a.label].append(RankedMistake(abs(a.score - a.threshold), Mistake(file, a.box, lines)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from edge.config import Config
@@ -65,13 +65,21 @@ class ExpressionStage(Protocol):
         ...
 
 
+#: Returns the heat map of the face in a box of a picture (None: the whole picture), (TILE_PX, TILE_PX, 3) uint8 RGB.
+Explainer = Callable[[Picture, tuple[float, float, float, float] | None], Picture]
+
+
 class Stages(NamedTuple):
-    """The stages that a task needs; the others are None. `new_score` is the minimum score of a new person."""
+    """The stages that a task needs; the others are None. `new_score` is the minimum score of a new person.
+
+    `explain` draws the heat maps of the mistakes; None if they are not wanted.
+    """
 
     detector: Detector
     mask: MaskStage | None = None
     expression: ExpressionStage | None = None
     new_score: float | None = None
+    explain: Explainer | None = None
 
 
 def open_stages(task: str, settings: Config, models: Manifest, runtime: str | None) -> Stages:

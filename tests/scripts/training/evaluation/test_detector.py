@@ -119,7 +119,7 @@ def test_the_sheet_shows_what_the_figures_count(world: World, tmp_path: Path, mo
     result = evaluate_detector(data, data.records, STAGES)
     shown: list[contact_sheet.Mistake] = []
     monkeypatch.setattr(
-        detector, "draw_sheet", lambda _d, _r, groups, _o: shown.extend(m.mistake for g in groups for m in g)
+        detector, "draw_sheet", lambda _d, _r, groups, _o, _e: shown.extend(m.mistake for g in groups for m in g)
     )
     result.draw(tmp_path)
     assert [m.lines[-1] for m in shown] == ["false 0.95", "false 0.70", "no face 0.60", "missed no_mask 53%"]
