@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from . import config_messages, toml_hints
 from .errors import ConfigError
+from .listen_address import parse_listen
 from .renamed_settings import check_keys
 from .source_kind import ADDRESS_HINT, address_problem
 from .system.clock import parse_hours
@@ -149,6 +150,20 @@ class EventSettings(Section, frozen=True):
     keep_files: Annotated[int, Meta(ge=1, le=1000)]
 
 
+class WebSettings(Section, frozen=True):
+    enabled: bool
+    listen: str
+    hosts: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(max_length=20)]
+    show_faces: bool
+    certificate: str
+    key: str
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Return the host and port of `listen`."""
+        return parse_listen(self.listen)
+
+
 class Config(Section, frozen=True):
     """All settings. Only `load` creates it, so every value is checked."""
 
@@ -161,6 +176,7 @@ class Config(Section, frozen=True):
     policy: PolicySettings
     lights: LightSettings
     events: EventSettings
+    web: WebSettings
 
 
 def default_text() -> str:
@@ -226,10 +242,11 @@ def _read(path: Path) -> dict[str, Any]:
 def _check(config: Config, given: Mapping[str, Mapping[str, Any]], name: str) -> None:
     """Raise ConfigError if values contradict each other; `given` are the tables of the file, without the defaults."""
     _check_paths(config, name)
-    _check_door(config.door, name)
+    check_door(config.door, name)
     _check_pins(config.lights, given.get("lights", {}), name)
     _check_lights(config.lights, name)
     _check_order(config, name)
+    _check_web(config.web, name)
 
 
 def _check_paths(config: Config, name: str) -> None:
@@ -237,6 +254,8 @@ def _check_paths(config: Config, name: str) -> None:
         "camera.source": config.camera.source,
         "models.directory": config.models.directory,
         "events.file": config.events.file,
+        "web.certificate": config.web.certificate,
+        "web.key": config.web.key,
     }
     for key, path in paths.items():
         if "\0" in path:
@@ -252,7 +271,8 @@ def _check_paths(config: Config, name: str) -> None:
         raise ConfigError(f"{name}: 'camera.source' {problem}", ADDRESS_HINT)
 
 
-def _check_door(door: DoorSettings, name: str) -> None:
+def check_door(door: DoorSettings, name: str) -> None:
+    """Raise ConfigError if a polygon of the section is no area, or if no face would count; `name` is the file's."""
     named = {"door.zone": door.zone} if door.zone else {}
     named |= {f"door.ignore[{k}]": area for k, area in enumerate(door.ignore)}
     for key, corners in named.items():
@@ -275,6 +295,19 @@ def _check_door(door: DoorSettings, name: str) -> None:
         raise ConfigError(
             f"{name}: 'door.ignore' covers the whole {what}: no face would count", "make its areas smaller"
         )
+
+
+def _check_web(web: WebSettings, name: str) -> None:
+    try:
+        parse_listen(web.listen)
+    except ValueError as error:
+        raise ConfigError(
+            f"{name}: 'web.listen' is {config_messages.shown(web.listen)}: {error}",
+            'write "127.0.0.1:8080" for this machine only, "0.0.0.0:8080" for the network',
+        ) from None
+    if bool(web.certificate) is not bool(web.key):
+        given, missing = ("certificate", "key") if web.certificate else ("key", "certificate")
+        raise ConfigError(f"{name}: 'web.{given}' needs 'web.{missing}', too", f"add {missing}, or remove {given}")
 
 
 def _check_pins(lights: LightSettings, given: Container[str], name: str) -> None:

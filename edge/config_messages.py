@@ -25,6 +25,7 @@ HINTS = {
     "lights.alarm_pattern_s": "seconds on and off in turn: [0.25, 0.25]",
     "lights.fault_pattern_s": "seconds on and off in turn: [0.5, 0.5]",
     "expression.agitated": 'a list: ["angry", "disgust"]',
+    "web.hosts": 'a list of names: ["door.example.org"]',
     "door.zone": "a list of corners: [[0.25, 0.0], [0.75, 0.0], [0.75, 1.0], [0.25, 1.0]]",
     "door.ignore": "a list of areas: [[[0.0, 0.0], [0.2, 0.0], [0.2, 0.4], [0.0, 0.4]]]",
 }
@@ -34,6 +35,9 @@ EXAMPLES = {
     "models.directory": "/srv/models",
     "events.file": "/srv/doorlight/events.jsonl",
     "lights.quiet_hours": "22:00-07:00",
+    "web.listen": "127.0.0.1:8080",
+    "web.certificate": "/etc/doorlight/certificate.pem",
+    "web.key": "/etc/doorlight/key.pem",
 }
 #: Nested lists of a correct value, by key: an area is a list of corners, and a corner is a list.
 DEPTHS = {"door.zone": 2, "door.ignore": 3}
@@ -173,7 +177,7 @@ def _hint(key: str, value: object, allowed: inspect.Type) -> str:
             names = [f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in choices]
             listed = f"{', '.join(names[:-1])} or {names[-1]}"
             return listed if isinstance(choices[0], str) else f"a whole number{quoted.replace(',', '')}: {listed}"
-        case inspect.StrType():
+        case inspect.StrType() if key not in HINTS:
             example = f'{key.partition(".")[2]} = "{EXAMPLES[key]}"'
             return f"{'text' if isinstance(value, str) else 'text in quotes'}, such as {example}"
         case _:

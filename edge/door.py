@@ -51,7 +51,9 @@ class Decision:
     `faces` are the looks at this frame, `people` is the policy's state for everyone present; both are by the number of
     the track. `fault` is the reason why the door is blind, or None. `interval_s` is the interval between the frames of
     a slow source, 0 for others. `outside` are the boxes of the faces that do not count, because they are outside the
-    zone. `still` are the boxes of the faces that do not count, because they never move.
+    zone. `still` are the boxes of the faces that do not count, because they never move. `found` are the boxes of
+    all faces of the last search, also of those that do not count and of those too uncertain to be a person; None if
+    this picture was not searched.
     """
 
     t: float
@@ -64,6 +66,7 @@ class Decision:
     interval_s: float = 0.0
     outside: tuple[Box, ...] = ()
     still: tuple[Box, ...] = ()
+    found: tuple[Box, ...] | None = None
 
     def verdict(self, number: int) -> Verdict:
         """Return the verdict about the person of the track with this number; UNKNOWN if nobody has it."""
@@ -80,6 +83,7 @@ class Pipeline:
         self._zone = Zone(config.door.zone, config.door.ignore)
         self._outside: tuple[Box, ...] = ()
         self._things = StillThings(config.door.ignore_still_s)
+        self._found: tuple[Box, ...] | None = None
         self._attention = Attention(config, perception.expression is not None)
         self._tracker = Tracker(config.tracker)
         self._state = State()
@@ -150,6 +154,7 @@ class Pipeline:
         # It may be a flash, which is no fault. But nobody is visible, so nobody may keep the light green.
         self._tracker.clear()
         self._attention.clear()
+        self._found = None
         return self._decide(t, {}, None)
 
     def _adapt_times(self, interval_s: float) -> None:
@@ -182,6 +187,7 @@ class Pipeline:
         if earlier is not None:
             return earlier
         detections = self._perception.detect(frame)
+        self._found = tuple(d.box for d in detections)
         # A face outside the zone does not count, but it proves that the lens is not covered.
         best_score = max((detection.score for detection in detections), default=0.0)
         if self._zone.is_limited:
@@ -212,8 +218,10 @@ class Pipeline:
     def _decide(self, t: float, faces: dict[int, Face], fault: str | None, ignored: Collection[int] = ()) -> Decision:
         tracks = self._tracker.tracks
         self._state, signal, events = step(self._state, tracks, t, self._policy, fault, ignored)
-        outside = self._outside if fault is None else ()
-        return Decision(t, signal, tracks, faces, self._state.people, events, fault, self._interval_s, outside)
+        outside, found = (self._outside, self._found) if fault is None else ((), None)
+        return Decision(
+            t, signal, tracks, faces, self._state.people, events, fault, self._interval_s, outside, found=found
+        )
 
 
 def decisions(

@@ -32,6 +32,7 @@ Installed files:
   /etc/doorlight/defaults.toml       all settings with their defaults and descriptions, replaced by each upgrade
   /var/lib/doorlight/events.jsonl    the event log; hours.jsonl beside it has its hours, for doorlight stats
   /opt/doorlight                     the program
+  doorlight-web.service              the page in the browser, off; see  doorlight web --help
 
 State of the service: systemctl status doorlight      Its messages: journalctl -u doorlight
 Exit codes: 0 OK, 2 wrong usage, 69 a requirement is missing on this machine, 77 not root, 78 wrong settings
@@ -46,6 +47,7 @@ STATE=/var/lib/doorlight
 LINK=/usr/local/bin/doorlight
 UNIT=/etc/systemd/system/doorlight.service
 DROP_INS=/etc/systemd/system/doorlight.service.d
+WEB_UNIT=/etc/systemd/system/doorlight-web.service
 
 say() { printf '%s\n' "$*"; }
 step() { printf '\n== %s\n' "$*"; }
@@ -204,9 +206,9 @@ program() {
     [ ! -s "$release/constraints.txt" ] || say "using the NumPy version of apt's camera library: $(cat "$release/constraints.txt")"
     say "installing Python packages; this takes minutes on a small Raspberry Pi …"
     if [ -n "$wheels" ]; then
-        set -- --no-index --find-links "$wheels" doorlight
+        set -- --no-index --find-links "$wheels" "doorlight[web]"
     else
-        set -- "$PWD"
+        set -- "${PWD}[web]"
     fi
     "$release/bin/python" -m pip --disable-pip-version-check install --quiet --no-cache-dir \
         --constraint "$release/constraints.txt" "$@" ||
@@ -305,6 +307,8 @@ service() {
     fi
     link "$OPT/current/bin/doorlight" "$LINK"
     put systemd/doorlight.service "$UNIT"
+    # Not enabled: the page is off until somebody wants it.
+    put systemd/doorlight-web.service "$WEB_UNIT"
     version="$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')"
     if [ "${version:-0}" -ge 254 ]; then
         put systemd/restart-backoff.conf "$DROP_INS/restart-backoff.conf"
@@ -331,6 +335,8 @@ service() {
             die 69 "neither the new version nor the restored previous version starts. Messages of the new version:" "$messages"
         die 69 "the new version does not start; the previous version runs again. Messages of the new version:" "$messages"
     fi
+    # Only if it runs. The door is what matters: a page that does not start is no reason to go back.
+    act systemctl try-restart doorlight-web.service || say "the page does not start: journalctl -u doorlight-web"
     [ -n "$dry" ] || say "the service runs"
 }
 
@@ -386,13 +392,17 @@ uninstall() {
     if [ -d /run/systemd/system ] && [ -e "$UNIT" ]; then
         act systemctl stop doorlight.service
     fi
+    if [ -d /run/systemd/system ] && [ -e "$WEB_UNIT" ]; then
+        act systemctl stop doorlight-web.service
+    fi
     [ ! -e "$UNIT" ] || act systemctl --quiet disable doorlight.service
+    [ ! -e "$WEB_UNIT" ] || act systemctl --quiet disable doorlight-web.service
     units="$(dirname "$UNIT")"
     if [ -e "$units/doorlight-hours.timer" ]; then
         [ ! -d /run/systemd/system ] || act systemctl stop doorlight-hours.timer
         act systemctl --quiet disable doorlight-hours.timer
     fi
-    for path in "$UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
+    for path in "$UNIT" "$WEB_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
         /etc/modules-load.d/doorlight.conf /etc/tmpfiles.d/doorlight.conf /etc/sysusers.d/doorlight.conf; do
         if [ -e "$path" ] || [ -L "$path" ]; then act rm -rf "$path"; fi
     done
@@ -409,12 +419,14 @@ uninstall() {
     case "$answer" in
     y | Y | yes | YES)
         rm -rf "$STATE" "$ETC"
-        # The user last: its numeric id may be reused, and must then not own files.
+        # The users last: their numeric ids may be reused, and must then not own files.
+        if getent passwd doorlight-web >/dev/null; then userdel doorlight-web; fi
+        if getent group doorlight-web >/dev/null; then groupdel doorlight-web; fi
         if getent passwd doorlight >/dev/null; then userdel doorlight; fi
         if getent group doorlight >/dev/null; then groupdel doorlight; fi
         say "deleted"
         ;;
-    *) say "kept: $STATE, $ETC, and their owner, the user doorlight" ;;
+    *) say "kept: $STATE, $ETC, and the users doorlight and doorlight-web" ;;
     esac
 }
 
@@ -425,7 +437,7 @@ fetch_wheels() {
     "$PYTHON" -m venv --system-site-packages "$scratch/venv"
     numpy_constraint >"$scratch/constraints.txt"
     "$scratch/venv/bin/python" -m pip --disable-pip-version-check wheel --quiet --wheel-dir "$1" \
-        --constraint "$scratch/constraints.txt" "$PWD" || die 69 "could not download the packages" "check the network, then run this script again"
+        --constraint "$scratch/constraints.txt" "${PWD}[web]" || die 69 "could not download the packages" "check the network, then run this script again"
     say "$1 is ready for: sudo scripts/install.sh --wheels $1"
 }
 

@@ -57,6 +57,8 @@ def rows(text: str) -> list[str]:
 def modules_of(row: str) -> list[ModuleType]:
     """Return the modules that a row names, such as `camera/live.py`."""
     files = [name for name in code(row) if name.endswith(".py") and (EDGE / name).exists()]
+    if any(file.startswith("web/") for file in files):
+        pytest.importorskip("starlette", reason="the extra `web` is not installed")
     return [import_module(f"edge.{file.removesuffix('.py').replace('/', '.')}") for file in files]
 
 

@@ -14,11 +14,15 @@ import msgspec
 import pytest
 
 from edge import cli, config, errors
+from edge.commands import web
 from edge.commands.events import SERVICE_LOG
+from edge.view import protocol
 from support.paths import ROOT
 
 FOLDER = ROOT / "systemd"
 UNIT = FOLDER / "doorlight.service"
+WEB_UNIT = FOLDER / "doorlight-web.service"
+UNITS = {UNIT: 1.5, WEB_UNIT: 2.0}
 PROGRAM = "/opt/doorlight/current/bin/doorlight"
 #: Keys that systemd 252 (Debian 12) does not know; they belong in the drop-in.
 NEWER = {"RestartSteps", "RestartMaxDelaySec"}
@@ -32,14 +36,14 @@ def settings(path: Path = UNIT) -> list[tuple[str, str]]:
     return [(k, v) for k, _, v in (line.partition("=") for line in lines if line and line[0] not in "#[")]
 
 
-def values(key: str) -> list[str]:
-    return [value for name, value in settings() if name == key]
+def values(key: str, unit: Path = UNIT) -> list[str]:
+    return [value for name, value in settings(unit) if name == key]
 
 
-def runnable(folder: Path) -> Path:
+def runnable(folder: Path, unit: Path = UNIT) -> Path:
     """Return a copy of the unit whose program exists: otherwise systemd-analyze would warn about it."""
-    copy = folder / UNIT.name
-    copy.write_text(UNIT.read_text().replace(PROGRAM, "/bin/true"))
+    copy = folder / unit.name
+    copy.write_text(unit.read_text().replace(PROGRAM, "/bin/true"))
     return copy
 
 
@@ -50,8 +54,9 @@ def analyze(*args: object) -> subprocess.CompletedProcess[str]:
 
 
 @needs_analyze
-def test_systemd_verifies_the_unit(tmp_path: Path) -> None:
-    done = analyze("verify", "--man=no", runnable(tmp_path))
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_verifies_the_unit(unit: Path, tmp_path: Path) -> None:
+    done = analyze("verify", "--man=no", runnable(tmp_path, unit))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -63,23 +68,44 @@ def test_systemd_reports_a_misspelt_key(tmp_path: Path) -> None:
 
 
 @needs_analyze
-def test_security_exposure_is_low(tmp_path: Path) -> None:
-    assert not (set(values("DeviceAllow")) ^ {
-        "char-81 rw", "char-media rw", "char-dma_heap rw", "char-gpiochip rw", "char-189 rw", "char-apex rw",
-    })  # fmt: skip
-    done = analyze("security", "--offline=true", "--no-pager", runnable(tmp_path))
-    found = re.search(r"Overall exposure level for doorlight\.service: ([\d.]+)", done.stdout)
+@pytest.mark.parametrize(("unit", "limit"), UNITS.items(), ids=lambda value: getattr(value, "name", None))
+def test_security_exposure_is_low(unit: Path, limit: float, tmp_path: Path) -> None:
+    done = analyze("security", "--offline=true", "--no-pager", runnable(tmp_path, unit))
+    found = re.search(rf"Overall exposure level for {unit.name}: ([\d.]+)", done.stdout)
     assert found is not None, done.stderr
-    assert float(found[1]) <= 1.5
+    assert float(found[1]) <= limit
+
+
+def test_devices_of_the_door_and_none_of_the_page() -> None:
+    assert set(values("DeviceAllow")) == {
+        "char-81 rw", "char-media rw", "char-dma_heap rw", "char-gpiochip rw", "char-189 rw", "char-apex rw",
+    }  # fmt: skip
+    assert not values("DeviceAllow", WEB_UNIT)
+    assert values("PrivateDevices", WEB_UNIT) == ["yes"]
+
+
+def test_the_page_writes_nowhere_and_reaches_the_door_by_its_group_only() -> None:
+    keys = {key for key, _ in settings(WEB_UNIT)}
+    assert not keys & {"StateDirectory", "RuntimeDirectory", "ReadWritePaths", "SupplementaryGroups", "CacheDirectory"}
+    assert values("ProtectSystem", WEB_UNIT) == ["strict"]
+    assert values("User", WEB_UNIT) != values("User")
+    assert values("Group", WEB_UNIT) == values("Group"), "see edge/view/peer.py"
+    assert (values("User", WEB_UNIT)[0], values("Group", WEB_UNIT)[0]) == (web.WEB_USER, web.WEB_GROUP)
+    assert Path("/run") / values("RuntimeDirectory")[0] == protocol.SERVICE_FOLDER
+
+
+def explained_in(page: str) -> set[str]:
+    """Return what stands in backticks in the first column of the tables of `page`."""
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
 
 
 def test_readme_explains_every_setting() -> None:
-    rows = [
-        line.split("|")[1]
-        for line in (FOLDER / "README.md").read_text().partition("# The unit")[2].partition("\n# ")[0].splitlines()
-        if line.startswith("| `")
-    ]
-    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    page = (FOLDER / "README.md").read_text()
+    door, web_page = (
+        page.partition(f"\n# {heading}")[2].partition("\n# ")[0] for heading in ("The unit", "The page's unit")
+    )
+    named = explained_in(door)
     explained = {name for name in named if name[0].isupper()}
     there = {key for key, _ in settings() if key != "DeviceAllow"}
     there |= {f"DeviceAllow={value.split()[0]}" for value in values("DeviceAllow")}
@@ -87,6 +113,7 @@ def test_readme_explains_every_setting() -> None:
     assert {path.name for path in FOLDER.iterdir()} - {"README.md"} == named - explained, (
         "each file needs a row in the README"
     )
+    assert explained_in(web_page) == {key for key, _ in settings(WEB_UNIT)}
 
 
 @pytest.mark.parametrize("key", ["ExecStart", "ExecStopPost"])
@@ -104,6 +131,14 @@ def test_command_line_parses_the_unit_s_command(key: str) -> None:
         assert command.startswith("-")
 
 
+def test_command_line_parses_the_command_of_the_page() -> None:
+    (command,) = values("ExecStart", WEB_UNIT)
+    program, *args = shlex.split(command)
+    assert program == PROGRAM
+    parsed = cli.build_parser().parse_args(args)
+    assert (parsed.config, parsed.events, parsed.for_s) == (Path("/etc/doorlight/doorlight.toml"), SERVICE_LOG, None)
+
+
 def test_timeouts_fit_the_camera_timeout() -> None:
     hints = typing.get_type_hints(config.CameraSettings, include_extras=True)
     (limit,) = [meta.le for meta in hints["timeout_s"].__metadata__ if isinstance(meta, msgspec.Meta)]
@@ -116,6 +151,7 @@ def test_timeouts_fit_the_camera_timeout() -> None:
 def test_wrong_settings_and_usage_prevent_restarts() -> None:
     codes = {int(code) for code in values("RestartPreventExitStatus")[0].split()}
     assert codes == {errors.ConfigError.exit_code, errors.UsageError.exit_code}
+    assert values("RestartPreventExitStatus", WEB_UNIT) == values("RestartPreventExitStatus")
 
 
 def test_newer_keys_stay_out_of_the_unit() -> None:
@@ -150,12 +186,13 @@ def test_sysusers_creates_the_user(tmp_path: Path) -> None:
         ["systemd-sysusers", f"--root={tmp_path}", FOLDER / "doorlight.sysusers"],
         check=True, capture_output=True, timeout=600,
     )  # fmt: skip
-    (user,) = (tmp_path / "etc" / "passwd").read_text().splitlines()
-    assert user.startswith("doorlight:")
-    assert user.endswith(":Doorlight:/var/lib/doorlight:/usr/sbin/nologin")
+    users = {row.partition(":")[0]: row for row in (tmp_path / "etc" / "passwd").read_text().splitlines()}
+    assert set(users) == {"doorlight", "doorlight-web"}
+    assert users["doorlight"].endswith(":Doorlight:/var/lib/doorlight:/usr/sbin/nologin")
+    assert users["doorlight-web"].endswith(":Doorlight's page:/:/usr/sbin/nologin")
     rows = [line.split(":") for line in (tmp_path / "etc" / "group").read_text().splitlines()]
     assert {row[0]: row[3] for row in rows} == {
-        "doorlight": "", "video": "doorlight", "gpio": "doorlight", "plugdev": "doorlight",
+        "doorlight": "", "doorlight-web": "", "video": "doorlight", "gpio": "doorlight", "plugdev": "doorlight",
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import faulthandler
 import shlex
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import door
 from ..camera.factory import open_source
@@ -31,7 +32,11 @@ from ..settings_notes import camera_notes, other_notes
 from ..system.files import state_folder
 from ..system.terminal import printable
 from . import left_out, options
+from .door_view import DoorView
 from .process import make_journal_output_nonblocking, stop_on_signals
+
+if TYPE_CHECKING:
+    from ..view.encoder import FrameEncoder
 
 #: How long a door that cannot start shows FAULT before it exits. The service then starts it again.
 FAULT_BEFORE_EXIT_S = 5.0
@@ -145,18 +150,44 @@ def _watch(
             if source.note:
                 print_note(f"note: {source.note}")
 
-            def on_decision(_: Frame | None, decision: door.Decision) -> None:
-                console.on_decision(source.scene, decision)
+            def write(event: Event) -> None:
+                log.write(event)
+                console.on_event(event)
+
+            view = DoorView(config, lambda: _frame_encoder(config, perception, source, log), write, print_note)
+
+            def on_decision(frame: Frame | None, decision: door.Decision) -> None:
+                view.on_decision(frame, decision)
+                if console.is_folder:
+                    console.on_decision(source.scene, decision)
+                elif source.live:
+                    console.on_camera(frame, decision)
 
             console.is_folder = isinstance(source, Folder)
-            keep = on_decision if console.is_folder else console.on_camera if source.live else None
+            view.start()
             try:
-                summary = door.run(config, perception, source, lights, log, stop, started_at, console.on_event, keep)
+                summary = door.run(
+                    config, perception, source, lights, log, stop, started_at, console.on_event, on_decision
+                )
                 return source, summary
             finally:
+                view.close()
                 log.close()
                 if log.problem:
                     print_note(f"the event log is incomplete: {log.problem}")
+
+
+def _frame_encoder(config: Config, perception: Perception, source: Source, log: EventLog) -> FrameEncoder:
+    """Return what encodes frames and decisions for the page. Called once it is needed."""
+    from ..view.encoder import FrameEncoder
+    from ..view.snapshot import Snapshots
+
+    accelerator = perception.accelerator
+
+    def problems() -> list[str]:
+        return [text for text in (accelerator.problem if accelerator is not None else None, log.problem) if text]
+
+    return FrameEncoder(config, Snapshots(config, source.name, lambda: perception.runs_on, problems))
 
 
 def _machine_counter() -> Path | None:

@@ -22,7 +22,7 @@ OVEREXPOSED, BACKLIT_SHARE, BACKLIT_MEDIAN, TOO_BRIGHT_SHARE = 250, 0.15, 90, 0.
 BLURRED, MIN_CONTRAST = 4, 12
 
 
-class _Measures(NamedTuple):
+class Measures(NamedTuple):
     mean: float
     median: float
     overexposed: float  # share of the pixels
@@ -36,16 +36,16 @@ def assess_picture(picture: Picture, blindness: Blindness | None = None, faces: 
     With `blindness`, the finding is bad and has the words of `doorlight run`. `faces` is appended to the message.
     """
     height, width = picture.shape[:2]
-    measures = _measure(picture)
+    measures = measure(picture)
     figures = [f"brightness {measures.mean:.0f} of 255", f"{measures.overexposed:.0%} overexposed"]
     figures += [f"sharpness {measures.sharpness:.1f}", *filter(None, [faces])]
     if blindness is not None:
         return Finding("bad", f"{blindness.sentence} ({width}x{height}, {', '.join(figures)})", blindness.fix)
-    severity, result, fix = _judge(measures)
+    severity, result, fix = judge(measures)
     return Finding(severity, f"a picture of {width}x{height}: {result} ({', '.join(figures)})", fix)
 
 
-def _measure(picture: Picture) -> _Measures:
+def measure(picture: Picture) -> Measures:
     """Return the measures of `picture`, (H, W, 3) uint8 RGB.
 
     Sharpness is the variance of the Laplacian divided by the variance of the picture, in thousandths. The picture is
@@ -60,7 +60,7 @@ def _measure(picture: Picture) -> _Measures:
     luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     contrast = float(luma.std())
     edges = cv2.Laplacian(cv2.GaussianBlur(luma, (0, 0), 1.0), cv2.CV_32F)
-    return _Measures(
+    return Measures(
         mean=float(luma.mean()),
         median=float(np.median(luma)),
         overexposed=float((luma >= OVEREXPOSED).mean()),
@@ -69,7 +69,7 @@ def _measure(picture: Picture) -> _Measures:
     )
 
 
-def _judge(measures: _Measures) -> tuple[Severity, str, str]:
+def judge(measures: Measures) -> tuple[Severity, str, str]:
     """Return severity, result and fix; the first problem counts."""
     if measures.overexposed > BACKLIT_SHARE and measures.median < BACKLIT_MEDIAN:
         fix = 'turn the camera away from the window; or in [camera] metering = "spot", exposure_stops = 1.0 (Pi camera)'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 
 from ..system.terminal import printable
 from .record import EventRecord, timestamp
@@ -36,6 +37,7 @@ _EVENTS = {
     "fault": "the door has failed",
     "source_damaged": "part of the source could not be read",
     "clock_set": "the clock was set; it would show {before}",
+    "view": "watching on the page {state}",
     "log_lost": "{count} events are missing here: the log could not be written",
     "log_repaired": "{bytes} bytes of a torn line were removed from the log",
 }
@@ -46,7 +48,24 @@ _VALUES = {
     "error": "after an error",
     "masked": "with a mask",
     "unmasked": "without a mask",
+    "began": "began",
+    "ended": "ended",
 }
+#: Fields of events. "people 1" is the singular of "people".
+_PHRASES = {
+    "evidence": "{} sure",
+    "agitation": "agitation {}",
+    "people": "{} people",
+    "people 1": "{} person",
+    "frames": "{} frames",
+    "frames 1": "{} frame",
+    "simulated": "lights simulated",
+    "before": "was {}",
+    "runtime": "models run by {}",
+}
+_UNDECIDED = "nobody is decided yet"
+#: Everything that `describe_event` translates.
+MESSAGES = (*_SIGNALS.values(), *_EVENTS.values(), *_VALUES.values(), *_PHRASES.values(), _UNDECIDED)
 
 #: Names for `events --kind`: events, and signals that are shown.
 KINDS = ("signal", *_SIGNALS, *_EVENTS)
@@ -79,48 +98,51 @@ def describe_without_time(record: EventRecord) -> str:
     return printable(f"{signal:5}  {describe_event(record)}".rstrip())
 
 
-def describe_event(record: EventRecord) -> str:
-    """Return the line of `describe` without time and signal."""
+def describe_event(record: EventRecord, translate: Callable[[str], str] = str) -> str:
+    """Return the line of `describe` without time and signal.
+
+    `translate` returns a phrase in another language; the phrases have {fields} of their own (see MESSAGES).
+    """
     kind = str(record.get("event", "?"))
     fields = {key: value for key, value in record.items() if key not in ("seq", "time", "t", "event")}
     if not _is_known(record):
         return printable(f"{kind} {json.dumps(fields, ensure_ascii=False)}")
     if kind == "signal":
         signal = str(fields.pop("signal", "?"))
-        text = _SIGNALS.get(signal, "")
+        text = translate(_SIGNALS[signal]) if signal in _SIGNALS else ""
         if signal == "IDLE" and fields.get("people"):
-            text = "nobody is decided yet"
+            text = translate(_UNDECIDED)
         fields.pop("reason", None)  # the event before it, camera_lost, has the same reason
     else:
         used = set(re.findall(r"{(\w+)}", _EVENTS[kind]))
-        text = _EVENTS[kind].format(**{key: _value_text(fields.pop(key, "?")) for key in used})
+        values = {key: _value_text(fields.pop(key, "?")) for key in used}
+        values = {key: translate(_VALUES[value]) if value in _VALUES else value for key, value in values.items()}
+        text = translate(_EVENTS[kind]).format(**values)
     if kind == "started":
         fields.pop("live", None)  # the kind of source says it
-    rest = ", ".join(filter(None, (_phrase(key, value) for key, value in fields.items())))
+    rest = ", ".join(filter(None, (_phrase(key, value, translate) for key, value in fields.items())))
     return printable(f"{text}{f' ({rest})' if rest else ''}".strip())
 
 
-def _phrase(key: str, value: object) -> str:
+def _phrase(key: str, value: object, translate: Callable[[str], str]) -> str:
     """Return a field in words; "" if it says nothing new. A field or value that is not expected is shown as it is."""
     match key, value:
         case "evidence", int() | float():
             # The averaged log-odds of the verdict that the sentence names. From 50 on, the rest is lost in rounding.
-            return f"{_percent(1 / (1 + math.exp(-min(abs(value), 50))))} sure"
+            share = 1 / (1 + math.exp(-min(abs(value), 50)))
+            return translate(_PHRASES["evidence"]).format(_percent(share))
         case "agitation", int() | float() if 0 <= value <= 1:
-            return f"agitation {_percent(value)}"
+            return translate(_PHRASES["agitation"]).format(_percent(value))
         case "people" | "frames", int():
-            one, many = ("person", "people") if key == "people" else ("frame", "frames")
-            return f"{value} {one if value == 1 else many}" if value else ""
+            return translate(_PHRASES[f"{key} 1" if value == 1 else key]).format(value) if value else ""
         case "simulated", bool():
-            return "lights simulated" if value else ""
-        case "before", str():
-            return f"was {value}"
-        case "runtime", str():
-            return f"models run by {value}"
+            return translate(_PHRASES["simulated"]) if value else ""
+        case "before" | "runtime", str():
+            return translate(_PHRASES[key]).format(value)
         case "decision_s", int() | float():
             return ""  # for statistics
         case "reason" | "verdict" | "source", str():
-            return _VALUES.get(value, value)
+            return translate(_VALUES[value]) if value in _VALUES else value
     return f"{key} {_value_text(value)}"
 
 

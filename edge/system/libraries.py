@@ -32,6 +32,8 @@ DISTRIBUTIONS = {
     "gpiozero": ("gpiozero",),
     "rich": ("rich",),
 }
+#: The libraries of the page: the extra `web` in pyproject.toml.
+WEB = ("starlette", "uvicorn", "jinja2", "segno")
 #: What NumPy and the libraries compiled for it say if their versions do not fit.
 NUMPY_MISMATCH = re.compile(
     r"numpy\S* failed to import|_ARRAY_API not found|numpy\.\w+ size changed|compiled (against|using) (NumPy|ABI|API)"
@@ -97,6 +99,11 @@ def explain(error: BaseException) -> LibraryProblem | None:
     missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if missing in DISTRIBUTIONS:
         return _not_installed(missing)
+    if missing in WEB:
+        return LibraryProblem(
+            f"{missing} is not installed for {sys.executable}: the page in the browser needs it",
+            pip("install " + " ".join(WEB)),
+        )
     return None
 
 

@@ -126,6 +126,9 @@ done
 [ "$(inside stat -c '%U %a' /var/lib/doorlight)" = "doorlight 755" ] || fail "wrong owner or mode of the event log's folder"
 grep -q 'source = "/dev/video0"' "$root/etc/doorlight/doorlight.toml" || fail "--camera is not in the settings"
 inside systemd-analyze verify --man=no doorlight.service doorlight-hours.timer || fail "systemd-analyze reports problems of the unit"
+inside systemd-analyze verify --man=no doorlight-web.service || fail "systemd-analyze reports problems of the page's unit"
+[ ! -e "$root/etc/systemd/system/multi-user.target.wants/doorlight-web.service" ] || fail "the page is enabled"
+inside doorlight web --for 2s --listen 127.0.0.1:8099 | grep -q 'http://127.0.0.1:8099/?token=' || fail "the page does not start"
 ok "the next run completes the installation; $(du -sm "$root/opt/doorlight" | cut -f 1) MB under /opt/doorlight"
 
 # --- run the program --------------------------------------------------------------------------------------------------------
@@ -172,6 +175,6 @@ ok "uninstalled; event log and settings are kept"
 echo y | inside /src/scripts/install.sh --uninstall >"$cache/check-install.log" 2>&1 || fail "uninstalling everything"
 left="$(cd "$root" && find etc opt usr/local var run -iname '*doorlight*' ! -name 'doorlight-install.lock')"
 [ -z "$left" ] || fail "remaining files: $left"
-inside getent passwd doorlight >/dev/null && fail "the user was not removed"
+inside getent passwd doorlight doorlight-web >/dev/null && fail "a user was not removed"
 ok "uninstalled everything; no file of Doorlight remains"
 echo "passed"

@@ -16,9 +16,16 @@ from pathlib import Path
 import pytest
 
 from support.paths import ROOT, SCRIPTS
+from support.wait import wait_until
 
-SHELL = ["install.sh", "tail.sh", "checks/install.sh", "checks/arm64.sh"]
-PLACES = ["/opt/doorlight", "/etc/doorlight", "/etc/systemd/system/doorlight.service", "/usr/local/bin/doorlight"]
+SHELL = ["install.sh", "tail.sh", "view.sh", "checks/install.sh", "checks/arm64.sh"]
+PLACES = [
+    "/opt/doorlight",
+    "/etc/doorlight",
+    "/etc/systemd/system/doorlight.service",
+    "/etc/systemd/system/doorlight-web.service",
+    "/usr/local/bin/doorlight",
+]
 
 Tools = Callable[..., dict[str, str]]
 
@@ -122,6 +129,7 @@ def test_installation_needs_root(tools: Tools) -> None:
 LAST_STEPS = r"""
 . "$1/functions"
 OPT=$1/opt ETC=$1/etc LINK=$1/doorlight UNIT=$1/doorlight.service DROP_INS=$1/drop-ins
+WEB_UNIT=$1/doorlight-web.service
 scratch=$1/scratch dry="" without_start=$2 release=$1/opt/releases/new
 systemctl() { [ "$1" != --version ] || echo "systemd 252 (252)"; }
 service
@@ -193,6 +201,37 @@ def test_without_start_the_running_door_keeps_its_program(upgrade: Upgrade, runn
 def test_programs_that_nobody_runs_are_removed(upgrade: Upgrade, without_start: str) -> None:
     upgrade.run(without_start)
     assert upgrade.kept == {"new"}
+
+
+def test_the_page_is_installed_and_not_enabled(upgrade: Upgrade) -> None:
+    printed = upgrade.run("")
+    assert f"wrote {upgrade.folder}/doorlight-web.service" in printed
+    text = (SCRIPTS / "install.sh").read_text(encoding="utf-8")
+    assert "enable doorlight-web" not in text
+    assert text.count("[web]") == 3, "the extra is installed from the checkout, from wheels, and fetched"
+
+
+def test_view_opens_the_link_through_a_tunnel(tmp_path: Path, tools: Tools) -> None:
+    link = "http://127.0.0.1:8091/?token=abc-DEF_1"
+    env = tools(
+        ssh=f"echo \"$*\"; echo The page is open; echo '{link}'; exit 3",
+        xdg_open=f'echo "$1" > {tmp_path}/opened',
+    )
+    done = script("view.sh", "pi@door.local", "2h", env=env, stdin=subprocess.DEVNULL)
+    assert done.returncode == 3, "that of ssh"
+    assert done.stdout.splitlines()[0] == (
+        "-o ExitOnForwardFailure=yes -L 127.0.0.1:8091:127.0.0.1:8091 -- pi@door.local "
+        "sudo doorlight web --for 2h --listen 127.0.0.1:8091"
+    )
+    wait_until((tmp_path / "opened").exists)
+    wait_until(lambda: (tmp_path / "opened").read_text() == f"{link}\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["door", "2h; touch gone"], ["-x"]])
+def test_view_refuses_what_is_no_host_and_no_time(arguments: list[str], tools: Tools) -> None:
+    done = script("view.sh", *arguments, env=tools(ssh="exit 98"), stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert done.stderr
 
 
 def test_tail_quotes_every_argument(tmp_path: Path, tools: Tools) -> None:

@@ -1,0 +1,84 @@
+"""Offer what the door sees to the page, from the start or on request. Nothing of it is loaded before."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..config import Config
+from ..door import Decision
+from ..errors import DoorlightError
+from ..records import Event, Frame
+
+if TYPE_CHECKING:
+    from ..view.encoder import FrameEncoder
+    from ..view.server import ViewServer
+
+#: `view.request` sends this signal to a door that does not offer the socket.
+REQUEST = signal.SIGUSR1
+#: A socket that was requested is closed if nobody is connected for this time (seconds).
+CLOSE_AFTER_S = 20.0
+
+
+class DoorView:
+    """Gives each decision to the view's server, if there is one, and logs who begins and ends to watch."""
+
+    def __init__(
+        self,
+        config: Config,
+        make_encoder: Callable[[], FrameEncoder],
+        write: Callable[[Event], None],
+        report: Callable[[str], None],
+    ) -> None:
+        self._is_permanent = config.web.enabled
+        self._make_encoder = make_encoder
+        self._write = write
+        self._report = report
+        self._server: ViewServer | None = None
+        self._is_requested = False
+
+    def start(self) -> None:
+        """Open the socket if the settings say so. Otherwise wait for REQUEST. For the main thread."""
+        if self._is_permanent:
+            self._open()
+        else:
+            signal.signal(REQUEST, self._request)
+
+    def on_decision(self, frame: Frame | None, decision: Decision) -> None:
+        """Offer a decision. Returns at once if nobody watches."""
+        server = self._server
+        if server is not None:
+            server.offer(frame, decision)
+            for data in server.take_events():
+                self._write(Event("view", decision.t, data))
+            if not self._is_permanent and server.unused_s > CLOSE_AFTER_S:
+                self.close()
+        elif self._is_requested:
+            self._is_requested = False
+            self._open()
+
+    def close(self) -> None:
+        """Remove the socket."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _request(self, *_: object) -> None:
+        self._is_requested = True
+
+    def _open(self) -> None:
+        """Open the socket. A failure is reported: the door works without it."""
+        import os
+
+        from ..view.protocol import socket_of_door
+        from ..view.server import ViewServer
+
+        path = socket_of_door()
+        if path is None:
+            self._report("note: the page is not available: there is no folder for its socket (XDG_RUNTIME_DIR)")
+            return
+        try:
+            self._server = ViewServer(path, self._make_encoder(), group_may_watch="RUNTIME_DIRECTORY" in os.environ)
+        except DoorlightError as error:
+            self._report(f"note: the page is not available: {error}")

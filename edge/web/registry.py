@@ -1,0 +1,8 @@
+"""The pages, in the order of the navigation. The first one opens with the address alone."""
+
+from __future__ import annotations
+
+from .page import Page
+from .pages import events, health, live, setup
+
+PAGES: tuple[Page, ...] = (live.PAGE, setup.PAGE, events.PAGE, health.PAGE)
