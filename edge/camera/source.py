@@ -75,6 +75,9 @@ class Source(ABC):
         """What was wrong with the file, although it was played; None if it was intact. Final after the last read()."""
         return None
 
+    def prepare(self) -> None:  # noqa: B027 - most sources have nothing to prepare
+        """Start what open() would wait for, if there is any such thing. close() also ends it."""
+
     @abstractmethod
     def open(self) -> None:
         """Start from the beginning. Raises InputError (files) or CameraError (cameras)."""

@@ -44,16 +44,29 @@ class Video(Source):
         self._location = location
         self._settings = settings
         self._decoder: FfmpegProcess | None = None
+        self._prepared: FfmpegProcess | None = None
         self._first: Picture | None = None
         self._clock: VideoClock | SteadyClock = SteadyClock(settings.fps)
         self._duration_s: float | None = None
         self._number = 0
         self._t = self._longest_gap_s = 0.0
 
+    def prepare(self) -> None:
+        # Starting the decoder takes a third of the time to the first light; the models may load meanwhile.
+        if self._prepared is None:
+            self._prepared = FfmpegProcess(self._location, DECODE_TIMEOUT_S, DECODE_TIMEOUT_S, is_file=True)
+
     def open(self) -> None:
+        self.prepare()
+        prepared, self._prepared = self._prepared, None
         self.close()
-        video_format = self._check()
-        decoder = self._decoder = FfmpegProcess(self._location, DECODE_TIMEOUT_S, DECODE_TIMEOUT_S, is_file=True)
+        decoder = self._decoder = prepared
+        assert decoder is not None
+        try:
+            video_format = self._check()
+        except InputError:
+            self.close()
+            raise
         info = decoder.open()
         if info is not None and info.width * info.height > MAX_PIXELS:
             self.close()
@@ -93,9 +106,10 @@ class Video(Source):
         return frame
 
     def close(self) -> None:
-        if self._decoder is not None:
-            self._decoder.close()
-        self._decoder = self._first = None
+        for decoder in (self._decoder, self._prepared):
+            if decoder is not None:
+                decoder.close()
+        self._decoder = self._prepared = self._first = None
 
     def _set_clock(self, info: StreamInfo, has_clock: bool) -> None:
         """Choose the clock, and set `fps`, `length` and `note`."""

@@ -139,8 +139,11 @@ def _watch(
     for note in (*camera_notes(config, args.source or ""), *other_notes(config)):
         print_note(f"note: {note}")
     source = open_source(config.camera, args.source)
-    found = manifest.load(options.models_folder(args, config))
-    with Accelerator(config.models.accelerator, found, required_models(config)) as accelerator:
+    with contextlib.ExitStack() as opened:
+        opened.callback(source.close)
+        source.prepare()
+        found = manifest.load(options.models_folder(args, config))
+        accelerator = opened.enter_context(Accelerator(config.models.accelerator, found, required_models(config)))
         perception = Perception(config, found, accelerator=accelerator)
         # Open the log last, so that a missing source leaves no empty file.
         events, counter = config.events, _machine_counter() if source.live else None
