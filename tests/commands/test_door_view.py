@@ -110,7 +110,12 @@ def test_the_socket_is_opened_on_request_and_closed_when_it_is_no_longer_used(
     watcher.close()
     wait_until(lambda: view._server is not None and not view._server._watchers)
     monkeypatch.setattr(door_view, "CLOSE_AFTER_S", 0.0)
-    wait_until(lambda: view.on_decision(frame(), decision(0.4)) or not path.exists())
+
+    def is_closed() -> bool:
+        view.on_decision(frame(), decision(0.4))
+        return not path.exists()
+
+    wait_until(is_closed)
     assert [(event.kind, event.data) for event in events] == [
         ("view", {"state": "began"}),
         ("view", {"state": "ended"}),
