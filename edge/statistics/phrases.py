@@ -61,6 +61,14 @@ NEWER_HOURS = "Hours that are left out, as a newer version of Doorlight has writ
 UNFINISHED = "The last run has no end in the log: its uptime counts up to its last event."
 MADE = "Made by Doorlight on {date}. No picture and no name is stored."
 
+#: Every text above, for catalogues.
+MESSAGES = (
+    *(text for name, text in list(globals().items()) if name.isupper() and isinstance(text, str)),
+    *BY.values(),
+    *WEEKDAYS,
+    *MONTHS,
+)
+
 Translate = Callable[[str], str]
 
 

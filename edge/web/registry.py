@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .page import Page
-from .pages import events, health, live, setup
+from .pages import events, health, live, setup, statistics
 
-PAGES: tuple[Page, ...] = (live.PAGE, setup.PAGE, events.PAGE, health.PAGE)
+PAGES: tuple[Page, ...] = (live.PAGE, setup.PAGE, events.PAGE, statistics.PAGE, health.PAGE)

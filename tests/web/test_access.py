@@ -15,7 +15,18 @@ from edge.web.rate_limit import MAX_ADDRESSES, RateLimit
 from edge.web.token import TokenCheck, new_token, store
 from support.web import TOKEN, make_client
 
-PATHS = ["/", "/live", "/live/next", "/live/picture.jpg", "/setup", "/events", "/health", "/nothing", "/setup/lines"]
+PATHS = [
+    "/",
+    "/live",
+    "/live/next",
+    "/live/picture.jpg",
+    "/setup",
+    "/events",
+    "/statistics",
+    "/health",
+    "/nothing",
+    "/setup/lines",
+]
 
 
 @pytest.fixture

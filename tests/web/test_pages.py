@@ -249,3 +249,18 @@ def test_set_up_begins_with_the_areas_of_the_settings(folder: Path) -> None:
 def test_lines_are_checked_as_settings_are() -> None:
     with pytest.raises(ConfigError):
         setup.settings_lines("0 0, 1 0", "")
+
+
+def test_statistics_show_the_people_of_a_period_in_the_language_of_the_reader(client: TestClient, folder: Path) -> None:
+    now = datetime.now().astimezone()
+    write_log(folder, [now - timedelta(days=9), now - timedelta(minutes=5), now - timedelta(minutes=4)], track=1)
+    german = client.get("/statistics?since=30d", headers={"accept-language": "de"}).text
+    assert re.search(r"<dt>beurteilte Personen</dt><dd>3</dd>", german)
+    assert 'class="doorlight-chart"' in german
+    assert re.search(r"<dt>people judged</dt><dd>2</dd>", client.get("/statistics?since=1d").text)
+    assert re.search(r'value="7d" selected', client.get("/statistics?since=<b>").text)
+
+
+def test_statistics_without_a_log_say_so(client: TestClient, folder: Path) -> None:
+    text = client.get("/statistics").text
+    assert re.search(r'<p class="problem">[^<]*events\.jsonl', text)

@@ -14,6 +14,7 @@ import edge.web
 from edge.doctor import picture_quality
 from edge.events.record import utc_text
 from edge.events.text import MESSAGES, describe_event
+from edge.statistics import phrases
 from edge.web.pages.live import WORDS
 from edge.web.translation import LANGUAGES, choose, read_catalogue, translations
 
@@ -22,8 +23,8 @@ OTHERS = list(LANGUAGES)[1:]
 
 
 def messages() -> set[str]:
-    """Return every message of the templates, the modules and the events."""
-    found = set(MESSAGES)
+    """Return every message of the templates, the modules, the events and the statistics."""
+    found = {*MESSAGES, *phrases.MESSAGES}
     quoted = r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
     for path in WEB.glob("templates/*.html"):
         text = path.read_text(encoding="utf-8")
