@@ -211,7 +211,10 @@ def load(path: Path | None = None) -> Config:
 
 
 def replaced(config: Config, section: str, **values: object) -> Config:
-    """Return the settings with values of a section replaced. Raises ConfigError if `load` would refuse them."""
+    """Return the settings with values of a section replaced: for the training scripts, not for the door.
+
+    Raises ConfigError if `load` would refuse them.
+    """
     settings = msgspec.to_builtins(config)
     settings[section].update(values)
     try:

@@ -52,8 +52,8 @@ class Decision:
     the track. `fault` is the reason why the door is blind, or None. `interval_s` is the interval between the frames of
     a slow source, 0 for others. `outside` are the boxes of the faces that do not count, because they are outside the
     zone. `still` are the boxes of the faces that do not count, because they never move. `found` are the boxes of
-    all faces of the last search, also of those that do not count and of those too uncertain to be a person; None if
-    this picture was not searched.
+    all faces of the last search, which may be of an earlier picture, also of those that do not count and of those too
+    uncertain to be a person; None if nothing has been searched, or nothing can be seen.
     """
 
     t: float

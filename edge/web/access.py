@@ -81,7 +81,8 @@ class Access:
         """Return the answer to a request without a valid cookie."""
         given = request.query_params.get("token")
         if self._wrong.is_exhausted(address):
-            return _plain(429, "Too many wrong links. Wait a minute.", {"Retry-After": "60"})
+            wait_s = round(1 / WRONG_PER_S)
+            return _plain(429, f"Too many wrong links. Wait {wait_s} seconds.", {"Retry-After": str(wait_s)})
         if given is None or request.method not in SAFE_METHODS:
             return render(request, "no_token.html", 401, is_wrong=False)
         if not self._token.is_valid(given):
