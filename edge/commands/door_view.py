@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..config import Config
-from ..door import Decision
 from ..errors import DoorlightError
+from ..pipeline import Decision
 from ..records import Event, Frame
 
 if TYPE_CHECKING:
