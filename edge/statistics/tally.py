@@ -56,6 +56,7 @@ class Tally:
             hour = self.hours[start]
             hour.first, hour.last = moments.anchor(first), moments.anchor(last)
             hour.records = moments.positions[last] - moments.positions[first] + 1
+            hour.clip()
 
     def _count(self, index: int, moment: Moment) -> None:
         if index and self._is_running and moment.kind != "started":

@@ -68,7 +68,7 @@ class TokenCheck:
         if self._hash is not None or self._path is None:
             return self._hash or ""
         try:
-            return read_regular(self._path, _MAX_BYTES).decode("ascii", "replace").strip()
+            return read_regular(self._path, _MAX_BYTES).decode("ascii", "ignore").strip()
         except OSError:
             return ""
 
