@@ -22,11 +22,12 @@ from .camera.folder import list_folder, nothing_readable, unreadable
 from .camera.picture_files import PictureFile
 from .camera.source import LeftOut, Source
 from .config import Config
-from .door import PICTURE_S, Decision, Pipeline, decide_image, decisions
+from .door import decisions
 from .drawing import VERDICT_TEXTS, Drawing
 from .errors import CameraError, InputError, OutputError, UsageError
 from .imaging.image_writer import check_folder, encode, temporary_name
 from .inference.perception import Perception
+from .pipeline import PICTURE_S, Decision, Pipeline, decide_image
 from .source_kind import PICTURE_SUFFIXES
 from .system.terminal import printable
 from .video_writer import VIDEO_SUFFIXES, VideoWriter, output_fps

@@ -150,6 +150,10 @@ class EventSettings(Section, frozen=True):
     keep_files: Annotated[int, Meta(ge=1, le=1000)]
 
 
+#: A name of a machine on the network, or an address, without port.
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+
+
 class WebSettings(Section, frozen=True):
     enabled: bool
     listen: str
@@ -211,7 +215,10 @@ def load(path: Path | None = None) -> Config:
 
 
 def replaced(config: Config, section: str, **values: object) -> Config:
-    """Return the settings with values of a section replaced. Raises ConfigError if `load` would refuse them."""
+    """Return the settings with values of a section replaced: for the training scripts, not for the door.
+
+    Raises ConfigError if `load` would refuse them.
+    """
     settings = msgspec.to_builtins(config)
     settings[section].update(values)
     try:
@@ -305,6 +312,12 @@ def _check_web(web: WebSettings, name: str) -> None:
             f"{name}: 'web.listen' is {config_messages.shown(web.listen)}: {error}",
             'write "127.0.0.1:8080" for this machine only, "0.0.0.0:8080" for the network',
         ) from None
+    for host in web.hosts:
+        if not _HOST.fullmatch(host):
+            shown = config_messages.shown(host)
+            raise ConfigError(
+                f"{name}: 'web.hosts' has {shown}, which is no name", 'write the name only: "door.example.org"'
+            )
     if bool(web.certificate) is not bool(web.key):
         given, missing = ("certificate", "key") if web.certificate else ("key", "certificate")
         raise ConfigError(f"{name}: 'web.{given}' needs 'web.{missing}', too", f"add {missing}, or remove {given}")

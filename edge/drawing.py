@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .config import Config
-from .door import Decision
 from .imaging import images
 from .imaging.images import Picture
 from .imaging.label_layout import Layout, Rectangle, clip, overlap, place_labels
 from .imaging.lettering import MIN_CAPITAL_PX, text_width, write
 from .inference.perception import Perception
+from .pipeline import Decision
 from .policy import Verdict
 from .records import Box, Face, Signal, Track
 from .zone import Polygon, Zone

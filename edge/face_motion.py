@@ -24,7 +24,7 @@ VELOCITY_S = 0.3
 MAX_SIGHTINGS = 8
 #: Nobody walks in the same direction for longer than this time (seconds) unseen: the uncertainty stops growing.
 MAX_AHEAD_S = 0.4
-#: The smallest time step (seconds): what a video shows as one frame says little about the time of the motion.
+#: The smallest time step (seconds): over a shorter one, the velocity would be mostly noise.
 MIN_STEP_S = 0.05
 #: A detection fits if its squared distance, in standard deviations, is at most this: 99 % for three values.
 MAX_DISTANCE = 11.0
@@ -42,8 +42,8 @@ class Sighting(NamedTuple):
 class Expected(NamedTuple):
     """Where a face is expected: centre, size, and the variances of position (square pixels) and of the size's logarithm.
 
-    `surprise` is the price of a wide expectation: twice the logarithm of its spread, 0 for the narrowest. Without it, a
-    face that was lost long ago would take the detections of those in view.
+    `log_determinant` is the logarithm of the determinant of the covariance, 0 for the narrowest one. Distance plus this is
+    twice the negative logarithm of the likelihood, so that a wide expectation does not win by its width alone.
     """
 
     x: float
@@ -51,7 +51,7 @@ class Expected(NamedTuple):
     size: float
     place_variance: float
     size_variance: float
-    surprise: float
+    log_determinant: float
 
     def distance(self, seen: Sighting) -> float:
         """Return the squared distance of a sighting in standard deviations (Mahalanobis)."""
@@ -90,8 +90,8 @@ class FaceMotion:
             growth = min(math.hypot(KNOWN_GROWTH, PLACE_SPREAD / span_s), NEW_GROWTH)
         place = PLACE_SPREAD**2 + (growth * step_s) ** 2
         size = SIZE_SPREAD**2 + (SIZE_GROWTH * step_s) ** 2
-        surprise = 2 * math.log(place / PLACE_SPREAD**2) + math.log(size / SIZE_SPREAD**2)
-        return Expected(x, y, last.size, place * last.size**2, size, surprise)
+        log_determinant = 2 * math.log(place / PLACE_SPREAD**2) + math.log(size / SIZE_SPREAD**2)
+        return Expected(x, y, last.size, place * last.size**2, size, log_determinant)
 
     def _reference(self) -> Sighting | None:
         """Return the sighting from which the velocity is measured, or None if none is long enough ago."""

@@ -10,7 +10,7 @@ ignore is worse than a poster: in doubt a face counts.
  - A thing that changes counts in the same frame. If it was only hidden, it is ignored again after a tenth of the time.
  - A screen whose picture changes is never a thing: it cannot be told from a person who holds still.
 
-Everything here is pure: state, boxes, pixels and times in, flags out. The thresholds were measured:
+The class keeps its own state; the functions are pure. No clock, file or camera is used. The thresholds were measured:
 `python -m training.evaluate_stillness`.
 """
 
@@ -35,8 +35,8 @@ Patch = npt.NDArray[np.float32]
 CELLS, AREA = 16, 1.5
 #: A patch with less contrast (standard deviation, grey levels) shows too little to decide.
 MIN_CONTRAST = 6.0
-#: A face has moved if it shifts by more than this (cells), or if a cell changes by more than this (standard deviations of
-#: the patch), or by more than this multiple of the noise.
+#: A face has moved if it shifts by more than MAX_SHIFT (cells), or if a cell changes by more than both MAX_CHANGE (standard
+#: deviations of the patch) and MAX_NOISE_RATIO times the noise.
 MAX_SHIFT, MAX_CHANGE, MAX_NOISE_RATIO = 0.03, 0.25, 6.0
 #: Looks that are averaged for the patch with which the others are compared.
 REFERENCE_LOOKS = 8
@@ -64,7 +64,13 @@ class Found(NamedTuple):
 
 @dataclass(slots=True)
 class _Place:
-    """A place in the picture where a face is seen. `still_for_s` is the time for which it has been still."""
+    """A place in the picture where a face is seen. Times are in seconds.
+
+    `raw` is the last patch, (16, 16) uint8 grey; `reference` is the patch that others are compared with. `still_for_s` is
+    the time for which the face has been still. `was_thing` stays True while a known thing is hidden or moves.
+    `moved_looks` and `moved_for_s` count since the last unchanged look. `noise` is the mean of the median change between
+    two looks (standard deviations of the patch).
+    """
 
     box: Box
     raw: npt.NDArray[np.uint8]
@@ -192,7 +198,7 @@ def grey_patch(picture: Picture, box: Box) -> npt.NDArray[np.uint8]:
 def has_moved(before: Patch, now: Patch, noise: float) -> bool:
     """Return whether a face has moved or changed between two patches.
 
-    `noise` is the median absolute difference of a cell between two looks.
+    `noise` is the median absolute difference of a cell between two looks (standard deviations of the patch).
     """
     change, shift = change_and_shift(before, now)
     return change > max(MAX_CHANGE, MAX_NOISE_RATIO * noise) or shift > MAX_SHIFT

@@ -39,11 +39,11 @@ class Tracker:
     def update(self, detections: Sequence[Detection], t: float, frame_height: int, still_s: float = 0.0) -> list[int]:
         """Match the detections of the frame at `t`; return the number of each one's track, 0 for none.
 
-        `frame_height` is in pixels. A detection below `new_score` continues a track but does not start one: the two
-        thresholds of ByteTrack (Zhang et al. 2022). Tracks unseen for longer than `forget_after_s` are dropped. With a
-        slow camera, tracks unseen for up to `bridge_s` are matched first: the light must not wait for another frame
-        when this one shows that the person has left. `still_s` is Frame.still_s: while a video shows one frame, the
-        people in it are in view, so they are matched first, too.
+        `frame_height` is in pixels. A detection below `new_score` continues a track but does not start one, as in
+        ByteTrack (Zhang et al. 2022). Tracks unseen for longer than `forget_after_s` are dropped. With a slow camera,
+        tracks unseen for up to `bridge_s` may still be matched; those that are not are dropped at once: the light must
+        not wait for another frame when this one shows that the person has left. `still_s` is Frame.still_s: while a
+        video shows one frame, the people in it are in view, so that they may still be matched, too.
         """
         limit_s = max(self.bridge_s, still_s + TIME_EPSILON_S)
         self._drop_unseen(t, limit_s)
@@ -62,6 +62,7 @@ class Tracker:
         self._drop_unseen(t, self._settings.forget_after_s)
         for number, track in self._tracks.items():
             if track.last_seen < t:
+                # A frame without the face lowers the average: a flickering false detection never gets a verdict.
                 frames = track.frames + 1
                 score = track.score * (1 - 1 / min(frames, AVERAGED_FRAMES))
                 self._tracks[number] = replace(track, frames=frames, score=score)
@@ -92,7 +93,8 @@ class Tracker:
     def _match(self, detections: Sequence[Detection], t: float, still_s: float) -> list[int]:
         """Return the number of each detection's known track, 0 for none: the best match first.
 
-        Detections below `new_score` come after the others, as in ByteTrack.
+        A detection below `new_score` costs UNSURE_DISTANCE more. ByteTrack matches such detections in a second pass;
+        here both compete in one.
         """
         matched = [0] * len(detections)
         seen = [sighting(detection.box, t) for detection in detections]
@@ -103,7 +105,7 @@ class Tracker:
                 distance = expected.distance(seen[k])
                 if distance <= MAX_DISTANCE:
                     unsure = 0.0 if detection.score >= self._settings.new_score else UNSURE_DISTANCE
-                    pairs.append((distance + expected.surprise + unsure, k, number))
+                    pairs.append((distance + expected.log_determinant + unsure, k, number))
         taken: set[int] = set()
         for _, k, number in sorted(pairs):
             if not matched[k] and number not in taken:

@@ -14,9 +14,9 @@ import pytest
 from edge import annotate, config
 from edge.camera.file_kind import FileKind
 from edge.cli import main
-from edge.door import decide_image
 from edge.inference import manifest
 from edge.inference.perception import Perception
+from edge.pipeline import decide_image
 from edge.records import Frame
 from support.clip import MASKED_S, UNMASKED_S, frame_at
 from support.door import Script

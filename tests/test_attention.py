@@ -16,6 +16,7 @@ from edge.config import Config
 from edge.imaging import cells
 from edge.inference import manifest
 from edge.inference.perception import Perception
+from edge.pipeline import Decision, Pipeline
 from edge.policy import Person, Verdict
 from edge.records import Box, Detection, Frame, Signal, Track
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
@@ -204,9 +205,9 @@ class TestWithModels:
         return times
 
     @staticmethod
-    def play(perception: Perception, steps: Sequence[Step]) -> list[door.Decision]:
+    def play(perception: Perception, steps: Sequence[Step]) -> list[Decision]:
         with Script(steps) as source:
-            return [decision for _, decision in door.decisions(door.Pipeline(CONFIG, perception), source)]
+            return [decision for _, decision in door.decisions(Pipeline(CONFIG, perception), source)]
 
     def test_settled_face_is_looked_at_now_and_then(self, perception: Perception) -> None:
         decisions = self.play(perception, [frame_at(MASKED_S)] * 40)
@@ -237,7 +238,7 @@ class TestWithModels:
         """With two people in view and one look per frame, both are decided."""
         both = np.hstack([frame_at(MASKED_S), frame_at(UNMASKED_S)])
         tracker = msgspec.structs.replace(CONFIG.tracker, max_looks_per_frame=1)
-        pipeline = door.Pipeline(msgspec.structs.replace(CONFIG, tracker=tracker), perception)
+        pipeline = Pipeline(msgspec.structs.replace(CONFIG, tracker=tracker), perception)
         decisions = [pipeline.step(Frame(k, k / 10, both)) for k in range(20)]
         assert all(len(d.faces) <= 1 for d in decisions)
         assert [next(iter(d.faces)) for d in decisions[:6]] == [1, 2, 1, 2, 1, 2]
@@ -254,7 +255,7 @@ class TestWithModels:
 
         def signals(settings: Config) -> tuple[list[float], list[str]]:
             with open_source(settings.camera, str(CLIP)) as source:
-                decisions = [d for _, d in door.decisions(door.Pipeline(settings, perception), source)]
+                decisions = [d for _, d in door.decisions(Pipeline(settings, perception), source)]
             events = [e for d in decisions for e in d.events if e.kind == "signal"]
             return [e.t for e in events], [str(e.data["signal"]) for e in events]
 

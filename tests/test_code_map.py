@@ -101,7 +101,7 @@ def test_named_functions_classes_and_settings_exist(heading: str) -> None:
         ("LiveSource._maintain", "camera/live.py", True),
         ("read", "camera/live.py", True),
         ("decision_times", "frame_rate.py", True),
-        ("door.Pipeline", "policy.py", True),
+        ("pipeline.Pipeline", "policy.py", True),
         ("camera.timeout_s", "door.py", True),
         ("LiveSource._maintain", "camera/stream.py", False),
         ("LiveSource.mend", "camera/live.py", False),

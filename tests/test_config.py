@@ -71,6 +71,10 @@ WRONG = {
         ["'expression.agitated'", "text instead of a list", '["angry", "disgust"]'],
     ),
     "empty list": ("[expression]\nagitated = []", ["'expression.agitated'", "too few entries"]),
+    "host with a port": (
+        '[web]\nhosts = ["door.example.org:8080"]',
+        ["'web.hosts'", "'door.example.org:8080'", 'the name only: "door.example.org"'],
+    ),
     "corner outside the picture": (
         "[door]\nzone = [[0, 0], [1.5, 0], [1, 1]]",
         ["'door.zone[1][0]'", "1.5", "shares from 0 to 1: 0.25 is a quarter"],

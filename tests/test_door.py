@@ -26,6 +26,7 @@ from edge.imaging.noise import looks_like_noise
 from edge.inference import manifest
 from edge.inference.edgetpu import Accelerator
 from edge.inference.perception import Perception, required_models
+from edge.pipeline import Decision, Pipeline, decide_image
 from edge.records import Detection, Frame, Signal
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
 from support.door import CONFIG, Door, Script, Step
@@ -42,9 +43,9 @@ def whole(tmp_path: Path, perception: Perception) -> Door:
     return Door(tmp_path, perception)
 
 
-def play(perception: Perception, steps: Sequence[Step]) -> list[door.Decision]:
+def play(perception: Perception, steps: Sequence[Step]) -> list[Decision]:
     with Script(steps) as source:
-        return [decision for _, decision in door.decisions(door.Pipeline(CONFIG, perception), source)]
+        return [decision for _, decision in door.decisions(Pipeline(CONFIG, perception), source)]
 
 
 def test_lost_camera_is_a_fault_and_never_green(perception: Perception) -> None:
@@ -101,10 +102,10 @@ LEFT_HALF = ((0.0, 0.0), (0.45, 0.0), (0.45, 1.0), (0.0, 1.0))
 RIGHT_HALF = ((0.45, 0.0), (1.0, 0.0), (1.0, 1.0), (0.45, 1.0))
 
 
-def before_a_plain_wall(perception: Perception, settings: DoorSettings) -> list[door.Decision]:
+def before_a_plain_wall(perception: Perception, settings: DoorSettings) -> list[Decision]:
     """Return the decisions for a wall as plain as a covered lens, before which a visitor arrives after 20 frames."""
     camera = msgspec.structs.replace(CONFIG.camera, min_detail=20.0)
-    pipeline = door.Pipeline(msgspec.structs.replace(CONFIG, camera=camera, door=settings), perception)
+    pipeline = Pipeline(msgspec.structs.replace(CONFIG, camera=camera, door=settings), perception)
     visitor = cv2.cvtColor(cv2.imread(str(Path(edge.__file__).parent / "bench/visitor.jpg")), cv2.COLOR_BGR2RGB)
     visitor = cv2.resize(visitor, (100, round(100 * visitor.shape[0] / visitor.shape[1])))
     arrived = covered(3)
@@ -169,7 +170,7 @@ def test_a_gravel_wall_is_no_fault(perception: Perception) -> None:
 def test_a_camera_that_sends_snow_twice_is_blind_too(perception: Perception) -> None:
     """A capture device of 25 frames a second delivers 30, and repeats some."""
     frames = [frame for frame in snow(10) for _ in range(2)]
-    pipeline = door.Pipeline(CONFIG, perception)
+    pipeline = Pipeline(CONFIG, perception)
     repeats = [pipeline.step(Frame(k, k / 10, frame, is_repeat=k % 2 == 1)) for k, frame in enumerate(frames)]
     assert {d.signal for d in repeats[:14]} == {Signal.IDLE}
     assert {d.signal for d in repeats[14:]} == {Signal.FAULT}
@@ -177,14 +178,14 @@ def test_a_camera_that_sends_snow_twice_is_blind_too(perception: Perception) -> 
 
 def test_a_still_picture_of_noise_is_no_fault(perception: Perception) -> None:
     """It may be a photograph of gravel."""
-    assert door.decide_image(CONFIG, perception, snow(1)[0]).fault is None
+    assert decide_image(CONFIG, perception, snow(1)[0]).fault is None
 
 
 def test_pictures_of_a_folder_are_not_compared(perception: Perception, tmp_path: Path) -> None:
     for number, picture in enumerate(snow(4)):
         cv2.imwrite(str(tmp_path / f"{number}.png"), picture)
     with open_source(CONFIG.camera, str(tmp_path)) as source:
-        decisions = [decision for _, decision in door.decisions(door.Pipeline(CONFIG, perception), source)]
+        decisions = [decision for _, decision in door.decisions(Pipeline(CONFIG, perception), source)]
     assert len(decisions) > 4
     assert {d.signal for d in decisions} == {Signal.IDLE}
 
@@ -197,14 +198,14 @@ def test_one_broken_picture_ends_no_track(perception: Perception) -> None:
 
 def test_min_detail_is_a_setting(perception: Perception) -> None:
     camera = msgspec.structs.replace(CONFIG.camera, min_detail=0.0)
-    pipeline = door.Pipeline(msgspec.structs.replace(CONFIG, camera=camera), perception)
+    pipeline = Pipeline(msgspec.structs.replace(CONFIG, camera=camera), perception)
     assert {pipeline.step(Frame(k, k / 10, covered(k))).signal for k in range(20)} == {Signal.IDLE}
 
 
 @pytest.mark.parametrize("seen_s", [MASKED_S, UNMASKED_S])
 def test_repeated_picture_is_no_look_but_keeps_people_in_view(perception: Perception, seen_s: float) -> None:
     """A camera may keep up its rate by sending each picture several times."""
-    pipeline = door.Pipeline(CONFIG, perception)
+    pipeline = Pipeline(CONFIG, perception)
     picture = frame_at(seen_s)
     decisions = [pipeline.step(Frame(k, k / 10, picture, is_repeat=k > 0)) for k in range(20)]
     assert [len(d.faces) for d in decisions] == [1] + [0] * 19
@@ -221,9 +222,9 @@ def test_flash_is_no_fault(perception: Perception) -> None:
 
 
 def test_decide_image(perception: Perception) -> None:
-    assert door.decide_image(CONFIG, perception, frame_at(MASKED_S)).signal is Signal.PASS
-    assert door.decide_image(CONFIG, perception, frame_at(EMPTY_S)).signal is Signal.IDLE
-    decision = door.decide_image(CONFIG, perception, np.hstack([frame_at(MASKED_S), frame_at(UNMASKED_S)]))
+    assert decide_image(CONFIG, perception, frame_at(MASKED_S)).signal is Signal.PASS
+    assert decide_image(CONFIG, perception, frame_at(EMPTY_S)).signal is Signal.IDLE
+    decision = decide_image(CONFIG, perception, np.hstack([frame_at(MASKED_S), frame_at(UNMASKED_S)]))
     assert decision.signal is Signal.STOP, "one person without a mask is enough"
     assert len(decision.people) == 2
     assert decision.faces.keys() == decision.people.keys(), "every person's last look"
@@ -235,7 +236,7 @@ def test_a_face_outside_the_zone_is_ignored(perception: Perception) -> None:
     middle = (face.x1 + face.x2) / 2 / 640
     left = DoorSettings(((0.0, 0.0), (middle - 0.01, 0.0), (middle - 0.01, 1.0), (0.0, 1.0)), (), 0.0)
     with Script(steps) as source:
-        pipeline = door.Pipeline(msgspec.structs.replace(CONFIG, door=left), perception)
+        pipeline = Pipeline(msgspec.structs.replace(CONFIG, door=left), perception)
         decisions = [decision for _, decision in door.decisions(pipeline, source)]
     assert {d.signal for d in decisions} == {Signal.IDLE}
     assert not any(d.tracks for d in decisions)
@@ -262,7 +263,7 @@ def test_run_reports_each_decision_after_it_is_logged(whole: Door) -> None:
     reported: list[tuple[Frame | None, int]] = []
     logged = [1]  # "started" comes before the first decision.
 
-    def on_decision(frame: Frame | None, decision: door.Decision) -> None:
+    def on_decision(frame: Frame | None, decision: Decision) -> None:
         logged.append(logged[-1] + len(decision.events))
         reported.append((frame, len(whole.events)))
 
@@ -378,7 +379,7 @@ class SlowScript(Script):
 def test_slow_camera_is_logged_as_the_reason_once(perception: Perception) -> None:
     picture = frame_at(EMPTY_S)
     with SlowScript([picture] * 5 + [None] * 6 + [picture] * 10 + [None] * 3) as source:
-        decisions = [decision for _, decision in door.decisions(door.Pipeline(CONFIG, perception), source)]
+        decisions = [decision for _, decision in door.decisions(Pipeline(CONFIG, perception), source)]
     events = [event for decision in decisions for event in decision.events if event.kind.startswith("camera_")]
     assert [(event.kind, round(event.t, 1), event.data.get("reason")) for event in events] == [
         ("camera_lost", 0.5, "scripted camera: no picture for 2 s"),

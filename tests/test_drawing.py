@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from edge import config, drawing
-from edge.door import Decision
 from edge.drawing import (
     HELD_FRAMES,
     OUTSIDE,
@@ -25,6 +24,7 @@ from edge.drawing import (
 from edge.imaging.label_layout import Rectangle, overlap
 from edge.inference import manifest
 from edge.inference.perception import Perception
+from edge.pipeline import Decision
 from edge.policy import Person, Verdict
 from edge.records import Box, Face, Signal, Track
 

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pytest
 
-from edge import door, frame_rate
+from edge import frame_rate
 from edge.frame_rate import FrameInterval, decision_times
 from edge.imaging.images import Picture
 from edge.inference import manifest
 from edge.inference.perception import Perception
+from edge.pipeline import Decision, Pipeline
 from edge.records import Box, Detection, Frame, Signal
 from edge.tracker import Tracker
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
@@ -76,13 +77,13 @@ def test_times_of_a_normal_camera_are_those_of_the_settings() -> None:
     assert (fresh.bridge_s, fresh.max_weight) == times[:2]
 
 
-def decide(perception: Perception, moments: Sequence[tuple[float, Picture]]) -> list[door.Decision]:
+def decide(perception: Perception, moments: Sequence[tuple[float, Picture]]) -> list[Decision]:
     """Return the decisions for pictures at their times."""
-    pipeline = door.Pipeline(CONFIG, perception)
+    pipeline = Pipeline(CONFIG, perception)
     return [pipeline.step(Frame(k, t, picture)) for k, (t, picture) in enumerate(moments)]
 
 
-def first(decisions: Sequence[door.Decision], signal: Signal) -> float:
+def first(decisions: Sequence[Decision], signal: Signal) -> float:
     return next(decision.t for decision in decisions if decision.signal is signal)
 
 

@@ -9,10 +9,11 @@ import msgspec
 import pytest
 from test_still_things import FACE, camera, scene
 
-from edge import annotate, config, door
+from edge import annotate, config
 from edge.config import Config
 from edge.drawing import Drawing
 from edge.imaging.images import Picture
+from edge.pipeline import Decision, Pipeline
 from edge.records import Box, Detection, Face, Frame, Signal
 from edge.timing import NO_TIMER
 
@@ -45,8 +46,8 @@ def settings(still_s: float = STILL_S) -> Config:
 
 def play(
     seconds: float, picture: Callable[[int], Picture], still_s: float = STILL_S, is_repeat: bool = False
-) -> tuple[door.Pipeline, list[door.Decision]]:
-    pipeline = door.Pipeline(settings(still_s), Models())  # type: ignore[arg-type]
+) -> tuple[Pipeline, list[Decision]]:
+    pipeline = Pipeline(settings(still_s), Models())  # type: ignore[arg-type]
     frames = [Frame(k, k / FPS, picture(k), is_repeat=is_repeat and k > 0) for k in range(round(seconds * FPS))]
     return pipeline, [pipeline.step(frame) for frame in frames]
 

@@ -91,7 +91,7 @@ def test_the_page_writes_nowhere_and_reaches_the_door_by_its_group_only() -> Non
     assert values("User", WEB_UNIT) != values("User")
     assert values("Group", WEB_UNIT) == values("Group"), "see edge/view/peer.py"
     assert (values("User", WEB_UNIT)[0], values("Group", WEB_UNIT)[0]) == (web.WEB_USER, web.WEB_GROUP)
-    assert Path("/run") / values("RuntimeDirectory")[0] == protocol.SERVICE_FOLDER
+    assert Path("/run") / values("RuntimeDirectory")[0] == protocol.RUNTIME_FOLDER
 
 
 def explained_in(page: str) -> set[str]:

@@ -11,6 +11,7 @@ from edge.camera.factory import open_source
 from edge.camera.source import Source
 from edge.inference import manifest
 from edge.inference.perception import Perception
+from edge.pipeline import Pipeline
 from edge.records import Event, Frame
 from support.paths import CLIP
 
@@ -46,9 +47,7 @@ def perception() -> Perception:
 def events_of(perception: Perception, later_s: float) -> list[Event]:
     with DelayedSource(open_source(CONFIG.camera, str(CLIP)), later_s) as source:
         return [
-            event
-            for _, decision in door.decisions(door.Pipeline(CONFIG, perception), source)
-            for event in decision.events
+            event for _, decision in door.decisions(Pipeline(CONFIG, perception), source) for event in decision.events
         ]
 
 

@@ -15,6 +15,7 @@ from edge.frame_rate import FrameInterval
 from edge.imaging.images import Picture
 from edge.inference import manifest
 from edge.inference.perception import Perception
+from edge.pipeline import Decision, Pipeline
 from edge.records import Box, Detection, Event, Frame, Signal
 from edge.tracker import Tracker
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
@@ -57,7 +58,7 @@ def test_visit_between_long_gaps_is_decided_when_it_happens(tmp_path: Path, perc
     path.write_bytes(mkv(pictures, times_ms, size=(640, 480)))
     events: list[Event] = []
     with VideoFile(path, CONFIG.camera) as source:
-        for _, decision in door.decisions(door.Pipeline(CONFIG, perception), source):
+        for _, decision in door.decisions(Pipeline(CONFIG, perception), source):
             events += decision.events
     found = {event.kind: event for event in events if event.kind != "signal"}
     assert sorted(found) == ["cleared", "masked"]
@@ -66,9 +67,9 @@ def test_visit_between_long_gaps_is_decided_when_it_happens(tmp_path: Path, perc
     assert [event.data["signal"] for event in events if event.kind == "signal"] == ["PASS", "IDLE"]
 
 
-def decide(perception: Perception, moments: Sequence[tuple[float, Picture]]) -> list[door.Decision]:
+def decide(perception: Perception, moments: Sequence[tuple[float, Picture]]) -> list[Decision]:
     """Return the decisions for the pictures of a video at their times."""
-    pipeline = door.Pipeline(CONFIG, perception)
+    pipeline = Pipeline(CONFIG, perception)
     before = [moments[0][0], *(t for t, _ in moments)]
     return [pipeline.step(Frame(k, t, picture, still_s=t - before[k])) for k, (t, picture) in enumerate(moments)]
 

@@ -19,8 +19,8 @@ from typing import NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from .. import door
 from ..errors import UnavailableError
+from ..pipeline import Decision
 from ..policy import Verdict
 from ..records import Event, Frame
 from ..timing import Stage, StageTimer
@@ -166,7 +166,7 @@ class Collector:
         """Count how often the camera was lost."""
         self.times_lost += event.kind == "camera_lost"
 
-    def on_frame(self, frame: Frame | None, decision: door.Decision) -> None:
+    def on_frame(self, frame: Frame | None, decision: Decision) -> None:
         """Add a frame whose decision is shown and logged. Frames without a picture, or with a fault, do not count."""
         cpu_ns, now = self._timer.finish(), time.monotonic()
         self._fault = decision.fault
@@ -176,7 +176,7 @@ class Collector:
             self.finished.set()
         self._timer.reset()
 
-    def _count(self, frame: Frame, decision: door.Decision, cpu_ns: int, now: float) -> None:
+    def _count(self, frame: Frame, decision: Decision, cpu_ns: int, now: float) -> None:
         if self.first_decision_at is None:
             self.first_decision_at = now
             self.picture_size = "{1}x{0}".format(*frame.picture.shape)

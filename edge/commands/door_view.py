@@ -7,22 +7,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..config import Config
-from ..door import Decision
 from ..errors import DoorlightError
+from ..pipeline import Decision
 from ..records import Event, Frame
 
 if TYPE_CHECKING:
     from ..view.encoder import FrameEncoder
     from ..view.server import ViewServer
 
-#: `view.request` sends this signal to a door that does not offer the socket.
+#: `view.request` sends this signal to a door that does not offer the socket. Also there: this module loads nothing of `view`.
 REQUEST = signal.SIGUSR1
 #: A socket that was requested is closed if nobody is connected for this time (seconds).
 CLOSE_AFTER_S = 20.0
 
 
 class DoorView:
-    """Gives each decision to the view's server, if there is one, and logs who begins and ends to watch."""
+    """Passes each decision to the view server, if there is one, and logs when watching begins and ends."""
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class DoorView:
         write: Callable[[Event], None],
         report: Callable[[str], None],
     ) -> None:
+        """`make_encoder` is called once it is needed; `write` logs an event, and `report` prints a note."""
         self._is_permanent = config.web.enabled
         self._make_encoder = make_encoder
         self._write = write

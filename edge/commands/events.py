@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ..errors import InputError, UsageError
 from ..system.terminal import printable
-from .options import LOCAL_LOG, MAX_MESSAGE_LENGTH, Parser, Subparsers
+from .options import LOCAL_LOG, MAX_MESSAGE_LENGTH, Parser, Subparsers, local_file
 
 if TYPE_CHECKING:
     from ..events.reader import EventReader
@@ -55,7 +55,7 @@ Without FILE, the command reads the service's log,
 def add_parser(subparsers: Subparsers) -> Parser:
     parser = subparsers.add_parser("events", help="show an event log", description=DESCRIPTION)
     parser.add_argument(
-        "file", metavar="FILE", nargs="?", type=Path, help="event log; - for standard input (default: see above)"
+        "file", metavar="FILE", nargs="?", type=local_file, help="event log; - for standard input (default: see above)"
     )
     parser.add_argument(
         "--follow", action="store_true", help="keep showing new events until Ctrl-C (default: stop at the end)"

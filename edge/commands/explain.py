@@ -56,7 +56,7 @@ def add_parser(subparsers: Subparsers) -> Parser:
     )
     options.add_config(parser)
     options.add_models(parser)
-    parser.add_argument("picture", metavar="PICTURE", type=Path, help="a JPEG, PNG, BMP or WebP file")
+    parser.add_argument("picture", metavar="PICTURE", type=options.local_file, help="a JPEG, PNG, BMP or WebP file")
     parser.add_argument("out", metavar="OUT.png", type=Path, help="picture to write")
     parser.add_argument("--stage", choices=STAGES, default="mask", help="what to explain (default: mask)")
     parser.add_argument("--method", choices=METHODS, help="how (default: lime, the best one)")
@@ -89,8 +89,14 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         import json
 
-        found = {"picture": str(args.picture), "out": str(args.out), "stage": stage.value, "method": method.value}
-        print(json.dumps(found | {"faces": len(faces), "people": [_as_json(p) for p in people]}, ensure_ascii=False))
+        found: dict[str, Any] = {
+            "picture": str(args.picture),
+            "out": str(args.out),
+            "stage": stage.value,
+            "method": method.value,
+        }
+        found |= {"faces": len(faces), "people": [_as_json(p) for p in people], "notes": notes}
+        print(json.dumps(found, ensure_ascii=False))
     else:
         _print_words(args.out, people, notes)
     return 0

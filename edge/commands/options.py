@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +22,17 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[Parser]"
 LOCAL_LOG = Path("doorlight-events.jsonl")
 #: Settings of the installed service, as in systemd/doorlight.service.
 SERVICE_SETTINGS = Path("/etc/doorlight/doorlight.toml")
+#: How an address begins.
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: Longest line of an error message, in characters.
 MAX_MESSAGE_LENGTH = 2000
+
+
+def local_file(text: str) -> Path:
+    """Return a path of this machine. Refuses addresses, which may contain a password, without repeating them."""
+    if ADDRESS.match(text):
+        raise argparse.ArgumentTypeError("is an address: give a file of this machine")
+    return Path(text)
 
 
 class Parser(argparse.ArgumentParser):

@@ -27,6 +27,7 @@ from ..inference.edgetpu import Accelerator
 from ..inference.perception import Perception, required_models
 from ..lights.lights import Lights
 from ..lights.pin_process import PinProcess
+from ..pipeline import Decision
 from ..records import Event, Frame, Signal
 from ..settings_notes import camera_notes, other_notes
 from ..system.files import state_folder
@@ -94,7 +95,7 @@ class _Console:
         self.is_folder = False
         #: Of a folder: the scene, its last decision, and the number of people decided before it.
         self._scene: Scene | None = None
-        self._decision: door.Decision | None = None
+        self._decision: Decision | None = None
         self._decided_before = 0
 
     def on_event(self, event: Event) -> None:
@@ -106,7 +107,7 @@ class _Console:
         if event.kind != "source_damaged" or not self.is_folder:
             print_event(event)
 
-    def on_decision(self, scene: Scene | None, decision: door.Decision) -> None:
+    def on_decision(self, scene: Scene | None, decision: Decision) -> None:
         """Keep the last decision of a file of a folder."""
         self._scene, self._decision = scene, decision
 
@@ -119,7 +120,7 @@ class _Console:
             print_note(f"{self._scene.file}: {describe(self._decision) if self._scene.is_picture else people}")
         self._scene, self._decided_before = None, len(self.decided)
 
-    def on_camera(self, _frame: Frame | None, decision: door.Decision) -> None:
+    def on_camera(self, _frame: Frame | None, decision: Decision) -> None:
         """Print once that the camera is slow, a few seconds after that is known: its rate may be settling."""
         if decision.interval_s and not self._is_slow_printed and decision.t >= SLOW_AFTER_S:
             self._is_slow_printed = True
@@ -159,7 +160,7 @@ def _watch(
 
             view = DoorView(config, lambda: _frame_encoder(config, perception, source, log), write, print_note)
 
-            def on_decision(frame: Frame | None, decision: door.Decision) -> None:
+            def on_decision(frame: Frame | None, decision: Decision) -> None:
                 view.on_decision(frame, decision)
                 if console.is_folder:
                     console.on_decision(source.scene, decision)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import OutputError, UsageError
 from ..system.terminal import printable
 from .events import SERVICE_LOG, STANDARD_INPUT, default_log, not_a_log, time_span
-from .options import LOCAL_LOG, Parser, Subparsers
+from .options import LOCAL_LOG, Parser, Subparsers, local_file
 
 if TYPE_CHECKING:
     from ..statistics.figures import By, Statistics
@@ -52,7 +52,7 @@ Without LOG, the command reads the service's log,
 def add_parser(subparsers: Subparsers) -> Parser:
     parser = subparsers.add_parser("stats", help="show statistics of an event log", description=DESCRIPTION)
     parser.add_argument(
-        "log", metavar="LOG", nargs="?", type=Path, help="event log; - for standard input (default: see above)"
+        "log", metavar="LOG", nargs="?", type=local_file, help="event log; - for standard input (default: see above)"
     )
     parser.add_argument(
         "--since",
@@ -113,6 +113,11 @@ def _collect(path: Path, args: argparse.Namespace) -> Statistics:
         found = figures.collect(path, since, until, played=played)
     if not found.has_log and not found.hours and found.damaged:
         raise not_a_log(path)
+    if found.is_played and (since is not None or until is not None):
+        raise UsageError(
+            f"--since, --until: {found.source} has played videos only, and these have clocks of their own",
+            "leave out --since and --until",
+        )
     if found.is_played and args.by != "hour":
         raise UsageError(
             f"--by {args.by}: {found.source} has played videos only, and these have hours", "leave out --by"

@@ -25,7 +25,7 @@ WEB_USER, WEB_GROUP = "doorlight-web", "doorlight"
 DESCRIPTION = """\
 Show the door in the browser: live picture, areas, events, health. Faces are
 hidden unless [web] show_faces is set, and nothing is recorded. The event log
-has when somebody began and ended to watch.
+records when watching began and ended.
 
   sudo doorlight web --for 30m      open the page for half an hour
   sudo doorlight web --new-link     print the link to the page of the service;
@@ -85,11 +85,14 @@ def run(args: argparse.Namespace) -> int:
 
     certificate, key = _certificate(config.web)
     listener = server.open_socket(host, port)
-    _become_web_user(requests_door=args.for_s is not None)
+    # A door with `enabled` offers its pictures anyway.
+    is_without_door = not _become_web_user(requests_door=args.for_s is not None and not config.web.enabled)
     token = None if args.for_s is None else new_token()
     check = TokenCheck(token, token_file())
     if token is not None:
         print(f"The page is open for {_in_words(args.for_s)}. Ctrl-C closes it.", flush=True)
+        if is_without_door:
+            print("The door does not offer its pictures. Is it running? systemctl status doorlight", flush=True)
         _print_link(_address(config.web, host, port), token)
         if is_local(host):
             print("Only this machine reaches it. From another one: scripts/view.sh USER@HOST", flush=True)
@@ -159,27 +162,32 @@ def _default_log() -> Path:
     return SERVICE_LOG if os.access(SERVICE_LOG, os.R_OK) else LOCAL_LOG
 
 
-def _become_web_user(requests_door: bool) -> None:
-    """Ask the door for its pictures, and give up root's rights. Does nothing without root or the service's user."""
+def _become_web_user(requests_door: bool) -> bool:
+    """Ask the door for its pictures, if so wanted, and give up root's rights. Return False if the door gives none.
+
+    Does nothing without root or the service's user.
+    """
     if os.geteuid() != 0:
-        return
+        return True
     import grp
     import pwd
 
     try:
         user, group = pwd.getpwnam(WEB_USER), grp.getgrnam(WEB_GROUP)
     except KeyError:  # not installed, as in a test or a container
-        return
+        return True
+    is_offered = True
     if requests_door:
         from ..view.request import request_view
 
-        request_view()
+        is_offered = request_view()
     os.setgroups([])
     os.setgid(group.gr_gid)
     os.setuid(user.pw_uid)
     os.environ["HOME"] = "/nonexistent"
     with contextlib.suppress(OSError):
         os.chdir("/")
+    return is_offered
 
 
 def _duration(text: str) -> float:

@@ -2,8 +2,8 @@
 
 The classifiers' probabilities have 8 bits. Close to 0 and 1 they do not change any more: a mask that is 99.9 % certain
 stays at 255 of 255 when a part of it is removed. Log-odds, log(p / (1 - p)), stretch both ends, and parts add up in
-them. What is stored as 0 or 255 counts half a step inside (see `perception.log_odds`), so log-odds are finite, and a
-score there is a bound. A method has to remove enough of a face to leave that bound.
+them. A stored 0 counts as half a step, and so does a stored 255 for masks and faces (see `perception.log_odds`): log-odds
+are finite, and a score there is a bound. A method has to remove enough of a face to leave that bound.
 """
 
 from __future__ import annotations

@@ -55,8 +55,11 @@ def explain_people(
     if not faces:
         raise InputError(f"{name}: no face found", "use a picture with a face that is larger or better lit")
     if number is not None and number > len(faces):
-        counted = "1 face: leave out --person" if len(faces) == 1 else f"{len(faces)} faces: use 1 to {len(faces)}"
-        raise UsageError(f"--person {number}: no such person in {name}", f"it has {counted}, from left to right")
+        is_alone = len(faces) == 1
+        counted = (
+            "1 face: leave out --person" if is_alone else f"{len(faces)} faces: use 1 to {len(faces)}, from the left"
+        )
+        raise UsageError(f"--person {number}: no such person in {name}", f"it has {counted}")
     people = []
     for k in range(len(faces)) if number is None else [number - 1]:
         on_person(k + 1, len(faces))

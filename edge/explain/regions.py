@@ -91,11 +91,11 @@ def sentences(strongest: Sequence[Influence], answer: str) -> list[str]:
     >>> sentences([Influence(Region.MOUTH, -2.0), Influence(Region.EYES, 1.0), Influence(Region.CHIN, -0.5)], "a mask")
     ['mouth and chin: against a mask', 'eyes: for a mask']
     """
-    told = [one for one in strongest if abs(one.log_odds) >= MIN_INFLUENCE]
-    if not told:
+    clear = [influence for influence in strongest if abs(influence.log_odds) >= MIN_INFLUENCE]
+    if not clear:
         return [f"no region speaks clearly for or against {answer}"]
     lines: dict[str, list[str]] = {}
-    for one in told:
+    for one in clear:
         lines.setdefault("for" if one.log_odds > 0 else "against", []).append(one.region.value)
     return [f"{_listed(names)}: {direction} {answer}" for direction, names in lines.items()]
 

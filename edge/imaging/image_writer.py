@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def write(picture: Picture, out: Path) -> None:
         temporary.write_bytes(data)
         os.replace(temporary, out)
     except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror}", "is the disk full?") from None
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "free space on its disk" if is_full else f"see who may write: ls -ld {out.parent}"
+        raise OutputError(f"{out}: cannot be written: {error.strerror}", hint) from error
     finally:
         temporary.unlink(missing_ok=True)

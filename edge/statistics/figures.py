@@ -115,8 +115,8 @@ class Statistics:
     played files: then hours are hours of the file. `played_files` counts those. `left_out_files` are the played files of a
     camera's log. `damaged`, `lost`, `unknown` and `unread` say what could not be counted, and `whole_hours` how many hours
     reach beyond the time span: they are counted whole, because only the file of hours still has them. `from_hours` counts
-    the hours that only that file has. `is_running` is True if the door runs now, `is_unfinished` if the last run
-    has no end although it does not.
+    the hours that only that file has. `is_running` is True if the door runs now, `is_unfinished` if
+    the last run has no end in the log and the door is not running.
     """
 
     source: str

@@ -92,6 +92,12 @@ class Hour:
         self.dwell.extend(other.dwell)
         self.decision.extend(other.decision)
         self.last = other.last
+        self.clip()
+
+    def clip(self) -> None:
+        """Limit the times to an hour: a clock that repeats an hour, as after a power cut without a network, counts it once."""
+        self.up_ms = min(self.up_ms, HOUR_MS)
+        self.fault_ms = min(self.fault_ms, self.up_ms)
 
 
 class LocalHours:

@@ -15,7 +15,7 @@ from ..records import Signal
 from .hour import MAX_SECONDS, Anchor
 
 #: Events that count. Of all others, only the time counts: the door ran.
-COUNTED = frozenset({"started", "stopped", "signal", "masked", "unmasked", "cleared"})
+COUNTED = frozenset({"started", "stopped", "signal", "masked", "unmasked", "cleared", "ignored"})
 #: The kind of the moment at which the statistics are made, while the door is running.
 NOW = "now"
 _KINDS = ["", NOW, *sorted(COUNTED)]

@@ -46,7 +46,9 @@ BY: dict[By, str] = {
 BY_HOUR_OF_VIDEO = "By hour of the video"
 NO_CHART = "Nobody was judged in this time."
 
-PASSAGES = "People are passages, not persons: who comes twice counts twice. The last verdict about a person counts."
+PASSAGES = (
+    "People are passages, not persons: a person who comes twice counts twice. The last verdict about a person counts."
+)
 CHANCE = "The interval covers chance only, not the errors of the mask model."
 DAMAGED = "Damaged lines of the log that were skipped: {count}."
 LOST = "Events that could not be written to the log: {count}."

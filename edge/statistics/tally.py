@@ -56,6 +56,7 @@ class Tally:
             hour = self.hours[start]
             hour.first, hour.last = moments.anchor(first), moments.anchor(last)
             hour.records = moments.positions[last] - moments.positions[first] + 1
+            hour.clip()
 
     def _count(self, index: int, moment: Moment) -> None:
         if index and self._is_running and moment.kind != "started":
@@ -73,6 +74,8 @@ class Tally:
                     hour.alarms += 1
             case "masked" | "unmasked" if moment.person:
                 self._add_verdict(index, moment)
+            case "ignored":
+                self._withdraw(index, moment)
             case "cleared":
                 self._people.pop(moment.person, None)
                 if moment.seconds is not None and (hour := self._hour(index, index, index)) is not None:
@@ -93,6 +96,19 @@ class Tally:
                 hour.masked += 1 if moment.kind == "masked" else -1
             # Without the first verdict, this hour would take the change for another person.
             self._hour(index, before.first, index)
+
+    def _withdraw(self, index: int, moment: Moment) -> None:
+        """Take back a face that never moves, such as a poster: it was no person."""
+        passage = self._people.pop(moment.person, None)
+        if passage is None or (hour := self._hour(passage.first, passage.first, index)) is None:
+            return
+        hour.people -= 1
+        hour.masked -= passage.verdict == "masked"
+        seconds = self._moments[passage.first].seconds
+        # In an hour that was kept before the face was ignored, the time stays: single times cannot be taken back there.
+        if seconds is not None and (time_ms := rounded_ms(seconds)) in hour.decision:
+            hour.decision.remove(time_ms)
+        self._hour(index, passage.first, index)
 
     def _add_uptime(self, index: int) -> None:
         """Count the time from the moment before `index`, quarter by quarter: each lies in one local hour."""

@@ -9,8 +9,10 @@ import cv2
 from ..imaging.images import Picture
 from ..records import Box
 
-#: Cells across the shorter side of a face: nobody can be recognised in them.
+#: Cells across the shorter side of a face: few enough that its features are lost.
 CELLS = 5
+#: Cells across the shorter side of a whole picture: a near face, half as high as the picture, has about CELLS.
+ALL_CELLS = 12
 #: The box of a face is enlarged on each side by this share of its size: the face may have moved since the search.
 MARGIN = 0.4
 
@@ -31,7 +33,7 @@ def pixelate_faces(picture: Picture, faces: Iterable[Box]) -> Picture:
 
 def pixelate_all(picture: Picture) -> Picture:
     """Return `picture`, (H, W, 3) uint8, as a few coloured cells."""
-    return _pixelate(picture, max(1.0, min(picture.shape[:2]) / 12))
+    return _pixelate(picture, max(1.0, min(picture.shape[:2]) / ALL_CELLS))
 
 
 def _pixelate(region: Picture, cell: float) -> Picture:

@@ -21,7 +21,7 @@ HEADER = struct.Struct(">II")
 #: Longer parts are an error.
 MAX_PART_BYTES = 4 << 20
 #: The folder of the service's socket: RuntimeDirectory= in systemd/doorlight.service.
-SERVICE_FOLDER = Path("/run/doorlight")
+RUNTIME_FOLDER = Path("/run/doorlight")
 SOCKET_NAME = "view.sock"
 
 
@@ -37,7 +37,7 @@ def socket_of_door(environ: Mapping[str, str] = os.environ) -> Path | None:
 def sockets_to_try(environ: Mapping[str, str] = os.environ) -> list[Path]:
     """Return where a client looks for a door: the service first, then a door that this user runs."""
     own = socket_of_door(environ)
-    return [path for path in (SERVICE_FOLDER / SOCKET_NAME, own) if path is not None]
+    return [path for path in (RUNTIME_FOLDER / SOCKET_NAME, own) if path is not None]
 
 
 def encode(decision: bytes, jpeg: bytes) -> bytes:

@@ -21,8 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..door import Decision
 from ..errors import OutputError
+from ..pipeline import Decision
 from ..records import Box, Frame
 from . import peer, protocol
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..config import Config
-from ..door import Decision
 from ..lights.lights import is_quiet_now
+from ..pipeline import Decision
 from ..policy import Person, Verdict
 from ..records import Box, Signal, Track
 

@@ -53,10 +53,20 @@ class Access:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        send = with_headers(send)
+        is_answered = False
+
+        async def answer(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await with_headers(send)(message)
+
         app = self._refusal(scope) or self._app
-        async with asyncio.timeout(REQUEST_TIMEOUT_S):
-            await app(scope, receive, send)
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                await app(scope, receive, answer)
+        except TimeoutError:
+            if not is_answered:  # what has begun ends with the connection
+                await _plain(408, "The request took too long.")(scope, receive, answer)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         """Return the answer to a request that must not reach the pages; None if it may."""
@@ -81,7 +91,8 @@ class Access:
         """Return the answer to a request without a valid cookie."""
         given = request.query_params.get("token")
         if self._wrong.is_exhausted(address):
-            return _plain(429, "Too many wrong links. Wait a minute.", {"Retry-After": "60"})
+            wait_s = round(1 / WRONG_PER_S)
+            return _plain(429, f"Too many wrong links. Wait {wait_s} seconds.", {"Retry-After": str(wait_s)})
         if given is None or request.method not in SAFE_METHODS:
             return render(request, "no_token.html", 401, is_wrong=False)
         if not self._token.is_valid(given):
@@ -107,7 +118,10 @@ def _is_same_origin(headers: Headers) -> bool:
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == headers["host"].lower()
+    try:
+        return origin is None or urlsplit(origin).netloc.lower() == headers["host"].lower()
+    except ValueError:  # no address
+        return False
 
 
 def _plain(status: int, text: str, headers: dict[str, str] | None = None) -> Response:

@@ -48,7 +48,8 @@ def create_app(site: Site, further_names: Iterable[str] = (), cookie_max_age_s: 
         return RedirectResponse(site.pages[0].path, 303)
 
     async def show_error(request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
+        assert isinstance(error, HTTPException)
+        status = error.status_code
         return render(request, "error.html", status, message=ERRORS.get(status, ERRORS[404]))
 
     routes = [route for page in site.pages for route in page.routes]

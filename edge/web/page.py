@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 import jinja2
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute
 
@@ -94,10 +94,13 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
 async def read_form(request: Request) -> dict[str, str]:
     """Return the fields of a form that one of our pages sent. Raises HTTPException: 403 for others, 413 if too long."""
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_FORM_BYTES:
-            raise HTTPException(413)
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_FORM_BYTES:
+                raise HTTPException(413)
+    except ClientDisconnect:
+        raise HTTPException(400) from None
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=50)
     except ValueError:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import InputError, UnavailableError
+from ..system.files import read_regular
 
 #: Open connections. A browser has up to six.
 MAX_CONNECTIONS = 60
@@ -126,11 +127,15 @@ def _explain(error: OSError) -> tuple[str, str]:
     return f"cannot listen: {error.strerror}", choose
 
 
+#: Certificates with all those above them have some 10 kB.
+MAX_PEM_BYTES = 1_000_000
+
+
 def check_certificate(certificate: Path, key: Path) -> None:
     """Raise InputError if a certificate and its key cannot be used."""
     for path in (certificate, key):
         try:
-            path.read_bytes()
+            read_regular(path, MAX_PEM_BYTES)
         except OSError as error:
             raise InputError(
                 f"{path}: cannot be read: {error.strerror}", "check [web] certificate and key, and the permissions"

@@ -12,7 +12,7 @@ from ..errors import OutputError
 from ..system.files import read_regular, state_folder
 
 #: The folder of the service's settings. Everyone may read the hash: it does not open the page.
-SERVICE_FOLDER = Path("/etc/doorlight")
+SETTINGS_FOLDER = Path("/etc/doorlight")
 FILE_NAME = "web-token"
 _MAX_BYTES = 1000
 
@@ -24,8 +24,8 @@ def new_token() -> str:
 
 def token_file() -> Path | None:
     """Return the file of the hash: of the installed service, otherwise of this user; None if there is no folder."""
-    if SERVICE_FOLDER.is_dir():
-        return SERVICE_FOLDER / FILE_NAME
+    if SETTINGS_FOLDER.is_dir():
+        return SETTINGS_FOLDER / FILE_NAME
     folder = state_folder()
     return None if folder is None else folder / FILE_NAME
 
@@ -68,7 +68,7 @@ class TokenCheck:
         if self._hash is not None or self._path is None:
             return self._hash or ""
         try:
-            return read_regular(self._path, _MAX_BYTES).decode("ascii", "replace").strip()
+            return read_regular(self._path, _MAX_BYTES).decode("ascii", "ignore").strip()
         except OSError:
             return ""
 

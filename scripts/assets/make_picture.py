@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from edge import config
 from edge.camera.factory import open_source
-from edge.door import Pipeline
 from edge.drawing import Drawing
 from edge.inference import manifest
 from edge.inference.perception import Perception
+from edge.pipeline import Pipeline
 
 DEMO = Path(__file__).resolve().parent / "demo"
 #: The times of the three frames.

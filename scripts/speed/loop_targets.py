@@ -6,10 +6,10 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from edge import door
 from edge.bench.measure import MODEL_COLUMNS, FrameTimer
 from edge.imaging.images import Picture
 from edge.inference.perception import Perception
+from edge.pipeline import Decision, Pipeline
 from edge.policy import Verdict
 from edge.records import Frame
 from speed import measure, scenes
@@ -126,7 +126,7 @@ def check_overhead(comparison: Comparison, frames: int = OVERHEAD_FRAMES) -> lis
 
 def check_ten_faces(comparison: Comparison, slower: float, seconds: float = 10.0) -> list[TargetResult]:
     """Let ten people appear at once, on a processor that is `slower` times as slow as this one."""
-    pipeline = door.Pipeline(comparison.config, comparison.perception)
+    pipeline = Pipeline(comparison.config, comparison.perception)
     frames = comparison.scenes[scenes.TEN_FACES]().frames
     decisions = list(play_live(pipeline.step, frames, comparison.fps, seconds, slower))
     rate, slowest_s, people = crowd(decisions, seconds)
@@ -147,13 +147,13 @@ def check_ten_faces(comparison: Comparison, slower: float, seconds: float = 10.0
 
 
 def play_live(
-    step: Callable[[Frame], door.Decision],
+    step: Callable[[Frame], Decision],
     frames: Sequence[Picture],
     fps: float,
     seconds: float,
     slower: float = 1.0,
     clock: Callable[[], float] = time.process_time,
-) -> Iterator[tuple[float, door.Decision]]:
+) -> Iterator[tuple[float, Decision]]:
     """Play frames like a camera with `fps`, which drops old frames; yield (time of the decision, decision).
 
     The time that `step` takes is multiplied by `slower`.
@@ -169,7 +169,7 @@ def play_live(
         t = max(t, (number + 1) / fps)
 
 
-def crowd(decisions: Sequence[tuple[float, door.Decision]], seconds: float) -> tuple[float, float | None, int]:
+def crowd(decisions: Sequence[tuple[float, Decision]], seconds: float) -> tuple[float, float | None, int]:
     """Return decided frames per second, the longest wait of a person for a verdict, and the number of people.
 
     The wait is None if a person never gets a verdict. People who are present for less than MIN_PRESENCE_S do not count.

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from edge import door
-from edge.door import Decision
 from edge.imaging.images import Picture
 from edge.inference.perception import Perception
+from edge.pipeline import Decision
+from edge.pipeline import Pipeline as DoorPipeline
 from edge.records import Frame
 from speed.scenes import Scene
 
@@ -54,7 +54,7 @@ class DoorlightPipeline(Pipeline):
         self.decision: Decision | None = None
 
     def begin(self, scene: Scene) -> None:
-        self._pipeline, self._number = door.Pipeline(scene.config, self._perception), 0
+        self._pipeline, self._number = DoorPipeline(scene.config, self._perception), 0
         for k in range(settling_frames(self._fps)):
             self.look(scene.frames[k % len(scene.frames)])
         self.looks = 0

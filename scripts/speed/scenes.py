@@ -19,11 +19,11 @@ from edge.camera.factory import open_source
 from edge.camera.folder import Folder
 from edge.camera.picture_files import PictureFile
 from edge.config import Config
-from edge.door import Decision, Pipeline, decide_image
 from edge.errors import InputError
 from edge.imaging import images
 from edge.imaging.images import Picture
 from edge.inference.perception import Perception
+from edge.pipeline import Decision, Pipeline, decide_image
 from edge.policy import Verdict
 from edge.records import Box, Frame
 

@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from edge.camera.factory import open_source
 from edge.config import Config
-from edge.door import Decision, Pipeline, decisions
+from edge.door import decisions
 from edge.inference.perception import Perception
+from edge.pipeline import Decision, Pipeline
 from edge.records import Box, Detection, Face, Frame, Signal
 from edge.timing import NO_TIMER
 

@@ -36,6 +36,7 @@ from edge.events import reader, writer
 from edge.inference import manifest
 from edge.inference.perception import Perception
 from edge.lights.lights import Lights
+from edge.pipeline import Decision, Pipeline
 from edge.records import Event, Frame
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,7 +170,7 @@ def day(hours: float, passages: Path, people_an_hour: float, folder: Path) -> Da
     crowd = pictures_of(drawn_people.DrawnPeople(10, settings.camera), 2, 60)
     result = DayResult(hours)
 
-    pipeline = door.Pipeline(settings, perception)
+    pipeline = Pipeline(settings, perception)
     alone = [pipeline.step(Frame(k, k / FPS, picture)) for k, picture in enumerate([*clip, *[clip[0]] * 30])]
     result.events_of_one_clip = dict(Counter(event.kind for decision in alone for event in decision.events))
 
@@ -180,7 +181,7 @@ def day(hours: float, passages: Path, people_an_hour: float, folder: Path) -> Da
     def count(event: Event) -> None:
         events.setdefault(source.playing, Counter())[event.kind] += 1
 
-    def sample(frame: Frame | None, decision: door.Decision) -> None:
+    def sample(frame: Frame | None, decision: Decision) -> None:
         nonlocal next_s
         if decision.t < next_s:
             return

@@ -21,8 +21,8 @@ from edge.bench.measure import (
     SituationTotals,
     percentiles,
 )
-from edge.door import Decision
 from edge.errors import UnavailableError
+from edge.pipeline import Decision
 from edge.policy import Person, Verdict
 from edge.records import Box, Event, Face, Frame, Signal, Track
 from edge.timing import Stage

@@ -21,12 +21,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge import door
 from edge.cli import main
 from edge.commands import run_door
 from edge.inference import edgetpu
 from edge.inference.manifest import Manifest
 from edge.lights import gpio, lights
+from edge.pipeline import Decision
 from edge.records import Signal
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
 from support.command import command_line, doorlight, environment, start_doorlight, write_settings
@@ -314,7 +314,7 @@ class TestPictures:
 def test_slow_camera_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     console = run_door._Console(min_looks=4)
     for t, interval_s in [(1.0, 1.0), (6.0, 0.0), (7.0, 1.5), (8.0, 1.5)]:
-        console.on_camera(None, door.Decision(t, Signal.IDLE, (), {}, {}, [], interval_s=interval_s))
+        console.on_camera(None, Decision(t, Signal.IDLE, (), {}, {}, [], interval_s=interval_s))
     assert capsys.readouterr().out.strip() == (
         "note: the camera is slow, one picture in 1.5 s: a decision takes about 6 s; "
         "set the camera to 5 pictures a second or more"

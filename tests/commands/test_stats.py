@@ -216,3 +216,22 @@ def test_a_log_through_a_pipe(log: LogWriter) -> None:
     )  # fmt: skip
     assert done.returncode == 0
     assert b"people judged               2" in done.stdout
+
+
+def test_played_videos_have_no_time_span(capfd: pytest.CaptureFixture[str]) -> None:
+    log = LogWriter(NOON)
+    log.start(live=False, source="a.mp4")
+    log.passage()
+    log.stop()
+    write_log(Path("played.jsonl"), log.records)
+    assert "have clocks of their own" in error(capfd, 2, "played.jsonl", "--since", "1h")
+
+
+@pytest.mark.parametrize("command", [["stats"], ["events"], ["explain"]])
+def test_an_address_is_refused_without_its_password(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([*command, "http://user:secret@door/x", "out.png"][: 3 if command == ["explain"] else 2])
+    assert caught.value.code == 2
+    message = capfd.readouterr().err
+    assert "is an address: give a file of this machine" in message
+    assert "secret" not in message

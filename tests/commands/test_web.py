@@ -92,7 +92,7 @@ def test_a_new_link_is_printed_once_and_stored_as_a_hash(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(token, "SERVICE_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(token, "SETTINGS_FOLDER", tmp_path / "none")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr("socket.gethostname", lambda: "door")
     assert main(["web", "--config", str(settings), "--new-link", "--listen", listen]) == 0

@@ -22,6 +22,7 @@ from edge.inference.edgetpu import Accelerator, EdgeTpuDevice, check_edgetpu, fi
 from edge.inference.interpreter import Model
 from edge.inference.manifest import Manifest
 from edge.inference.perception import Perception, required_models
+from edge.pipeline import Pipeline
 from edge.system import child_process
 from support.clip import frame_at
 from support.door import Script
@@ -300,7 +301,7 @@ def test_the_door_loses_no_frame_when_the_edge_tpu_crashes(
         # The face moves in every frame: a face that stands still would not be classified again.
         steps = [np.roll(masked, 4 * k, axis=1) for k in range(12)]
         with Script(steps) as source:
-            for number, (_, decision) in enumerate(door.decisions(door.Pipeline(settings, perception), source)):
+            for number, (_, decision) in enumerate(door.decisions(Pipeline(settings, perception), source)):
                 decided.append(decision)
                 if number == 8:
                     usb.unplug()

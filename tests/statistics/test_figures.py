@@ -248,3 +248,16 @@ def test_no_log(path: Path) -> None:
     path.write_text("a shopping list\n")
     with pytest.raises(InputError, match="is not an event log"):
         figures.keep(path)
+
+
+def test_a_poster_is_no_person(log: LogWriter, path: Path) -> None:
+    log.passage("masked")
+    poster = log.judge("unmasked", 0.5)
+    log.wait(60)
+    log.write("ignored", person=poster, verdict="unmasked", dwell_s=60.5)
+    log.passage("unmasked")
+    log.stop()
+    total = figures.collect(write_log(path, log.records)).total
+    assert (total.people, total.masked) == (2, 1)
+    assert sorted(total.decision.elements()) == [rounded_ms(0.9)] * 2
+    assert sum(total.dwell.values()) == 2

@@ -337,3 +337,25 @@ def test_a_changed_verdict_is_no_other_person_after_the_log_has_lost_the_first(p
     assert (whole.people, whole.masked) == (2, 2)
     write_log(path, log.records[2:])
     assert figures.collect(path).total == whole
+
+
+def test_an_hour_that_the_clock_repeats_is_kept_and_read_again(path: Path) -> None:
+    """A power cut without a network: the clock starts again before the last event."""
+    log = LogWriter(datetime(2026, 11, 20, 10, tzinfo=UTC))
+    log.start()
+    for _ in range(58):
+        log.wait(54)
+        log.passage(dwell_s=4)
+    log.now_s -= 56 * 60
+    log.start()
+    for _ in range(140):
+        log.wait(56)
+        log.passage(dwell_s=4)
+    log.stop()
+    write_log(path, log.records)
+    before = figures.collect(path)
+    assert figures.keep(path)[1]
+    after = figures.collect(path)
+    assert after.damaged_hours == 0
+    assert (after.total.people, after.total.up_ms) == (before.total.people, before.total.up_ms)
+    assert max(hour.up_ms for hour in before.hours) <= 3_600_000

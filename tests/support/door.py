@@ -17,6 +17,7 @@ from edge.camera.source import CameraLostError, Source
 from edge.events.writer import EventLog
 from edge.inference.perception import Perception
 from edge.lights.lights import Lights
+from edge.pipeline import Decision
 from edge.records import Event, Frame
 
 CONFIG = config.load()
@@ -66,9 +67,7 @@ class Door:
         self.events: list[Event] = []
         self.stop = threading.Event()
 
-    def run(
-        self, source: Source, on_decision: Callable[[Frame | None, door.Decision], None] | None = None
-    ) -> door.Summary:
+    def run(self, source: Source, on_decision: Callable[[Frame | None, Decision], None] | None = None) -> door.Summary:
         with (
             EventLog(self.path, 10**6, 2) as log,
             Lights(CONFIG.lights, factory=self.factory) as lights,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.door import Decision
+from edge.pipeline import Decision
 from edge.policy import Person
 from edge.records import Box, Face, Frame, Signal, Track
 from edge.view import protocol

@@ -224,3 +224,8 @@ def test_rate_limit_forgets_with_time_and_stays_small() -> None:
     for k in range(3 * MAX_ADDRESSES):
         limit.take(str(k))
     assert len(limit._left) == MAX_ADDRESSES
+
+
+def test_an_impossible_origin_is_another_site(folder: Path) -> None:
+    with make_client(folder, token=None) as client:
+        assert client.post("/setup/lines", headers={"origin": "http://["}).status_code == 403

@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from edge.camera.factory import open_source
 from edge.config import Config
-from edge.door import Pipeline, decisions
+from edge.door import decisions
 from edge.errors import InputError
 from edge.inference.manifest import Manifest
 from edge.inference.perception import Perception
+from edge.pipeline import Pipeline
 from edge.records import Frame, Signal
 
 from .. import contact_sheet, metrics, plots

@@ -15,9 +15,10 @@ from tqdm import tqdm
 from edge.camera.factory import open_source
 from edge.camera.source import Source
 from edge.config import Config
-from edge.door import Decision, Pipeline, decisions
+from edge.door import decisions
 from edge.inference.manifest import Manifest
 from edge.inference.perception import Perception
+from edge.pipeline import Decision, Pipeline
 from edge.records import Frame, Signal
 
 from .. import contact_sheet, metrics, plots

@@ -14,10 +14,11 @@ import pytest
 from edge.camera.factory import open_source
 from edge.camera.source import CameraLostError, Source
 from edge.doctor.checks import camera
-from edge.door import Pipeline, decide_image, decisions
+from edge.door import decisions
 from edge.imaging.images import Picture
 from edge.inference import manifest
 from edge.inference.perception import Perception
+from edge.pipeline import Pipeline, decide_image
 from edge.records import Frame
 from support.clip import MASKED_S, frame_at
 from support.doctor import FakeMachine, only

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from edge.door import Decision
+from edge.pipeline import Decision
 from edge.policy import Person, Verdict
 from edge.records import Box, Frame, Signal, Track
 from speed import loop_targets, scenes

@@ -13,9 +13,10 @@ pytest.importorskip("matplotlib", reason="training.plots needs the extra: pip in
 
 from edge import config
 from edge.camera.factory import open_source
-from edge.door import Pipeline, decisions
+from edge.door import decisions
 from edge.inference import manifest
 from edge.inference.perception import Perception
+from edge.pipeline import Pipeline
 from support.paths import CLIP
 from training import recording, sweep
 from training.evaluation.passages import read_truth

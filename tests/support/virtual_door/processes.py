@@ -1,7 +1,7 @@
 """Make the processes of a door fail, and check lamps and service until they are back.
 
 Faults inside the program are injected into the guest's Python, not into the product: a .pth file in site-packages
-imports FAULTS, which on SIGUSR1 calls the function that /run/vdoor-fault names.
+imports FAULTS, which on SIGUSR2 calls the function that /run/vdoor-fault names. The door itself uses SIGUSR1.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def call_fault(*_):
     with open("{FAULT_FILE}") as file:
         globals()[file.read().strip()]()
 
-signal.signal(signal.SIGUSR1, call_fault)
+signal.signal(signal.SIGUSR2, call_fault)
 if os.path.exists("{FAULT_AT_START_FILE}"):
     segfault()
 '''
@@ -63,7 +63,7 @@ KILL = (
     "import os, sys, time; t = time.clock_gettime(time.CLOCK_BOOTTIME); "
     "[os.kill(int(pid), int(sys.argv[1])) for pid in sys.argv[2:]]; print(t)"
 )
-SIGKILL, SIGUSR1, SIGCONT, SIGSTOP = 9, 10, 18, 19
+SIGKILL, SIGUSR2, SIGCONT, SIGSTOP = 9, 12, 18, 19
 #: Limit for safe lamps if the door hangs: camera.timeout_s + 1 s, and a margin for a busy host.
 MAX_HANG_S = 4.5
 #: Limit for safe lamps if the process has ended.
@@ -92,7 +92,7 @@ def install_faults(door: Door) -> None:
 def inject(door: Door, fault: str) -> float:
     """Call one of FAULTS in the door's main process. Return the time in seconds since power-on."""
     door.write(FAULT_FILE, fault)
-    return send_signal(door, SIGUSR1, pids(door)[0])
+    return send_signal(door, SIGUSR2, pids(door)[0])
 
 
 def wait_green(door: Door) -> None:
