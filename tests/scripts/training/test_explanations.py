@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+pytest.importorskip("sklearn", reason="training.evaluate needs the extra: pip install .[train]")
+
 from edge import config
 from edge.explain.black_box import BlackBox
 from edge.inference import manifest
