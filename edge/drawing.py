@@ -5,7 +5,6 @@ The bar is added to the picture, so the lights cover nobody.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import cv2
@@ -17,7 +16,7 @@ from .imaging import images
 from .imaging.images import Picture
 from .imaging.label_layout import Layout, Rectangle, clip, overlap, place_labels
 from .imaging.lettering import MIN_CAPITAL_PX, text_width, write
-from .inference.perception import Perception
+from .inference.perception import Perception, sigmoid
 from .pipeline import Decision
 from .policy import Verdict
 from .records import Box, Face, Signal, Track
@@ -164,7 +163,7 @@ class Drawing:
         # box.
         certainty = track.evidence if verdict is Verdict.MASKED else -track.evidence
         if verdict is not Verdict.UNKNOWN and certainty > 0:
-            lines = (f"{short[0]} {_percent(1 / (1 + math.exp(-certainty)))}",)
+            lines = (f"{short[0]} {_percent(sigmoid(certainty))}",)
         if person is not None and verdict is Verdict.UNMASKED:
             agitated = person.agitated
             expression = self._expression(track.number)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError, UsageError
 from ..imaging.images import Picture
-from ..inference.perception import Perception
+from ..inference.perception import Perception, sigmoid
 from ..records import Box
 from .black_box import BlackBox, expression_box, face_box, mask_box
 from .methods import HEAT_MAPS, Heat, Method
@@ -60,7 +59,7 @@ class Explanation:
     @property
     def probability(self) -> float:
         """The probability of the answer, 0..1."""
-        return 1 / (1 + math.exp(-self.log_odds))
+        return sigmoid(self.log_odds)
 
     @property
     def strongest(self) -> tuple[Influence, ...]:

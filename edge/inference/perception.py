@@ -33,7 +33,8 @@ def log_odds(probability: float) -> float:
     return math.log(p / (1 - p))
 
 
-def _sigmoid(x: float) -> float:
+def sigmoid(x: float) -> float:
+    """Return the probability whose log-odds are `x`."""
     return 1 / (1 + math.exp(-x))
 
 
@@ -137,7 +138,7 @@ class MaskClassifier:
         self.model.invoke(pixels)
         self._timer.mark("mask")
         p = float(self.model.dequantized("probabilities")[self._mask_index])
-        return _sigmoid(self.model.entry.slope * log_odds(p) + self.model.entry.offset)
+        return sigmoid(self.model.entry.slope * log_odds(p) + self.model.entry.offset)
 
 
 class ExpressionClassifier:

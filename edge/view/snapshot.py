@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from ..config import Config
+from ..inference.perception import sigmoid
 from ..lights.lights import is_quiet_now
 from ..pipeline import Decision
 from ..policy import Person, Verdict
@@ -75,7 +75,7 @@ class Snapshots:
             "box": _shares(track.box, size),
             "verdict": person.verdict.value,
             "too_far": track.height < self._config.tracker.min_face_height,
-            "evidence": round(1 / (1 + math.exp(-max(-50.0, min(track.evidence, 50.0)))), 3) if track.looks else None,
+            "evidence": round(sigmoid(max(-50.0, min(track.evidence, 50.0))), 3) if track.looks else None,
             "agitation": round(track.agitation, 3) if track.last_expression is not None else None,
             "agitated": person.agitated,
             "next": what,

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from sklearn import metrics as sklearn
 
 from edge.imaging import boxes
+from edge.statistics.figures import wilson_interval
 
 from .records import Record
 
@@ -217,13 +218,7 @@ def wilson(hits: int, of: int) -> tuple[float, float] | None:
     >>> [round(v, 3) for v in wilson(0, 100)]
     [0.0, 0.037]
     """
-    if not of:
-        return None
-    z, share = 1.96, hits / of
-    middle = share + z * z / (2 * of)
-    spread = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    scale = 1 + z * z / of
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+    return wilson_interval(hits, of)
 
 
 def ap_interval(matches: Sequence[Matched], rounds: int = 300) -> tuple[float, float]:
