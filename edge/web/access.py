@@ -53,12 +53,13 @@ class Access:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        headed = with_headers(send)
         is_answered = False
 
         async def answer(message: Message) -> None:
             nonlocal is_answered
             is_answered = True
-            await with_headers(send)(message)
+            await headed(message)
 
         app = self._refusal(scope) or self._app
         try:
