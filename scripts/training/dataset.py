@@ -16,12 +16,13 @@ import numpy as np
 from . import landmarks
 from .arrays import Box, Floats, Picture
 from .families import Families, difference_hash, join_alike
-from .records import DataError, Face, Record, read_index, read_landmarks, read_missed, read_not_faces
+from .records import DataError, Face, Record, read_corrections, read_index, read_landmarks, read_missed
 
 #: The file, beside an index, that lists faces which the labels of any package miss.
 MISSED = "missed.jsonl"
-#: Teachers' boxes that are dogs, horses and other animals, found by eye.
-NOT_FACES = Path(__file__).with_name("not_faces.jsonl")
+#: Labels that are wrong, found by eye: teachers' boxes that are animals, and faces whose mask label is not what they
+#: show. Unknown are faces of which the eye cannot tell either.
+CORRECTIONS = Path(__file__).with_name("corrections.jsonl")
 SPLITS = ("train", "val", "test")
 #: Side of a face crop in units of the longer side of the face's box: of crops in the data, and of what the mask
 #: classifier gets.
@@ -38,9 +39,16 @@ def _with_landmarks(record: Record, rows: list[tuple[Box, Floats]]) -> Record:
     return replace(record, faces=faces if record.faces is not None else None)
 
 
-def _without(faces: tuple[Face, ...], boxes: set[Box]) -> tuple[Face, ...]:
-    """Return the faces without those that a teacher put exactly at one of `boxes`."""
-    return tuple(f for f in faces if f.by == "human" or f.box not in boxes)
+def _corrected(record: Record, right: dict[Box, str]) -> Record:
+    """Return the record with the right labels of the faces at these boxes. The label of the picture gives way."""
+    if record.crop:
+        [label] = right.values()
+        return replace(record, label={"mask": "mask", "unknown": None}.get(label, "no_mask"))
+    faces = tuple(
+        replace(f, label=right.get(f.box, f.label)) for f in record.faces or () if right.get(f.box) != "not_a_face"
+    )
+    relabelled = any(label != "not_a_face" for label in right.values())
+    return replace(record, faces=faces, label=None if relabelled else record.label)
 
 
 class _Store:
@@ -103,11 +111,12 @@ class Dataset:
             raise DataError(f"{indexes}: no picture of source {', '.join(sorted(absent))}")
         if not self.records:
             raise DataError(f"{indexes}: holds no picture")
-        not_faces = read_not_faces(NOT_FACES)
+        corrections = read_corrections(CORRECTIONS)
         for k, r in enumerate(self.records):
-            if r.file in missed or r.file in not_faces:
-                faces = _without(r.faces or (), not_faces.get(r.file, set())) + missed.get(r.file, ())
-                r = replace(r, faces=faces)
+            if r.file in corrections:
+                r = _corrected(r, corrections[r.file])
+            if r.file in missed:
+                r = replace(r, faces=(r.faces or ()) + missed[r.file])
             self.records[k] = _with_landmarks(r, points[r.file]) if r.file in points else r
         self._cache: dict[str, Picture] = {}
 

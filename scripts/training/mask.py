@@ -53,7 +53,7 @@ MIXTURE = {
     "bikes": 0.02, "rwmfd2": 0.07, "wild": 0.08, "utk": 0.07,
 }  # fmt: skip
 #: Sources whose teacher says "no_mask" where it is not sure.
-UNSURE_WHEN_BARE = ("rwmfd2", "crowds")
+UNSURE_WHEN_BARE = ("rwmfd", "rwmfd2", "crowds")
 
 
 @dataclass(frozen=True)

@@ -150,9 +150,14 @@ class _LandmarksRow(_Row):
     faces: list[_FaceWithPoints]
 
 
-class _NotFacesRow(_Row):
+class _CorrectedFace(_Row):
+    box: Box
+    label: Literal["mask", "no_mask", "incorrect", "unknown", "not_a_face"]
+
+
+class _CorrectionsRow(_Row):
     file: Text
-    boxes: list[Box]
+    faces: list[_CorrectedFace]
 
 
 def read_index(path: Path) -> Iterator[tuple[str, Record]]:
@@ -180,9 +185,9 @@ def read_landmarks(path: Path) -> dict[str, list[tuple[Box, Floats]]]:
     return {row.file: [(f.box, np.array(f.points, np.float32)) for f in row.faces] for _, row in rows if row.faces}
 
 
-def read_not_faces(path: Path) -> dict[str, set[Box]]:
-    """Return the boxes of a not_faces.jsonl by the picture's file name."""
-    return {row.file: set(row.boxes) for _, row in _rows(path, _NotFacesRow)}
+def read_corrections(path: Path) -> dict[str, dict[Box, str]]:
+    """Return the right labels of a corrections.jsonl, by the picture's file name and the face's box."""
+    return {row.file: {f.box: f.label for f in row.faces} for _, row in _rows(path, _CorrectionsRow)}
 
 
 def _rows(path: Path, kind: type[Row]) -> Iterator[tuple[str, Row]]:

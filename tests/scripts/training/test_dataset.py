@@ -148,13 +148,41 @@ def test_a_picture_of_a_person_is_not_free_of_faces(fields: dict[str, Any], face
     assert Dataset(made.write()).records[0].face_free is face_free
 
 
-def test_boxes_known_to_be_animals_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    listed = tmp_path / "not_faces.jsonl"
-    listed.write_text(json.dumps({"file": "s/0.png", "boxes": [BOX]}) + "\n")
-    monkeypatch.setattr(dataset, "NOT_FACES", listed)
+def test_wrong_labels_are_corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = tmp_path / "corrections.jsonl"
+    monkeypatch.setattr(dataset, "CORRECTIONS", listed)
     made = DataFolder(tmp_path / "a")
     other = [50.0, 10.0, 75.0, 50.0]
-    for k, by in enumerate(("teacher", "human")):
-        made.add(f"s/{k}.png", picture(k), faces=[{"box": b, "label": "no_mask", "by": by} for b in (BOX, other)])
-    boxes = [[list(f.box) for f in r.faces or ()] for r in Dataset(made.write()).records]
-    assert boxes == [[other], [BOX, other]]
+    rows: list[dict[str, object]] = []
+
+    def correct(name: str, *faces: tuple[list[float], str]) -> None:
+        rows.append({"file": name, "faces": [{"box": b, "label": label} for b, label in faces]})
+
+    for k in range(3):
+        made.add(f"s/{k}.png", picture(k), faces=[{"box": b, "label": "no_mask", "by": "human"} for b in (BOX, other)])
+    correct("s/0.png", (BOX, "not_a_face"))
+    correct("s/1.png", (other, "mask"), (BOX, "unknown"))
+    made.add("s/3.png", picture(3), label="mask", faces=[{"box": BOX, "label": "mask", "by": "human"}])
+    correct("s/3.png", (BOX, "incorrect"))
+    whole = [0.0, 0.0, 80.0, 60.0]
+    for k, (label, right) in enumerate(
+        (("mask", "no_mask"), ("mask", "incorrect"), ("no_mask", "mask"), ("mask", "unknown"))
+    ):
+        made.add(f"s/{4 + k}.png", picture(4 + k), crop=True, label=label)
+        correct(f"s/{4 + k}.png", (whole, right))
+    listed.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    records = Dataset(made.write()).records
+    assert [[f.label for f in r.faces or ()] for r in records[:4]] == [
+        ["no_mask"],
+        ["unknown", "mask"],
+        ["no_mask", "no_mask"],
+        ["incorrect"],
+    ]
+    assert [list(f.box) for f in records[0].faces or ()] == [other]
+    assert [r.label for r in records[3:]] == [None, "no_mask", "no_mask", "mask", None]
+
+
+def test_corrections_of_the_project_name_labels_and_boxes() -> None:
+    corrections = dataset.read_corrections(dataset.CORRECTIONS)
+    labels = {label for right in corrections.values() for label in right.values()}
+    assert labels == {"mask", "no_mask", "incorrect", "unknown", "not_a_face"}
