@@ -21,7 +21,7 @@ from edge.records import Box, Detection, Face, Frame, Signal
 from edge.timing import NO_TIMER
 
 from .arrays import Picture, as_pixels
-from .evaluation import walkups
+from .evaluation import outcomes
 from .evaluation.passages import Passage, judge, passage_figures
 from .evaluation.walkups import AsCamera
 from .files import replacing
@@ -34,7 +34,7 @@ MIN_SCORE = 0.5
 
 
 @dataclass(frozen=True)
-class Moment:
+class RecordedFrame:
     """One frame: its times (see Frame), the size of its picture, the small picture, and a look at every face in it."""
 
     t: float
@@ -44,7 +44,7 @@ class Moment:
     faces: list[Face]
 
 
-def record(video: Path, settings: Config, perception: Perception, as_camera: bool = False) -> Iterator[Moment]:
+def record(video: Path, settings: Config, perception: Perception, as_camera: bool = False) -> Iterator[RecordedFrame]:
     """Yield what the models see in each frame of `video`, taken as a camera's if `as_camera`.
 
     Raises InputError if the video cannot be read.
@@ -57,7 +57,7 @@ def record(video: Path, settings: Config, perception: Perception, as_camera: boo
         while (frame := frames.read()) is not None:
             faces = [perception.classify(frame.picture, found) for found in perception.detect(frame)]
             small = as_pixels(cv2.resize(frame.picture, KEPT_PX, interpolation=cv2.INTER_AREA))
-            yield Moment(frame.t, frame.still_s, (frame.picture.shape[1], frame.picture.shape[0]), small, faces)
+            yield RecordedFrame(frame.t, frame.still_s, (frame.picture.shape[1], frame.picture.shape[0]), small, faces)
             bar.update()
 
 
@@ -67,9 +67,9 @@ class Replay:
     name, live, damage, scene = "recording", False, None, None
     timer = NO_TIMER
 
-    def __init__(self, moments: list[Moment], perception: Perception) -> None:
+    def __init__(self, frames: list[RecordedFrame], perception: Perception) -> None:
         self.expression = perception.expression
-        self._moments = moments
+        self._frames = frames
         self._at = -1
         self._threshold = 0.0
         self._searched: list[Face] = []
@@ -77,16 +77,16 @@ class Replay:
     def read(self) -> Frame | None:
         """Return the next frame, with a picture of the right size and no content; None at the end."""
         self._at += 1
-        if self._at == len(self._moments):
+        if self._at == len(self._frames):
             return None
-        moment = self._moments[self._at]
-        width, height = moment.size
+        recorded = self._frames[self._at]
+        width, height = recorded.size
         blank = np.broadcast_to(np.zeros(3, np.uint8), (height, width, 3))
-        return Frame(self._at, moment.t, blank, moment.small, moment.still_s)
+        return Frame(self._at, recorded.t, blank, recorded.small, recorded.still_s)
 
     def detect(self, _: Frame) -> list[Detection]:
         """Return the faces of the current frame above the detector's threshold."""
-        self._searched = [face for face in self._moments[self._at].faces if face.score >= self._threshold]
+        self._searched = [face for face in self._frames[self._at].faces if face.score >= self._threshold]
         return [Detection(face.box, face.score) for face in self._searched]
 
     def classify(self, _: Picture, found: Detection) -> Face:
@@ -115,10 +115,10 @@ class ScenesReplay:
         self._scenes = [(s, Replay(load(folder / f"{Path(s.file).stem}.npz"), perception)) for s in scenes]
 
     def figures(self, settings: Config, threshold: float) -> dict[str, Any]:
-        """Return `walkups.figures` of a door with these settings and this threshold of the detector."""
-        return walkups.figures(
+        """Return `outcomes.figures` of a door with these settings and this threshold of the detector."""
+        return outcomes.figures(
             [
-                walkups.judge(scene, [walkups.moment(d) for d in replay.decisions(settings, threshold)])
+                outcomes.judge(scene, [outcomes.shown_by(d) for d in replay.decisions(settings, threshold)])
                 for scene, replay in self._scenes
             ]
         )
@@ -134,26 +134,26 @@ def record_scenes(
             save(kept, list(record(folder / scene.file, settings, perception, as_camera=True)))
 
 
-def save(path: Path, moments: list[Moment]) -> None:
+def save(path: Path, frames: list[RecordedFrame]) -> None:
     """Write a recording as one .npz file."""
-    faces = msgspec.json.encode([[msgspec.to_builtins(face) for face in m.faces] for m in moments])
+    faces = msgspec.json.encode([[msgspec.to_builtins(face) for face in m.faces] for m in frames])
     with replacing(path) as part:
         np.savez_compressed(
             part,
-            t=np.array([(m.t, m.still_s) for m in moments]),
-            size=np.array([m.size for m in moments]),
-            small=np.stack([m.small for m in moments]),
+            t=np.array([(m.t, m.still_s) for m in frames]),
+            size=np.array([m.size for m in frames]),
+            small=np.stack([m.small for m in frames]),
             faces=np.frombuffer(faces, np.uint8),
         )
 
 
-def load(path: Path) -> list[Moment]:
+def load(path: Path) -> list[RecordedFrame]:
     """Return the recording of a .npz file."""
     with np.load(path) as kept:
         faces = msgspec.json.decode(kept["faces"].tobytes())
         rows = zip(kept["t"], kept["size"], kept["small"], faces, strict=True)
         return [
-            Moment(float(t[0]), float(t[1]), (int(size[0]), int(size[1])), small, [_face(f) for f in found])
+            RecordedFrame(float(t[0]), float(t[1]), (int(size[0]), int(size[1])), small, [_face(f) for f in found])
             for t, size, small, found in rows
         ]
 

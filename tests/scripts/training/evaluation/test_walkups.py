@@ -21,7 +21,7 @@ from support.evaluation import needs_matplotlib
 from training import evaluate, recording
 from training.evaluation import walkups
 from training.evaluation.identity import Followed
-from training.evaluation.walkups import Moment, figures, judge
+from training.evaluation.outcomes import Shown, figures, judge
 from training.walkups import truth
 from training.walkups.truth import AGITATED, BACKGROUND, MASKED, UNMASKED, VISITOR, Claim, Person, SceneTruth
 
@@ -40,13 +40,13 @@ def scene(label: str | None, tags: tuple[str, ...] = ()) -> SceneTruth:
     return SceneTruth("0.mp4", "alone", 10.0, 10.0, 640, 480, list(tags), people, boxes)
 
 
-def shown(*spans: tuple[float, Signal], track: int = 5) -> list[Moment]:
+def shown(*spans: tuple[float, Signal], track: int = 5) -> list[Shown]:
     """Return what a door showed at ten frames a second. Each signal lasts until the next one."""
     out = []
     for k in range(100):
         signal = [s for t, s in spans if t <= k / 10][-1]
         tracks = (Followed(track, Box(*FACE[1:5])),) if 20 <= k < 70 else ()
-        out.append(Moment(k / 10, signal, tracks, {track: 1} if 25 <= k < 70 else {}))
+        out.append(Shown(k / 10, signal, tracks, {track: 1} if 25 <= k < 70 else {}))
     return out
 
 
