@@ -16,23 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from edge import config
-from edge.errors import ConfigError, DoorlightError, UsageError
+from edge.errors import DoorlightError, UsageError
 from edge.inference import manifest
 from edge.inference.perception import Perception
-from training import plots, recording
+from training import plots, recording, sweep_settings
 from training.command_line import parser_for, print_error
 from training.evaluation.passages import read_truth
 from training.records import DataError
 from training.walkups import truth
 from training.workers import in_processes
-
-#: Settings that a recording can show: those that act behind the models. `detector.threshold` acts on recorded scores.
-SECTIONS = ("tracker", "policy")
-OTHER_KEYS = (
-    "detector.threshold", "detector.idle_search_s", "detector.settled_search_s", "expression.recheck_s",
-)  # fmt: skip
-#: --all tries each setting at these multiples of its value.
-FACTORS = (0.5, 0.75, 0.9, 1.0, 1.12, 1.35, 1.8)
 
 Row = dict[str, Any]
 #: Returns the figures of a door with these settings and this threshold of the detector.
@@ -48,9 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = config.load(args.config)
         models = manifest.load(args.models)
         threshold = settings.detector.threshold or models["face_detector"].threshold
-        sweeps = [_parsed(item, settings) for item in args.set]
+        sweeps = [sweep_settings.parsed(item, settings) for item in args.set]
         if args.all:
-            sweeps += [(key, _around(settings, key)) for key in _numbers(settings)]
+            sweeps += [(key, sweep_settings.around(settings, key)) for key in sweep_settings.number_keys(settings)]
         args.out.mkdir(parents=True, exist_ok=True)
         perception = Perception(config.replaced(settings, "detector", threshold=recording.MIN_SCORE), models)
         play, line, shares = (_scenes if args.video.is_dir() else _passages)(args, settings, perception)
@@ -63,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tried = [(key, value) for key, values in sweeps for value in values]
 
     def played_with(item: tuple[str, float]) -> Row:
-        changed = _changed(settings, *item)
+        changed = sweep_settings.changed(settings, *item)
         return play(changed, changed.detector.threshold or threshold)
 
     played = in_processes(played_with, tried, args.jobs)
@@ -71,10 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{f'{key} = {value:g}':38s} {line(figures)}", flush=True)
         curves.setdefault(key, []).append({"key": key, "value": value, **figures})
     for key, own in curves.items():
-        plots.draw_sweeps(args.out / f"{key}.png", {key: own}, {key: _value(settings, key)}, shares)
+        plots.draw_sweeps(args.out / f"{key}.png", {key: own}, {key: sweep_settings.value_of(settings, key)}, shares)
         rows += own
     if args.all:
-        plots.draw_sweeps(args.out / "all.png", curves, {key: _value(settings, key) for key in curves}, shares)
+        plots.draw_sweeps(
+            args.out / "all.png", curves, {key: sweep_settings.value_of(settings, key) for key in curves}, shares
+        )
     (args.out / "sweep.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return 0
 
@@ -105,71 +99,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("a video needs its --truth")
     for item in args.set:
         try:
-            _parsed(item, config.load())
+            sweep_settings.parsed(item, config.load())
         except UsageError as error:
             parser.error(str(error))
     return args
-
-
-# ---- The settings ----------------------------------------------------------------------------------------------------
-
-
-def _value(settings: config.Config, key: str) -> Any:
-    """Return the value of SECTION.KEY; None if there is no such setting."""
-    section, _, name = key.partition(".")
-    return getattr(getattr(settings, section, None), name, None)
-
-
-def _numbers(settings: config.Config) -> list[str]:
-    """Return the keys of all numbers in SECTIONS."""
-    keys = [f"{section}.{name}" for section in SECTIONS for name in getattr(settings, section).__struct_fields__]
-    return [key for key in keys if _is_number(_value(settings, key))]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _parsed(item: str, settings: config.Config) -> tuple[str, list[float]]:
-    """Return key and values of a --set option. Raises UsageError if the setting or a value cannot be tried."""
-    key, _, values = item.partition("=")
-    if key not in _numbers(settings) and key not in OTHER_KEYS:
-        raise UsageError(f"--set {item}: '{key}' is no number that changes what a recording shows")
-    try:
-        numbers = [float(value) for value in values.split(",")]
-    except ValueError:
-        raise UsageError(f"--set {item}: write numbers after =, separated by commas") from None
-    for number in numbers:
-        try:
-            _changed(settings, key, number)
-        except ConfigError as error:
-            raise UsageError(f"--set {item}: {error}") from None
-    return key, numbers
-
-
-def _changed(settings: config.Config, key: str, value: float) -> config.Config:
-    """Return the settings with one value changed. Raises ConfigError if the door would refuse it."""
-    section, _, name = key.partition(".")
-    is_count = isinstance(_value(settings, key), int)
-    return config.replaced(settings, section, **{name: round(value) if is_count else value})
-
-
-def _around(settings: config.Config, key: str) -> list[float]:
-    """Return values around a setting's, without those that the door would refuse."""
-    now = _value(settings, key)
-    tried = [round(now * factor, 3) for factor in FACTORS] if now else [0.0, 0.25, 0.5, 1.0]
-    values = sorted({float(round(v)) if isinstance(now, int) else v for v in tried})
-    out = []
-    for value in values:
-        try:
-            _changed(settings, key, value)
-        except ConfigError:
-            continue
-        out.append(value)
-    return out
-
-
-# ---- The walk-ups ----------------------------------------------------------------------------------------------------
 
 
 def _passages(

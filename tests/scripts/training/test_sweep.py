@@ -18,7 +18,7 @@ from edge.inference import manifest
 from edge.inference.perception import Perception
 from edge.pipeline import Pipeline
 from support.paths import CLIP
-from training import recording, sweep
+from training import recording, sweep, sweep_settings
 from training.evaluation.passages import read_truth
 from training.walkups import truth
 
@@ -61,8 +61,8 @@ def test_a_recording_shows_the_lights_that_the_video_shows(folder: Path) -> None
 def test_values_around_all_numbers_are_tried_in_one_picture(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sweep, "FACTORS", (1.0, 9.0))
-    monkeypatch.setattr(sweep, "_numbers", lambda _: ["policy.min_looks", "tracker.new_score"])
+    monkeypatch.setattr(sweep_settings, "FACTORS", (1.0, 9.0))
+    monkeypatch.setattr(sweep_settings, "number_keys", lambda _: ["policy.min_looks", "tracker.new_score"])
     kept = ("--recording", str(folder / "out"), "--out", str(folder / "all"))
     assert run(folder, "--all", "--jobs", "2", *kept) == 0
     rows = json.loads((folder / "all" / "sweep.json").read_text())
@@ -102,9 +102,9 @@ def test_a_video_needs_its_truth(folder: Path) -> None:
 def test_all_numbers_of_tracker_and_policy_can_be_tried() -> None:
     settings = config.load()
     names = {f"{section}.{name}" for section in ("tracker", "policy") for name in vars_of(settings, section)}
-    assert set(sweep._numbers(settings)) == names
+    assert set(sweep_settings.number_keys(settings)) == names
     for key in names:
-        assert len(sweep._around(settings, key)) >= 2, key
+        assert len(sweep_settings.around(settings, key)) >= 2, key
 
 
 def vars_of(settings: config.Config, section: str) -> tuple[str, ...]:
