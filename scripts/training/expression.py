@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,11 +14,13 @@ from tqdm import tqdm
 
 from edge.imaging import images
 
-from .arrays import Floats, Picture, as_floats
-from .checkpoints import TrainingError, load_earlier
+from . import teachers
+from .arrays import Floats, Picture, Rng, as_floats, as_pixels
 from .dataset import Dataset, require
+from .mask import examples
 from .nets import ExpressionClassifier, ExpressionTeacher, TwoHeads, normalise
 from .records import EXPRESSIONS, Record
+from .teachers import Teacher, answers
 
 SIZE = 48
 #: Side of a crop in units of the face box's longer side. FER2013 cuts from the brows to the chin.
@@ -32,6 +33,12 @@ SOFTENED = 0.15
 TAUGHT = 0.5
 #: Share of faces from whole pictures in a batch.
 WILD_SHARE = 0.12
+#: Share of faces without an expression in a batch, with a teacher, whose answers are their only targets.
+UNLABELLED_SHARE = 0.2
+#: Side of the stored faces from whole pictures: with as much of their surroundings as augmentation shows.
+AROUND = 72
+#: Height in pixels from which a face without an expression is used.
+MIN_UNLABELLED = 40
 
 
 def target(record: Record) -> Floats | None:
@@ -57,24 +64,21 @@ class Faces48:
 
     def __init__(self, data: Dataset, records: Sequence[Record]) -> None:
         self.faces, self.targets = load(data, [r for r in records if r.crop])
-        wild, self.wild_targets = load(data, [r for r in records if not r.crop], 72)
+        wild, self.wild_targets = load(data, [r for r in records if not r.crop], AROUND)
         # Rare expressions are drawn more often, but not as often as the common ones.
         counts = np.bincount(
             [EXPRESSIONS.index(r.expression) for r in records if not r.crop and r.expression], minlength=7
         )
         weights = self.wild_targets[:, 0] @ (1 / np.sqrt(np.maximum(counts, 1))) if len(wild) else np.zeros(0)
         self.wild, self.wild_weights = wild, weights / max(weights.sum(), 1e-9)
+        self.unlabelled: Picture = np.zeros((0, AROUND, AROUND), np.uint8)
+        self.unlabelled_targets: Floats = np.zeros((0, 2, 7), np.float32)
         require([*self.faces, *wild], "train", "face with an expression")
 
     def draw(self, seed: Sequence[int]) -> tuple[Picture, Floats]:
         """Return one face (48, 48) uint8 and its targets (2, 7) float32."""
         rng = np.random.default_rng(seed)
-        if len(self.wild) and (not len(self.faces) or rng.random() < WILD_SHARE):
-            k = int(rng.choice(len(self.wild), p=self.wild_weights))
-            face, wanted = self.wild[k], self.wild_targets[k]
-        else:
-            k = int(rng.integers(len(self.faces)))
-            face, wanted = self.faces[k], self.targets[k]
+        face, wanted = self._choose(rng)
         # One warp shifts, rotates and scales; faces from whole pictures come with surroundings.
         n = face.shape[0]
         scale = np.exp(rng.normal(0, 0.06))
@@ -96,6 +100,34 @@ class Faces48:
             top, left = int(rng.integers(0, SIZE - h)), int(rng.integers(0, SIZE - w))
             x[top : top + h, left : left + w] = rng.uniform(0, 255)
         return np.clip(x, 0, 255).astype(np.uint8), wanted
+
+    def _choose(self, rng: Rng) -> tuple[Picture, Floats]:
+        """Return one face, 48 or AROUND pixels wide, and its targets."""
+        if len(self.unlabelled) and rng.random() < UNLABELLED_SHARE:
+            k = int(rng.integers(len(self.unlabelled)))
+            return self.unlabelled[k], self.unlabelled_targets[k]
+        if len(self.wild) and (not len(self.faces) or rng.random() < WILD_SHARE):
+            k = int(rng.choice(len(self.wild), p=self.wild_weights))
+            return self.wild[k], self.wild_targets[k]
+        k = int(rng.integers(len(self.faces)))
+        return self.faces[k], self.targets[k]
+
+
+def load_unlabelled(data: Dataset, records: Sequence[Record]) -> Picture:
+    """Return the bare faces without an expression, (n, AROUND, AROUND) uint8 grey."""
+    faces: list[Picture] = []
+    border = (AROUND - SIZE) // 2
+    for e in tqdm(examples(records), desc="faces without an expression", leave=False, disable=None):
+        r = e.record
+        if r.expression is not None or e.masked or e.worn_wrongly:
+            continue
+        if r.crop:
+            face = images.grey(images.resize(data.picture(r), SIZE, SIZE))[:, :, 0]
+            faces.append(as_pixels(cv2.copyMakeBorder(face, border, border, border, border, cv2.BORDER_REPLICATE)))
+        elif e.box[3] - e.box[1] >= MIN_UNLABELLED:
+            around = images.crop_square(data.picture(r), e.box, AROUND, MARGIN * AROUND / SIZE)
+            faces.append(images.grey(around)[:, :, 0])
+    return np.stack(faces) if faces else np.zeros((0, AROUND, AROUND), np.uint8)
 
 
 def load(data: Dataset, records: Sequence[Record], side: int = SIZE) -> tuple[Picture, Floats]:
@@ -132,6 +164,7 @@ class ExpressionTask:
     metric = "val mean"
 
     def __init__(self, data: Dataset, splits: dict[str, list[Record]]) -> None:
+        self._data, self._train = data, splits["train"]
         wanted = {s: [r for r in rs if r.expression is not None] for s, rs in splits.items()}
         require(wanted["val"], "val", "face with an expression")
         self.faces = Faces48(data, wanted["train"])
@@ -149,40 +182,19 @@ class ExpressionTask:
         """Use an earlier network as teacher (born-again networks, Furlanello et al. 2018), unless there is a
         teacher."""
         if not self.taught:
-            self.teach([earlier])
+            self.teach([teachers.of_network(earlier)])
 
-    def open_teacher(self, path: Path) -> torch.nn.Module:
-        """Return the teacher or classifier of a run's best.pt, or the classifier of a `.tflite`.
+    def teach(self, known: Sequence[Teacher]) -> None:
+        """Mix the answers of teachers into the targets, which corrects unlikely labels.
 
-        Raises TrainingError.
-        """
-        try:
-            net: torch.nn.Module = ExpressionTeacher()
-            load_earlier(net, path, self, 1)
-        except TrainingError:
-            net = ExpressionClassifier()
-            load_earlier(net, path, self, 1)
-        return net.eval()
-
-    def teach(self, teachers: Sequence[torch.nn.Module]) -> None:
-        """Mix the answers of these networks into the targets (Hinton et al. 2015), which corrects unlikely labels.
-
-        An answer is the mean over the face and its mirror image.
+        Faces without an expression are learned from too: their targets are the answers alone (Xie et al. 2020).
         """
         self.taught = True
-        for faces, targets in ((self.faces.faces, self.faces.targets), (self.faces.wild, self.faces.wild_targets)):
-            edge = (faces.shape[1] - SIZE) // 2  # faces from whole pictures come with surroundings
-            for start in tqdm(range(0, len(faces), 256), desc="teachers' answers", leave=False, disable=None):
-                x = normalise(torch.from_numpy(faces[start : start + 256])[:, None])
-                x = x[:, :, edge : edge + SIZE, edge : edge + SIZE]
-                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                    heads = [
-                        net(v.contiguous(memory_format=torch.channels_last)).float().unflatten(1, (2, 7)).softmax(2)
-                        for net in teachers
-                        for v in (x, x.flip(3))
-                    ]
-                own = targets[start : start + 256]
-                own[:] = (1 - TAUGHT) * own + TAUGHT * torch.stack(heads).mean(0).numpy()
+        faces = self.faces
+        faces.unlabelled = load_unlabelled(self._data, self._train)
+        faces.unlabelled_targets = answers(known, faces.unlabelled, SIZE)
+        for pictures, targets in ((faces.faces, faces.targets), (faces.wild, faces.wild_targets)):
+            targets[:] = (1 - TAUGHT) * targets + TAUGHT * answers(known, pictures, SIZE)
 
     def calibration(self, n: int, seed: int) -> Tensor:
         return torch.stack([torch.from_numpy(self.faces.draw((seed, 10**6, k))[0]) for k in range(n)])[:, None]

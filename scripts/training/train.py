@@ -138,7 +138,9 @@ def _task(args: argparse.Namespace) -> Task:
         return TeacherTask(data, splits)
     task = ExpressionTask(data, splits)
     if args.teacher:
-        task.teach([task.open_teacher(path) for path in args.teacher])
+        from training import teachers
+
+        task.teach([teachers.of_file(path) for path in args.teacher])
     return task
 
 
