@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,12 +16,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from . import config_messages, toml_hints
+from . import config_messages, light_checks, toml_hints
 from .errors import ConfigError
 from .listen_address import parse_listen
 from .renamed_settings import check_keys
 from .source_kind import ADDRESS_HINT, address_problem
-from .system.clock import parse_hours
 from .system.files import WrongEncodingError, parse_toml, read_toml_text
 from .zone import Zone, crossing_sides, polygon_area, without_closing_corner
 
@@ -36,7 +35,6 @@ Polygon = Annotated[tuple[tuple[Share, Share], ...], Meta(max_length=100)]
 AcceleratorMode = Literal["auto", "cpu", "edgetpu"]
 Expression = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
-MIN_BUZZER_TONE_HZ = 100
 #: Smallest area of a polygon, as a share of the picture.
 MIN_AREA = 1e-4
 
@@ -144,6 +142,24 @@ class LightSettings(Section, frozen=True):
         return {pin: self.buzzer_active_low if key == "buzzer" else self.active_low for key, pin in self.pins.items()}
 
 
+class RelaySettings(Section, frozen=True):
+    pin: OptionalPin
+    when: Literal["PASS"]
+    seconds: Annotated[float, Meta(ge=0, le=60)]
+    fail: Literal["secure", "safe"]
+    active_low: bool
+
+    @property
+    def pins(self) -> dict[str, int]:
+        """Return the pin (BCM number) of "relay"; empty without a relay."""
+        return {"relay": self.pin} if isinstance(self.pin, int) else {}
+
+    @property
+    def resting(self) -> dict[int, bool]:
+        """Return the level of the pin when the relay is off; empty without a relay."""
+        return dict.fromkeys(self.pins.values(), self.active_low)
+
+
 class EventSettings(Section, frozen=True):
     file: str
     rotate_bytes: Annotated[int, Meta(ge=4096)]
@@ -179,6 +195,7 @@ class Config(Section, frozen=True):
     tracker: TrackerSettings
     policy: PolicySettings
     lights: LightSettings
+    relay: RelaySettings
     events: EventSettings
     web: WebSettings
 
@@ -250,8 +267,7 @@ def _check(config: Config, given: Mapping[str, Mapping[str, Any]], name: str) ->
     """Raise ConfigError if values contradict each other; `given` are the tables of the file, without the defaults."""
     _check_paths(config, name)
     check_door(config.door, name)
-    _check_pins(config.lights, given.get("lights", {}), name)
-    _check_lights(config.lights, name)
+    light_checks.check(config.lights, config.relay, given, name)
     _check_order(config, name)
     _check_web(config.web, name)
 
@@ -321,46 +337,6 @@ def _check_web(web: WebSettings, name: str) -> None:
     if bool(web.certificate) is not bool(web.key):
         given, missing = ("certificate", "key") if web.certificate else ("key", "certificate")
         raise ConfigError(f"{name}: 'web.{given}' needs 'web.{missing}', too", f"add {missing}, or remove {given}")
-
-
-def _check_pins(lights: LightSettings, given: Container[str], name: str) -> None:
-    """Raise ConfigError if two of green, red and buzzer have the same pin; `given` are the keys that the file has."""
-    key_of: dict[int, str] = {}
-    # The message names a key of the file, and after it the default that it meets.
-    for key in sorted(lights.pins, key=lambda key: key in given):
-        pin = lights.pins[key]
-        if pin in key_of:
-            other = key_of[pin]
-            raise ConfigError(
-                f"{name}: 'lights.{key}' is {pin}: {pin} is already {other}'s pin{'' if other in given else ' (the default)'}",
-                f"choose another pin for {key}"
-                if other in given
-                else f"choose another pin for {key}, or one for {other}, too",
-            )
-        key_of[pin] = key
-
-
-def _check_lights(lights: LightSettings, name: str) -> None:
-    if 0 < lights.buzzer_tone_hz < MIN_BUZZER_TONE_HZ:
-        raise ConfigError(
-            f"{name}: 'lights.buzzer_tone_hz' is {lights.buzzer_tone_hz:g}: too low for a buzzer",
-            "use 0 for an active buzzer, which makes its own tone; 100 to 5000 for a passive one",
-        )
-    for key in ("alarm_pattern_s", "fault_pattern_s"):
-        entries = len(getattr(lights, key))
-        if entries % 2:
-            raise ConfigError(
-                f"{name}: 'lights.{key}' has {entries} entries: on and off times come in pairs",
-                "add the off time at the end",
-            )
-    if lights.quiet_hours:
-        try:
-            parse_hours(lights.quiet_hours)
-        except ValueError as error:
-            raise ConfigError(
-                f"{name}: 'lights.quiet_hours' is {config_messages.shown(lights.quiet_hours)}: {error}",
-                'write "22:00-07:00" for 10 pm to 7 am; "" for no quiet hours',
-            ) from None
 
 
 def _check_order(config: Config, name: str) -> None:

@@ -24,6 +24,8 @@ HINTS = {
     "lights.buzzer": 'a pin from 0 to 27 without quotes, or "none" for no buzzer',
     "lights.alarm_pattern_s": "seconds on and off in turn: [0.25, 0.25]",
     "lights.fault_pattern_s": "seconds on and off in turn: [0.5, 0.5]",
+    "relay.pin": 'a pin from 0 to 27 without quotes, or "none" for no relay',
+    "relay.when": '"PASS": it is the only condition; this version knows no people',
     "expression.agitated": 'a list: ["angry", "disgust"]',
     "web.hosts": 'a list of names: ["door.example.org"]',
     "door.zone": "a list of corners: [[0.25, 0.0], [0.75, 0.0], [0.75, 1.0], [0.25, 1.0]]",
@@ -173,7 +175,7 @@ def _hint(key: str, value: object, allowed: inspect.Type) -> str:
             return f"a whole number {_range(allowed)}{quoted}"
         case inspect.FloatType():
             return f"a number {_range(allowed)}{quoted}"
-        case inspect.LiteralType(values=choices):
+        case inspect.LiteralType(values=choices) if key not in HINTS:
             names = [f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in choices]
             listed = f"{', '.join(names[:-1])} or {names[-1]}"
             return listed if isinstance(choices[0], str) else f"a whole number{quoted.replace(',', '')}: {listed}"

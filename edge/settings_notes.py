@@ -28,6 +28,10 @@ WITHOUT_EFFECT_ON = {"video with time stamps": ("fps", "picture_s"), "picture": 
 #: Keys of [lights] that only concern the buzzer, and keys of [policy] that only concern the alarm.
 BUZZER_KEYS = ("buzzer_active_low", "buzzer_tone_hz", "alarm_pattern_s", "quiet_hours")
 SOUND_KEYS = ("buzzer_tone_hz", "alarm_pattern_s", "quiet_hours")  # without the level of the pin at rest
+#: The Raspberry Pi pulls GPIO0 to GPIO8 up, and the others down, until a program drives them.
+FIRST_PULLED_DOWN = 9
+#: A pulse that is shorter starts a device of its own, such as a turnstile or a door opener.
+MAX_CONTACT_S = 1.0
 ALARM_KEYS = ("agitated_threshold", "calm_threshold", "agitated_s", "alarm_max_s", "alarm_cooldown_s")
 
 
@@ -53,7 +57,7 @@ def camera_notes(config: Config, source: str = "") -> Iterator[str]:
 
 
 def other_notes(config: Config) -> Iterator[str]:
-    """Yield notes about [lights], [expression], [policy], and the thresholds of faces."""
+    """Yield notes about [lights], [relay], [expression], [policy], and the thresholds of faces."""
     lights = config.lights
     for key, pin in lights.pins.items():
         if pin == 0:
@@ -64,6 +68,7 @@ def other_notes(config: Config) -> Iterator[str]:
         unused = [key for key in _changed(config, "lights") if key in BUZZER_KEYS]
         if unused:
             yield f"no effect without a buzzer: {_names('lights', unused)}"
+    yield from _relay_notes(config)
     if not config.expression.enabled:
         names = [f"expression.{key}" for key in _changed(config, "expression") if key != "enabled"]
         names += [f"policy.{key}" for key in _changed(config, "policy") if key in ALARM_KEYS]
@@ -74,6 +79,28 @@ def other_notes(config: Config) -> Iterator[str]:
     threshold, new_score = config.detector.threshold, config.tracker.new_score
     if new_score < threshold:
         yield f"no effect: tracker.new_score is {new_score:g}, below detector.threshold ({threshold:g})"
+
+
+def _relay_notes(config: Config) -> Iterator[str]:
+    relay = config.relay
+    if not isinstance(relay.pin, int):
+        if unused := [key for key in _changed(config, "relay") if key != "pin"]:
+            yield f"no effect without a relay (relay.pin): {_names('relay', unused)}"
+        return
+    if relay.pin == 0:
+        yield "relay.pin = 0 is the pin GPIO0, which is reserved for add-on boards"
+    if relay.active_low is (relay.pin >= FIRST_PULLED_DOWN):
+        level, others = ("low", "GPIO4 to GPIO8") if relay.active_low else ("high", "GPIO9 to GPIO27")
+        lock = "unlocked" if relay.fail == "secure" else "locked"
+        yield (
+            f"GPIO{relay.pin} (relay.pin) is pulled {level} until the door has started: the relay may be on ({lock}) "
+            f"meanwhile; use one of {others}"
+        )
+    if relay.fail == "safe" and 0 < relay.seconds < MAX_CONTACT_S:
+        yield (
+            f'with relay.fail = "safe" the relay is on all the time, except for {relay.seconds:g} s (relay.seconds): a '
+            'turnstile or a door opener needs "secure"'
+        )
 
 
 def _kind_of_file(source: str) -> str:

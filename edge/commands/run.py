@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     config = options.load_settings(args.config)
     # Fork first: the child stays small, and opens the pins while this process imports the rest. Its timeout is longer
     # than the longest time between two frames.
-    pin_process = None if args.simulate else PinProcess(config.lights, config.camera.timeout_s + 1)
+    pin_process = None if args.simulate else PinProcess(config.lights, config.camera.timeout_s + 1, config.relay)
     from .run_door import run_door
 
     return run_door(args, config, pin_process, process.started_at())

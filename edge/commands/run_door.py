@@ -56,7 +56,7 @@ def run_door(args: argparse.Namespace, config: Config, pin_process: PinProcess |
     # When the watchdog kills a hanging door (SIGABRT), the journal shows where it was.
     faulthandler.enable(2)
     if pin_process is None:
-        opened_lights: Lights | PinProcess = Lights(config.lights, True, print_note)
+        opened_lights: Lights | PinProcess = Lights(config.lights, True, print_note, relay=config.relay)
     else:
         opened_lights = pin_process.connect(print_note)
     console = _Console(config.policy.min_looks)
@@ -140,6 +140,9 @@ def _watch(
     for note in (*camera_notes(config, args.source or ""), *other_notes(config)):
         print_note(f"note: {note}")
     source = open_source(config.camera, args.source)
+    if config.relay.resting and not source.live and not lights.simulated:
+        lights.release_relay()
+        print_note(f"note: the relay stays off: {source.name} is no camera")
     with contextlib.ExitStack() as opened:
         opened.callback(source.close)
         source.prepare()

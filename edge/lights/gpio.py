@@ -118,14 +118,14 @@ def holder(chip: str, pin: int) -> str:
 def busy_hint(chip: str | None, pin: int) -> str:
     """Return the hint for a pin that cannot be used."""
     if chip and holder(chip, pin):
-        return "stop the holder (a running door: sudo systemctl stop doorlight), or choose another pin in [lights]"
+        return "stop the holder (a running door: sudo systemctl stop doorlight), or choose another pin in the settings"
     return f"find the holder: gpioinfo | grep -w GPIO{pin}; sudo fuser -v {CHIPS}; is another doorlight running?"
 
 
-def switch_off(resting: Mapping[int, bool]) -> str:
-    """Drive each pin (BCM number) to its resting level, release it, and return a line that says what was done.
+def switch_off(resting: Mapping[int, bool], names: str = "lights and buzzer") -> str:
+    """Drive each pin (BCM number) to its resting level, release it, and return a line that says what was done to `names`.
 
-    The resting level is the one at which nothing is lit. On Raspberry Pi OS the pins of a dead process keep their
+    The resting level is the one at which nothing is lit, and a relay is off. On Raspberry Pi OS the pins of a dead process keep their
     levels, so this is what darkens them. A held pin does not stop the others from being switched off.
 
     Raises LightsError, after all other pins are off, if a pin is still held.
@@ -150,7 +150,7 @@ def switch_off(resting: Mapping[int, bool]) -> str:
             f"GPIO{pin} cannot be switched off: {cause.strerror}" + (f"; it is held by {held_by}" if held_by else ""),
             busy_hint(chip, pin),
         )
-    return "lights and buzzer are off"
+    return f"{names} are off"
 
 
 def _ioctl(path: str, number: int, request: bytes) -> bytearray:

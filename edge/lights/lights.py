@@ -1,7 +1,7 @@
-"""Show one signal at a time on a green lamp, a red lamp and a buzzer.
+"""Show one signal at a time on a green lamp, a red lamp and a buzzer, and switch a relay with it.
 
 `Lights` uses gpiozero: real pins on a Raspberry Pi, mock pins and one line of text for each change elsewhere. Add a
-signal's text to `appearance` and its pins to `Lights.show`. A lamp or buzzer that is not there is left out.
+signal's text to `appearance` and its pins to `Lights.show`. What is not there is left out.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import atexit
 import contextlib
 from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from ..config import LightSettings
+from ..config import LightSettings, RelaySettings
 from ..records import Signal
 from ..system import clock
 from . import gpio
 from .output import NoOutput, Output
 from .pin_factory import make_lgpio_factory, missing_pins_reason, pin_error
+
+if TYPE_CHECKING:  # Imported only if there is a relay.
+    from .relay import Relay
 
 RED_APPEARANCE: dict[Signal | str, str] = {
     Signal.STOP: "● red",
@@ -24,17 +27,20 @@ RED_APPEARANCE: dict[Signal | str, str] = {
     Signal.FAULT: "◐ red blinking",
 }
 #: What each output alone looks like, as an argument of `appearance`.
-SINGLE: dict[str, Signal | str] = {"green": Signal.PASS, "red": Signal.STOP, "buzzer": "buzzer"}
+SINGLE: dict[str, Signal | str] = {
+    "green": Signal.PASS, "red": Signal.STOP, "buzzer": "buzzer", "relay": Signal.IDLE,
+}  # fmt: skip
 
 #: Frequency of a dimmed lamp: too fast to be seen, slow enough for a small Pi.
 DIM_HZ = 100
 
 
 class Lights:
-    """Two lamps and a buzzer that show one `Signal` at a time.
+    """Two lamps and a buzzer that show one `Signal` at a time, and a relay that follows it.
 
     With `simulate`, or if this machine is not a Raspberry Pi, the pins are gpiozero's mock pins and `report` is called
-    with one line of text for each change. `factory`, a gpiozero pin factory, replaces both; tests use it.
+    with one line of text for each change. `factory`, a gpiozero pin factory, replaces both; tests use it. Without `relay`
+    its pin is not touched: `bench`, for example, shows drawn people, who must not open a door.
 
     Raises LightsError, which names the pin and its holder, if a pin or the chip cannot be used.
 
@@ -51,10 +57,13 @@ class Lights:
         simulate: bool = False,
         report: Callable[[str], None] | None = None,
         *,
+        relay: RelaySettings | None = None,
         factory: Any = None,
     ) -> None:
         self._settings = settings
+        self._relay: Relay | None = None
         self._report: Callable[[str], None] | None = None
+        self._reported = ""
         self._shown: Signal | None = None
         # Imported here because commands without lights (`doorlight events`) do not need gpiozero.
         from gpiozero.pins.mock import MockFactory
@@ -68,10 +77,7 @@ class Lights:
         with contextlib.ExitStack() as opened:
             opened.callback(factory.close)
 
-            def open_output(key: str, active_low: bool, hz: float, duty: float) -> Output | NoOutput:
-                pin = settings.pins.get(key)
-                if pin is None:
-                    return NoOutput()
+            def open_pin(pin: int, key: str, active_low: bool, hz: float = 0, duty: float = 1) -> Output:
                 try:
                     output = Output(factory, pin, active_low, hz, duty)
                 except Exception as error:  # lgpio.error and gpiozero's errors have no common base
@@ -79,9 +85,18 @@ class Lights:
                 opened.callback(output.close)
                 return output
 
-            self._green = open_output("green", settings.active_low, *dim)
-            self._red = open_output("red", settings.active_low, *dim)
-            self._buzzer = open_output("buzzer", settings.buzzer_active_low, *tone)
+            def open_light(key: str, active_low: bool, hz: float, duty: float) -> Output | NoOutput:
+                pin = settings.pins.get(key)
+                return NoOutput() if pin is None else open_pin(pin, f"lights.{key}", active_low, hz, duty)
+
+            self._green = open_light("green", settings.active_low, *dim)
+            self._red = open_light("red", settings.active_low, *dim)
+            self._buzzer = open_light("buzzer", settings.buzzer_active_low, *tone)
+            if relay is not None and isinstance(relay.pin, int):
+                from .relay import Relay
+
+                # The last one that is opened is the first one that is closed: the lamps are lit while the relay switches.
+                self._relay = Relay(relay, open_pin(relay.pin, "relay.pin", relay.active_low))
             self._opened = opened.pop_all()
         # Exit handlers run in reverse order, so this one runs before gpiozero's own.
         atexit.register(self.close)
@@ -108,11 +123,16 @@ class Lights:
     def show(self, signal: Signal) -> None:
         """Show `signal`. Showing the same signal again changes nothing, so a blinking lamp keeps its rhythm.
 
-        Quiet hours are checked once, when an alarm begins.
+        Quiet hours are checked once, when an alarm begins. Raises the error that has ended a pattern or a pulse, if any.
         """
+        for output in self._outputs():
+            output.raise_failure()
         if signal is self._shown:
             return
         is_quiet = signal is Signal.ALARM and is_quiet_now(self._settings)
+        # The relay locks before green goes off, and unlocks when green is lit.
+        if self._relay is not None and signal is not Signal.PASS:
+            self._relay.show(signal)
         # Switch off before on, so that green and red are never lit together.
         if signal is not Signal.ALARM:
             self._buzzer.off()
@@ -132,26 +152,53 @@ class Lights:
                 self._buzzer.play(self._settings.alarm_pattern_s)
         elif signal is Signal.FAULT:
             self._red.play(self._settings.fault_pattern_s)
+        if self._relay is not None and signal is Signal.PASS:
+            self._relay.show(signal)
         self._shown = signal
         if self._report:
-            self._report(appearance(self._settings, signal, is_quiet))
+            self._print(appearance(self._settings, signal, is_quiet), signal)
 
     def show_only(self, key: str) -> None:
-        """Switch on "green", "red" or "buzzer", steadily and also in quiet hours, and everything else off."""
-        for output in (self._buzzer, self._green, self._red):
+        """Switch on "green", "red", "buzzer" or "relay", steadily and also in quiet hours, and everything else off."""
+        for output in self._outputs():
             output.off()
-        {"green": self._green, "red": self._red, "buzzer": self._buzzer}[key].on()
+        lights = {"green": self._green, "red": self._red, "buzzer": self._buzzer}
+        if self._relay is not None and key == "relay":
+            self._relay.output.on()
+        else:
+            lights[key].on()
         self._shown = None
         if self._report:
-            self._report(appearance(self._settings, SINGLE[key]))
+            self._print(appearance(self._settings, SINGLE[key]), key == "relay")
+
+    def release_relay(self) -> None:
+        """Switch the relay off and release its pin: the signals that follow do not switch it."""
+        if self._relay is not None:
+            self._relay.output.close()
+            self._relay = None
 
     def close(self) -> None:
         """Switch everything off and release the pins. Can be called more than once."""
         self._opened.close()
-        if self._report and self._shown not in (None, Signal.IDLE):
-            self._shown = Signal.IDLE
-            self._report(appearance(self._settings, Signal.IDLE))
+        if self._report and self._shown is not None:
+            self._print(appearance(self._settings, Signal.IDLE), False, repeat=False)
         atexit.unregister(self.close)
+
+    def _outputs(self) -> tuple[Output | NoOutput, ...]:
+        """Return all outputs, the relay first."""
+        lights = (self._buzzer, self._green, self._red)
+        return lights if self._relay is None else (self._relay.output, *lights)
+
+    def _print(self, lamps: str, relay: Signal | bool, repeat: bool = True) -> None:
+        """Report the text of the lamps, and of the relay at a signal, or on or off.
+
+        Without `repeat`, do not report what was reported last.
+        """
+        if self._relay is not None:
+            lamps += "  " + self._relay.state(relay)
+        if self._report and (repeat or lamps != self._reported):
+            self._report(lamps)
+        self._reported = lamps
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""One GPIO pin that is off, on, or plays a pattern; or none.
+"""One GPIO pin that is off, on, or plays a pattern or a pulse; or none.
 
 `Output` uses gpiozero's plain OutputDevice, not PWMLED or TonalBuzzer, because those are not reliably off after
 `off()`: lgpio changes a running wave only at the end of its cycle, and a stopped wave leaves the pin at the level of
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -28,6 +28,7 @@ class Output:
         self._high_share = 1 - duty if active_low else duty
         self._stop = threading.Event()
         self._player: threading.Thread | None = None
+        self._failure: Exception | None = None
 
     def on(self) -> None:
         """Switch the pin on."""
@@ -49,13 +50,44 @@ class Output:
                 if self._stop.wait(duration_s):
                     return
 
-        self._player = threading.Thread(target=repeat, daemon=True)
-        self._player.start()
+        self._start(repeat)
+
+    def pulse(self, on: bool, seconds: float) -> None:
+        """Switch the pin on or off, and back after a time, unless on, off, play or pulse is called before."""
+        self._stop_pattern()
+        self._write(on)
+
+        def end() -> None:
+            if not self._stop.wait(seconds):
+                self._write(not on)
+
+        self._start(end)
+
+    def raise_failure(self) -> None:
+        """Raise the error that has ended a pattern or a pulse, if any: the pin may have any level since then."""
+        if self._failure is not None:
+            raise self._failure
 
     def close(self) -> None:
-        """Switch the pin off and release it. Off comes first, so that the pin is released at its resting level."""
-        self.off()
-        self._device.close()
+        """Switch the pin off and release it. Off comes first, so that the pin is released at its resting level.
+
+        Can be called more than once.
+        """
+        if not self._device.closed:
+            self.off()
+            self._device.close()
+
+    def _start(self, work: Callable[[], None]) -> None:
+        """Run `work` in a thread until its end, or until `_stop_pattern`."""
+
+        def run() -> None:
+            try:
+                work()
+            except Exception as error:  # lgpio's errors have no common base
+                self._failure = error
+
+        self._player = threading.Thread(target=run, daemon=True)
+        self._player.start()
 
     def _stop_pattern(self) -> None:
         if self._player is not None:
@@ -83,3 +115,5 @@ class NoOutput:
     def off(self) -> None: ...
 
     def play(self, pattern_s: Sequence[float]) -> None: ...
+
+    def raise_failure(self) -> None: ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import importlib
 import os
+import sys
 import tempfile
 from typing import Any
 
@@ -50,16 +51,28 @@ def make_lgpio_factory(chip: str | None) -> Any:
     """
     try:
         import_lgpio()
-        from gpiozero.pins.lgpio import LGPIOFactory
+        from gpiozero.pins.lgpio import LGPIOFactory, LGPIOPin
     except (ImportError, AttributeError) as error:  # AttributeError: PyPI's lgpio 0.0.0.2 is an empty module
         raise LightsError(
             f"the GPIO library lgpio cannot be used: {error}",
             apt_install("python3-lgpio"),
         ) from error
+
+    class Pin(LGPIOPin):  # type: ignore[misc]
+        """A pin that becomes an output at the requested level.
+
+        gpiozero's own is low for a moment: a relay that is on while its pin is low could click at each start.
+        """
+
+        def output_with_state(self, state: bool) -> None:
+            sys.modules["lgpio"].gpio_claim_output(self.factory._handle, self._number, int(state))
+
     try:
-        return LGPIOFactory(chip=None if chip is None else gpio.chip_number(chip))
+        factory = LGPIOFactory(chip=None if chip is None else gpio.chip_number(chip))
     except Exception as error:
         raise gpio.chip_error(chip or ", ".join(sorted(glob.glob(gpio.CHIPS))), error) from error
+    factory.pin_class = Pin
+    return factory
 
 
 def import_lgpio() -> None:
@@ -90,9 +103,9 @@ def import_lgpio() -> None:
 
 
 def pin_error(chip: str | None, pin: int, key: str, error: Exception) -> LightsError:
-    """Return the error to raise for a pin (BCM number) of the setting lights.`key` that cannot be used."""
+    """Return the error to raise for a pin (BCM number) of the setting `key` that cannot be used."""
     held_by = gpio.holder(chip, pin) if chip else ""
     return LightsError(
-        f"GPIO{pin} ('lights.{key}') cannot be used: {error}" + (f"; it is held by {held_by}" if held_by else ""),
+        f"GPIO{pin} ('{key}') cannot be used: {error}" + (f"; it is held by {held_by}" if held_by else ""),
         gpio.busy_hint(chip, pin),
     )

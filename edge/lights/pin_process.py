@@ -19,7 +19,8 @@ Each packet on the socket is one message:
 
 - The child's first message is DONE if the pins are open, an error if they cannot be opened, or {"simulated": reason} on a
   machine without pins.
-- The door then sends names of signals. The child answers each with DONE, or with an error if the pins fail.
+- The door then sends names of signals, or RELEASE_RELAY before the first one. The child answers each with DONE, or with
+  an error if the pins fail.
 - An error is {"error": message, "hint": hint}, in JSON. The child exits after it.
 """
 
@@ -37,7 +38,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, Self
 
-from ..config import LightSettings
+from ..config import LightSettings, RelaySettings
 from ..errors import LightsError
 from ..records import Signal
 from ..system import child_process
@@ -52,6 +53,7 @@ ANSWER_TIMEOUT_S = 3.0
 CLOSE_TIMEOUT_S = 2.0
 MAX_ANSWER_BYTES = 65536
 DONE = b"done"
+RELEASE_RELAY = b"release relay"
 
 
 class PinProcess:
@@ -63,9 +65,10 @@ class PinProcess:
 
     simulated = False
 
-    def __init__(self, settings: LightSettings, silence_timeout_s: float) -> None:
+    def __init__(self, settings: LightSettings, silence_timeout_s: float, relay: RelaySettings | None = None) -> None:
         """Fork the child. After its first signal, it shows FAULT if the next does not arrive within the timeout."""
         self._settings = settings
+        self._relay = relay
         self._unanswered = 0
         self._unanswered_since = 0.0
         self._closed = False
@@ -75,7 +78,7 @@ class PinProcess:
             self._pid = os.fork()
             if not self._pid:
                 self._channel.close()
-                _run_child(child_channel, settings, silence_timeout_s)
+                _run_child(child_channel, settings, relay, silence_timeout_s)
         self._channel.setblocking(False)
 
     def connect(self, report: Callable[[str], None] | None = None) -> Lights | Self:
@@ -98,13 +101,21 @@ class PinProcess:
             raise LightsError(message["error"], message["hint"])
         if report:
             report(f"the lights are simulated: {message['simulated']}")
-        return Lights(self._settings, True, report)
+        return Lights(self._settings, True, report, relay=self._relay)
 
     def show(self, shown: Signal) -> None:
         """Show a signal, and reset the child's timeout. Do nothing after `close` or after a LightsError.
 
         Never blocks. Raises LightsError if the pins cannot be driven any more.
         """
+        self._send(shown.value.encode())
+
+    def release_relay(self) -> None:
+        """Switch the relay off and release its pin: the signals that follow do not switch it. As `show` otherwise."""
+        if self._relay is not None and self._relay.resting:
+            self._send(RELEASE_RELAY)
+
+    def _send(self, message: bytes) -> None:
         if self._closed:
             return
         self._read_answers()
@@ -112,7 +123,7 @@ class PinProcess:
         if self._unanswered and now - self._unanswered_since > ANSWER_TIMEOUT_S:
             self._fail(f"does not answer (for {now - self._unanswered_since:.1f} s)")
         try:
-            self._channel.send(shown.value.encode())
+            self._channel.send(message)
         except BlockingIOError:
             return  # the child does not read; the answer timeout ends this
         except OSError:
@@ -141,7 +152,7 @@ class PinProcess:
         _, status = os.waitpid(self._pid, 0)
         if status:
             with contextlib.suppress(LightsError, OSError):
-                gpio.switch_off(self._settings.resting)
+                gpio.switch_off({**(self._relay.resting if self._relay is not None else {}), **self._settings.resting})
 
     def __enter__(self) -> Self:
         return self
@@ -176,7 +187,9 @@ class PinProcess:
         raise LightsError(f"the process that holds the pins {problem}", "nothing to do: the service restarts")
 
 
-def _run_child(channel: socket.socket, settings: LightSettings, silence_timeout_s: float) -> NoReturn:
+def _run_child(
+    channel: socket.socket, settings: LightSettings, relay: RelaySettings | None, silence_timeout_s: float
+) -> NoReturn:
     """Run the child process: open the pins and serve the door until it closes the socket."""
     exit_code = 1
     try:
@@ -189,7 +202,7 @@ def _run_child(channel: socket.socket, settings: LightSettings, silence_timeout_
             if reason := missing_pins_reason():
                 channel.send(json.dumps({"simulated": reason}).encode())
             else:
-                with Lights(settings) as lights:
+                with Lights(settings, relay=relay) as lights:
                     _serve(channel, lights, silence_timeout_s)
         except ConnectionError:
             pass  # the door has exited
@@ -213,6 +226,10 @@ def _serve(channel: socket.socket, lights: Lights, silence_timeout_s: float) -> 
             continue
         if not message:
             return
+        if message == RELEASE_RELAY:
+            lights.release_relay()
+            channel.send(DONE)
+            continue
         channel.settimeout(silence_timeout_s)  # from the first signal on: loading the models may take long
         lights.show(Signal(message.decode()))
         channel.send(DONE)

@@ -1,16 +1,17 @@
-"""Show every state of lamps and buzzer in turn, so that one person at the door can check the wiring."""
+"""Show every state of lamps, buzzer and relay in turn, so that one person at the door can check the wiring."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ..config import LightSettings
+from ..config import LightSettings, RelaySettings
 from ..records import Signal
 from ..system.terminal import wrap
 from .gpio import HEADER_PIN
 from .lights import Lights, is_quiet_now
+from .relay import is_on_at, state, state_at
 
 #: Lines are not made narrower than this.
 MIN_COLUMNS = 40
@@ -19,7 +20,7 @@ MIN_COLUMNS = 40
 class Step(NamedTuple):
     """One step of the test.
 
-    `show` is a signal, or "green", "red" or "buzzer" for that output alone. `expected` says what to see and hear,
+    `show` is a signal, or "green", "red", "buzzer" or "relay" for that output alone. `expected` says what to see and hear,
     `remedy` what to do otherwise.
     """
 
@@ -29,8 +30,15 @@ class Step(NamedTuple):
     remedy: str
 
 
-def steps(settings: LightSettings) -> list[Step]:
-    """Return the steps for these settings, without lamps and buzzer that are not there. The last one leaves all off."""
+def steps(settings: LightSettings, relay: RelaySettings | None = None) -> list[Step]:
+    """Return the steps for these settings, without what is not there. The last one leaves lamps and buzzer off."""
+    if relay is None or not relay.pins:
+        return _light_steps(settings)
+    return list(_with_relay(_light_steps(settings), settings, relay))
+
+
+def _light_steps(settings: LightSettings) -> list[Step]:
+    """Return the steps of lamps and buzzer."""
     polarity = "remove" if settings.active_low else "write"
     has_green, has_buzzer = "green" in settings.pins, "buzzer" in settings.pins
     if not has_buzzer:
@@ -83,12 +91,13 @@ def run(
     stop: threading.Event,
     report: Callable[[str], None],
     columns: int = 100,
+    relay: RelaySettings | None = None,
 ) -> bool:
     """Show each step for `seconds`, and report what to expect, in lines of at most `columns` characters.
 
     Return False if `stop` was set before the end.
     """
-    all_steps = steps(settings)
+    all_steps = steps(settings, relay)
     for number, step in enumerate(all_steps, 1):
         if stop.is_set():
             return False
@@ -103,6 +112,45 @@ def run(
         if stop.wait(seconds):
             return False
     return True
+
+
+def _with_relay(light_steps: list[Step], settings: LightSettings, relay: RelaySettings) -> Iterator[Step]:
+    """Yield the steps with what the relay does in each, and its own steps before the first signal that is lit."""
+    dark = light_steps[0].expected
+    first_lit = next(k for k, step in enumerate(light_steps) if k and isinstance(step.show, Signal))
+    for k, step in enumerate(light_steps):
+        if k == first_lit:
+            yield _relay_step(relay, dark)
+            if step.show is not Signal.PASS:  # there is no green lamp
+                step_of_pass = Step(Signal.PASS, "PASS: everyone wears a mask", dark, "see the relay")
+                yield _with_state(step_of_pass, relay)
+        yield _with_state(step, relay)
+
+
+def _with_state(step: Step, relay: RelaySettings) -> Step:
+    """Return a step with the state of the relay."""
+    if not isinstance(step.show, Signal):
+        return step._replace(expected=f"{step.expected}, {state(relay, is_on=False)}")
+    remedy = step.remedy
+    if step.show is Signal.PASS:
+        remedy += (
+            "; if the relay clicks but the lock does not follow, check the lock's own power supply, and that the lock is "
+            "connected to COM and NO"
+        )
+    name = "lamps and buzzer off" if step.name == "everything off" and is_on_at(relay, step.show) else step.name
+    return Step(step.show, name, f"{step.expected}, {state_at(relay, step.show)}", remedy)
+
+
+def _relay_step(relay: RelaySettings, dark: str) -> Step:
+    polarity = "remove" if relay.active_low else "write"
+    return Step(
+        "relay",
+        f"the relay ({_header_pin(relay.pins['relay'])})",
+        f"a click at the beginning, the lamp of the relay board lit, {state(relay, is_on=True)}; {dark}",
+        f"if the board is on in the other steps and off in this one, {polarity} active_low = true under [relay]; if it is "
+        "always on, its input needs 5 V: use a board for 3.3 V; if it is always off, check its supply (often 5 V, pin 2), "
+        "ground and the wire to its input; if the Pi restarts, the lock lacks its diode or its own power supply",
+    )
 
 
 def _lamp_step(settings: LightSettings, key: str, other: str, silent: str) -> Step:
@@ -135,5 +183,8 @@ def _buzzer_step(settings: LightSettings, has_green: bool) -> Step:
 
 
 def _pin_name(settings: LightSettings, key: str) -> str:
-    number = settings.pins[key]
+    return _header_pin(settings.pins[key])
+
+
+def _header_pin(number: int) -> str:
     return f"GPIO{number}, pin {HEADER_PIN[number]}"

@@ -14,6 +14,10 @@ def check(host: Host) -> Iterator[Finding]:
     """Yield notes about the settings, and a finding about the pins. Raises LightsError if a pin cannot be used."""
     for note in other_notes(host.settings):
         yield Finding("note", note)
+    if host.settings.relay.pins:
+        from ...lights.relay import describe
+
+        yield Finding("ok", describe(host.settings.relay))
     if host.service_is_running and not host.simulate:
         finding = _service_pins(host)
         yield finding if finding is not None else _own_pins(host)
@@ -23,7 +27,8 @@ def check(host: Host) -> Iterator[Finding]:
 
 def _pins(host: Host) -> dict[str, int]:
     """Return the pins (BCM numbers), by a name such as "GPIO17 (green)"."""
-    return {f"GPIO{pin} ({key})": pin for key, pin in host.settings.lights.pins.items()}
+    pins = host.settings.lights.pins | host.settings.relay.pins
+    return {f"GPIO{pin} ({key})": pin for key, pin in pins.items()}
 
 
 def _service_pins(host: Host) -> Finding | None:
@@ -47,12 +52,12 @@ def _service_pins(host: Host) -> Finding | None:
 
 
 def _own_pins(host: Host) -> Finding:
-    """Open the pins, which switches the lights off, and close them."""
+    """Open the pins, which switches lights and relay off, and close them."""
     from ...lights import gpio
     from ...lights.lights import Lights
 
     messages: list[str] = []
-    with Lights(host.settings.lights, host.simulate, messages.append) as lights:
+    with Lights(host.settings.lights, host.simulate, messages.append, relay=host.settings.relay) as lights:
         if not lights.simulated:
             return Finding("ok", f"{gpio.header_chip()}: {', '.join(_pins(host))} are free")
     if host.simulate:
