@@ -175,7 +175,7 @@ def _hint(key: str, value: object, allowed: inspect.Type) -> str:
             return f"a whole number {_range(allowed)}{quoted}"
         case inspect.FloatType():
             return f"a number {_range(allowed)}{quoted}"
-        case inspect.LiteralType(values=choices) if key not in HINTS:
+        case inspect.LiteralType(values=choices) if len(choices) > 1:
             names = [f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in choices]
             listed = f"{', '.join(names[:-1])} or {names[-1]}"
             return listed if isinstance(choices[0], str) else f"a whole number{quoted.replace(',', '')}: {listed}"

@@ -113,6 +113,33 @@ WRONG = {
         "[lights]\nbuzzer = 17",
         ["'lights.buzzer' is 17", "already green's pin (the default)"],
     ),
+    "relay on the pin of a light": (
+        "[relay]\npin = 17",
+        ["'relay.pin' is 17", "green's pin ('lights.green', the default)", "for the relay, or one for green, too"],
+    ),
+    "relay on the pin of a light, both in the file": (
+        "[lights]\nbuzzer = 23\n[relay]\npin = 23",
+        ["'relay.pin' is 23", "already buzzer's pin ('lights.buzzer') |", "choose another pin for the relay"],
+    ),
+    "relay on the pin of a light that is moved": (
+        "[relay]\npin = 5\n[lights]\nred = 5",
+        ["'relay.pin' is 5", "red's pin ('lights.red')"],
+    ),
+    "no relay, but not in words": ("[relay]\npin = false", ["'relay.pin' is false", '"none" for no relay']),
+    "a condition of a relay that is not there yet": (
+        '[relay]\nwhen = "PASS and known"',
+        ["'relay.when' is 'PASS and known'", 'write "PASS"', "knows no people"],
+    ),
+    "a relay in a signal that is not PASS": ('[relay]\nwhen = "IDLE"', ["'relay.when' is 'IDLE'", 'write "PASS"']),
+    "a list of conditions": ('[relay]\nwhen = ["PASS"]', ["'relay.when'", "a list instead of text", 'write "PASS"']),
+    "a relay that fails in a third way": ('[relay]\nfail = "open"', ["'relay.fail' is 'open'", '"safe" or "secure"']),
+    "a pulse that no relay follows": (
+        "[relay]\nseconds = 0.05",
+        ["'relay.seconds' is 0.05: too short", "0 to switch", "0.1 to 60"],
+    ),
+    "an endless pulse": ("[relay]\nseconds = inf", ["'relay.seconds' is inf: too large", "from 0 to 60"]),
+    "a pulse that is no number": ("[relay]\nseconds = nan", ["'relay.seconds' is nan: not a number"]),
+    "relay without section": ("relay = 23", ["'relay' must be a table", "[relay]"]),
     "no buzzer, but not in words": ("[lights]\nbuzzer = false", ["'lights.buzzer' is false", '"none" for no buzzer']),
     "no buzzer, empty": ('[lights]\nbuzzer = ""', ["'lights.buzzer'", 'a pin from 0 to 27 without quotes, or "none"']),
     "no buzzer, negative": ("[lights]\nbuzzer = -1", ["'lights.buzzer' is -1", "too small"]),
@@ -426,6 +453,15 @@ def test_check_config_notes_settings_without_effect(tmp_path: Path, capsys: pyte
     assert notes[0] == "note: no effect on a USB camera: camera.metering"
     assert notes[1].endswith('for no buzzer write buzzer = "none"')
     assert len(notes) == 2
+
+
+def test_a_relay_has_a_pin_only_if_it_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "door.toml"
+    file.write_text("[relay]\npin = 23\nactive_low = true\n")
+    relay = config.load(file).relay
+    assert (relay.pins, relay.resting) == ({"relay": 23}, {23: True})
+    relay = config.load().relay
+    assert (relay.pins, relay.resting) == ({}, {})
 
 
 def test_absent_lights_have_no_pins(tmp_path: Path) -> None:

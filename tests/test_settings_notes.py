@@ -60,6 +60,19 @@ def test_camera_settings_without_effect(tmp_path: Path, source: str, text: str, 
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "[relay]\npin = 9",
+        "[relay]\npin = 26\nseconds = 0.5",
+        "[relay]\npin = 8\nactive_low = true",
+        '[relay]\npin = 23\nseconds = 3\nfail = "safe"',
+    ],
+)
+def test_a_usual_relay_has_no_notes(tmp_path: Path, text: str) -> None:
+    assert list(other_notes(loaded(tmp_path, text.replace("27", "26")))) == []
+
+
+@pytest.mark.parametrize(
     ("text", "note"),
     [
         ("[lights]\nbuzzer = 0", 'lights.buzzer = 0 is the pin GPIO0, .*; for no buzzer write buzzer = "none"'),
@@ -74,6 +87,16 @@ def test_camera_settings_without_effect(tmp_path: Path, source: str, text: str, 
             '[expression]\nenabled = false\n[lights]\nquiet_hours = "22:00-07:00"\nbuzzer_active_low = true',
             "no effect with expression.enabled = false: lights.quiet_hours$",
         ),
+        ("[relay]\nseconds = 3", r"no effect without a relay \(relay.pin\): relay.seconds$"),
+        (
+            '[relay]\nfail = "safe"\nactive_low = true',
+            r"no effect without a relay \(relay.pin\): relay.fail, relay.active_low$",
+        ),
+        ("[relay]\npin = 23\nactive_low = true", r"GPIO23 .*pulled low .*on \(unlocked\) .* GPIO4 to GPIO8$"),
+        ('[relay]\npin = 9\nactive_low = true\nfail = "safe"', r"GPIO9 .*pulled low .*on \(locked\)"),
+        ("[relay]\npin = 8", r"GPIO8 .*pulled high .*on \(unlocked\) .* GPIO9 to GPIO27$"),
+        ("[relay]\npin = 0\nactive_low = true", "relay.pin = 0 is the pin GPIO0, which is reserved"),
+        ('[relay]\npin = 9\nseconds = 0.5\nfail = "safe"', r'on all the time, except for 0.5 s .*"secure"$'),
         (
             "[tracker]\nnew_score = 0.3\n[detector]\nthreshold = 0.9",
             r"new_score is 0.3, below detector.threshold \(0.9\)",

@@ -65,6 +65,25 @@ def test_off_leaves_the_pins_of_absent_lights_alone(monkeypatch: pytest.MonkeyPa
     assert requested == [{27: False}]
 
 
+@pytest.mark.parametrize("fail", ["secure", "safe"])
+@pytest.mark.parametrize("active_low", ["true", "false"])
+def test_off_switches_the_relay_off_first(monkeypatch: pytest.MonkeyPatch, fail: str, active_low: str) -> None:
+    requested: list[list[tuple[int, bool]]] = []
+    monkeypatch.setattr(gpio, "switch_off", lambda resting, names: requested.append(list(resting.items())))
+    config = write_settings(f'[relay]\npin = 23\nfail = "{fail}"\nactive_low = {active_low}')
+    assert main(["lights", "--off", "--config", str(config)]) == 0
+    assert requested == [[(23, active_low == "true"), (17, False), (27, False), (24, False)]]
+
+
+def test_the_wiring_test_shows_the_relay() -> None:
+    config = write_settings("[relay]\npin = 23\nseconds = 3")
+    done = doorlight("lights", "--test", "--simulate", "--seconds", "0.01", "--config", str(config))
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert lines[lines.index("5 of 10  the relay (GPIO23, pin 16)") + 1] == "○ green  ○ red  relay on (unlocked)"
+    assert "● green  ○ red  relay on (unlocked) for 3 s" in lines
+
+
 def test_off_imports_neither_numpy_nor_gpiozero() -> None:
     code = (
         "import sys; from edge.cli import main; main(['lights', '--off']); "

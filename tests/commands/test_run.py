@@ -30,6 +30,7 @@ from edge.pipeline import Decision
 from edge.records import Signal
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
 from support.command import command_line, doorlight, environment, start_doorlight, write_settings
+from support.door import Script
 from support.edgetpu import READY, Usb
 from support.image_files import iso_media
 from support.paths import CLIP
@@ -115,6 +116,48 @@ class TestStop:
     def test_a_simulated_door_that_cannot_start_exits_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("edge.commands.run_door.FAULT_BEFORE_EXIT_S", 3600.0)
         assert main(["run", "--simulate", "--source", "/dev/video99"]) == 69
+
+
+class TestRelay:
+    @pytest.fixture
+    def released(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The relays that are released, on lights that count as real."""
+        calls: list[str] = []
+        monkeypatch.setattr(lights.Lights, "simulated", property(lambda self: False))
+        monkeypatch.setattr(lights.Lights, "release_relay", lambda self: calls.append("released"))
+        write_settings("[relay]\npin = 23")
+        return calls
+
+    @pytest.mark.parametrize("source", [STILL, CLIP.parent])
+    def test_is_never_switched_by_files(
+        self, released: list[str], source: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["run", "--simulate", "--config", "door.toml", "--source", str(source)]) == 0
+        assert released == ["released"]
+        assert f"note: the relay stays off: {source} is no camera" in capsys.readouterr().out
+
+    def test_is_switched_by_a_camera(
+        self, released: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        camera = Script([frame_at(MASKED_S)] * 20)
+        monkeypatch.setattr(run_door, "open_source", lambda *_: camera)
+        assert main(["run", "--simulate", "--config", "door.toml"]) == 0
+        assert released == []
+        printed = capsys.readouterr().out
+        assert "● green  ○ red  relay on (unlocked)" in printed
+        assert "stays off" not in printed
+
+    def test_is_shown_by_a_simulated_door_that_plays_a_file(self, capsys: pytest.CaptureFixture[str]) -> None:
+        config = write_settings('[relay]\npin = 23\nfail = "safe"\nseconds = 3')
+        assert main(["run", "--simulate", "--config", str(config), "--source", str(CLIP)]) == 0
+        lines = [line.strip() for line in capsys.readouterr().out.splitlines() if "relay o" in line]
+        assert lines[:4] == [
+            "○ green  ○ red  relay on (locked)",
+            "● green  ○ red  relay off (unlocked) for 3 s",
+            "○ green  ○ red  relay on (locked)",
+            "○ green  ● red  relay on (locked)",
+        ]
+        assert lines[-1] == "○ green  ○ red  relay off (unlocked)"
 
 
 class TestOutput:

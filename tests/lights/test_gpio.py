@@ -94,6 +94,11 @@ class TestSwitchOff:
             with pytest.raises(OSError, match="Bad file descriptor"):
                 os.fstat(line)
 
+    def test_names_what_is_off(self, kernel: Kernel) -> None:
+        kernel.plug("gpiochip0", "pinctrl-bcm2711")
+        assert gpio.switch_off({23: True, 27: False}, "lights and relay") == "lights and relay are off"
+        assert kernel.driven == [(23, True), (27, False)]
+
     def test_a_held_pin_does_not_keep_the_others_on(self, kernel: Kernel) -> None:
         kernel.plug("gpiochip0", "pinctrl-bcm2711")
         kernel.held = {17: "lg"}

@@ -49,6 +49,21 @@ def test_importing_lgpio_has_no_side_effects(tmp_path: Path, lg_wd: str | None) 
     assert printed[-1] == "[]"
 
 
+@pytest.mark.parametrize("active_low", [True, False])
+def test_no_pin_is_on_for_a_moment_when_it_is_opened(tmp_path: Path, active_low: bool) -> None:
+    """gpiozero's own pins are low first. A relay that is on while its pin is low would click."""
+    printed = run_on_pi(tmp_path, f"""
+        import msgspec
+        settings = msgspec.structs.replace(settings, active_low={active_low}, buzzer_active_low={active_low})
+        relay = msgspec.structs.replace(relay, active_low={active_low})
+        with lights.Lights(settings, relay=relay):
+            print("open")
+    """)  # fmt: skip
+    off = int(active_low)
+    assert printed[: printed.index("open")] == [f"{pin} {off}" for pin in (17, 27, 24, 23)]
+    assert {line for line in printed if line[0].isdigit()} == {f"{pin} {off}" for pin in (17, 27, 24, 23)}
+
+
 BUSY = "pin_factory.import_lgpio(); sys.modules['lgpio'].busy.add({})"
 
 

@@ -10,10 +10,12 @@ import msgspec
 from gpiozero.pins.mock import MockFactory, MockPin, MockPWMPin
 
 from edge import config
-from edge.config import LightSettings
+from edge.config import LightSettings, RelaySettings
 from edge.lights.lights import Lights
 
 DEFAULT = config.load().lights
+#: Settings with a relay.
+RELAY = config.replaced(config.load(), "relay", pin=23).relay
 #: Settings with patterns that change every 10 ms.
 QUICK = msgspec.structs.replace(DEFAULT, alarm_pattern_s=(0.01, 0.01), fault_pattern_s=(0.01, 0.01))
 
@@ -58,13 +60,20 @@ class WavePin(RecordingPin, MockPWMPin):
 
 
 class LightBox:
-    """`lights` on recording pins, and which of them are on."""
+    """`lights` on recording pins, and which of them are on; with `relay`, a door with a relay."""
 
-    def __init__(self, settings: LightSettings = DEFAULT, pin_class: type[MockPin] = RecordingPin) -> None:
+    def __init__(
+        self,
+        settings: LightSettings = DEFAULT,
+        pin_class: type[MockPin] = RecordingPin,
+        relay: RelaySettings | None = None,
+    ) -> None:
         self.settings = settings
+        self.relay = relay
         self.factory = MockFactory(pin_class=pin_class)
-        self.pins = {key: self.factory.pin(getattr(settings, key)) for key in ("green", "red", "buzzer")}
-        self.lights = Lights(settings, factory=self.factory)
+        self._numbers = settings.pins | (relay.pins if relay is not None else {})
+        self.pins = {key: self.factory.pin(number) for key, number in self._numbers.items()}
+        self.lights = Lights(settings, factory=self.factory, relay=relay)
         RecordingPin.changes.clear()
 
     @property
@@ -74,10 +83,13 @@ class LightBox:
 
     def changes(self) -> list[tuple[str, bool]]:
         """Return each change since the lights were opened: the output, and whether it was switched on."""
-        keys = {getattr(self.settings, key): key for key in self.pins}
+        keys = {number: key for key, number in self._numbers.items()}
         return [(keys[pin], level != self._resting_level(keys[pin])) for pin, level in RecordingPin.changes]
 
     def _resting_level(self, key: str) -> bool:
+        if key == "relay":
+            assert self.relay is not None
+            return self.relay.active_low
         return self.settings.buzzer_active_low if key == "buzzer" else self.settings.active_low
 
 

@@ -33,9 +33,9 @@ LGPIO = """
         if pin in busy:
             raise error("GPIO busy")
         outputs.discard(pin)
-    def gpio_claim_output(handle, pin):
+    def gpio_claim_output(handle, pin, level=0):
         outputs.add(pin)
-        levels[pin] = False
+        gpio_write(handle, pin, level)
     def gpio_get_mode(handle, pin):
         return 2 if pin in outputs else 0
     def gpio_write(handle, pin, level):
@@ -49,8 +49,9 @@ LGPIO = """
 def pi_process(tmp_path: Path, code: str, lgpio: str | None = LGPIO, **environ: str) -> subprocess.Popen[str]:
     """Start `code` in a child process, and a process group, on a fake Raspberry Pi 3B.
 
-    The code finds the modules gpio, lights and pin_factory, LightsError, Signal, and the default `settings` of the
-    lights. Its working directory is `tmp_path`/here. `lgpio` is the source of the module lgpio; None: there is none.
+    The code finds the modules gpio, lights and pin_factory, LightsError, Signal, the default `settings` of the lights,
+    and `relay`: settings with a relay at GPIO23. Its working directory is `tmp_path`/here. `lgpio` is the source of the
+    module lgpio; None: there is none.
     """
     (tmp_path / "modules").mkdir()
     (tmp_path / "here").mkdir()
@@ -67,6 +68,7 @@ def pi_process(tmp_path: Path, code: str, lgpio: str | None = LGPIO, **environ: 
         from edge.records import Signal
         gpio.CHIPS = {str(tmp_path / "gpiochip*")!r}
         settings = config.load().lights
+        relay = config.replaced(config.load(), "relay", pin=23).relay
         sys.path.insert(0, {str(tmp_path / "modules")!r})
         os.chdir({str(tmp_path / "here")!r})
     """

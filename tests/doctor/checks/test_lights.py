@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.config import RelaySettings
+from edge.errors import LightsError
 from support.doctor import FakeMachine, only
 from support.gpio import Kernel
 
@@ -50,6 +52,37 @@ def test_absent_lights_are_not_looked_for(machine: FakeMachine, kernel: Kernel, 
     assert finding.severity == "ok"
     assert "GPIO27 (red)" in finding.message
     assert "green" not in finding.message
+
+
+def test_the_relay_is_explained_and_its_pin_looked_at(machine: FakeMachine, kernel: Kernel, tmp_path: Path) -> None:
+    machine.install_service()
+    kernel.plug("gpiochip0", "pinctrl-bcm2711")
+    kernel.held = {17: "lg", 27: "lg", 24: "lg"}
+    config = tmp_path / "door.toml"
+    config.write_text('[relay]\npin = 23\nfail = "safe"\nseconds = 3\n')
+    meaning, pins = machine.check("lights", config=str(config))
+    assert meaning.severity == "ok"
+    assert "for 3 s at most when PASS begins; unlocked in FAULT" in meaning.message
+    assert pins.severity == "note"
+    assert "GPIO23 (relay) held by no process" in pins.message
+    kernel.held[23] = "lg"
+    assert machine.check("lights", config=str(config))[1].severity == "ok"
+
+
+def test_a_relay_whose_pin_is_held_is_bad(
+    machine: FakeMachine, raspberry_pi: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    held = LightsError("GPIO23 ('relay.pin') cannot be used: GPIO busy", "stop the holder")
+
+    def open_lights(*_: object, relay: RelaySettings, **__: object) -> None:
+        assert relay.pins == {"relay": 23}
+        raise held
+
+    monkeypatch.setattr("edge.lights.lights.Lights", open_lights)
+    config = tmp_path / "door.toml"
+    config.write_text("[relay]\npin = 23\n")
+    finding = machine.check("lights", config=str(config))[-1]
+    assert (finding.severity, finding.message) == ("bad", str(held))
 
 
 def test_gpio0_is_noted_because_it_does_not_mean_no_buzzer(machine: FakeMachine, tmp_path: Path) -> None:
