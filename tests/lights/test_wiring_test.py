@@ -10,12 +10,14 @@ import msgspec
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPWMPin
 
+from edge import config
 from edge.lights import wiring_test
 from edge.lights.gpio import HEADER_PIN
 from edge.lights.lights import Lights
 from edge.records import Signal
+from edge.settings_notes import other_notes
 from edge.system import clock
-from support.lights import DEFAULT
+from support.lights import DEFAULT, RELAY
 from support.paths import ROOT
 
 PICTURE = ROOT / "scripts" / "assets" / "wiring.svg"
@@ -120,7 +122,14 @@ class TestWiringPicture:
             positions = [k for k, label in enumerate(labels) if label == f"GPIO{number}"]
             assert len(positions) == 2, "once in the plain wiring, once in a variant"
             assert all(labels[k + 1] == f"pin {HEADER_PIN[number]}" for k in positions)
-        assert len({label for label in labels if re.fullmatch(r"GPIO\d+", label)}) == 3
+        assert len({label for label in labels if re.fullmatch(r"GPIO\d+", label)}) == 4
+
+    def test_shows_a_pin_for_a_relay_that_is_low_until_the_door_has_started(self) -> None:
+        labels = self.labels()
+        (k,) = [k for k, label in enumerate(labels) if label == f"GPIO{RELAY.pin}"]
+        assert labels[k + 1] == f"pin {HEADER_PIN[RELAY.pins['relay']]}"
+        assert RELAY.pins["relay"] not in DEFAULT.pins.values()
+        assert list(other_notes(config.replaced(config.load(), "relay", pin=RELAY.pin))) == []
 
     def test_shows_all_forty_pins(self) -> None:
         assert sorted(int(label) for label in self.labels() if label.isdigit()) == list(range(1, 41))
@@ -135,7 +144,44 @@ class TestWiringPicture:
 
     def test_the_settings_it_names_exist(self) -> None:
         for key in re.findall(r"([a-z_]+) = ", self.TEXT):
-            assert key in DEFAULT.__struct_fields__, key
+            assert key in (*DEFAULT.__struct_fields__, *RELAY.__struct_fields__), key
+
+
+class TestRelay:
+    @pytest.mark.parametrize("fail", ["secure", "safe"])
+    @pytest.mark.parametrize("seconds", [0.0, 3.0])
+    @pytest.mark.parametrize("absent", [(), ("green",), ("green", "buzzer")])
+    def test_each_step_says_what_relay_and_lock_do(self, fail: str, seconds: float, absent: tuple[str, ...]) -> None:
+        relay = msgspec.structs.replace(RELAY, fail=fail, seconds=seconds)
+        settings = msgspec.structs.replace(DEFAULT, **dict.fromkeys(absent, "none"))
+        simulated, lines = list[str](), list[str]()
+        with Lights(settings, True, simulated.append, relay=relay) as lights:
+            assert wiring_test.run(lights, settings, 0.001, threading.Event(), lines.append, 1000, relay)
+        steps = wiring_test.steps(settings, relay)
+        assert {step.show for step in steps} == {*Signal, "green", "red", "buzzer", "relay"} - {*absent}
+        for step, shown in zip(steps, simulated, strict=False):
+            assert shown.rpartition("  ")[2] in step.expected, step
+        assert sum("unlocked" in step.expected for step in steps) >= 2
+        assert len(lines) == 3 * len(steps)
+
+    def test_the_relay_is_tested_alone_before_the_signals(self) -> None:
+        shown = [step.show for step in wiring_test.steps(DEFAULT, RELAY)]
+        assert shown[:6] == [Signal.IDLE, "green", "red", "buzzer", "relay", Signal.PASS]
+
+    def test_the_remedies_name_the_usual_mistakes(self) -> None:
+        def remedies(**changes: object) -> str:
+            steps = wiring_test.steps(DEFAULT, msgspec.structs.replace(RELAY, **changes))
+            return "\n".join(step.remedy for step in steps if step.show in ("relay", Signal.PASS))
+
+        for words in ("write active_low = true under [relay]", "a board for 3.3 V", "diode", "COM and NO"):
+            assert words in remedies()
+        assert "remove active_low = true under [relay]" in remedies(active_low=True)
+        assert "GPIO23, pin 16" in wiring_test.steps(DEFAULT, RELAY)[4].name
+
+    def test_a_door_without_relay_has_the_same_steps(self) -> None:
+        absent = msgspec.structs.replace(RELAY, pin="none")
+        assert wiring_test.steps(DEFAULT, absent) == wiring_test.steps(DEFAULT)
+        assert not any("relay" in word for step in wiring_test.steps(DEFAULT) for word in map(str, step))
 
 
 @pytest.mark.parametrize("absent", [("green",), ("buzzer",), ("green", "buzzer")])
