@@ -28,7 +28,7 @@ LOG = f"{STATE}/events.jsonl"
 CONFIG = "/etc/doorlight/doorlight.toml"
 #: The door guarantees that an event is on disk after this time.
 ON_DISK_S = 1.0
-#: The lamps for the levels of (green, red, buzzer) in pins.log.
+#: The lamps for the first three levels in pins.log: green, red, buzzer.
 LAMPS = {"000": "off", "100": "green", "010": "red", "011": "red+buzzer", "---": "no chip"}
 #: `pin_changes(t)` begins with the state at `t`; from `t` plus this on, it begins with the next change. Pins are read
 #: every 4 ms.
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PinChange:
-    """The pins got these levels at `t`: one character each for green, red and buzzer."""
+    """The pins got these levels at `t`: one character each for green, red, buzzer and relay."""
 
     t: float
     levels: str
@@ -47,7 +47,12 @@ class PinChange:
     @property
     def lamps(self) -> str:
         """The lamps that are on: off, green, red, red+buzzer, no chip; for other levels, the levels themselves."""
-        return LAMPS.get(self.levels, self.levels)
+        return LAMPS.get(self.levels[:3], self.levels[:3])
+
+    @property
+    def relay_is_high(self) -> bool:
+        """The level of the relay's pin; False without a chip."""
+        return self.levels[3:] == "1"
 
 
 class Camera:

@@ -11,7 +11,8 @@ import glob
 import os
 import time
 
-PINS = (17, 27, 24)  # green, red, buzzer in the door's default settings
+#: Green, red and buzzer in the door's default settings, and the relay of the scenarios that have one.
+PINS = (17, 27, 24, 23)
 PERIOD_S = 0.004
 
 
