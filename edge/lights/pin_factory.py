@@ -9,8 +9,8 @@ from __future__ import annotations
 import glob
 import importlib
 import os
-import sys
 import tempfile
+from types import ModuleType
 from typing import Any
 
 from ..errors import LightsError
@@ -50,7 +50,7 @@ def make_lgpio_factory(chip: str | None) -> Any:
     Raises LightsError.
     """
     try:
-        import_lgpio()
+        lgpio = import_lgpio()
         from gpiozero.pins.lgpio import LGPIOFactory, LGPIOPin
     except (ImportError, AttributeError) as error:  # AttributeError: PyPI's lgpio 0.0.0.2 is an empty module
         raise LightsError(
@@ -65,7 +65,7 @@ def make_lgpio_factory(chip: str | None) -> Any:
         """
 
         def output_with_state(self, state: bool) -> None:
-            sys.modules["lgpio"].gpio_claim_output(self.factory._handle, self._number, int(state))
+            lgpio.gpio_claim_output(self.factory._handle, self._number, int(state))
 
     try:
         factory = LGPIOFactory(chip=None if chip is None else gpio.chip_number(chip))
@@ -75,8 +75,8 @@ def make_lgpio_factory(chip: str | None) -> Any:
     return factory
 
 
-def import_lgpio() -> None:
-    """Import lgpio without its side effects.
+def import_lgpio() -> ModuleType:
+    """Import lgpio without its side effects, and return it.
 
     On import, lgpio changes the working directory of the process to $LG_WD if that is set, and makes a pipe `.lgd-nfy0`
     in the working directory, which fails if the directory is not writable. lgpio keeps both ends of the pipe open, so
@@ -91,7 +91,7 @@ def import_lgpio() -> None:
         with tempfile.TemporaryDirectory(prefix="doorlight-", dir=memory) as folder:
             os.environ["LG_WD"] = folder
             try:
-                importlib.import_module("lgpio")
+                return importlib.import_module("lgpio")
             finally:
                 os.fchdir(here)
                 if before is None:

@@ -8,7 +8,7 @@ and without electricity, because no program is needed for it. `[relay] fail` say
 | `secure` | on: unlocked | off: locked | off: locked |
 | `safe` | off: unlocked | on: locked | off: unlocked |
 
-Only `lights.Lights` uses this module, and only if there is a relay.
+`[relay] when` has one value so far, PASS. Only `lights.Lights` uses this module, and only if there is a relay.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def steps(settings: LightSettings, relay: RelaySettings | None = None) -> list[S
     """Return the steps for these settings, without what is not there. The last one leaves lamps and buzzer off."""
     if relay is None or not relay.pins:
         return _light_steps(settings)
-    return list(_with_relay(_light_steps(settings), settings, relay))
+    return list(_with_relay(_light_steps(settings), relay))
 
 
 def _light_steps(settings: LightSettings) -> list[Step]:
@@ -114,7 +114,7 @@ def run(
     return True
 
 
-def _with_relay(light_steps: list[Step], settings: LightSettings, relay: RelaySettings) -> Iterator[Step]:
+def _with_relay(light_steps: list[Step], relay: RelaySettings) -> Iterator[Step]:
     """Yield the steps with what the relay does in each, and its own steps before the first signal that is lit."""
     dark = light_steps[0].expected
     first_lit = next(k for k, step in enumerate(light_steps) if k and isinstance(step.show, Signal))
@@ -148,7 +148,7 @@ def _relay_step(relay: RelaySettings, dark: str) -> Step:
         f"the relay ({_header_pin(relay.pins['relay'])})",
         f"a click at the beginning, the lamp of the relay board lit, {state(relay, is_on=True)}; {dark}",
         f"if the board is on in the other steps and off in this one, {polarity} active_low = true under [relay]; if it is "
-        "always on, its input needs 5 V: use a board for 3.3 V; if it is always off, check its supply (often 5 V, pin 2), "
+        "always on, its input needs 5 V: use a board for 3.3 V; if it is always off, check its supply (often 5 V, pin 4), "
         "ground and the wire to its input; if the Pi restarts, the lock lacks its diode or its own power supply",
     )
 

@@ -31,6 +31,7 @@ from edge.records import Signal
 from support.clip import frame_at
 from support.command import environment
 from support.door import CONFIG, Script
+from support.lights import RELAY
 from support.pi import pi_process, run_on_pi
 
 #: Green, red, buzzer; and the relay before them.
@@ -451,6 +452,14 @@ def test_the_lights_are_simulated_without_a_chip(monkeypatch: pytest.MonkeyPatch
         shown.show(Signal.PASS)
     assert "no GPIO chip here" in lines[0]
     assert lines[1] == "● green  ○ red"
+
+
+def test_a_relay_is_simulated_without_a_chip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(gpio, "CHIPS", str(tmp_path / "gpiochip*"))
+    lines: list[str] = []
+    with PinProcess(CONFIG.lights, 60, RELAY).connect(lines.append) as shown:
+        shown.show(Signal.PASS)
+    assert lines[1:] == ["● green  ○ red  relay on (unlocked)", "○ green  ○ red  relay off (locked)"]
 
 
 class SilentLights:
