@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..errors import DoorlightError
 from ..pipeline import Decision
 from ..records import Event, Frame
+from ..system.systemd import VIEW_REQUEST
 
 if TYPE_CHECKING:
     from ..view.encoder import FrameEncoder
     from ..view.server import ViewServer
 
-#: `view.request` sends this signal to a door that does not offer the socket. Also there: this module loads nothing of `view`.
-REQUEST = signal.SIGUSR1
 #: A socket that was requested is closed if nobody is connected for this time (seconds).
 CLOSE_AFTER_S = 20.0
 
@@ -27,12 +27,17 @@ class DoorView:
     def __init__(
         self,
         config: Config,
+        models_folder: Path | None,
         make_encoder: Callable[[], FrameEncoder],
         write: Callable[[Event], None],
         report: Callable[[str], None],
     ) -> None:
-        """`make_encoder` is called once it is needed; `write` logs an event, and `report` prints a note."""
-        self._is_permanent = config.web.enabled
+        """`models_folder` is None for the shipped models.
+
+        `make_encoder` is called once it is needed; `write` logs an event, and `report` prints a note.
+        """
+        self._config = config
+        self._models_folder = models_folder
         self._make_encoder = make_encoder
         self._write = write
         self._report = report
@@ -40,11 +45,11 @@ class DoorView:
         self._is_requested = False
 
     def start(self) -> None:
-        """Open the socket if the settings say so. Otherwise wait for REQUEST. For the main thread."""
-        if self._is_permanent:
+        """Open the socket if the settings say so. Otherwise wait for VIEW_REQUEST. For the main thread."""
+        if self._config.web.enabled:
             self._open()
         else:
-            signal.signal(REQUEST, self._request)
+            signal.signal(VIEW_REQUEST, self._request)
 
     def on_decision(self, frame: Frame | None, decision: Decision) -> None:
         """Offer a decision. Returns at once if nobody watches."""
@@ -53,7 +58,7 @@ class DoorView:
             server.offer(frame, decision)
             for data in server.take_events():
                 self._write(Event("view", decision.t, data))
-            if not self._is_permanent and server.unused_s > CLOSE_AFTER_S:
+            if not self._config.web.enabled and server.unused_s > CLOSE_AFTER_S:
                 self.close()
         elif self._is_requested:
             self._is_requested = False
@@ -72,14 +77,18 @@ class DoorView:
         """Open the socket. A failure is reported: the door works without it."""
         import os
 
+        from ..view.explainer import Explainer
         from ..view.protocol import socket_of_door
+        from ..view.requests import DoorRequests
         from ..view.server import ViewServer
 
         path = socket_of_door()
         if path is None:
             self._report("note: the page is not available: there is no folder for its socket (XDG_RUNTIME_DIR)")
             return
+        requests = DoorRequests(self._config, lambda: Explainer(self._config, self._models_folder))
+        is_service = "RUNTIME_DIRECTORY" in os.environ
         try:
-            self._server = ViewServer(path, self._make_encoder(), group_may_watch="RUNTIME_DIRECTORY" in os.environ)
+            self._server = ViewServer(path, self._make_encoder(), group_may_watch=is_service, requests=requests)
         except DoorlightError as error:
             self._report(f"note: the page is not available: {error}")

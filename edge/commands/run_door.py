@@ -158,7 +158,8 @@ def _watch(
                 log.write(event)
                 console.on_event(event)
 
-            view = DoorView(config, lambda: _frame_encoder(config, perception, source, log), write, print_note)
+            models = options.models_folder(args, config)
+            view = DoorView(config, models, lambda: _frame_encoder(config, perception, source, log), write, print_note)
 
             def on_decision(frame: Frame | None, decision: Decision) -> None:
                 view.on_decision(frame, decision)

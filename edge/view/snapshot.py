@@ -49,8 +49,9 @@ class Snapshots:
             "zone": [list(corner) for corner in config.door.zone],
             "ignore": [[list(corner) for corner in area] for area in config.door.ignore],
             "min_face_height": config.tracker.min_face_height,
+            "expression": config.expression.enabled,
             "people": people,
-            "outside": [] if size is None else [_shares(box, size) for box in (*decision.outside, *decision.still)],
+            "outside": [] if size is None else [shares(box, size) for box in (*decision.outside, *decision.still)],
         }
 
     def _lights(self, signal: Signal) -> dict[str, str]:
@@ -72,7 +73,7 @@ class Snapshots:
         return {
             "track": track.number,
             "person": person.number,
-            "box": _shares(track.box, size),
+            "box": shares(track.box, size),
             "verdict": person.verdict.value,
             "too_far": track.height < self._config.tracker.min_face_height,
             "evidence": round(sigmoid(max(-50.0, min(track.evidence, 50.0))), 3) if track.looks else None,
@@ -104,7 +105,7 @@ class Snapshots:
         return None, None
 
 
-def _shares(box: Box, size: tuple[int, int]) -> list[float]:
+def shares(box: Box, size: tuple[int, int]) -> list[float]:
     """Return [left, top, width, height] of a box, as shares of the picture, clipped to it."""
     width, height = size
     x1, x2 = (min(max(x / width, 0.0), 1.0) for x in (box.x1, box.x2))

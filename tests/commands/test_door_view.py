@@ -15,6 +15,7 @@ from edge import config
 from edge.commands import door_view
 from edge.commands.door_view import DoorView
 from edge.records import Event
+from edge.system.systemd import VIEW_REQUEST
 from edge.view import request
 from support.paths import CLIP, ROOT
 from support.view import Watcher, decision, frame, number_and_size, short_folder
@@ -81,13 +82,13 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with short_folder() as folder:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
         monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
-        before = signal.getsignal(door_view.REQUEST)
+        before = signal.getsignal(VIEW_REQUEST)
         yield folder
-        signal.signal(door_view.REQUEST, before)
+        signal.signal(VIEW_REQUEST, before)
 
 
 def make_view(events: list[Event], notes: list[str]) -> DoorView:
-    return DoorView(config.load(), lambda: number_and_size(10), events.append, notes.append)  # type: ignore[arg-type, return-value]
+    return DoorView(config.load(), None, lambda: number_and_size(10), events.append, notes.append)  # type: ignore[arg-type, return-value]
 
 
 def test_the_socket_is_opened_on_request_and_closed_when_it_is_no_longer_used(
@@ -99,7 +100,7 @@ def test_the_socket_is_opened_on_request_and_closed_when_it_is_no_longer_used(
     view.start()
     view.on_decision(frame(), decision())
     assert not path.exists()
-    os.kill(os.getpid(), request.REQUEST)
+    os.kill(os.getpid(), VIEW_REQUEST)
     view.on_decision(frame(), decision())
     assert path.exists()
     watcher = Watcher(path)
@@ -127,7 +128,7 @@ def test_a_door_whose_socket_cannot_be_made_goes_on(runtime: Path) -> None:
     notes: list[str] = []
     view = make_view([], notes)
     view.start()
-    os.kill(os.getpid(), request.REQUEST)
+    os.kill(os.getpid(), VIEW_REQUEST)
     view.on_decision(frame(), decision())
     view.on_decision(frame(), decision())
     assert len(notes) == 1
@@ -138,6 +139,5 @@ def test_only_a_process_with_a_handler_gets_the_signal(runtime: Path) -> None:
     """The signal would end any other process, such as a door of an older version."""
     assert not request.catches(os.getpid(), signal.SIGUSR2)
     make_view([], []).start()
-    assert request.catches(os.getpid(), request.REQUEST)
-    assert request.REQUEST == door_view.REQUEST
-    assert not request.catches(2**22 + 5, request.REQUEST)
+    assert request.catches(os.getpid(), VIEW_REQUEST)
+    assert not request.catches(2**22 + 5, VIEW_REQUEST)

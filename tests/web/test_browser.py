@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -20,6 +21,8 @@ from edge import config
 from edge.policy import Person, Verdict
 from edge.records import Box, Frame, Signal, Track
 from edge.view.encoder import FrameEncoder
+from edge.view.explainer import Explainer
+from edge.view.requests import DoorRequests
 from edge.view.server import ViewServer
 from edge.view.snapshot import Snapshots
 from edge.web import server
@@ -35,6 +38,7 @@ pytestmark = [
 ]
 SIZES = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 800}}
 FACE = Box(250, 120, 350, 250)
+VISITOR = Box(247, 153, 333, 261)
 
 
 @contextmanager
@@ -56,6 +60,37 @@ def watched_door(folder: Path) -> Iterator[ViewServer]:
             person = Person(0.0, Verdict.UNMASKED, 7)
             picture = chance.integers(0, 255, (480, 640, 3), np.uint8)
             view.offer(Frame(number, t, picture), decision(t, Signal.STOP, (track,), {1: person}, found=(FACE,)))
+
+    thread = threading.Thread(target=offer)
+    thread.start()
+    try:
+        yield view
+    finally:
+        stop.set()
+        thread.join()
+        view.close()
+
+
+@contextmanager
+def explaining_door(folder: Path) -> Iterator[ViewServer]:
+    """Yield a door that shows the same visitor without a mask, and explains."""
+    settings = config.load()
+    encoder = FrameEncoder(settings, Snapshots(settings, "camera", lambda: "CPU", list))
+    (folder / "doorlight").mkdir(exist_ok=True)
+    requests = DoorRequests(settings, lambda: Explainer(settings, None))
+    view = ViewServer(folder / "doorlight/view.sock", encoder, group_may_watch=False, requests=requests)
+    stop = threading.Event()
+    picture = np.full((480, 640, 3), 150, np.uint8)
+    picture[100:330, 200:384] = cv2.imread(str(ROOT / "edge/bench/visitor.jpg"))[..., ::-1]
+
+    def offer() -> None:
+        number = 0
+        while not stop.wait(0.1):
+            number += 1
+            t = number / 10
+            track = Track(1, VISITOR, 0.27, 0.0, t, 9, 0.0, t, evidence=-2.0)
+            people = {1: Person(0.0, Verdict.UNMASKED, 7)}
+            view.offer(Frame(number, t, picture), decision(t, Signal.STOP, (track,), people, found=(VISITOR,)))
 
     thread = threading.Thread(target=offer)
     thread.start()
@@ -109,7 +144,7 @@ def colours(page: Any) -> str:
 @pytest.mark.parametrize("size", SIZES)
 def test_every_page_loads_and_nothing_is_wider_than_the_screen(folder: Path, link: str, size: str) -> None:
     with watched_door(folder), browser_page(link, size, "dark") as page:
-        for path in ("live", "setup", "events", "health"):
+        for path in ("live", "why", "setup", "events", "statistics", "health"):
             page.goto(f"{link.partition('/?')[0]}/{path}")
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
             run_axe(page, path)
@@ -176,3 +211,21 @@ def test_a_zone_is_drawn_by_pointer_and_by_keyboard(folder: Path, link: str) -> 
         wait_for_zone(page, lambda zone: len(zone) == 5)
         page.click("#remove-area")
         wait_for_zone(page, lambda zone: zone == [])
+
+
+def test_why_explains_the_picture_that_is_shown(folder: Path, link: str) -> None:
+    with explaining_door(folder), browser_page(link, "phone") as page:
+        page.goto(f"{link.partition('/?')[0]}/why")
+        page.wait_for_function("document.getElementById('t').value !== ''")
+        page.click("#explain")
+        page.wait_for_selector(".why-people li")
+        assert "no mask" in page.inner_text(".why-people h3")
+        assert "against a mask" in page.inner_text(".why-words")
+        for image in page.query_selector_all("#result img"):
+            image.evaluate("image => image.decode()")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.is_enabled("#explain")
+        run_axe(page, "why")
+        page.select_option("#stage-choice", "face")
+        page.click("#explain")
+        page.wait_for_function("document.querySelector('.why-words').textContent.includes('a face')")
