@@ -216,7 +216,7 @@ def test_closing_does_not_wait_for_the_child(pids: Path, answers: Answers) -> No
 
 # ---- What the child does ---------------------------------------------------------------------------------------------
 
-VISITOR = cv2.imread(str(ROOT / "edge/bench/visitor.jpg"))[..., ::-1].copy()
+VISITOR: Any = cv2.imread(str(ROOT / "edge/bench/visitor.jpg"))[..., ::-1].copy()
 FACE = Box(47, 53, 133, 161)
 
 
@@ -229,7 +229,7 @@ def test_the_real_child_explains_a_face_and_leaves_the_door_alone(answers: Answe
         answer, body = answers.by_client["a"][0]
         (words,) = answer["faces"][0]["words"]  # type: ignore[index]
         assert (words["speaks"], set(words["regions"])) == ("against", {"nose", "mouth", "eyes"})
-        assert sum(answer["parts"]) == len(body)  # type: ignore[arg-type]
+        assert sum(answer["parts"]) == len(body)  # type: ignore[call-overload]
         (child,) = [int(path.name) for path in Path("/proc").iterdir() if _comm(path) == "doorlight-why"]
         assert os.getpriority(os.PRIO_PROCESS, child) == 19
         assert Path(f"/proc/{child}/oom_score_adj").read_text().strip() == "1000"
@@ -255,7 +255,7 @@ def explained(show_faces: bool, stage: str = "mask", hidden: object = ((*FACE,),
 
     settings = config.load()
     start = explain_process.Start(settings, None, show_faces)
-    job = explain_process.Job(stage, [tuple(FACE)], hidden)  # type: ignore[arg-type]
+    job = explain_process.Job(stage, [tuple(FACE)], hidden)  # type: ignore[arg-type, list-item]
     found, body = explain_process.explain_faces(Perception(settings, manifest.load(None)), VISITOR, job, start)
     pictures, at = [], 0
     for length in found["parts"]:
