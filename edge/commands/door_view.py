@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import signal
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..config import Config
 from ..errors import DoorlightError
 from ..pipeline import Decision
 from ..records import Event, Frame
 from ..system.systemd import VIEW_REQUEST
+from ..zone import Zone
 
 if TYPE_CHECKING:
+    from ..view.area_keeper import Change
     from ..view.encoder import FrameEncoder
     from ..view.server import ViewServer
 
 #: A socket that was requested is closed if nobody is connected for this time (seconds).
 CLOSE_AFTER_S = 20.0
+
+
+class AreaTarget(NamedTuple):
+    """The file of the page's areas, the settings file that it belongs to, and what puts a zone in force."""
+
+    path: Path
+    settings: Path
+    set_zone: Callable[[Zone], None]
 
 
 class DoorView:
@@ -31,16 +42,21 @@ class DoorView:
         make_encoder: Callable[[], FrameEncoder],
         write: Callable[[Event], None],
         report: Callable[[str], None],
+        areas: AreaTarget | None = None,
     ) -> None:
-        """`models_folder` is None for the shipped models.
+        """`config` has the settings of the settings file. `models_folder` is None for the shipped models.
 
-        `make_encoder` is called once it is needed; `write` logs an event, and `report` prints a note.
+        `make_encoder` is called once it is needed; `write` logs an event, and `report` prints a note. Without `areas`, the
+        page may not change them.
         """
         self._config = config
         self._models_folder = models_folder
         self._make_encoder = make_encoder
         self._write = write
         self._report = report
+        self._areas = areas
+        #: Changes of the areas that another thread has made.
+        self._changes: deque[Change] = deque()
         self._server: ViewServer | None = None
         self._is_requested = False
 
@@ -58,6 +74,8 @@ class DoorView:
             server.offer(frame, decision)
             for data in server.take_events():
                 self._write(Event("view", decision.t, data))
+            while self._changes:
+                self._put_in_force(self._changes.popleft(), decision.t)
             if not self._config.web.enabled and server.unused_s > CLOSE_AFTER_S:
                 self.close()
         elif self._is_requested:
@@ -70,6 +88,11 @@ class DoorView:
             self._server.close()
             self._server = None
 
+    def _put_in_force(self, change: Change, t: float) -> None:
+        assert self._areas is not None
+        self._areas.set_zone(change.zone)
+        self._write(Event("areas_set", t, change.event))
+
     def _request(self, *_: object) -> None:
         self._is_requested = True
 
@@ -77,6 +100,7 @@ class DoorView:
         """Open the socket. A failure is reported: the door works without it."""
         import os
 
+        from ..view.area_keeper import AreaKeeper
         from ..view.explainer import Explainer
         from ..view.protocol import socket_of_door
         from ..view.requests import DoorRequests
@@ -86,7 +110,9 @@ class DoorView:
         if path is None:
             self._report("note: the page is not available: there is no folder for its socket (XDG_RUNTIME_DIR)")
             return
-        requests = DoorRequests(self._config, lambda: Explainer(self._config, self._models_folder))
+        areas = self._areas
+        keeper = None if areas is None else AreaKeeper(self._config, areas.path, areas.settings, self._changes.append)
+        requests = DoorRequests(self._config, lambda: Explainer(self._config, self._models_folder), keeper)
         is_service = "RUNTIME_DIRECTORY" in os.environ
         try:
             self._server = ViewServer(path, self._make_encoder(), group_may_watch=is_service, requests=requests)

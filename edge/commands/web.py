@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     if certificate is None and not is_local(host):
         print("note: pictures and link go through the network unencrypted: see [web] certificate", file=sys.stderr)
     events_file = args.events or Path(config.events.file or _default_log())
-    site = Site(PAGES, DoorFeed(), check, config_file, events_file)
+    site = Site(PAGES, DoorFeed(), check, config_file, events_file, options.areas_path(config_file))
     app = create_app(site, config.web.hosts, *([int(args.for_s)] if args.for_s else []))
     server.serve(server.make_server(app, args.for_s, certificate, key), listener)
     return 0

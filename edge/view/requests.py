@@ -3,6 +3,9 @@
 - {"ask": "explain", "stage": "mask" | "expression" | "face", "t": 1.5}: why the models answered so about each face of the
   frame that was handed over with this time, or of the newest one. The answer's "state" is "done", or why there is none:
   "no_picture", "no_face", "off" (the settings turn the stage off), "busy" (with another question), "slow", "failed".
+- {"ask": "set_areas", "zone": [[0.2, 0.1], …], "ignore": [[[0, 0], …], …]}: where faces count from now on, and after a
+  restart. {"ask": "undo_areas"} takes the last change back. The "state" is "off" without `[web] may_configure`, "busy", or
+  one of `areas_process`.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import msgspec
 
 from ..config import Config
 from ..records import Box
+from .area_keeper import AreaKeeper
 from .explainer import Explainer, Question
 from .offer import Offer
 from .server import Reply
@@ -30,23 +34,44 @@ class Explain(msgspec.Struct, tag_field="ask", tag="explain"):
     t: float | None = None
 
 
+class SetAreas(msgspec.Struct, tag_field="ask", tag="set_areas"):
+    """A request for other areas. `areas_process` checks them: here, nothing may take long."""
+
+    zone: list[Any]
+    ignore: list[Any]
+
+
+class UndoAreas(msgspec.Struct, tag_field="ask", tag="undo_areas"):
+    """A request to take back the last change of the areas."""
+
+
 class DoorRequests:
     """Answers requests to a door with these settings. For use by one thread; see `server.Requests`."""
 
-    def __init__(self, config: Config, make_explainer: Callable[[], Explainer]) -> None:
-        """`make_explainer` is called with the first question."""
+    def __init__(
+        self, config: Config, make_explainer: Callable[[], Explainer], areas: AreaKeeper | None = None
+    ) -> None:
+        """`make_explainer` is called with the first question. Without `areas`, the page may not change them."""
         self._config = config
+        self._areas = areas
         self._make_explainer = make_explainer
         self._explainer: Explainer | None = None
 
     def handle(self, request: dict[str, Any], offers: Sequence[Offer], client: object, reply: Reply) -> None:
         """Answer a request; "malformed" if it is none of those above."""
         try:
-            asked = msgspec.convert(request, Explain)
+            asked = msgspec.convert(request, Explain | SetAreas | UndoAreas)
         except msgspec.ValidationError:
             reply({"state": "malformed"}, b"")
             return
-        self._explain(asked, offers, client, reply)
+        if isinstance(asked, Explain):
+            self._explain(asked, offers, client, reply)
+        elif self._areas is None:
+            reply({"state": "off"}, b"")
+        else:
+            self._areas.change(
+                {"zone": asked.zone, "ignore": asked.ignore} if isinstance(asked, SetAreas) else None, reply
+            )
 
     def forget(self, client: object) -> None:
         """Drop the questions of `client`."""

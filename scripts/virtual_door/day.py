@@ -199,7 +199,9 @@ def day(hours: float, passages: Path, people_an_hour: float, folder: Path) -> Da
         writer.EventLog(path, ROTATE_BYTES, KEEP_FILES) as log,
         source,
     ):
-        summary = door.run(settings, perception, source, lights, log, threading.Event(), began, count, sample)
+        summary = door.run(
+            Pipeline(settings, perception), perception, source, lights, log, threading.Event(), began, count, sample
+        )
     result.seconds = round(time.monotonic() - began, 1)
     result.written_bytes = _written_bytes() - written
     result.frames = summary.frames

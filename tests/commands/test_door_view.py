@@ -13,10 +13,11 @@ import pytest
 
 from edge import config
 from edge.commands import door_view
-from edge.commands.door_view import DoorView
+from edge.commands.door_view import AreaTarget, DoorView
 from edge.records import Event
 from edge.system.systemd import VIEW_REQUEST
-from edge.view import request
+from edge.view import protocol, request
+from edge.zone import Zone
 from support.paths import CLIP, ROOT
 from support.view import Watcher, decision, frame, number_and_size, short_folder
 from support.wait import wait_until
@@ -141,3 +142,29 @@ def test_only_a_process_with_a_handler_gets_the_signal(runtime: Path) -> None:
     make_view([], []).start()
     assert request.catches(os.getpid(), VIEW_REQUEST)
     assert not request.catches(2**22 + 5, VIEW_REQUEST)
+
+
+def test_areas_of_the_page_are_in_force_from_the_next_frame_on(runtime: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "door.toml"
+    settings.write_text("[web]\nenabled = true\nmay_configure = true\n")
+    zones: list[Zone] = []
+    events: list[Event] = []
+    areas = AreaTarget(tmp_path / "areas.toml", settings, zones.append)
+    view = DoorView(config.load(settings), None, lambda: number_and_size(10), events.append, print, areas)  # type: ignore[arg-type, return-value]
+    view.start()
+    try:
+        page = Watcher(runtime / "doorlight" / "view.sock")
+        half = ((0.0, 0.0), (1.0, 0.0), (1.0, 0.5), (0.0, 0.5))
+        page.socket.sendall(protocol.encode_request({"id": 1, "ask": "set_areas", "zone": half, "ignore": []}))
+        assert page.receive_answer()[0]["state"] == "done"
+        assert zones == [], "only the loop changes them"
+        view.on_decision(frame(), decision(7.0))
+        assert zones == [Zone(half, ())]
+        assert [(e.kind, e.t, e.data) for e in events] == [
+            ("areas_set", 7.0, {"by": "page", "share": 0.5, "before": 1.0})
+        ]
+        view.on_decision(frame(), decision(7.1))
+        assert len(zones) == len(events) == 1
+        page.close()
+    finally:
+        view.close()
