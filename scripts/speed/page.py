@@ -255,7 +255,8 @@ def check_quiet(seconds: float, rounds: int, old: Path | None) -> list[TargetRes
 
 def check_clients(part: str, seconds: float, rounds: int) -> list[TargetResult]:
     """Compare a watched door with one that nobody watches, in turn."""
-    quiet, busy, said = [], [], {}
+    quiet, busy = [], []
+    said: dict[str, Any] = {}
     for _ in range(rounds):
         quiet.append(measure(seconds, True)[0])
         result, said = measure(seconds, True, (part,))

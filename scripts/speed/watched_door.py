@@ -29,7 +29,7 @@ def main(video: str, settings: str, seconds: float, fps: float = 30.0) -> None:
     # As if it were alone: the machine may do other things. What the door starts does not inherit it.
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_RR | getattr(os, "SCHED_RESET_ON_FORK", 0), os.sched_param(1))
-    real_open, real_lights = run_door.open_source, run_door.Lights
+    real_open, real_lights = vars(run_door)["open_source"], vars(run_door)["Lights"]
     played: list[Any] = []
 
     class Camera:
@@ -51,7 +51,8 @@ def main(video: str, settings: str, seconds: float, fps: float = 30.0) -> None:
 
         def __enter__(self) -> Any:
             self._video.open()
-            self._opened_at, self._number, self._pictures = time.monotonic(), 0, []
+            self._opened_at, self._number = time.monotonic(), 0
+            self._pictures: list[Any] = []
             # Decoded once: the decoder would need more of the machine than the door.
             while len(self._pictures) < 150 and (frame := self._video.read()) is not None:
                 self._pictures.append(frame.picture)
@@ -88,8 +89,7 @@ def main(video: str, settings: str, seconds: float, fps: float = 30.0) -> None:
                 if len(camera.delays_ms) % 300 == 1:
                     camera.rss_mb.append(_rss_mb())
 
-    run_door.open_source = Camera  # type: ignore[assignment]
-    run_door.Lights = TimedLights  # type: ignore[misc]
+    vars(run_door).update(open_source=Camera, Lights=TimedLights)
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
         cli.main(["run", "--simulate", "--source", video, "--config", settings, "--events", f"{settings}.log"])
     camera = played[0]
