@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
     from ..listen_address import is_local, parse_listen
 
     try:
-        host, port = parse_listen(args.listen) if args.listen else config.web.address
+        host, port = config.web.address if args.listen is None else parse_listen(args.listen)
     except ValueError as error:
-        raise UsageError(f"--listen {args.listen} {error}", "for example 127.0.0.1:8080") from None
+        raise UsageError(f"--listen {shlex.quote(args.listen)} {error}", "for example 127.0.0.1:8080") from None
     if args.new_link:
         return _print_new_link(config.web, host, port)
     if args.for_s is None and not config.web.enabled:

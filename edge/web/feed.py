@@ -37,7 +37,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class Moment(NamedTuple):
+class LiveFrame(NamedTuple):
     """A decision (JSON in UTF-8) and its frame (JPEG, may be empty). `number` counts from 1."""
 
     number: int
@@ -51,7 +51,7 @@ class DoorFeed:
     def __init__(self, sockets: Callable[[], list[Path]] = protocol.sockets_to_try) -> None:
         """`sockets` returns the paths to try, the best first."""
         self._sockets = sockets
-        self._newest: Moment | None = None
+        self._newest: LiveFrame | None = None
         self._number = 0
         self._changed = asyncio.Condition()
         self._writer: asyncio.StreamWriter | None = None
@@ -79,7 +79,7 @@ class DoorFeed:
         finally:
             pause.cancel()
 
-    async def after(self, number: int, timeout_s: float = SILENT_AFTER_S) -> Moment | None:
+    async def after(self, number: int, timeout_s: float = SILENT_AFTER_S) -> LiveFrame | None:
         """Return the newest moment if it is newer than `number`; else wait for it. None if there is none in time.
 
         Returns None early if the door goes away; `state` says why.
@@ -127,7 +127,7 @@ class DoorFeed:
                 self._waiting -= 1
                 self._watched_until = asyncio.get_running_loop().time() + LINGER_S
 
-    def _newer(self, number: int) -> Moment | None:
+    def _newer(self, number: int) -> LiveFrame | None:
         return self._newest if self._newest is not None and self._newest.number > number else None
 
     def _watch(self) -> None:
@@ -164,7 +164,7 @@ class DoorFeed:
                     self._take_answer(json.loads(decision), jpeg)
                 elif self._is_watching:  # what is still under way after PAUSE is dropped
                     self._number += 1
-                    await self._set(Moment(self._number, decision, jpeg), "on")
+                    await self._set(LiveFrame(self._number, decision, jpeg), "on")
         finally:
             self._writer, self._is_watching = None, False
             writer.close()
@@ -186,7 +186,7 @@ class DoorFeed:
                 error = problem
         raise error
 
-    async def _set(self, newest: Moment | None, state: State) -> None:
+    async def _set(self, newest: LiveFrame | None, state: State) -> None:
         async with self._changed:
             self._newest, self.state = newest, state
             self._changed.notify_all()

@@ -17,6 +17,7 @@ import json
 import os
 import random
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -157,13 +158,13 @@ def break_requests(run: Run, port: int, counts: dict[str, int]) -> None:
                     if name == "socket":
                         client.connect(str(run.socket))
                     client.sendall(bytes(data[: chance.randrange(len(data) + 1)]))
-                counts[name] = counts.get(name, 0) + 1
+            counts[name] = counts.get(name, 0) + 1
 
 
 def ask_why(run: Run, answers: list[str]) -> None:
     """Ask for an explanation of the newest frame, again and again, and faster than the door explains."""
     while run.is_running:
-        with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as client:
+        with contextlib.suppress(OSError, ValueError, struct.error), socket.socket(socket.AF_UNIX) as client:
             client.settimeout(60)
             client.connect(str(run.socket))
             client.sendall(protocol.WATCH)
