@@ -29,6 +29,7 @@ from .imaging.image_writer import check_folder, encode, temporary_name
 from .inference.perception import Perception
 from .pipeline import PICTURE_S, Decision, Pipeline, decide_image
 from .source_kind import PICTURE_SUFFIXES
+from .system.files import is_same_file
 from .system.terminal import printable
 from .video_writer import VIDEO_SUFFIXES, VideoWriter, output_fps
 
@@ -78,7 +79,7 @@ def _annotate_folder(config: Config, perception: Perception, folder: Path, out: 
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out}: cannot be created: {error.strerror}", "choose a writable folder") from None
-    if out.resolve() == folder.resolve():
+    if is_same_file(out, folder):
         raise UsageError(f"{out}: would overwrite the originals", "choose another output folder")
     names = output_names(files)
     result = Result(left_out=left_out)
@@ -150,7 +151,7 @@ def _check_output(source: Source, out: Path, is_picture: bool) -> None:
         kind = "picture" if is_picture else "video"
         why = "a camera gives one" if source.live else f"{source.name} is one"
         raise UsageError(f"{out}: is not a {kind}: {why}", f"end its name with one of {' '.join(suffixes)}")
-    if not source.live and os.path.exists(out) and out.resolve() == Path(source.name).resolve():
+    if not source.live and is_same_file(out, Path(source.name)):
         raise UsageError(f"{out}: would overwrite the original", "choose another output name")
     check_folder(out)
 

@@ -15,7 +15,7 @@ from .commands import annotate, bench, check_config, doctor, events, explain, li
 from .commands.options import MAX_MESSAGE_LENGTH, Parser
 from .commands.process import INTERRUPTED, discard_output
 from .errors import DoorlightError, OutputError, UnavailableError
-from .system import streams
+from .system import clock, streams
 from .system.terminal import printable
 
 COMMANDS = (run, annotate, explain, events, stats, web, lights, doctor, bench, check_config)
@@ -73,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     streams.open_missing()  # before any file is opened
     streams.replace_missing_characters()
     args = build_parser().parse_args(argv)
+    if note := clock.replace_impossible_zone():
+        _print_error(f"doorlight: note: {printable(note)}")
     try:
         code: int = args.run(args)
         sys.stdout.flush()

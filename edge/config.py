@@ -175,6 +175,7 @@ class WebSettings(Section, frozen=True):
     listen: str
     hosts: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(max_length=20)]
     show_faces: bool
+    may_configure: bool
     certificate: str
     key: str
 
@@ -232,10 +233,7 @@ def load(path: Path | None = None) -> Config:
 
 
 def replaced(config: Config, section: str, **values: object) -> Config:
-    """Return the settings with values of a section replaced: for the training scripts, not for the door.
-
-    Raises ConfigError if `load` would refuse them.
-    """
+    """Return the settings with values of a section replaced. Raises ConfigError if `load` would refuse them."""
     settings = msgspec.to_builtins(config)
     settings[section].update(values)
     try:

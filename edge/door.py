@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .camera.source import CameraLostError, Scene, Source
-from .config import Config
 from .errors import OutputError
 from .events.writer import EventLog
 from .frame_rate import describe_slow
@@ -88,7 +87,7 @@ class Summary:
 
 
 def run(
-    config: Config,
+    pipeline: Pipeline,
     perception: Perception,
     source: Source,
     lights: Lights | PinProcess,
@@ -100,7 +99,7 @@ def run(
 ) -> Summary:
     """Run the door until `stop` is set or a file source ends. `source`, `lights` and `log` must be open.
 
-    `started_at` is the monotonic time at which the program started. `on_event` is called with every event,
+    `perception` is that of `pipeline`. `started_at` is the monotonic time at which the program started. `on_event` is called with every event,
     `on_decision` with every frame (None without a picture) and its decision, after lights and log have received it.
     Nothing here waits for the disk. The lights are off when this function returns or raises. Raises OutputError if
     only a new process can write the log.
@@ -114,7 +113,7 @@ def run(
         perception.accelerator.wait_for_first_attempt()
     reason = "error"
     try:
-        for frame, decision in decisions(Pipeline(config, perception), source, perception.timer.mark):
+        for frame, decision in decisions(pipeline, source, perception.timer.mark):
             current.handle(frame, decision)
             if stop.is_set():
                 reason = "terminated"

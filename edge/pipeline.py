@@ -77,6 +77,18 @@ class Pipeline:
         self._interval_s = 0.0
         self._policy = config.policy
 
+    @property
+    def zone(self) -> Zone:
+        """The part of the picture in which faces count."""
+        return self._zone
+
+    @zone.setter
+    def zone(self, zone: Zone) -> None:
+        # People stay known. Someone who does not count any more is not found again, and goes as if they had left.
+        self._zone = zone
+        self._outside = ()
+        self._attention.clear()
+
     def step(self, frame: Frame) -> Decision:
         """Return the decision for `frame`. The times of the frames must not decrease."""
         mark = self._perception.timer.mark

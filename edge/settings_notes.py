@@ -34,6 +34,13 @@ FIRST_PULLED_DOWN = 9
 MAX_CONTACT_S = 1.0
 ALARM_KEYS = ("agitated_threshold", "calm_threshold", "agitated_s", "alarm_max_s", "alarm_cooldown_s")
 
+#: A lower [policy] min_score lets everything pass, and a higher one few: people stay above this in 197 walk-ups.
+MIN_EFFECTIVE_SCORE, MAX_PEOPLE_SCORE = 0.1, 0.74
+#: The same for max_misfit: people stay below the second.
+MAX_EFFECTIVE_MISFIT, MIN_PEOPLE_MISFIT = 20.0, 1.5
+#: A person may stand without a visible movement for some seconds.
+MIN_STILL_S = 10.0
+
 
 def camera_notes(config: Config, source: str = "") -> Iterator[str]:
     """Yield notes about [camera] for a source (default: camera.source)."""
@@ -79,6 +86,24 @@ def other_notes(config: Config) -> Iterator[str]:
     threshold, new_score = config.detector.threshold, config.tracker.new_score
     if new_score < threshold:
         yield f"no effect: tracker.new_score is {new_score:g}, below detector.threshold ({threshold:g})"
+    yield from _consistency_notes(config)
+
+
+def _consistency_notes(config: Config) -> Iterator[str]:
+    """Yield notes about values that let every face pass, or none."""
+    score, misfit, still_s = config.policy.min_score, config.policy.max_misfit, config.door.ignore_still_s
+    if score < MIN_EFFECTIVE_SCORE:
+        yield f"policy.min_score is {score:g}: every face has such a score, so what flickers is decided, too"
+    elif score > MAX_PEOPLE_SCORE:
+        yield f"policy.min_score is {score:g}: people stay above {MAX_PEOPLE_SCORE:g}, so some are never decided"
+    if misfit >= MAX_EFFECTIVE_MISFIT:
+        yield f"policy.max_misfit is {misfit:g}: hardly anything is so inconsistent, so what jumps is decided, too"
+    elif misfit < MIN_PEOPLE_MISFIT:
+        yield f"policy.max_misfit is {misfit:g}: people reach {MIN_PEOPLE_MISFIT:g}, so some are never decided"
+    if still_s == 0:
+        yield "door.ignore_still_s is 0: posters and statues count as people"
+    elif still_s < MIN_STILL_S:
+        yield f"door.ignore_still_s is {still_s:g} s: a person who stands still may be ignored; {MIN_STILL_S:g} is safe"
 
 
 def _relay_notes(config: Config) -> Iterator[str]:

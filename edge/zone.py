@@ -6,8 +6,9 @@ polygon closes itself. Everything here is pure.
 
 from __future__ import annotations
 
+import bisect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .records import Box
@@ -15,7 +16,7 @@ from .records import Box
 Corner = tuple[float, float]
 Polygon = Sequence[Corner]
 
-#: Points in each direction at which `Zone.is_empty` looks for a place that counts.
+#: Points in each direction at which `Zone.share` looks whether a face counts.
 GRID = 100
 
 
@@ -34,8 +35,26 @@ class Zone:
     @property
     def is_empty(self) -> bool:
         """True if no face counts, because the areas to ignore cover everything."""
+        return not any(any(row) for row in self._grid())
+
+    @property
+    def share(self) -> float:
+        """The share of the picture in which faces count, 0 to 1."""
+        return sum(sum(row) for row in self._grid()) / GRID**2
+
+    def _grid(self) -> Iterator[list[bool]]:
+        """Yield for each row of a grid which of its places count.
+
+        The sides of a polygon are looked at once for each row: polygons with many corners would take seconds otherwise.
+        """
         centres = [(k + 0.5) / GRID for k in range(GRID)]
-        return not any(self.contains(x, y) for x in centres for y in centres)
+        for y in centres:
+            inside = _crossings(y, self.zone)
+            outside = [_crossings(y, area) for area in self.ignore]
+            yield [
+                (not self.zone or _is_odd(x, inside)) and not any(_is_odd(x, crossings) for crossings in outside)
+                for x in centres
+            ]
 
     def contains(self, x: float, y: float) -> bool:
         """Return True if a point is in the zone and in none of the areas to ignore."""
@@ -44,6 +63,17 @@ class Zone:
     def counts(self, box: Box, width: int, height: int) -> bool:
         """Return True if a face counts: the centre of its box, in pixels of a picture of this size, is in the zone."""
         return self.contains((box.x1 + box.x2) / 2 / width, (box.y1 + box.y2) / 2 / height)
+
+
+def _crossings(y: float, polygon: Polygon) -> list[float]:
+    """Return where the sides of `polygon` cross the height `y`, from left to right."""
+    sides = zip(polygon, [*polygon[1:], *polygon[:1]], strict=True)
+    return sorted(x1 + (y - y1) / (y2 - y1) * (x2 - x1) for (x1, y1), (x2, y2) in sides if (y1 > y) is not (y2 > y))
+
+
+def _is_odd(x: float, crossings: list[float]) -> bool:
+    """Return whether an odd number of `crossings` is to the right of `x`: it is inside, as in `is_inside`."""
+    return bool((len(crossings) - bisect.bisect_right(crossings, x)) % 2)
 
 
 def is_inside(x: float, y: float, polygon: Polygon) -> bool:

@@ -139,6 +139,8 @@ class TestPicture:
         before = path.read_bytes()
         assert main(["annotate", str(path), str(path)]) == 2
         assert main(["annotate", str(tmp_path), str(tmp_path)]) == 2
+        (tmp_path / "hard.jpg").hardlink_to(path)
+        assert main(["annotate", str(path), str(tmp_path / "hard.jpg")]) == 2
         assert path.read_bytes() == before
         assert "overwrite" in capsys.readouterr().err
 

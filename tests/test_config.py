@@ -8,7 +8,8 @@ from typing import get_type_hints
 
 import pytest
 
-from edge import config
+from edge import areas_file, config
+from edge.areas_file import Areas, AreasFile
 from edge.cli import main
 from edge.errors import ConfigError
 
@@ -442,6 +443,21 @@ class TestCheckConfig:
         file.write_text("[camera]\nfps = 0\n", encoding="utf-8")
         with pytest.raises(ConfigError):
             main(["check-config", "--debug", str(file)])
+
+
+def test_check_config_notes_areas_that_were_set_on_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    file = tmp_path / "door.toml"
+    file.write_text("[web]\nmay_configure = true\n")
+    areas = AreasFile(str(file), "now", Areas(((0.0, 0.0), (1.0, 0.0), (1.0, 0.5))))
+    areas_file.write(tmp_path / "areas.toml", areas)
+    assert main(["check-config", str(file)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{file}: OK",
+        f"note: door.zone and door.ignore were set on the page ({tmp_path / 'areas.toml'})",
+    ]
 
 
 def test_check_config_notes_settings_without_effect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,7 @@ from edge.inference.edgetpu import Accelerator
 from edge.inference.perception import Perception, required_models
 from edge.pipeline import Decision, Pipeline, decide_image
 from edge.records import Detection, Frame, Signal
+from edge.zone import Zone
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
 from support.door import CONFIG, Door, Script, Step
 from support.textures import TEXTURES, frames_of, snow
@@ -406,3 +407,30 @@ def test_status_names_a_slow_camera(
     Door(tmp_path, perception).run(Camera([frame_at(EMPTY_S)] * 4))
     assert messages[0].endswith("all well")
     assert messages[-1].endswith(status)
+
+
+def test_another_zone_loses_nobody_who_is_in_it(perception: Perception) -> None:
+    pipeline = Pipeline(CONFIG, perception)
+    picture = frame_at(MASKED_S)
+    before = [pipeline.step(Frame(k, k / 10, picture)) for k in range(30)]
+    (person,) = before[-1].people.values()
+    (track,) = before[-1].tracks
+    assert before[-1].signal is Signal.PASS
+    height, width = picture.shape[:2]
+    x, y = (track.box.x1 + track.box.x2) / 2 / width, (track.box.y1 + track.box.y2) / 2 / height
+    around = ((x - 0.05, 0.0), (x + 0.05, 0.0), (x + 0.05, 1.0), (x - 0.05, 1.0))
+    pipeline.zone = Zone(around)
+    inside = [pipeline.step(Frame(k, k / 10, picture)) for k in range(30, 60)]
+    assert {d.signal for d in inside} == {Signal.PASS}
+    assert [event for d in inside for event in d.events] == [], "no decision is lost, and none is made again"
+    assert [p.number for p in inside[-1].people.values()] == [person.number]
+    pipeline.zone = Zone((), [around])
+    outside = [pipeline.step(Frame(k, k / 10, picture)) for k in range(60, 120)]
+    assert outside[-1].signal is Signal.IDLE
+    assert [event.kind for d in outside for event in d.events if event.kind != "signal"] == ["cleared"]
+    assert len(outside[-1].outside) == 1
+    pipeline.zone = Zone()
+    everywhere = [pipeline.step(Frame(k, k / 10, picture)) for k in range(120, 160)]
+    assert everywhere[0].outside == ()
+    assert everywhere[-1].signal is Signal.PASS
+    assert y > 0

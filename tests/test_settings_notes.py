@@ -107,3 +107,25 @@ def test_a_usual_relay_has_no_notes(tmp_path: Path, text: str) -> None:
 def test_other_settings_without_effect(tmp_path: Path, text: str, note: str) -> None:
     (found,) = other_notes(loaded(tmp_path, text))
     assert re.search(note, found)
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("[policy]\nmin_score = 0", "policy.min_score is 0: every face has such a score"),
+        ("[policy]\nmin_score = 0.05", "policy.min_score is 0.05: every face"),
+        ("[policy]\nmin_score = 1", "policy.min_score is 1: people stay above 0.74, so some are never decided"),
+        ("[policy]\nmax_misfit = 1e9", "policy.max_misfit is 1e.09: hardly anything is so inconsistent"),
+        ("[policy]\nmax_misfit = 0.001", "policy.max_misfit is 0.001: people reach 1.5, so some are never decided"),
+        ("[door]\nignore_still_s = 0", "door.ignore_still_s is 0: posters and statues count as people"),
+        ("[door]\nignore_still_s = 0.5", "door.ignore_still_s is 0.5 s: a person who stands still may be ignored"),
+    ],
+)
+def test_values_that_let_every_face_pass_or_none(tmp_path: Path, text: str, note: str) -> None:
+    (found,) = other_notes(loaded(tmp_path, text))
+    assert re.search(note, found)
+
+
+@pytest.mark.parametrize("text", ["", "[policy]\nmin_score = 0.7\nmax_misfit = 1.5\n[door]\nignore_still_s = 10\n"])
+def test_usual_values_have_no_note(tmp_path: Path, text: str) -> None:
+    assert list(other_notes(loaded(tmp_path, text))) == []

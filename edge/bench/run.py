@@ -33,6 +33,7 @@ from ..inference.interpreter import load_runtime
 from ..inference.manifest import Manifest
 from ..inference.perception import Perception, required_models
 from ..lights.lights import Lights
+from ..pipeline import Pipeline
 from ..source_kind import source_kind
 from . import environment
 from .drawn_people import DrawnPeople
@@ -155,7 +156,7 @@ class Bench:
             collector = Collector(parts.timer, seconds, self.stop)
             parts.timer.reset()
             door.run(
-                self.config,
+                Pipeline(self.config, parts.perception),
                 parts.perception,
                 source,
                 parts.lights,

@@ -53,7 +53,7 @@ def add_parser(subparsers: Subparsers) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
-    config = options.load_settings(args.config)
+    config = options.load_door_settings(args.config)
     # Imported after the settings, so that a wrong file is reported at once.
     from .. import annotate
     from ..inference import manifest

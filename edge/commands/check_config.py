@@ -8,14 +8,15 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..system.terminal import printable
-from .options import Parser, Subparsers
+from .options import Parser, Subparsers, areas_path
 
 DESCRIPTION = """\
 Check a settings file for unknown keys, wrong types and impossible values.
 Without FILE, print the default settings: every key, its default value, and a
 comment that explains it. The exit code is 0 if the file is correct, 78 if not,
 66 if there is no such file.
-A note names settings that have no effect on the source.
+A note names settings that have no effect on the source, and areas that were
+set on the page and replace those of the file.
 
   doorlight check-config | less                print all settings to read; copy
                                                only the lines you change, with
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if args.file is None:
         print(config.default_text(), end="")
     else:
+        from ..areas_file import applied
         from ..settings_notes import camera_notes, other_notes
 
         if not os.path.exists(args.file):
@@ -56,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
             )
         loaded = config.load(args.file)
         print(f"{printable(str(args.file))}: OK")
-        for note in (*camera_notes(loaded), *other_notes(loaded)):
-            print(f"note: {printable(note)}")
+        loaded, areas_note = applied(loaded, areas_path(args.file), args.file)
+        for note in (*camera_notes(loaded), *other_notes(loaded), areas_note):
+            if note:
+                print(f"note: {printable(note)}")
     return 0

@@ -54,24 +54,11 @@ Without FILE, the command reads the service's log,
 
 def add_parser(subparsers: Subparsers) -> Parser:
     parser = subparsers.add_parser("events", help="show an event log", description=DESCRIPTION)
-    parser.add_argument(
-        "file", metavar="FILE", nargs="?", type=local_file, help="event log; - for standard input (default: see above)"
-    )
+    add_log(parser, "FILE")
     parser.add_argument(
         "--follow", action="store_true", help="keep showing new events until Ctrl-C (default: stop at the end)"
     )
-    parser.add_argument(
-        "--since",
-        metavar="TIME",
-        help="show events from TIME on: an age (90s, 30m, 1h, 2d), today, yesterday, a date (2026-11-20), a time of today "
-        '(14:30), or "DATE TIME" (default: all)',
-    )
-    parser.add_argument(
-        "--until",
-        metavar="TIME",
-        help="show events before TIME only; a day without a time counts in full: --until today includes today "
-        "(default: all)",
-    )
+    add_time_span(parser, "show events")
     parser.add_argument(
         "--kind",
         action="append",
@@ -86,13 +73,35 @@ def add_parser(subparsers: Subparsers) -> Parser:
     return parser
 
 
+def add_log(parser: Parser, metavar: str) -> None:
+    """Add the event log, as `log`."""
+    parser.add_argument(
+        "log", metavar=metavar, nargs="?", type=local_file, help="event log; - for standard input (default: see above)"
+    )
+
+
+def add_time_span(parser: Parser, what: str) -> None:
+    """Add --since and --until; `what` is what they limit, such as "show events". Read them with `time_span`."""
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        help=f"{what} from TIME on: an age (90s, 30m, 1h, 30d), today, yesterday, a date (2026-11-20), a time of today "
+        '(14:30), or "DATE TIME" (default: all)',
+    )
+    parser.add_argument(
+        "--until",
+        metavar="TIME",
+        help=f"{what} before TIME only; a day without a time counts in full: --until today includes today (default: all)",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     from ..events import reader, summary
     from ..events.selection import Selection
 
     since, until = time_span(args.since, args.until, args.follow)
     kinds = _kinds(args.kind or ())
-    path: Path = args.file or default_log("events")
+    path: Path = args.log or default_log("events")
     is_stream = path == STANDARD_INPUT
     if is_stream and args.follow:
         raise UsageError("standard input cannot be followed", "leave out --follow: it is read until it ends")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, UsageError
+from ..system.files import is_same_file
 from ..system.terminal import printable
 from . import options
 from .options import Parser, Subparsers
@@ -127,7 +128,7 @@ def _check_output(picture: Path, out: Path) -> None:
 
     if out.suffix.lower() not in PICTURE_SUFFIXES:
         raise UsageError(f"{out}: is not the name of a picture", "end it with .png")
-    if os.path.exists(out) and out.resolve() == picture.resolve():
+    if is_same_file(out, picture):
         raise UsageError(f"{out}: would overwrite the original", "choose another output name")
     image_writer.check_folder(out)
 

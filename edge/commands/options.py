@@ -129,7 +129,34 @@ def load_settings(given: Path | None) -> Config:
     """
     from ..config import load
 
-    return load(given or _service_settings())
+    return load(settings_file(given))
+
+
+def load_door_settings(given: Path | None) -> Config:
+    """Return the settings as `load_settings`, with the areas that were set on the page; a line says so."""
+    from ..areas_file import applied
+    from ..config import load
+
+    settings = settings_file(given)
+    config, note = applied(load(settings), areas_path(settings), settings)
+    if note:
+        _print_note(f"note: {note}")
+    return config
+
+
+def areas_path(settings: Path | None) -> Path | None:
+    """Return the file of the areas that were set on the page for these settings; None if there is none."""
+    from ..areas_file import path_for
+
+    return path_for(settings, is_service=settings is not None and os.path.abspath(settings) == str(SERVICE_SETTINGS))
+
+
+def settings_file(given: Path | None) -> Path | None:
+    """Return the settings file of a command: that of --config, else of the installed service; None if there is none.
+
+    A line says that the service's file is used, or cannot be read.
+    """
+    return given or _service_settings()
 
 
 def _service_settings() -> Path | None:

@@ -39,12 +39,14 @@ def add_parser(subparsers: Subparsers) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..config import load
     from ..lights.pin_process import PinProcess
 
-    config = options.load_settings(args.config)
+    settings = options.settings_file(args.config)
+    config = load(settings)
     # Fork first: the child stays small, and opens the pins while this process imports the rest. Its timeout is longer
     # than the longest time between two frames.
     pin_process = None if args.simulate else PinProcess(config.lights, config.camera.timeout_s + 1, config.relay)
     from .run_door import run_door
 
-    return run_door(args, config, pin_process, process.started_at())
+    return run_door(args, settings, config, pin_process, process.started_at())

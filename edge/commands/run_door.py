@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import door
+from .. import areas_file, door
 from ..camera.factory import open_source
 from ..camera.folder import Folder
 from ..camera.source import Scene, Source
@@ -27,13 +27,14 @@ from ..inference.edgetpu import Accelerator
 from ..inference.perception import Perception, required_models
 from ..lights.lights import Lights
 from ..lights.pin_process import PinProcess
-from ..pipeline import Decision
+from ..pipeline import Decision, Pipeline
 from ..records import Event, Frame, Signal
 from ..settings_notes import camera_notes, other_notes
 from ..system.files import state_folder
 from ..system.terminal import printable
+from ..zone import Zone
 from . import left_out, options
-from .door_view import DoorView
+from .door_view import AreaTarget, DoorView
 from .process import make_journal_output_nonblocking, stop_on_signals
 
 if TYPE_CHECKING:
@@ -45,10 +46,12 @@ FAULT_BEFORE_EXIT_S = 5.0
 SLOW_AFTER_S = 5.0
 
 
-def run_door(args: argparse.Namespace, config: Config, pin_process: PinProcess | None, started_at: float) -> int:
+def run_door(
+    args: argparse.Namespace, settings: Path | None, config: Config, pin_process: PinProcess | None, started_at: float
+) -> int:
     """Watch the door until the source ends or a signal arrives. Return the exit code.
 
-    Without `pin_process`, the lights are simulated. `started_at` is the monotonic time at which this process started.
+    `config` has the settings of the file `settings`. Without `pin_process`, the lights are simulated. `started_at` is the monotonic time at which this process started.
     """
     log_path = args.events or Path(config.events.file or options.LOCAL_LOG)
     stop = threading.Event()
@@ -62,7 +65,7 @@ def run_door(args: argparse.Namespace, config: Config, pin_process: PinProcess |
     console = _Console(config.policy.min_looks)
     with opened_lights as lights:
         try:
-            source, summary = _watch(args, config, lights, log_path, stop, started_at, console)
+            source, summary = _watch(args, settings, config, lights, log_path, stop, started_at, console)
         except LightsError:
             raise
         except DoorlightError:
@@ -129,6 +132,7 @@ class _Console:
 
 def _watch(
     args: argparse.Namespace,
+    settings: Path | None,
     config: Config,
     lights: Lights | PinProcess,
     log_path: Path,
@@ -137,8 +141,11 @@ def _watch(
     console: _Console,
 ) -> tuple[Source, door.Summary]:
     """Open source, models and log, and run the door's loop. Return the source, closed, and the totals."""
-    for note in (*camera_notes(config, args.source or ""), *other_notes(config)):
-        print_note(f"note: {note}")
+    areas_path = options.areas_path(settings)
+    with_areas, areas_note = areas_file.applied(config, areas_path, settings)
+    for note in (*camera_notes(config, args.source or ""), *other_notes(config), areas_note):
+        if note:
+            print_note(f"note: {note}")
     source = open_source(config.camera, args.source)
     if config.relay.resting and not source.live and not lights.simulated:
         lights.release_relay()
@@ -161,7 +168,15 @@ def _watch(
                 log.write(event)
                 console.on_event(event)
 
-            view = DoorView(config, lambda: _frame_encoder(config, perception, source, log), write, print_note)
+            pipeline = Pipeline(with_areas, perception)
+            view = DoorView(
+                config,
+                options.models_folder(args, config),
+                lambda: _frame_encoder(config, pipeline, perception, source, log),
+                write,
+                print_note,
+                _area_target(config, areas_path, settings, pipeline),
+            )
 
             def on_decision(frame: Frame | None, decision: Decision) -> None:
                 view.on_decision(frame, decision)
@@ -174,7 +189,7 @@ def _watch(
             view.start()
             try:
                 summary = door.run(
-                    config, perception, source, lights, log, stop, started_at, console.on_event, on_decision
+                    pipeline, perception, source, lights, log, stop, started_at, console.on_event, on_decision
                 )
                 return source, summary
             finally:
@@ -184,7 +199,20 @@ def _watch(
                     print_note(f"the event log is incomplete: {log.problem}")
 
 
-def _frame_encoder(config: Config, perception: Perception, source: Source, log: EventLog) -> FrameEncoder:
+def _area_target(config: Config, path: Path | None, settings: Path | None, pipeline: Pipeline) -> AreaTarget | None:
+    """Return what the page may change of the areas; None if it may not."""
+    if not config.web.may_configure or path is None or settings is None:
+        return None
+
+    def set_zone(zone: Zone) -> None:
+        pipeline.zone = zone
+
+    return AreaTarget(path, settings, set_zone)
+
+
+def _frame_encoder(
+    config: Config, pipeline: Pipeline, perception: Perception, source: Source, log: EventLog
+) -> FrameEncoder:
     """Return what encodes frames and decisions for the page. Called once it is needed."""
     from ..view.encoder import FrameEncoder
     from ..view.snapshot import Snapshots
@@ -194,7 +222,9 @@ def _frame_encoder(config: Config, perception: Perception, source: Source, log: 
     def problems() -> list[str]:
         return [text for text in (accelerator.problem if accelerator is not None else None, log.problem) if text]
 
-    return FrameEncoder(config, Snapshots(config, source.name, lambda: perception.runs_on, problems))
+    return FrameEncoder(
+        config, Snapshots(config, source.name, lambda: perception.runs_on, problems, lambda: pipeline.zone)
+    )
 
 
 def _machine_counter() -> Path | None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import OutputError, UsageError
+from ..errors import InputError, OutputError, UsageError
 from ..system.terminal import printable
-from .events import SERVICE_LOG, STANDARD_INPUT, default_log, not_a_log, time_span
-from .options import LOCAL_LOG, Parser, Subparsers, local_file
+from .events import SERVICE_LOG, STANDARD_INPUT, add_log, add_time_span, default_log, not_a_log, time_span
+from .options import LOCAL_LOG, Parser, Subparsers
 
 if TYPE_CHECKING:
     from ..statistics.figures import By, Statistics
@@ -51,16 +52,8 @@ Without LOG, the command reads the service's log,
 
 def add_parser(subparsers: Subparsers) -> Parser:
     parser = subparsers.add_parser("stats", help="show statistics of an event log", description=DESCRIPTION)
-    parser.add_argument(
-        "log", metavar="LOG", nargs="?", type=local_file, help="event log; - for standard input (default: see above)"
-    )
-    parser.add_argument(
-        "--since",
-        metavar="TIME",
-        help="count from TIME on: an age (1h, 30d), today, yesterday, a date (2026-11-20), a time of today (14:30), or "
-        '"DATE TIME" (default: all)',
-    )
-    parser.add_argument("--until", metavar="TIME", help="count up to TIME; a day ends at midnight (default: all)")
+    add_log(parser, "LOG")
+    add_time_span(parser, "count")
     parser.add_argument(
         "--by", choices=GROUPS, default="hour", help="a row or bar for each hour of the day, weekday, … (default: hour)"
     )
@@ -79,11 +72,14 @@ def add_parser(subparsers: Subparsers) -> Parser:
 def run(args: argparse.Namespace) -> int:
     by: By = args.by
     path: Path = args.log or default_log("stats")
-    if args.keep:
-        return _keep(path, args)
     if args.played and by != "hour":
         raise UsageError(f"--by {by}: a played video has hours only", "leave out --by or --played")
-    statistics = _collect(path, args)
+    try:
+        if args.keep:
+            return _keep(path, args)
+        statistics = _collect(path, args)
+    except InputError as error:  # the reader of the log names the command that shows logs
+        raise InputError(str(error), error.hint.replace("doorlight events", "doorlight stats")) from error
     _show(statistics, by, path, args)
     _print_notes(statistics, args)
     return 0
@@ -163,11 +159,14 @@ def _write(path: Path, log: Path, text: str) -> None:
             raise UsageError(f"{printable(str(path))}: is a file of the event log", "name another file")
     if not os.path.isdir(path.parent):
         raise OutputError(
-            f"{printable(str(path))}: there is no folder {printable(str(path.parent))}", f"mkdir -p {path.parent}"
+            f"{printable(str(path))}: there is no folder {printable(str(path.parent))}",
+            f"mkdir -p {shlex.quote(str(path.parent))}",
         )
     try:
         path.write_text(text, encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "the name is impossible"
         name = printable(str(path))
-        raise OutputError(f"{name}: cannot be written: {reason}", f"see who may write: ls -ld {path.parent}") from error
+        raise OutputError(
+            f"{name}: cannot be written: {reason}", f"see who may write: ls -ld {shlex.quote(str(path.parent))}"
+        ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
     from ..listen_address import is_local, parse_listen
 
     try:
-        host, port = parse_listen(args.listen) if args.listen else config.web.address
+        host, port = config.web.address if args.listen is None else parse_listen(args.listen)
     except ValueError as error:
-        raise UsageError(f"--listen {args.listen} {error}", "for example 127.0.0.1:8080") from None
+        raise UsageError(f"--listen {shlex.quote(args.listen)} {error}", "for example 127.0.0.1:8080") from None
     if args.new_link:
         return _print_new_link(config.web, host, port)
     if args.for_s is None and not config.web.enabled:
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     if certificate is None and not is_local(host):
         print("note: pictures and link go through the network unencrypted: see [web] certificate", file=sys.stderr)
     events_file = args.events or Path(config.events.file or _default_log())
-    site = Site(PAGES, DoorFeed(), check, config_file, events_file)
+    site = Site(PAGES, DoorFeed(), check, config_file, events_file, options.areas_path(config_file))
     app = create_app(site, config.web.hosts, *([int(args.for_s)] if args.for_s else []))
     server.serve(server.make_server(app, args.for_s, certificate, key), listener)
     return 0

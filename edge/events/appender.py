@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import errno
 import os
+import shlex
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -115,10 +116,13 @@ def opening_error(path: Path, error: OSError) -> OutputError:
     """Return the error for a log that cannot be opened, with the reason and a command."""
     folder, named = path.parent, error.filename or path
     if os.path.isdir(path):
-        return OutputError(f"{path}: is a folder", f"name a file: --events {path / 'doorlight-events.jsonl'}")
+        return OutputError(
+            f"{path}: is a folder", f"name a file: --events {shlex.quote(str(path / 'doorlight-events.jsonl'))}"
+        )
     if not os.path.isdir(folder):
-        return OutputError(f"{path}: there is no folder {folder}", f"mkdir -p {folder}")
-    return OutputError(f"{named}: cannot be written: {error.strerror}", f"see who may write: ls -ld {folder} {named}")
+        return OutputError(f"{path}: there is no folder {folder}", f"mkdir -p {shlex.quote(str(folder))}")
+    command = shlex.join(["ls", "-ld", str(folder), str(named)])
+    return OutputError(f"{named}: cannot be written: {error.strerror}", f"see who may write: {command}")
 
 
 def _lock(file: int, path: Path) -> None:

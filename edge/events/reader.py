@@ -326,13 +326,17 @@ def _following(
 def _reading_error(path: Path, error: OSError) -> InputError:
     name = Path(error.filename or path)
     if isinstance(error, UnsupportedCompressionError):
-        return InputError(f"{name}: {error.reason}", f"{error.command} {name} | doorlight events -")
+        return InputError(
+            f"{name}: {error.reason}",
+            f"{error.command} {shlex.quote(str(name))} | doorlight events -",
+        )
     if error.errno == errno.EISDIR:
         log = next(iter(sorted(name.glob("*.jsonl"))), name / "events.jsonl")
         return InputError(
             f"{name}: is a folder, not an event log", f"name the log in it: doorlight events {shlex.quote(str(log))}"
         )
-    hint = f"see who may read it: ls -ld {name}"
+    quoted = shlex.quote(str(name))
+    hint = f"see who may read it: ls -ld {quoted}"
     if error.errno == errno.EINVAL:
-        hint = f"to read a pipe: doorlight events - < {name}"
+        hint = f"to read a pipe: doorlight events - < {quoted}"
     return InputError(f"{name}: cannot be read: {error.strerror}", hint)

@@ -38,6 +38,7 @@ _EVENTS = {
     "source_damaged": "part of the source could not be read",
     "clock_set": "the clock was set; it would show {before}",
     "view": "watching on the page {state}",
+    "areas_set": "the areas were changed on the page: faces count in {share} of the picture, before in {before}",
     "log_lost": "{count} events are missing here: the log could not be written",
     "log_repaired": "{bytes} bytes of a torn line were removed from the log",
 }
@@ -62,6 +63,7 @@ _PHRASES = {
     "simulated": "lights simulated",
     "before": "was {}",
     "runtime": "models run by {}",
+    "undone": "the change before was undone",
 }
 _UNDECIDED = "nobody is decided yet"
 #: Everything that `describe_event` translates.
@@ -115,7 +117,7 @@ def describe_event(record: EventRecord, translate: Callable[[str], str] = str) -
         fields.pop("reason", None)  # the event before it, camera_lost, has the same reason
     else:
         used = set(re.findall(r"{(\w+)}", _EVENTS[kind]))
-        values = {key: _value_text(fields.pop(key, "?")) for key in used}
+        values = {key: _value_text(key, fields.pop(key, "?")) for key in used}
         values = {key: translate(_VALUES[value]) if value in _VALUES else value for key, value in values.items()}
         text = translate(_EVENTS[kind]).format(**values)
     if kind == "started":
@@ -143,7 +145,11 @@ def _phrase(key: str, value: object, translate: Callable[[str], str]) -> str:
             return ""  # for statistics
         case "reason" | "verdict" | "source", str():
             return translate(_VALUES[value]) if value in _VALUES else value
-    return f"{key} {_value_text(value)}"
+        case "by", "page":
+            return ""  # the sentence says it
+        case "undone", bool():
+            return translate(_PHRASES["undone"]) if value else ""
+    return f"{key} {_value_text(key, value)}"
 
 
 def _percent(share: float) -> str:
@@ -155,5 +161,7 @@ def _is_known(record: EventRecord) -> bool:
     return kind == "signal" or kind in _EVENTS
 
 
-def _value_text(value: object) -> str:
+def _value_text(key: str, value: object) -> str:
+    if key in ("share", "before") and isinstance(value, int | float):
+        return _percent(value)
     return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,7 +1,8 @@
 """Explain an answer of the models: which pixels of a face speak for it, and which against it.
 
 The methods treat a model as a black box: they remove parts of a face and watch the answer. So they work on the shipped
-8-bit models as they are. Nothing of the door imports this package.
+8-bit models as they are. The door does not import this package; for the page *Why* it starts
+`view/explain_process`.
 
 - `explanation`: `explain`, a pure function from a picture and a face to a heat map, a score and words
 - `methods`: RISE, LIME and occlusion

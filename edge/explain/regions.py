@@ -91,13 +91,19 @@ def sentences(strongest: Sequence[Influence], answer: str) -> list[str]:
     >>> sentences([Influence(Region.MOUTH, -2.0), Influence(Region.EYES, 1.0), Influence(Region.CHIN, -0.5)], "a mask")
     ['mouth and chin: against a mask', 'eyes: for a mask']
     """
-    clear = [influence for influence in strongest if abs(influence.log_odds) >= MIN_INFLUENCE]
-    if not clear:
-        return [f"no region speaks clearly for or against {answer}"]
-    lines: dict[str, list[str]] = {}
-    for one in clear:
-        lines.setdefault("for" if one.log_odds > 0 else "against", []).append(one.region.value)
-    return [f"{_listed(names)}: {direction} {answer}" for direction, names in lines.items()]
+    lines = [
+        f"{_listed([region.value for region in regions])}: {speaks} {answer}" for speaks, regions in grouped(strongest)
+    ]
+    return lines or [f"no region speaks clearly for or against {answer}"]
+
+
+def grouped(strongest: Sequence[Influence]) -> list[tuple[str, list[Region]]]:
+    """Return "for" and "against", the stronger one first, with the regions that speak so; none if none is clear."""
+    groups: dict[str, list[Region]] = {}
+    for one in strongest:
+        if abs(one.log_odds) >= MIN_INFLUENCE:
+            groups.setdefault("for" if one.log_odds > 0 else "against", []).append(one.region)
+    return list(groups.items())
 
 
 def _listed(names: Sequence[str]) -> str:

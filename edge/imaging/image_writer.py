@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 from pathlib import Path
 
 import cv2
@@ -54,7 +55,7 @@ def write(picture: Picture, out: Path) -> None:
         os.replace(temporary, out)
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        hint = "free space on its disk" if is_full else f"see who may write: ls -ld {out.parent}"
+        hint = "free space on its disk" if is_full else f"see who may write: ls -ld {shlex.quote(str(out.parent))}"
         raise OutputError(f"{out}: cannot be written: {error.strerror}", hint) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -68,7 +69,9 @@ def read(path: Path, since_ms: int | None = None, until_ms: int | None = None) -
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}", f"see who may read it: ls -ld {path}") from error
+        raise InputError(
+            f"{path}: cannot be read: {error.strerror}", f"see who may read it: ls -ld {shlex.quote(str(path))}"
+        ) from error
     found.hours = list(by_start.values())
     return found
 
@@ -129,7 +132,7 @@ def write(stored: HoursFile, hours: Sequence[Hour]) -> bool:
             _replace(path, hours)
         return True
     except OSError as error:
-        hint = f"see who may write: ls -ld {path.parent} {path}"
+        hint = f"see who may write: {shlex.join(['ls', '-ld', str(path.parent), str(path)])}"
         raise OutputError(f"{path}: cannot be written: {error.strerror}", hint) from error
 
 

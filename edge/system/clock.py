@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import os
 import re
 import time
 from pathlib import Path
@@ -47,6 +48,16 @@ def minute_of_day() -> int:
     """Return the local time in minutes after midnight."""
     now = time.localtime()
     return 60 * now.tm_hour + now.tm_min
+
+
+def replace_impossible_zone() -> str:
+    """Use UTC if $TZ has an offset of a day or more, of which Python makes no time. Return a note; "" if all is well."""
+    if all(abs(offset_s) < 86400 for offset_s in (time.timezone, time.altzone)):
+        return ""
+    given = os.environ.get("TZ", "")
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    return f"TZ is {given!r}: a time zone differs by less than 24 hours; times are UTC"
 
 
 def is_set() -> bool:

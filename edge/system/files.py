@@ -150,6 +150,14 @@ def is_locked(path: Path) -> bool:
     return any("FLOCK" in (words := row.split()) and file in words for row in rows)
 
 
+def is_same_file(one: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file, also by links of both kinds. False if one of them does not exist."""
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
+
+
 def sync_folder(folder: Path) -> None:
     """Write the names in `folder` to the disk: fsync of a file does not make its new name durable. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

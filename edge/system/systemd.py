@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import Mapping
+
+#: The service's door offers what it sees to the page when it receives this signal.
+VIEW_REQUEST = signal.SIGUSR1
 
 
 class SystemdNotifier:

@@ -11,8 +11,9 @@ from ..doctor.picture_quality import judge, measure
 from ..events.record import utc_text
 from ..imaging import images
 from ..imaging.images import Picture
-from .pixelate import pixelate_all, pixelate_faces
-from .server import Offer, encode_json
+from .offer import Offer
+from .pixelate import hide_faces
+from .protocol import encode_json
 from .snapshot import Snapshots
 
 #: Larger pictures are reduced to this width (pixels): it is enough to see, and quick to encode.
@@ -34,20 +35,13 @@ class FrameEncoder:
     def __call__(self, offer: Offer) -> tuple[bytes, bytes]:
         """Return the decision as JSON and the frame as JPEG; the JPEG is empty if there is no frame."""
         picture = None if offer.frame is None else offer.frame.picture
-        size = None if picture is None else (picture.shape[1], picture.shape[0])
-        record = self._snapshots.describe(offer.decision, size, offer.frame_rate)
+        record = self._snapshots.describe(offer.decision, offer.size, offer.frame_rate)
         record["time"] = utc_text(time.time())
         record["faces_hidden"] = not self._show_faces
         record["quality"] = self._measured(picture)
-        jpeg = b"" if picture is None else _jpeg(self._without_faces(picture, offer))
-        return encode_json(record), jpeg
-
-    def _without_faces(self, picture: Picture, offer: Offer) -> Picture:
-        if self._show_faces:
-            return picture
-        if offer.faces is None:  # not searched for faces
-            return pixelate_all(picture)
-        return pixelate_faces(picture, offer.faces)
+        if picture is None:
+            return encode_json(record), b""
+        return encode_json(record), to_jpeg(picture if self._show_faces else hide_faces(picture, offer.faces))
 
     def _measured(self, picture: Picture | None) -> dict[str, object] | None:
         """Return the brightness and focus of `picture`, measured at most once in QUALITY_EVERY_S."""
@@ -67,7 +61,7 @@ class FrameEncoder:
         return self._quality
 
 
-def _jpeg(picture: Picture) -> bytes:
+def to_jpeg(picture: Picture) -> bytes:
     """Return `picture`, (H, W, 3) uint8 RGB, as JPEG of at most MAX_WIDTH_PX."""
     height, width = picture.shape[:2]
     if width > MAX_WIDTH_PX:

@@ -17,6 +17,11 @@ ALL_CELLS = 12
 MARGIN = 0.4
 
 
+def hide_faces(picture: Picture, faces: Iterable[Box] | None) -> Picture:
+    """Return a copy of `picture`, (H, W, 3) uint8, with hidden faces; None: nobody knows where they are."""
+    return pixelate_all(picture) if faces is None else pixelate_faces(picture, faces)
+
+
 def pixelate_faces(picture: Picture, faces: Iterable[Box]) -> Picture:
     """Return a copy of `picture`, (H, W, 3) uint8, in which each face, a box in pixels, is a few coloured cells."""
     out = picture.copy()
@@ -26,7 +31,7 @@ def pixelate_faces(picture: Picture, faces: Iterable[Box]) -> Picture:
         x1, x2 = max(0, int(face.x1 - margin_x)), min(width, int(face.x2 + margin_x) + 1)
         y1, y2 = max(0, int(face.y1 - margin_y)), min(height, int(face.y2 + margin_y) + 1)
         if x1 < x2 and y1 < y2:
-            cell = max(1.0, min(face.width, face.height) / CELLS)
+            cell = max(1.0, cell_size(face))
             out[y1:y2, x1:x2] = _pixelate(picture[y1:y2, x1:x2], cell)
     return out
 
@@ -34,6 +39,11 @@ def pixelate_faces(picture: Picture, faces: Iterable[Box]) -> Picture:
 def pixelate_all(picture: Picture) -> Picture:
     """Return `picture`, (H, W, 3) uint8, as a few coloured cells."""
     return _pixelate(picture, max(1.0, min(picture.shape[:2]) / ALL_CELLS))
+
+
+def cell_size(face: Box) -> float:
+    """Return the size (pixels) of the cells of a hidden face."""
+    return min(face.width, face.height) / CELLS
 
 
 def _pixelate(region: Picture, cell: float) -> Picture:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 from pathlib import Path
 
-#: The door opens its socket when it receives this signal.
-REQUEST = signal.SIGUSR1
+from ..system.systemd import VIEW_REQUEST
+
 UNIT = "doorlight.service"
 _TIMEOUT_S = 5.0
 
 
 def request_view() -> bool:
-    """Send REQUEST to the service's door; return whether there is one that expects it.
+    """Send VIEW_REQUEST to the service's door; return whether there is one that expects it.
 
     The default action of the signal ends a process: a door of an older version, or one that is still starting, gets none.
     """
     pid = _main_pid()
-    if pid is None or not catches(pid, REQUEST):
+    if pid is None or not catches(pid, VIEW_REQUEST):
         return False
     try:
-        os.kill(pid, REQUEST)
+        os.kill(pid, VIEW_REQUEST)
     except OSError:
         return False
     return True

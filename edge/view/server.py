@@ -2,14 +2,14 @@
 
 `ViewServer.offer` keeps a reference to the frame in a slot of one, at most MAX_FRAME_RATE times a second, and only while
 somebody watches. A thread does the rest: it accepts connections, encodes what is in the slot once for all, and sends.
-A reader that is slow gets the newest frame when it has read the one before.
+A reader that is slow gets the newest frame when it has read the one before. What clients ask for, `Requests` answers; the
+thread does not wait for it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import selectors
 import socket
@@ -17,14 +17,16 @@ import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Protocol
 
 from ..errors import OutputError
 from ..pipeline import Decision
 from ..records import Box, Frame
 from . import peer, protocol
+from .connection import Connection
+from .offer import Offer
 
 #: Frames a second that are handed over.
 MAX_FRAME_RATE = 5.0
@@ -32,17 +34,10 @@ MAX_FRAME_RATE = 5.0
 MAX_CONNECTIONS = 4
 #: A face stays hidden for this time (seconds) after it was found last: a search may miss it in a frame.
 HIDE_S = 0.6
+#: A client may ask about a frame for this time (seconds) after it was handed over, if not too many bytes are kept.
+KEEP_S, KEEP_BYTES = 2.0, 8 << 20
 #: Frames over which the frame rate is measured.
 _RATE_FRAMES = 20
-
-
-class Offer(NamedTuple):
-    """What the loop has put into the slot. `faces` are to be hidden; None: hide everything."""
-
-    frame: Frame | None
-    decision: Decision
-    faces: tuple[Box, ...] | None
-    frame_rate: float
 
 
 _now = time.monotonic
@@ -50,17 +45,47 @@ _now = time.monotonic
 #: Encodes an offer: JSON and JPEG (may be empty).
 Encoder = Callable[[Offer], tuple[bytes, bytes]]
 
+#: Sends the answer to a request: its JSON, and the second part. May be called from any thread, at any time.
+Reply = Callable[[dict[str, object], bytes], None]
+
+
+class Requests(Protocol):
+    """Answers the requests of clients. None of the methods waits."""
+
+    def handle(self, request: dict[str, Any], offers: Sequence[Offer], client: object, reply: Reply) -> None:
+        """Answer a request of `client`, now or later. `offers` are those handed over last, the newest at the end."""
+
+    def forget(self, client: object) -> None:
+        """Drop what `client` waits for: it does not watch any more."""
+
+    def close(self) -> None:
+        """End what is going on."""
+
+
+class NoRequests:
+    """Answers that nothing can be asked."""
+
+    def handle(self, request: dict[str, Any], offers: Sequence[Offer], client: object, reply: Reply) -> None:
+        reply({"state": "off"}, b"")
+
+    def forget(self, client: object) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
 
 class ViewServer:
     """The door's end of the socket. `offer` and `take_events` belong to the loop; everything else to a thread."""
 
-    def __init__(self, path: Path, encoder: Encoder, group_may_watch: bool) -> None:
+    def __init__(self, path: Path, encoder: Encoder, group_may_watch: bool, requests: Requests | None = None) -> None:
         """Offer the socket at `path`. With `group_may_watch`, members of this process' group may connect.
 
         Raises OutputError if the socket cannot be made, for example because another door offers it.
         """
         self._path = path
         self._encoder = encoder
+        self._requests = requests or NoRequests()
         self._group_may_watch = group_may_watch
         self._slot: Offer | None = None
         self._watchers = 0
@@ -69,7 +94,11 @@ class ViewServer:
         self._times: deque[float] = deque(maxlen=_RATE_FRAMES)
         self._events: deque[dict[str, object]] = deque()
         self._is_closing = False
-        self._connections: dict[socket.socket, _Connection] = {}
+        self._connections: dict[socket.socket, Connection] = {}
+        #: Offers that clients may ask about, with the times at which they were handed over.
+        self._kept: deque[tuple[float, Offer]] = deque()
+        #: Answers that other threads have given; only the thread of this object sends them.
+        self._answers: deque[tuple[Connection, bytes]] = deque()
         self._last_connected = _now()
         self._listener = _listen(path, 0o660 if group_may_watch else 0o600)
         self._wake_reader, self._wake = socket.socketpair()
@@ -113,6 +142,7 @@ class ViewServer:
         self._is_closing = True
         self._wake_up()
         self._thread.join(2.0)
+        self._requests.close()
         with contextlib.suppress(OSError):
             self._path.unlink()
 
@@ -144,6 +174,8 @@ class ViewServer:
                         self._encode_slot()
                     else:
                         self._connections[key.fileobj].handle(ready)  # type: ignore[index]
+                self._handle_requests()
+                self._send_answers()
                 self._update(selector)
             for connection in list(self._connections.values()):
                 connection.socket.close()
@@ -161,7 +193,7 @@ class ViewServer:
             channel.close()
             return
         channel.setblocking(False)
-        self._connections[channel] = _Connection(channel)
+        self._connections[channel] = Connection(channel)
         selector.register(channel, selectors.EVENT_READ)
 
     def _encode_slot(self) -> None:
@@ -170,13 +202,45 @@ class ViewServer:
         watching = [connection for connection in self._connections.values() if connection.is_watching]
         if offer is None or not watching:
             return
+        self._keep(offer)
         message = protocol.encode(*self._encoder(offer))
         for connection in watching:
             connection.give(message)
 
+    def _keep(self, offer: Offer) -> None:
+        """Keep an offer for questions about it, and forget those that are too old, or too large together."""
+        now = _now()
+        self._kept.append((now, offer))
+        total = sum(0 if kept.frame is None else kept.frame.picture.nbytes for _, kept in self._kept)
+        while len(self._kept) > 1 and (now - self._kept[0][0] > KEEP_S or total > KEEP_BYTES):
+            _, oldest = self._kept.popleft()
+            total -= 0 if oldest.frame is None else oldest.frame.picture.nbytes
+
+    def _handle_requests(self) -> None:
+        for connection in self._connections.values():
+            while connection.requests:
+                request = connection.requests.popleft()
+                offers = [offer for _, offer in self._kept]
+                self._requests.handle(request, offers, connection, self._reply_to(connection, request["id"]))
+
+    def _reply_to(self, connection: Connection, number: int) -> Reply:
+        def reply(answer: dict[str, object], body: bytes) -> None:
+            self._answers.append((connection, protocol.encode_answer({**answer, "answer": number}, body)))
+            self._wake_up()
+
+        return reply
+
+    def _send_answers(self) -> None:
+        while self._answers:
+            connection, message = self._answers.popleft()
+            if not connection.is_closed:
+                connection.answer(message)
+
     def _update(self, selector: selectors.BaseSelector) -> None:
         """Forget closed connections, select what each of the others needs, count who watches."""
         for channel, connection in list(self._connections.items()):
+            if not connection.is_watching:
+                self._requests.forget(connection)
             if connection.is_closed:
                 selector.unregister(channel)
                 channel.close()
@@ -189,62 +253,9 @@ class ViewServer:
         watchers = sum(connection.is_watching for connection in self._connections.values())
         if bool(watchers) != bool(self._watchers):
             self._next_at = 0.0
+            self._kept.clear()
             self._events.append({"state": "began" if watchers else "ended"})
         self._watchers = watchers
-
-
-class _Connection:
-    """One client: what it has been sent in part, and the newest message that waits behind it."""
-
-    def __init__(self, channel: socket.socket) -> None:
-        self.socket = channel
-        self.is_watching = False
-        self.is_closed = False
-        self._sending = memoryview(b"")
-        self._newest: bytes | None = None
-
-    @property
-    def is_sending(self) -> bool:
-        return bool(self._sending) or self._newest is not None
-
-    def give(self, message: bytes) -> None:
-        """Send `message` as soon as the client has read what came before; a newer one replaces it."""
-        self._newest = message
-        self._send()
-
-    def handle(self, ready: int) -> None:
-        """Read commands and go on sending, as far as the socket allows."""
-        if ready & selectors.EVENT_READ:
-            self._read()
-        if ready & selectors.EVENT_WRITE and not self.is_closed:
-            self._send()
-
-    def _read(self) -> None:
-        try:
-            commands = self.socket.recv(64)
-        except BlockingIOError:
-            return
-        except OSError:
-            commands = b""
-        last = commands[-1:]
-        if last not in (protocol.WATCH, protocol.PAUSE):
-            self.is_closed, self.is_watching = True, False
-            return
-        self.is_watching = last == protocol.WATCH
-        if not self.is_watching:
-            self._newest = None
-
-    def _send(self) -> None:
-        try:
-            while self.is_sending:
-                if not self._sending:
-                    assert self._newest is not None
-                    self._sending, self._newest = memoryview(self._newest), None
-                self._sending = self._sending[self.socket.send(self._sending) :]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.is_closed, self.is_watching = True, False
 
 
 def _listen(path: Path, mode: int) -> socket.socket:
@@ -278,8 +289,3 @@ def _remove_dead_socket(path: Path) -> None:
                 path.unlink()
             else:
                 raise OSError(errno.EADDRINUSE, "another door offers it")
-
-
-def encode_json(value: object) -> bytes:
-    """Return `value` as JSON in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -11,6 +11,7 @@ from ..lights.lights import is_quiet_now
 from ..pipeline import Decision
 from ..policy import Person, Verdict
 from ..records import Box, Signal, Track
+from ..zone import Zone
 
 #: Of the JSON object. A page of another version says that the door must be restarted.
 VERSION = 1
@@ -20,17 +21,25 @@ class Snapshots:
     """Describes the decisions of one door."""
 
     def __init__(
-        self, config: Config, source: str, runs_on: Callable[[], str], problems: Callable[[], list[str]]
+        self,
+        config: Config,
+        source: str,
+        runs_on: Callable[[], str],
+        problems: Callable[[], list[str]],
+        zone: Callable[[], Zone] | None = None,
     ) -> None:
-        """`source` is a name without passwords; the functions return what the models run on and what is degraded."""
+        """`source` is a name without passwords. The functions return what the models run on, what is degraded, and where
+        faces count (default: the settings).
+        """
         self._config = config
+        self._zone = zone or (lambda: Zone(config.door.zone, config.door.ignore))
         self._source = source
         self._runs_on = runs_on
         self._problems = problems
 
     def describe(self, decision: Decision, size: tuple[int, int] | None, frame_rate: float) -> dict[str, Any]:
         """Return the JSON object of a decision. `size` is (width, height) of the frame in pixels; None without one."""
-        config = self._config
+        config, zone = self._config, self._zone()
         people = []
         if size is not None:
             present = [track for track in decision.tracks if track.last_seen >= decision.t]
@@ -46,11 +55,12 @@ class Snapshots:
             "runs_on": self._runs_on(),
             "problems": self._problems(),
             "size": None if size is None else list(size),
-            "zone": [list(corner) for corner in config.door.zone],
-            "ignore": [[list(corner) for corner in area] for area in config.door.ignore],
+            "zone": [list(corner) for corner in zone.zone],
+            "ignore": [[list(corner) for corner in area] for area in zone.ignore],
             "min_face_height": config.tracker.min_face_height,
+            "expression": config.expression.enabled,
             "people": people,
-            "outside": [] if size is None else [_shares(box, size) for box in (*decision.outside, *decision.still)],
+            "outside": [] if size is None else [shares(box, size) for box in (*decision.outside, *decision.still)],
         }
 
     def _lights(self, signal: Signal) -> dict[str, str]:
@@ -72,7 +82,7 @@ class Snapshots:
         return {
             "track": track.number,
             "person": person.number,
-            "box": _shares(track.box, size),
+            "box": shares(track.box, size),
             "verdict": person.verdict.value,
             "too_far": track.height < self._config.tracker.min_face_height,
             "evidence": round(sigmoid(max(-50.0, min(track.evidence, 50.0))), 3) if track.looks else None,
@@ -104,7 +114,7 @@ class Snapshots:
         return None, None
 
 
-def _shares(box: Box, size: tuple[int, int]) -> list[float]:
+def shares(box: Box, size: tuple[int, int]) -> list[float]:
     """Return [left, top, width, height] of a box, as shares of the picture, clipped to it."""
     width, height = size
     x1, x2 = (min(max(x / width, 0.0), 1.0) for x in (box.x1, box.x2))

@@ -1,4 +1,4 @@
-"""What the door shows: one connection to its socket, shared by everyone who has the page open.
+"""What the door shows, and what it answers: one connection to its socket, shared by everyone who has the page open.
 
 The connection tells the door to send frames only while somebody watches. When the connection is lost, the last frame is
 forgotten: nobody must take it for the present.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..view import protocol
 
@@ -24,7 +26,18 @@ SILENT_AFTER_S = 12.0
 State = Literal["off", "on", "silent"]
 
 
-class Moment(NamedTuple):
+class NoAnswerError(Exception):
+    """The door has not answered a request: it is not there, it is of another version, or it takes too long."""
+
+
+class Answer(NamedTuple):
+    """The answer to a request: a JSON object, and what belongs to it."""
+
+    values: dict[str, Any]
+    body: bytes
+
+
+class LiveFrame(NamedTuple):
     """A decision (JSON in UTF-8) and its frame (JPEG, may be empty). `number` counts from 1."""
 
     number: int
@@ -38,13 +51,15 @@ class DoorFeed:
     def __init__(self, sockets: Callable[[], list[Path]] = protocol.sockets_to_try) -> None:
         """`sockets` returns the paths to try, the best first."""
         self._sockets = sockets
-        self._newest: Moment | None = None
+        self._newest: LiveFrame | None = None
         self._number = 0
         self._changed = asyncio.Condition()
         self._writer: asyncio.StreamWriter | None = None
         self._waiting = 0
         self._watched_until = 0.0
         self._is_watching = False
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, asyncio.Future[Answer]] = {}
         self.state: State = "off"
 
     @property
@@ -64,7 +79,7 @@ class DoorFeed:
         finally:
             pause.cancel()
 
-    async def after(self, number: int, timeout_s: float = SILENT_AFTER_S) -> Moment | None:
+    async def after(self, number: int, timeout_s: float = SILENT_AFTER_S) -> LiveFrame | None:
         """Return the newest moment if it is newer than `number`; else wait for it. None if there is none in time.
 
         Returns None early if the door goes away; `state` says why.
@@ -87,7 +102,32 @@ class DoorFeed:
             self._waiting -= 1
             self._watched_until = asyncio.get_running_loop().time() + LINGER_S
 
-    def _newer(self, number: int) -> Moment | None:
+    async def ask(self, request: dict[str, Any], timeout_s: float, is_watching: bool = False) -> Answer:
+        """Return the door's answer to a request. Raises NoAnswerError.
+
+        With `is_watching`, the door is watched meanwhile: it knows frames, and drops the question when nobody waits.
+        """
+        number = next(self._numbers)
+        if self._writer is None:
+            raise NoAnswerError
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._asked[number] = answer
+        self._waiting += is_watching
+        try:
+            if is_watching:
+                self._watch()
+            self._writer.write(protocol.encode_request({**request, "id": number}))
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except TimeoutError:
+            raise NoAnswerError from None
+        finally:
+            del self._asked[number]
+            if is_watching:
+                self._waiting -= 1
+                self._watched_until = asyncio.get_running_loop().time() + LINGER_S
+
+    def _newer(self, number: int) -> LiveFrame | None:
         return self._newest if self._newest is not None and self._newest.number > number else None
 
     def _watch(self) -> None:
@@ -114,17 +154,28 @@ class DoorFeed:
             if self._waiting:
                 self._watch()
             while True:
-                lengths = protocol.HEADER.unpack(await reader.readexactly(protocol.HEADER.size))
-                if max(lengths) > protocol.MAX_PART_BYTES:
+                first, second = protocol.HEADER.unpack(await reader.readexactly(protocol.HEADER.size))
+                is_answer, first = bool(first & protocol.ANSWER), first & ~protocol.ANSWER
+                if max(first, second) > protocol.MAX_PART_BYTES:
                     raise ValueError("the door sends too much")
-                decision = await reader.readexactly(lengths[0])
-                jpeg = await reader.readexactly(lengths[1])
-                if self._is_watching:  # what is still under way after PAUSE is dropped
+                decision = await reader.readexactly(first)
+                jpeg = await reader.readexactly(second)
+                if is_answer:
+                    self._take_answer(json.loads(decision), jpeg)
+                elif self._is_watching:  # what is still under way after PAUSE is dropped
                     self._number += 1
-                    await self._set(Moment(self._number, decision, jpeg), "on")
+                    await self._set(LiveFrame(self._number, decision, jpeg), "on")
         finally:
             self._writer, self._is_watching = None, False
             writer.close()
+            for answer in self._asked.values():
+                if not answer.done():
+                    answer.set_exception(NoAnswerError())
+
+    def _take_answer(self, values: dict[str, Any], body: bytes) -> None:
+        answer = self._asked.get(values["answer"])
+        if answer is not None and not answer.done():  # otherwise nobody waits for it any more
+            answer.set_result(Answer(values, body))
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         error: OSError = FileNotFoundError()
@@ -135,7 +186,7 @@ class DoorFeed:
                 error = problem
         raise error
 
-    async def _set(self, newest: Moment | None, state: State) -> None:
+    async def _set(self, newest: LiveFrame | None, state: State) -> None:
         async with self._changed:
             self._newest, self.state = newest, state
             self._changed.notify_all()

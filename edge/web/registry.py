@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .page import Page
-from .pages import events, health, live, setup, statistics
+from .pages import events, health, live, setup, statistics, why
 
-PAGES: tuple[Page, ...] = (live.PAGE, setup.PAGE, events.PAGE, statistics.PAGE, health.PAGE)
+PAGES: tuple[Page, ...] = (live.PAGE, why.PAGE, setup.PAGE, events.PAGE, statistics.PAGE, health.PAGE)

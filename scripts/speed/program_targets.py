@@ -27,6 +27,7 @@ from edge.events.writer import EventLog
 from edge.inference import manifest
 from edge.inference.perception import Perception
 from edge.lights.lights import Lights
+from edge.pipeline import Pipeline
 from edge.records import TIME_EPSILON_S, Event, Frame, Signal
 from edge.system import child_process
 from speed.compare import CLIP, Comparison
@@ -104,6 +105,7 @@ def slow_disk(seconds: float) -> Iterator[list[float]]:
 def check_lights(comparison: Comparison, footage: str, seconds: float = 30.0) -> list[TargetResult]:
     """Measure the time from a frame to the pins, at a camera's rate, while the disk of the log is slow."""
     settings = comparison.config
+    pipeline = Pipeline(settings, comparison.perception)
     video = LiveVideo(open_source(settings.camera, footage))
     stop = threading.Event()
     timer = threading.Timer(seconds, stop.set)
@@ -114,7 +116,7 @@ def check_lights(comparison: Comparison, footage: str, seconds: float = 30.0) ->
         # The disk is slow only after the log is open: opening it waits for the disk, and delays no light.
         with video, EventLog(path, 5_000_000, 4) as log, slow_disk(SLOW_DISK_S) as writes:
             timer.start()
-            door.run(settings, comparison.perception, video, lights, log, stop, time.monotonic(), events.append)
+            door.run(pipeline, comparison.perception, video, lights, log, stop, time.monotonic(), events.append)
             writes_meanwhile = len(writes)
         timer.cancel()
         records = len(path.read_bytes().splitlines())
@@ -194,7 +196,7 @@ def replay(footage: str, hours: float) -> tuple[list[tuple[float, float]], float
         stack.enter_context(video)
         events = settings.events
         log = stack.enter_context(EventLog(folder / "events.jsonl", events.rotate_bytes, events.keep_files))
-        door.run(settings, perception, video, lights, log, threading.Event(), time.monotonic())
+        door.run(Pipeline(settings, perception), perception, video, lights, log, threading.Event(), time.monotonic())
     return video.samples, video.children_mb
 
 

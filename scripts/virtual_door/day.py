@@ -38,6 +38,8 @@ from edge.inference.perception import Perception
 from edge.lights.lights import Lights
 from edge.pipeline import Decision, Pipeline
 from edge.records import Event, Frame
+from edge.statistics import figures
+from edge.statistics.hour import rounded_ms
 
 ROOT = Path(__file__).resolve().parents[2]
 FPS = 7.5
@@ -72,6 +74,10 @@ class DayResult:
     files: int = 0
     gaps_in_seq: int = 0
     damaged: int = 0
+    #: What `doorlight stats` counts in the log, and what really happened: people, those with a mask at the end, alarms, and
+    #: the times at the door (ms) by how often they occur.
+    statistics: dict[str, Any] = field(default_factory=dict)
+    happened: dict[str, Any] = field(default_factory=dict)
     log_bytes: int = 0
     #: Bytes that the kernel wrote to disk for this process, in whole pages, because of the log's fsync.
     written_bytes: int = 0
@@ -178,8 +184,19 @@ def day(hours: float, passages: Path, people_an_hour: float, folder: Path) -> Da
     events: dict[str, Counter[str]] = {}
     next_s = 0.0
 
+    verdicts: dict[object, str] = {}
+    alarms, dwell = 0, Counter[int]()
+
     def count(event: Event) -> None:
+        nonlocal alarms
         events.setdefault(source.playing, Counter())[event.kind] += 1
+        if event.kind in ("masked", "unmasked"):
+            verdicts[event.data["person"]] = event.kind
+        elif event.kind == "ignored":
+            verdicts.pop(event.data["person"], None)
+        elif event.kind == "cleared":
+            dwell[rounded_ms(float(str(event.data["dwell_s"])))] += 1
+        alarms += event.kind == "signal" and event.data["signal"] == "ALARM"
 
     def sample(frame: Frame | None, decision: Decision) -> None:
         nonlocal next_s
@@ -199,13 +216,20 @@ def day(hours: float, passages: Path, people_an_hour: float, folder: Path) -> Da
         writer.EventLog(path, ROTATE_BYTES, KEEP_FILES) as log,
         source,
     ):
-        summary = door.run(settings, perception, source, lights, log, threading.Event(), began, count, sample)
+        summary = door.run(
+            Pipeline(settings, perception), perception, source, lights, log, threading.Event(), began, count, sample
+        )
     result.seconds = round(time.monotonic() - began, 1)
     result.written_bytes = _written_bytes() - written
     result.frames = summary.frames
     result.events = {name: dict(kinds) for name, kinds in events.items()}
     result.plays = dict(source.plays)
     result.people = sum(kinds.get("masked", 0) + kinds.get("unmasked", 0) for kinds in events.values())
+
+    counted = figures.collect(path, played=True).total
+    result.statistics = _figures(counted.people, counted.masked, counted.alarms, counted.dwell)
+    masked = sum(verdict == "masked" for verdict in verdicts.values())
+    result.happened = _figures(len(verdicts), masked, alarms, dwell)
 
     reading = reader.read(path)
     seqs = [int(str(line["seq"])) for line in reading]
@@ -214,6 +238,11 @@ def day(hours: float, passages: Path, people_an_hour: float, folder: Path) -> Da
     files = list(folder.glob("events.jsonl*"))
     result.files, result.log_bytes = len(files), sum(file.stat().st_size for file in files)
     return result
+
+
+def _figures(people: int, masked: int, alarms: int, dwell: Counter[int]) -> dict[str, Any]:
+    times = {str(time_ms): count for time_ms, count in sorted(dwell.items())}
+    return {"people": people, "masked": masked, "alarms": alarms, "dwell": times}
 
 
 def main() -> int:

@@ -13,9 +13,11 @@ import pytest
 
 from edge import config
 from edge.commands import door_view
-from edge.commands.door_view import DoorView
+from edge.commands.door_view import AreaTarget, DoorView
 from edge.records import Event
-from edge.view import request
+from edge.system.systemd import VIEW_REQUEST
+from edge.view import protocol, request
+from edge.zone import Zone
 from support.paths import CLIP, ROOT
 from support.view import Watcher, decision, frame, number_and_size, short_folder
 from support.wait import wait_until
@@ -81,13 +83,13 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with short_folder() as folder:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
         monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
-        before = signal.getsignal(door_view.REQUEST)
+        before = signal.getsignal(VIEW_REQUEST)
         yield folder
-        signal.signal(door_view.REQUEST, before)
+        signal.signal(VIEW_REQUEST, before)
 
 
 def make_view(events: list[Event], notes: list[str]) -> DoorView:
-    return DoorView(config.load(), lambda: number_and_size(10), events.append, notes.append)  # type: ignore[arg-type, return-value]
+    return DoorView(config.load(), None, lambda: number_and_size(10), events.append, notes.append)  # type: ignore[arg-type, return-value]
 
 
 def test_the_socket_is_opened_on_request_and_closed_when_it_is_no_longer_used(
@@ -99,7 +101,7 @@ def test_the_socket_is_opened_on_request_and_closed_when_it_is_no_longer_used(
     view.start()
     view.on_decision(frame(), decision())
     assert not path.exists()
-    os.kill(os.getpid(), request.REQUEST)
+    os.kill(os.getpid(), VIEW_REQUEST)
     view.on_decision(frame(), decision())
     assert path.exists()
     watcher = Watcher(path)
@@ -127,7 +129,7 @@ def test_a_door_whose_socket_cannot_be_made_goes_on(runtime: Path) -> None:
     notes: list[str] = []
     view = make_view([], notes)
     view.start()
-    os.kill(os.getpid(), request.REQUEST)
+    os.kill(os.getpid(), VIEW_REQUEST)
     view.on_decision(frame(), decision())
     view.on_decision(frame(), decision())
     assert len(notes) == 1
@@ -138,6 +140,31 @@ def test_only_a_process_with_a_handler_gets_the_signal(runtime: Path) -> None:
     """The signal would end any other process, such as a door of an older version."""
     assert not request.catches(os.getpid(), signal.SIGUSR2)
     make_view([], []).start()
-    assert request.catches(os.getpid(), request.REQUEST)
-    assert request.REQUEST == door_view.REQUEST
-    assert not request.catches(2**22 + 5, request.REQUEST)
+    assert request.catches(os.getpid(), VIEW_REQUEST)
+    assert not request.catches(2**22 + 5, VIEW_REQUEST)
+
+
+def test_areas_of_the_page_are_in_force_from_the_next_frame_on(runtime: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "door.toml"
+    settings.write_text("[web]\nenabled = true\nmay_configure = true\n")
+    zones: list[Zone] = []
+    events: list[Event] = []
+    areas = AreaTarget(tmp_path / "areas.toml", settings, zones.append)
+    view = DoorView(config.load(settings), None, lambda: number_and_size(10), events.append, print, areas)  # type: ignore[arg-type, return-value]
+    view.start()
+    try:
+        page = Watcher(runtime / "doorlight" / "view.sock")
+        half = ((0.0, 0.0), (1.0, 0.0), (1.0, 0.5), (0.0, 0.5))
+        page.socket.sendall(protocol.encode_request({"id": 1, "ask": "set_areas", "zone": half, "ignore": []}))
+        assert page.receive_answer()[0]["state"] == "done"
+        assert zones == [], "only the loop changes them"
+        view.on_decision(frame(), decision(7.0))
+        assert zones == [Zone(half, ())]
+        assert [(e.kind, e.t, e.data) for e in events] == [
+            ("areas_set", 7.0, {"by": "page", "share": 0.5, "before": 1.0})
+        ]
+        view.on_decision(frame(), decision(7.1))
+        assert len(zones) == len(events) == 1
+        page.close()
+    finally:
+        view.close()

@@ -151,6 +151,10 @@ def test_outputs_that_cannot_be_written(capfd: pytest.CaptureFixture[str]) -> No
     shutil.copy(STILL, "still.png")
     Path("taken.png").mkdir()
     assert "would overwrite the original" in refused(capfd, 2, "still.png", "still.png")[0]
+    Path("symbolic.png").symlink_to("still.png")
+    Path("hard.png").hardlink_to("still.png")
+    for link in ("symbolic.png", "hard.png"):
+        assert "would overwrite the original" in refused(capfd, 2, "still.png", link)[0]
     assert "is not the name of a picture" in refused(capfd, 2, STILL, "why.txt")[0]
     assert "its folder does not exist" in refused(capfd, 74, STILL, "nowhere/why.png")[0]
     assert "taken.png: cannot be written" in refused(capfd, 74, STILL, "taken.png")[0]

@@ -173,6 +173,22 @@ def test_errors(log: LogWriter, capfd: pytest.CaptureFixture[str], args: list[st
     assert says in error(capfd, exit_code, *args)
 
 
+@pytest.mark.parametrize("option", ["--svg", "--html"])
+def test_commands_of_hints_can_be_pasted(log: LogWriter, capfd: pytest.CaptureFixture[str], option: str) -> None:
+    write_log(Path("e.jsonl"), log.records)
+    Path("a b/c").mkdir(parents=True)
+    Path("a b/my log.jsonl").touch()
+    Path("x y.zip").write_bytes(b"PK\3\4" + bytes(100))
+    for args, hint in (
+        (["e.jsonl", option, "/x y;z/a.svg"], "mkdir -p '/x y;z'"),
+        (["e.jsonl", option, "a b/c"], "ls -ld 'a b'"),
+        (["a b"], "name the log in it: doorlight stats 'a b/my log.jsonl'"),
+        (["x y.zip"], "'x y.zip' | doorlight stats -"),
+    ):
+        assert main(["stats", *args]) != 0
+        assert capfd.readouterr().err.splitlines()[-1].endswith(hint)
+
+
 @pytest.mark.parametrize("form", [[], ["--json"], ["--csv"], ["--svg", "x.svg"], ["--html", "x.html"]])
 def test_an_empty_log(form: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     Path("e.jsonl").touch()

@@ -32,6 +32,16 @@ def test_off_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert "the page is off: [web] enabled is false" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "address", ["", " ", "8080", "localhost:8080", "127.0.0.1:", ":8080", "127.0.0.1:0", "$(id):1"]
+)
+def test_an_address_that_is_none(settings: Path, address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["web", "--config", str(settings), "--listen", address]) == 2
+    error = capsys.readouterr().err
+    assert "--listen " in error
+    assert "for example 127.0.0.1:8080" in error
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90.0), ("30m", 1800.0), ("1h", 3600.0), ("24h", 86400.0)])
 def test_times(text: str, seconds: float) -> None:
     assert build_parser().parse_args(["web", "--for", text]).for_s == seconds

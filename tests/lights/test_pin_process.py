@@ -27,6 +27,7 @@ from edge.inference import manifest
 from edge.inference.perception import Perception
 from edge.lights import gpio, pin_process
 from edge.lights.pin_process import PinProcess
+from edge.pipeline import Pipeline
 from edge.records import Signal
 from support.clip import frame_at
 from support.command import environment
@@ -542,8 +543,9 @@ def test_a_door_that_loses_its_lights_logs_a_fault(tmp_path: Path, monkeypatch: 
         os.kill(process._pid, signal.SIGKILL)
         os.waitid(os.P_PID, process._pid, os.WEXITED | os.WNOWAIT)
         perception = Perception(CONFIG, manifest.load())
+        pipeline = Pipeline(CONFIG, perception)
         with EventLog(tmp_path / "events.jsonl", 10**6, 2) as log, pytest.raises(LightsError, match="has died"):
-            door.run(CONFIG, perception, Script([frame_at(4.0)] * 9), shown, log, threading.Event(), 0.0)
+            door.run(pipeline, perception, Script([frame_at(4.0)] * 9), shown, log, threading.Event(), 0.0)
     kinds = [json.loads(line)["event"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert kinds == ["started", "fault", "stopped"]
 

@@ -17,7 +17,7 @@ from edge.camera.source import CameraLostError, Source
 from edge.events.writer import EventLog
 from edge.inference.perception import Perception
 from edge.lights.lights import Lights
-from edge.pipeline import Decision
+from edge.pipeline import Decision, Pipeline
 from edge.records import Event, Frame
 
 CONFIG = config.load()
@@ -74,7 +74,7 @@ class Door:
             source,
         ):
             return door.run(
-                CONFIG,
+                Pipeline(CONFIG, self.perception),
                 self.perception,
                 source,
                 lights,

@@ -16,7 +16,9 @@ from edge.pipeline import Decision
 from edge.policy import Person
 from edge.records import Box, Face, Frame, Signal, Track
 from edge.view import protocol
-from edge.view.server import Encoder, Offer, encode_json
+from edge.view.offer import Offer
+from edge.view.protocol import encode_json
+from edge.view.server import Encoder
 
 TIMEOUT_S = 10.0
 
@@ -73,6 +75,14 @@ class Watcher:
         """Return the next message: JSON and JPEG. Raises EOFError if the server has closed the connection."""
         lengths = protocol.HEADER.unpack(self._exactly(protocol.HEADER.size))
         return json.loads(self._exactly(lengths[0])), self._exactly(lengths[1])
+
+    def receive_answer(self) -> tuple[dict[str, Any], bytes]:
+        """Return the next answer: JSON and what belongs to it. Frames before it are dropped."""
+        while True:
+            first, second = protocol.HEADER.unpack(self._exactly(protocol.HEADER.size))
+            values, body = json.loads(self._exactly(first & ~protocol.ANSWER)), self._exactly(second)
+            if first & protocol.ANSWER:
+                return values, body
 
     def _exactly(self, count: int) -> bytes:
         data = b""

@@ -25,7 +25,8 @@ def make_app(folder: Path, settings: str = "", names: tuple[str, ...] = ()) -> S
     config_file = folder / "door.toml"
     config_file.write_text(settings)
     feed = DoorFeed(lambda: [folder / "view.sock"])
-    return create_app(Site(PAGES, feed, TokenCheck(TOKEN, None), config_file, folder / "events.jsonl"), names)
+    site = Site(PAGES, feed, TokenCheck(TOKEN, None), config_file, folder / "events.jsonl", folder / "areas.toml")
+    return create_app(site, names)
 
 
 @contextlib.contextmanager

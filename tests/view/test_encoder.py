@@ -13,7 +13,7 @@ from edge import config
 from edge.policy import Person, Verdict
 from edge.records import Box, Frame, Signal, Track
 from edge.view.encoder import MAX_WIDTH_PX, FrameEncoder
-from edge.view.server import Offer
+from edge.view.offer import Offer
 from edge.view.snapshot import Snapshots
 from support.view import decision
 

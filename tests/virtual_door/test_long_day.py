@@ -46,6 +46,7 @@ def _check_people(report: Report, day: dict[str, Any]) -> None:
     report.equal(unmasked, 10 * plays.get("crowd", 0), "crowds of ten: persons decided", plays["crowd"])
     while_empty = {kind: n for kind, n in events.get("empty", {}).items() if kind not in ("started", "stopped")}
     report.equal(while_empty, {}, "events while nobody is at the door")
+    report.equal(day["statistics"], day["happened"], "statistics of the log, over all its files")
     report.measure("people decided", float(day["people"]), "")
     report.measure("door time played per second", HOURS * 3600 / day["seconds"], "s")
 

@@ -13,13 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from edge import config
 from edge.policy import Person, Verdict
 from edge.records import Box, Frame, Signal, Track
+from edge.view.area_keeper import AreaKeeper
 from edge.view.encoder import FrameEncoder
+from edge.view.explainer import Explainer
+from edge.view.requests import DoorRequests
 from edge.view.server import ViewServer
 from edge.view.snapshot import Snapshots
 from edge.web import server
@@ -35,6 +39,7 @@ pytestmark = [
 ]
 SIZES = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 800}}
 FACE = Box(250, 120, 350, 250)
+VISITOR = Box(247, 153, 333, 261)
 
 
 @contextmanager
@@ -67,13 +72,48 @@ def watched_door(folder: Path) -> Iterator[ViewServer]:
         view.close()
 
 
+@contextmanager
+def explaining_door(folder: Path) -> Iterator[ViewServer]:
+    """Yield a door that shows the same visitor without a mask, explains, and may be configured."""
+    settings = config.load()
+    encoder = FrameEncoder(settings, Snapshots(settings, "camera", lambda: "CPU", list))
+    (folder / "doorlight").mkdir(exist_ok=True)
+    keeper = AreaKeeper(config.load(folder / "door.toml"), folder / "doorlight/areas.toml", folder / "door.toml", print)
+    requests = DoorRequests(settings, lambda: Explainer(settings, None), keeper)
+    view = ViewServer(folder / "doorlight/view.sock", encoder, group_may_watch=False, requests=requests)
+    stop = threading.Event()
+    picture = np.full((480, 640, 3), 150, np.uint8)
+    picture[100:330, 200:384] = cv2.imread(str(ROOT / "edge/bench/visitor.jpg"))[..., ::-1]
+
+    def offer() -> None:
+        number = 0
+        while not stop.wait(0.1):
+            number += 1
+            t = number / 10
+            track = Track(1, VISITOR, 0.27, 0.0, t, 9, 0.0, t, evidence=-2.0)
+            people = {1: Person(0.0, Verdict.UNMASKED, 7)}
+            view.offer(Frame(number, t, picture), decision(t, Signal.STOP, (track,), people, found=(VISITOR,)))
+
+    thread = threading.Thread(target=offer)
+    thread.start()
+    try:
+        yield view
+    finally:
+        stop.set()
+        thread.join()
+        view.close()
+
+
 @pytest.fixture
 def link(folder: Path) -> Iterator[str]:
     """The link to a page whose door may be in `folder`."""
     with server.open_socket("127.0.0.1", 0) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
+    settings = folder / "door.toml"
+    settings.write_text("[web]\nmay_configure = true\n")
     command = [sys.executable, "-m", "edge", "web", "--for", "10m", "--listen", address, "--events", folder / "log"]
-    environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
+    command += ["--config", settings]
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder), "XDG_STATE_HOME": str(folder)}
     with subprocess.Popen(
         [*map(str, command)], stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
     ) as process:
@@ -109,7 +149,7 @@ def colours(page: Any) -> str:
 @pytest.mark.parametrize("size", SIZES)
 def test_every_page_loads_and_nothing_is_wider_than_the_screen(folder: Path, link: str, size: str) -> None:
     with watched_door(folder), browser_page(link, size, "dark") as page:
-        for path in ("live", "setup", "events", "health"):
+        for path in ("live", "why", "setup", "events", "statistics", "health"):
             page.goto(f"{link.partition('/?')[0]}/{path}")
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
             run_axe(page, path)
@@ -176,3 +216,55 @@ def test_a_zone_is_drawn_by_pointer_and_by_keyboard(folder: Path, link: str) -> 
         wait_for_zone(page, lambda zone: len(zone) == 5)
         page.click("#remove-area")
         wait_for_zone(page, lambda zone: zone == [])
+
+
+def test_why_explains_the_picture_that_is_shown(folder: Path, link: str) -> None:
+    with explaining_door(folder), browser_page(link, "phone") as page:
+        page.goto(f"{link.partition('/?')[0]}/why")
+        page.wait_for_selector('#t:not([value=""])', state="attached")
+        page.click("#explain")
+        page.wait_for_selector(".why-people li")
+        assert "no mask" in page.inner_text(".why-people h3")
+        assert "against a mask" in page.inner_text(".why-words")
+        for image in page.query_selector_all("#result img"):
+            image.evaluate("image => image.decode()")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.is_enabled("#explain")
+        run_axe(page, "why")
+        page.select_option("#stage-choice", "face")
+        page.click("#explain")
+        page.wait_for_selector(".why-words:has-text('a face')")
+
+
+def test_a_drawn_zone_is_applied_and_undone(folder: Path, link: str) -> None:
+    with explaining_door(folder), browser_page(link) as page:
+        page.goto(f"{link.partition('/?')[0]}/setup")
+        page.wait_for_selector("#tools:not([hidden])")
+        page.click("#add-zone")
+        wait_for_zone(page, lambda zone: len(zone) == 4)
+        page.click("#apply")
+        page.wait_for_selector("#done")
+        assert page.input_value("#zone") == "0.2 0.1, 0.8 0.1, 0.8 0.95, 0.2 0.95"
+        run_axe(page, "setup")
+        page.click("#undo")
+        page.wait_for_selector("#done")
+        assert page.input_value("#zone") == ""
+
+
+def test_forms_work_without_scripts(folder: Path, link: str) -> None:
+    """With a strict Referrer-Policy, browsers send "Origin: null" with a form, which looks like another site."""
+    with explaining_door(folder), sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_context(java_script_enabled=False).new_page()
+        page.goto(link)
+        page.wait_for_url("**/live")
+        page.goto(f"{link.partition('/?')[0]}/setup")
+        page.fill("#zone", "0 0, 1 0, 1 1")
+        page.click("#show-lines")
+        assert "zone = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]" in page.inner_text("#lines")
+        page.click("#apply")
+        assert "from now on" in page.inner_text("#done")
+        page.goto(f"{link.partition('/?')[0]}/why")
+        page.click("#explain")
+        assert "no mask" in page.inner_text(".why-people h3")
+        browser.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import statistics
 import tempfile
 import time
@@ -53,7 +54,9 @@ def _access_problem(host: Host, path: Path, folder: Path) -> Finding | None:
         return Finding("bad", f"{folder}: its disk is read-only", fix)
     for each, mode in ((folder, os.W_OK | os.X_OK), (path, os.R_OK | os.W_OK)):
         if each.exists() and not user.can_access(each, mode):
-            return Finding("bad", f"{each}: {user.name} has no write access", f"sudo chown {user.name}: {each}")
+            return Finding(
+                "bad", f"{each}: {user.name} has no write access", f"sudo chown {user.name}: {shlex.quote(str(each))}"
+            )
     return None
 
 

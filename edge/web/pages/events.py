@@ -37,7 +37,7 @@ FILTERS: dict[str, tuple[str, frozenset[str]]] = {
             | {"clock_set", "log_lost", "log_repaired"}
         ),
     ),
-    "door": (N_("the door itself"), frozenset({"started", "stopped", "scene", "view", "clock_set"})),
+    "door": (N_("the door itself"), frozenset({"started", "stopped", "scene", "view", "areas_set", "clock_set"})),
 }
 
 

@@ -71,6 +71,7 @@ WORDS = {
     "remove the protective film, clean the lens, turn its focus ring; repeat while nothing moves": N_(
         "remove the protective film, clean the lens, turn its focus ring; repeat while nothing moves"
     ),
+    "explaining": N_("Explaining … On a small box this takes some seconds."),
     "smallest": N_("Smallest face"),
     "zone": N_("Zone"),
     "ignore": N_("Area to ignore {n}"),

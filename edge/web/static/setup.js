@@ -211,9 +211,12 @@ for (const id of ["zone", "ignore"]) {
   });
 }
 
+// Apply and undo are answered by a page.
 byId("form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  ask();
+  if (!event.submitter?.hasAttribute("formaction")) {
+    event.preventDefault();
+    ask();
+  }
 });
 
 // The height of the smallest face that is judged, at the right edge of the picture.

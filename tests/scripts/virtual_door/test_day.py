@@ -32,3 +32,9 @@ def test_log_is_complete(result: day.DayResult) -> None:
     assert result.lines == sum(sum(kinds.values()) for kinds in result.events.values())
     assert (result.gaps_in_seq, result.damaged) == (0, 0)
     assert result.samples[0][1] > 10
+
+
+def test_statistics_count_what_happened(result: day.DayResult) -> None:
+    assert result.statistics == result.happened
+    assert result.statistics["people"] == result.people >= 16
+    assert 0 < result.statistics["masked"] < result.people
