@@ -168,6 +168,18 @@ class WebSettings(Section, frozen=True):
         return parse_listen(self.listen)
 
 
+class PrivacySettings(Section, frozen=True):
+    answers_required: bool
+    controller: Annotated[str, Meta(max_length=200)]
+    sign: Annotated[str, Meta(max_length=200)]
+    notice: Annotated[str, Meta(max_length=200)]
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """Return the keys whose questions are not answered."""
+        return tuple(key for key in ("controller", "sign") if not getattr(self, key).strip())
+
+
 class Config(Section, frozen=True):
     """All settings. Only `load` creates it, so every value is checked."""
 
@@ -181,6 +193,7 @@ class Config(Section, frozen=True):
     lights: LightSettings
     events: EventSettings
     web: WebSettings
+    privacy: PrivacySettings
 
 
 def default_text() -> str:
@@ -211,7 +224,18 @@ def load(path: Path | None = None) -> Config:
     except ValueError:  # msgspec formats the rejected number, and Python refuses to format thousands of digits.
         raise config_messages.enormous_number(name, settings, Config) from None
     _check(config, given, name)
-    return config
+    return _only_answered(config, given)
+
+
+def _only_answered(config: Config, given: Mapping[str, Mapping[str, Any]]) -> Config:
+    """Return the settings without expressions if answers are required and one is missing; `given` are the file's tables.
+
+    The defaults answer nothing, so `expression.enabled` must be in the file.
+    """
+    privacy = config.privacy
+    if not privacy.answers_required or ("enabled" in given.get("expression", {}) and not privacy.unanswered):
+        return config
+    return msgspec.structs.replace(config, expression=msgspec.structs.replace(config.expression, enabled=False))
 
 
 def replaced(config: Config, section: str, **values: object) -> Config:
@@ -254,6 +278,7 @@ def _check(config: Config, given: Mapping[str, Mapping[str, Any]], name: str) ->
     _check_lights(config.lights, name)
     _check_order(config, name)
     _check_web(config.web, name)
+    _check_privacy(config.privacy, name)
 
 
 def _check_paths(config: Config, name: str) -> None:
@@ -321,6 +346,17 @@ def _check_web(web: WebSettings, name: str) -> None:
     if bool(web.certificate) is not bool(web.key):
         given, missing = ("certificate", "key") if web.certificate else ("key", "certificate")
         raise ConfigError(f"{name}: 'web.{given}' needs 'web.{missing}', too", f"add {missing}, or remove {given}")
+
+
+def _check_privacy(privacy: PrivacySettings, name: str) -> None:
+    for key in ("controller", "sign", "notice"):
+        if not getattr(privacy, key).isprintable():
+            raise ConfigError(f"{name}: 'privacy.{key}' has a line break or a control character", "write one line")
+    if privacy.notice and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", privacy.notice):
+        raise ConfigError(
+            f"{name}: 'privacy.notice' is {config_messages.shown(privacy.notice)}, which is no web address",
+            'write it in full: "https://example.org/door"',
+        )
 
 
 def _check_pins(lights: LightSettings, given: Container[str], name: str) -> None:

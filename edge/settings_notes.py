@@ -76,6 +76,12 @@ def other_notes(config: Config) -> Iterator[str]:
         yield f"no effect: tracker.new_score is {new_score:g}, below detector.threshold ({threshold:g})"
 
 
+def privacy_notes(config: Config) -> Iterator[str]:
+    """Yield a note if the questions of a door in use are not answered."""
+    if config.privacy.answers_required and config.privacy.unanswered:
+        yield f"not answered: {_names('privacy', [*config.privacy.unanswered])}; until then no expression is read"
+
+
 def _kind_of_file(source: str) -> str:
     """Return the kind of a file for a note, from its name."""
     if _is_named_video(source):

@@ -8,7 +8,8 @@ set -eu
 
 help() {
     cat <<'HELP'
-usage: sudo scripts/install.sh [--camera SRC] [--wheels DIR] [--without-start] [--dry-run]
+usage: sudo scripts/install.sh [--camera SRC] [--expressions yes|no] [--controller TEXT] [--sign TEXT]
+                               [--wheels DIR] [--without-start] [--dry-run]
        sudo scripts/install.sh --uninstall [--dry-run]
             scripts/install.sh --fetch-wheels DIR
 
@@ -19,6 +20,11 @@ first installation needs a network and takes about ten minutes.
   --camera SRC       the camera, for the first installation: picamera (Raspberry Pi camera, the default on a Raspberry
                      Pi), /dev/video0 (USB camera, the default elsewhere), or rtsp://… (see also
                      systemd/network.conf.example). Later, change [camera] source in /etc/doorlight/doorlight.toml
+  --expressions yes|no, --controller TEXT, --sign TEXT
+                     answers, for the first installation, to three questions that it asks at a terminal otherwise: may
+                     expressions of faces be read here (staff pass this door in the EU: no), who answers for the data
+                     (name, and address or telephone), and where does the sign hang. Without an answer, no expression is
+                     read. Later, change [expression] and [privacy] in /etc/doorlight/doorlight.toml
   --wheels DIR       install Python packages from DIR instead of the network
   --fetch-wheels DIR download these packages into DIR, on a machine of the same kind with a network
   --without-start    install, but do not start the service; a running door keeps its version until it restarts, at the
@@ -240,9 +246,40 @@ try_out() {
     say "self-test with one picture: OK"
 }
 
+# Ask the questions of a first installation that no option has answered, if there is somebody to ask. Each answer may be empty.
+questions() {
+    if [ -n "$dry" ] || ! [ -t 0 ]; then return; fi
+    say "Three questions. Enter alone means no, or not known yet: then no expression of a face is read."
+    if [ -z "$expressions" ]; then
+        say "The European Union prohibits emotion inference at work and in education: at a door that staff pass, the answer is no."
+        printf 'May expressions of faces be read here? [y/N] '
+        read -r expressions || say ""
+    fi
+    if [ -z "$controller" ]; then
+        printf 'Who answers for the data of this door (name, and address or telephone)? '
+        read -r controller || say ""
+    fi
+    if [ -z "$sign" ]; then
+        printf 'Where does the sign hang that tells people of the camera (doorlight sign makes it)? '
+        read -r sign || say ""
+    fi
+}
+
+# Print a text as a TOML string. What cannot be printed, such as the codes of arrow keys, is removed. Without Python, as in a dry
+# run on a new system, nothing is written.
+toml_string() {
+    [ -x "$PYTHON" ] || return 0
+    "$PYTHON" -c 'import json, sys; print(json.dumps("".join(filter(str.isprintable, sys.argv[1])).strip()[:200], ensure_ascii=False))' "$1"
+}
+
 settings() {
     step "Settings"
     if [ ! -e "$ETC/doorlight.toml" ]; then
+        questions
+        case "$expressions" in
+        y | Y | yes | Yes | YES) enabled=true ;;
+        *) enabled=false ;;
+        esac
         if [ -z "$camera" ]; then
             camera=/dev/video0
             is_raspberry_pi && camera=picamera
@@ -259,13 +296,22 @@ source = "$camera"
 # If there is no camera, the door shows FAULT and waits for it.
 wait = true
 
-# The European Union prohibits emotion inference at work and in education. There, remove the two # below.
-#[expression]
-#enabled = false
+[expression]
+# May expressions of faces be read here? The European Union prohibits it at a door that staff pass (AI Act, Article 5(1)(f)).
+enabled = $enabled
+
+[privacy]
+# Until the question above and the two below are answered, no expression is read.
+answers_required = true
+# Who answers for the data of this door: name, and address or telephone. "doorlight sign sign.svg" prints it on the sign.
+controller = $(toml_string "$controller")
+# Where the sign hangs.
+sign = $(toml_string "$sign")
 TOML
         put "$scratch/doorlight.toml" "$ETC/doorlight.toml"
-    elif [ -n "$camera" ]; then
-        say "--camera is for the first installation only; change [camera] source in $ETC/doorlight.toml"
+    elif [ -n "$camera$expressions$controller$sign" ]; then
+        say "--camera, --expressions, --controller and --sign are for the first installation only; change [camera] source," \
+            "[expression] and [privacy] in $ETC/doorlight.toml"
     else
         say "$ETC/doorlight.toml is not changed"
     fi
@@ -441,7 +487,7 @@ fetch_wheels() {
     say "$1 is ready for: sudo scripts/install.sh --wheels $1"
 }
 
-dry="" wheels="" fetch="" camera="" without_start="" uninstall=""
+dry="" wheels="" fetch="" camera="" expressions="" controller="" sign="" without_start="" uninstall=""
 while [ $# -gt 0 ]; do
     case "$1" in
     -h | --help)
@@ -451,10 +497,16 @@ while [ $# -gt 0 ]; do
     --dry-run) dry=yes ;;
     --without-start) without_start=yes ;;
     --uninstall) uninstall=yes ;;
-    --camera | --wheels | --fetch-wheels)
+    --camera | --expressions | --controller | --sign | --wheels | --fetch-wheels)
         [ -n "${2:-}" ] || die 2 "$1 needs a value" "see scripts/install.sh --help"
         case "$1" in
         --camera) camera="$2" ;;
+        --expressions)
+            case "$2" in yes | no) ;; *) die 2 "--expressions: yes or no, not $2" ;; esac
+            expressions="$2"
+            ;;
+        --controller) controller="$2" ;;
+        --sign) sign="$2" ;;
         --wheels) wheels="$(realpath -m -- "$2")" ;;
         --fetch-wheels) fetch="$(realpath -m -- "$2")" ;;
         esac

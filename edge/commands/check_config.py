@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if args.file is None:
         print(config.default_text(), end="")
     else:
-        from ..settings_notes import camera_notes, other_notes
+        from ..settings_notes import camera_notes, other_notes, privacy_notes
 
         if not os.path.exists(args.file):
             name = printable(str(args.file))
@@ -56,6 +56,6 @@ def run(args: argparse.Namespace) -> int:
             )
         loaded = config.load(args.file)
         print(f"{printable(str(args.file))}: OK")
-        for note in (*camera_notes(loaded), *other_notes(loaded)):
+        for note in (*camera_notes(loaded), *other_notes(loaded), *privacy_notes(loaded)):
             print(f"note: {printable(note)}")
     return 0

@@ -29,7 +29,7 @@ from ..lights.lights import Lights
 from ..lights.pin_process import PinProcess
 from ..pipeline import Decision
 from ..records import Event, Frame, Signal
-from ..settings_notes import camera_notes, other_notes
+from ..settings_notes import camera_notes, other_notes, privacy_notes
 from ..system.files import state_folder
 from ..system.terminal import printable
 from . import left_out, options
@@ -137,7 +137,7 @@ def _watch(
     console: _Console,
 ) -> tuple[Source, door.Summary]:
     """Open source, models and log, and run the door's loop. Return the source, closed, and the totals."""
-    for note in (*camera_notes(config, args.source or ""), *other_notes(config)):
+    for note in (*camera_notes(config, args.source or ""), *other_notes(config), *privacy_notes(config)):
         print_note(f"note: {note}")
     source = open_source(config.camera, args.source)
     with contextlib.ExitStack() as opened:

@@ -115,7 +115,7 @@ ls "$root"/opt/doorlight/releases/*/.complete >/dev/null 2>&1 && fail "killed to
 [ ! -e "$root/opt/doorlight/current" ] || fail "an incomplete program is in use"
 ok "killed while Python packages were being unpacked: the incomplete program is not used"
 
-inside /src/scripts/install.sh --without-start --camera /dev/video0 2>&1 | tee "$cache/check-install.log"
+inside /src/scripts/install.sh --without-start --camera /dev/video0 --expressions yes --controller "Dr. Who" --sign left 2>&1 | tee "$cache/check-install.log"
 [ -e "$root$(current)/.complete" ] || fail "no complete program"
 [ "$(readlink "$root/usr/local/bin/doorlight")" = /opt/doorlight/current/bin/doorlight ] || fail "no command"
 [ -L "$root/etc/systemd/system/multi-user.target.wants/doorlight.service" ] || fail "the service is not enabled"
@@ -125,6 +125,7 @@ for group in video gpio plugdev; do
 done
 [ "$(inside stat -c '%U %a' /var/lib/doorlight)" = "doorlight 755" ] || fail "wrong owner or mode of the event log's folder"
 grep -q 'source = "/dev/video0"' "$root/etc/doorlight/doorlight.toml" || fail "--camera is not in the settings"
+grep -q 'controller = "Dr. Who"' "$root/etc/doorlight/doorlight.toml" || fail "--controller is not in the settings"
 inside systemd-analyze verify --man=no doorlight.service doorlight-hours.timer || fail "systemd-analyze reports problems of the unit"
 inside systemd-analyze verify --man=no doorlight-web.service || fail "systemd-analyze reports problems of the page's unit"
 [ ! -e "$root/etc/systemd/system/multi-user.target.wants/doorlight-web.service" ] || fail "the page is enabled"
