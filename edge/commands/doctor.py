@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Check everything that the door depends on: Python, libraries, models, camera,
-Coral, pins, permissions, privacy, event log, temperature and
+Coral, pins, permissions, privacy, event log, wear of the card, temperature and
 power, journal, clock, and service. The camera check captures a picture and does
 not keep it.
 

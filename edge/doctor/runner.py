@@ -26,6 +26,7 @@ from ..system.libraries import explain
 from ..system.terminal import printable, wrap
 from .checks import (
     camera,
+    card,
     clock,
     configuration,
     coral,
@@ -63,6 +64,7 @@ CHECKS = {
     "permissions": Check(permissions.check, 20),
     "privacy": Check(privacy.check, 20),
     "events": Check(events.check, 30),
+    "card": Check(card.check, 20),
     "temperature": Check(temperature.check, 20),
     "journal": Check(journal.check, 20),
     "clock": Check(clock.check, 20),
