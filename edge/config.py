@@ -180,6 +180,10 @@ class PrivacySettings(Section, frozen=True):
         return tuple(key for key in ("controller", "sign") if not getattr(self, key).strip())
 
 
+class UpdateSettings(Section, frozen=True):
+    source: str
+
+
 class Config(Section, frozen=True):
     """All settings. Only `load` creates it, so every value is checked."""
 
@@ -194,6 +198,7 @@ class Config(Section, frozen=True):
     events: EventSettings
     web: WebSettings
     privacy: PrivacySettings
+    update: UpdateSettings
 
 
 def default_text() -> str:
@@ -279,6 +284,12 @@ def _check(config: Config, given: Mapping[str, Mapping[str, Any]], name: str) ->
     _check_order(config, name)
     _check_web(config.web, name)
     _check_privacy(config.privacy, name)
+    source = config.update.source
+    if source and not source.startswith(("/", "https://")):
+        raise ConfigError(
+            f"{name}: 'update.source' is {config_messages.shown(source)}, no whole path and no https address",
+            'write "https://example.org/doorlight", or a folder such as "/media/updates"',
+        )
 
 
 def _check_paths(config: Config, name: str) -> None:
@@ -288,6 +299,7 @@ def _check_paths(config: Config, name: str) -> None:
         "events.file": config.events.file,
         "web.certificate": config.web.certificate,
         "web.key": config.web.key,
+        "update.source": config.update.source,
     }
     for key, path in paths.items():
         if "\0" in path:

@@ -26,17 +26,26 @@ def opened(tmp_path: Path, settings: str) -> str:
     """Run the door on a picture with these settings; return the names of all files that it opened."""
     config, files = tmp_path / "door.toml", tmp_path / "files"
     config.write_text(settings)
-    command = ["run", "--simulate", "--source", STILL, "--config", config, "--events", tmp_path / "events.jsonl"]
+    command = [
+        "run",
+        "--simulate",
+        "--source",
+        str(STILL),
+        "--config",
+        str(config),
+        "--events",
+        str(tmp_path / "e.jsonl"),
+    ]
     strace = shutil.which("strace")
     if strace is not None:
-        trace = [strace, "-f", "-q", "-e", "trace=open,openat,openat2", "-o", files]
+        trace = [strace, "-f", "-q", "-e", "trace=open,openat,openat2", "-o", str(files)]
         done = subprocess.run(
             [*trace, sys.executable, "-m", "edge", *command], cwd=ROOT, capture_output=True, timeout=120, check=False
         )
         if done.returncode == 0:  # a container may forbid tracing
             return files.read_text(errors="replace")
     done = subprocess.run(
-        [sys.executable, "-c", HOOK, *map(str, command)], cwd=ROOT, capture_output=True, timeout=120, check=True
+        [sys.executable, "-c", HOOK, *command], cwd=ROOT, capture_output=True, timeout=120, check=True
     )
     return done.stderr.decode(errors="replace")
 
