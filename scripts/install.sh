@@ -42,6 +42,10 @@ Installed files:
 
 State of the service: systemctl status doorlight      Its messages: journalctl -u doorlight
 Exit codes: 0 OK, 2 wrong usage, 69 a requirement is missing on this machine, 77 not root, 78 wrong settings
+
+For doorlight update, which holds the lock and begins a trial, with --wheels DIR:
+  --prepare          build the new program beside the old one, try it, and check the settings; print its folder
+  --switch RELEASE   make a prepared program the current one, with its units; start nothing, remove nothing
 HELP
 }
 
@@ -321,10 +325,14 @@ TOML
         say "Changes in the defaults (- old, + new):"
         diff -U 1 "$ETC/defaults.toml" "$scratch/defaults.toml" | sed 1,2d || true
     fi
+    check_settings
+    put "$scratch/defaults.toml" "$ETC/defaults.toml"
+}
+
+check_settings() {
     "$release/bin/doorlight" check-config "$ETC/doorlight.toml" ||
         die 78 "your settings do not fit the new version (see above); the old program stays in use" \
             "edit them with: sudo nano $ETC/doorlight.toml    and run this script again"
-    put "$scratch/defaults.toml" "$ETC/defaults.toml"
 }
 
 # link TARGET NAME: replace a symbolic link atomically.
@@ -355,6 +363,8 @@ service() {
     put systemd/doorlight.service "$UNIT"
     # Not enabled: the page is off until somebody wants it.
     put systemd/doorlight-web.service "$WEB_UNIT"
+    # This installation replaces a version that doorlight update has on trial. It would otherwise be taken back.
+    [ -n "$dry$switch" ] || rm -f "$OPT/update/trial.json"
     version="$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')"
     if [ "${version:-0}" -ge 254 ]; then
         put systemd/restart-backoff.conf "$DROP_INS/restart-backoff.conf"
@@ -398,6 +408,40 @@ hours_timer() {
     act systemctl daemon-reload
     act systemctl restart doorlight-hours.timer
     [ -n "$dry" ] || say "doorlight-hours.timer keeps the hours of the event log every night"
+}
+
+# What looks after an update, and the nightly update, which is off until somebody wants it.
+update_units() {
+    step "Updates"
+    units="$(dirname "$UNIT")"
+    for unit in doorlight-trial.service doorlight-trial.timer doorlight-update.service doorlight-update.timer; do
+        put "systemd/$unit" "$units/$unit"
+    done
+    act systemctl --quiet enable doorlight-trial.service doorlight-trial.timer
+    [ -d /run/systemd/system ] || return 0
+    act systemctl daemon-reload
+}
+
+# The two steps of doorlight update. The program that runs and everything that belongs to it stay: the update may go back.
+prepare() {
+    check_machine
+    apt_packages
+    program
+    step "Settings"
+    check_settings
+    say "release: $release"
+}
+
+switch_to() {
+    release="$1"
+    [ -e "$release/.complete" ] || die 69 "$release: is no complete program"
+    user_and_devices
+    "$release/bin/doorlight" check-config >"$scratch/defaults.toml"
+    put "$scratch/defaults.toml" "$ETC/defaults.toml"
+    without_start=yes
+    service
+    hours_timer
+    update_units
 }
 
 # Restore the previous program, unit and defaults. Fails if they do not start either. Files outside of these (udev rules, user,
@@ -448,7 +492,12 @@ uninstall() {
         [ ! -d /run/systemd/system ] || act systemctl stop doorlight-hours.timer
         act systemctl --quiet disable doorlight-hours.timer
     fi
-    for path in "$UNIT" "$WEB_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
+    for unit in doorlight-update.timer doorlight-trial.timer doorlight-trial.service; do
+        [ -e "$units/$unit" ] || continue
+        [ ! -d /run/systemd/system ] || act systemctl stop "$unit"
+        act systemctl --quiet disable "$unit"
+    done
+    for path in "$units"/doorlight-trial.* "$units"/doorlight-update.* "$UNIT" "$WEB_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
         /etc/modules-load.d/doorlight.conf /etc/tmpfiles.d/doorlight.conf /etc/sysusers.d/doorlight.conf; do
         if [ -e "$path" ] || [ -L "$path" ]; then act rm -rf "$path"; fi
     done
@@ -487,7 +536,7 @@ fetch_wheels() {
     say "$1 is ready for: sudo scripts/install.sh --wheels $1"
 }
 
-dry="" wheels="" fetch="" camera="" expressions="" controller="" sign="" without_start="" uninstall=""
+dry="" wheels="" fetch="" camera="" expressions="" controller="" sign="" without_start="" uninstall="" prepare="" switch=""
 while [ $# -gt 0 ]; do
     case "$1" in
     -h | --help)
@@ -497,7 +546,8 @@ while [ $# -gt 0 ]; do
     --dry-run) dry=yes ;;
     --without-start) without_start=yes ;;
     --uninstall) uninstall=yes ;;
-    --camera | --expressions | --controller | --sign | --wheels | --fetch-wheels)
+    --prepare) prepare=yes ;;
+    --camera | --expressions | --controller | --sign | --wheels | --fetch-wheels | --switch)
         [ -n "${2:-}" ] || die 2 "$1 needs a value" "see scripts/install.sh --help"
         case "$1" in
         --camera) camera="$2" ;;
@@ -507,6 +557,7 @@ while [ $# -gt 0 ]; do
             ;;
         --controller) controller="$2" ;;
         --sign) sign="$2" ;;
+        --switch) switch="$2" ;;
         --wheels) wheels="$(realpath -m -- "$2")" ;;
         --fetch-wheels) fetch="$(realpath -m -- "$2")" ;;
         esac
@@ -536,7 +587,7 @@ if [ -n "$fetch" ]; then
 fi
 [ -n "$dry" ] || [ "$(id -u)" = 0 ] || die 77 "the installation needs root: sudo scripts/install.sh (or --dry-run to print the steps)"
 # A lock until the end of this script; the kernel releases it. Two installations at once would remove each other's files.
-if [ -z "$dry" ]; then
+if [ -z "$dry$prepare$switch" ]; then
     exec 9>/run/doorlight-install.lock
     flock -n 9 || die 69 "another installation is running"
 fi
@@ -547,6 +598,14 @@ fi
 # A running door comes first: on a small processor, unpacking and compiling packages would slow it down for minutes.
 renice -n 19 -p $$ >/dev/null || true
 ionice -c 3 -p $$ || true
+if [ -n "$prepare" ]; then
+    prepare
+    exit 0
+fi
+if [ -n "$switch" ]; then
+    switch_to "$switch"
+    exit 0
+fi
 check_machine
 apt_packages
 user_and_devices
@@ -554,6 +613,7 @@ program
 settings
 service
 hours_timer
+update_units
 tidy
 doctor
 [ -n "$dry" ] || say "

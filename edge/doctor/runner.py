@@ -40,6 +40,7 @@ from .checks import (
     python,
     service,
     temperature,
+    update,
 )
 from .finding import Finding, Severity
 from .host import REPAIR, Host
@@ -58,6 +59,7 @@ CHECKS = {
     "configuration": Check(configuration.check, 20),
     "models": Check(models.check, 60),
     "service": Check(service.check, 20),
+    "update": Check(update.check, 20),
     "camera": Check(camera.check, 60),
     "coral": Check(coral.check, 90),
     "lights": Check(lights.check, 20),

@@ -10,7 +10,9 @@ from typing import NamedTuple
 from ..errors import UnavailableError
 from .door import Door
 from .layout import Layout, version_of
-from .trial import HEALTHY_S, Health, Result, Trial, read
+from .trial import BY_HAND, HEALTHY_S, Health, Result, Trial, read
+
+__all__ = ["BY_HAND", "Status", "collect", "describe", "describe_result"]
 
 
 class Status(NamedTuple):

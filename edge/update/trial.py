@@ -28,6 +28,8 @@ HEALTHY_S = 600.0
 #: It is taken back if it has not been healthy for that long within this time.
 MAX_TRIAL_S = 1800.0
 
+#: The reason of `doorlight update --rollback`.
+BY_HAND = "by hand"
 #: The units that look after a trial.
 TRIAL_UNITS = ("etc/systemd/system/doorlight-trial.service", "etc/systemd/system/doorlight-trial.timer")
 
@@ -256,7 +258,7 @@ class Trials:
         """
         trial = self.pending()
         if trial is not None:
-            self.go_back(trial, "by hand")
+            self.go_back(trial, BY_HAND)
             return trial.previous_version
         layout = self._layout
         previous, current = layout.release_of(layout.previous), layout.release_of(layout.current)
@@ -266,10 +268,10 @@ class Trials:
             )
         trial = Trial(
             "back", version_of(current), current.name, version_of(previous), previous.name, self._last_bundle(),
-            self._door.boot_id(), now_text(), self._clock(), reason="by hand",
+            self._door.boot_id(), now_text(), self._clock(), reason=BY_HAND,
         )  # fmt: skip
         self._store(trial)
-        self.go_back(trial, "by hand")
+        self.go_back(trial, BY_HAND)
         return trial.previous_version
 
     def last_result(self) -> Result | None:

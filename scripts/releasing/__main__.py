@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -67,7 +68,11 @@ def make(key: Path, wheels: Path | None, out: Path, min_python: str) -> None:
         if folder.exists():
             raise ReleaseError(f"{folder}: is there already; remove it first: rm -r {folder}")
         bundle.write(folder, files, version, architecture, min_python)
-    bundle.sign(folder, key)
+    try:
+        bundle.sign(folder, key)
+    except ReleaseError:
+        shutil.rmtree(folder)
+        raise
     tar = folder.with_name(f"{folder.name}.tar")
     bundle.write_tar(folder, tar)
     print(f"{folder}\n{tar}")

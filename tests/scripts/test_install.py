@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from edge.inference import perception
 from support.paths import ROOT, SCRIPTS
 from support.wait import wait_until
 
-SHELL = ["install.sh", "tail.sh", "view.sh", "checks/install.sh", "checks/arm64.sh"]
+SHELL = ["install.sh", "release", "tail.sh", "view.sh", "checks/install.sh", "checks/arm64.sh"]
 PLACES = [
     "/opt/doorlight",
     "/etc/doorlight",
@@ -133,7 +134,7 @@ LAST_STEPS = r"""
 . "$1/functions"
 OPT=$1/opt ETC=$1/etc LINK=$1/doorlight UNIT=$1/doorlight.service DROP_INS=$1/drop-ins
 WEB_UNIT=$1/doorlight-web.service
-scratch=$1/scratch dry="" without_start=$2 release=$1/opt/releases/new
+scratch=$1/scratch dry="" switch="" without_start=$2 release=$1/opt/releases/new
 systemctl() { [ "$1" != --version ] || echo "systemd 252 (252)"; }
 service
 tidy
@@ -274,6 +275,49 @@ def test_an_upgrade_keeps_what_a_door_has(upgrade: Upgrade) -> None:
     (upgrade.folder / "etc/doorlight.toml").write_text("[camera]\nwait = true\n")
     assert answered(upgrade, "no", "Dr. Who", "left").expression.enabled is True
     assert (upgrade.folder / "etc/doorlight.toml").read_text() == "[camera]\nwait = true\n"
+
+
+#: The steps of `doorlight update` with a prepared program in a folder.
+SWITCH = r"""
+. "$1/functions"
+OPT=$1/opt ETC=$1/etc LINK=$1/doorlight UNIT=$1/doorlight.service DROP_INS=$1/drop-ins
+WEB_UNIT=$1/doorlight-web.service
+scratch=$1/scratch dry="" without_start="" switch=$2
+systemctl() { if [ "$1" = --version ]; then echo "systemd 252 (252)"; else echo "systemctl $*"; fi; }
+user_and_devices() { :; }
+switch_to "$switch"
+"""
+
+
+def test_a_switch_starts_nothing_and_removes_nothing(upgrade: Upgrade) -> None:
+    program = upgrade.release("new") / "bin/doorlight"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho the defaults\n")
+    program.chmod(0o755)
+    (upgrade.folder / "opt/update").mkdir()
+    (upgrade.folder / "opt/update/trial.json").write_text("{}")
+    command = ["sh", "-euc", SWITCH, "sh", str(upgrade.folder), str(upgrade.release("new"))]
+    incomplete = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert incomplete.returncode == 69
+    assert "is no complete program" in incomplete.stderr
+    (upgrade.release("new") / ".complete").touch()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert os.readlink(upgrade.folder / "opt/current") == str(upgrade.release("new"))
+    assert (upgrade.folder / "etc/defaults.toml").read_text() == "the defaults\n"
+    assert upgrade.kept == {"older", "old", "new"}
+    assert (upgrade.folder / "opt/update/trial.json").exists()
+    assert not re.search("systemctl (re)?start .*doorlight.service", done.stdout)
+    assert (upgrade.folder / "doorlight-trial.service").exists()
+    assert "enable doorlight-trial.service doorlight-trial.timer" in done.stdout
+    assert "enable doorlight-update" not in done.stdout
+
+
+def test_an_installation_ends_a_trial(upgrade: Upgrade) -> None:
+    (upgrade.folder / "opt/update").mkdir()
+    (upgrade.folder / "opt/update/trial.json").write_text("{}")
+    upgrade.run("")
+    assert not (upgrade.folder / "opt/update/trial.json").exists()
 
 
 def test_an_answer_that_is_neither_yes_nor_no(tools: Tools) -> None:
