@@ -86,14 +86,14 @@ def run(args: argparse.Namespace) -> int:
         with contextlib.suppress(_BusyError), locked(layout):
             trials.watch()
         return 0
-    with locked(layout):
+    with locked(layout) as lock:
         if args.rollback:
             print(f"version {trials.rollback()} runs again")
             return 0
-        return _update(args, layout, door, trials)
+        return _update(args, layout, door, trials, lock)
 
 
-def _update(args: argparse.Namespace, layout: Layout, door: Door, trials: Trials) -> int:
+def _update(args: argparse.Namespace, layout: Layout, door: Door, trials: Trials, lock: int) -> int:
     from ..update.disk import Disk
     from ..update.updater import Installer, Updater, yield_to_the_door
 
@@ -104,7 +104,7 @@ def _update(args: argparse.Namespace, layout: Layout, door: Door, trials: Trials
             "wait (doorlight update --status), or: sudo doorlight update --rollback",
         )
     yield_to_the_door()
-    updater = Updater(layout, Disk(), door, trials, Installer(_say), say=_say)
+    updater = Updater(layout, Disk(), door, trials, Installer(_say, lock), say=_say)
     return install(updater, _source(args), args)
 
 
@@ -134,8 +134,11 @@ class _BusyError(UnavailableError):
 
 
 @contextlib.contextmanager
-def locked(layout: Layout) -> Iterator[None]:
-    """Hold the lock of installations, which scripts/install.sh takes, too. Raises UnavailableError if another process has it."""
+def locked(layout: Layout) -> Iterator[int]:
+    """Hold the lock of installations, which scripts/install.sh takes, too; yield its descriptor.
+
+    Raises UnavailableError if another process has it.
+    """
     from ..system import files
 
     descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -144,7 +147,7 @@ def locked(layout: Layout) -> Iterator[None]:
             files.lock(descriptor)
         except BlockingIOError:
             raise _BusyError("another installation or update is running", "wait until it has ended") from None
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

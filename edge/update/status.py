@@ -16,7 +16,7 @@ __all__ = ["BY_HAND", "Status", "collect", "describe", "describe_result"]
 
 
 class Status(NamedTuple):
-    """The versions: `chosen` is what the service starts, `running` what runs now. Each is "" if there is none or it is unknown.
+    """The versions: `chosen` is what the service starts, `running` what runs now. Each is "" if there is none.
 
     `previous` is the version that `--rollback` brings back.
     """
@@ -37,9 +37,10 @@ def collect(layout: Layout, door: Door) -> Status:
     with contextlib.suppress(UnavailableError):
         result = read(layout.result, Result)
     can_go_back = previous is not None and previous != current and layout.undo.is_dir()
+    chosen = version_of(current) if current else ""
     return Status(
-        version_of(current) if current else "",
-        _running(layout, door),
+        chosen,
+        _running(layout, door, chosen),
         version_of(previous) if previous and can_go_back else "",
         trial,
         _healthy_s(layout),
@@ -47,13 +48,16 @@ def collect(layout: Layout, door: Door) -> Status:
     )
 
 
-def _running(layout: Layout, door: Door) -> str:
-    """Return the version of the door's process; "" if it does not run, or if that is not known."""
+def _running(layout: Layout, door: Door, chosen: str) -> str:
+    """Return the version of the door's process; "" if it does not run. `chosen`, if its program cannot be seen."""
     with contextlib.suppress(UnavailableError):
         pid = door.state().main_pid
-        parts = Path(door.program_of(pid)).parts if pid else ()
+        if not pid:
+            return ""
+        parts = Path(door.program_of(pid)).parts
         if "releases" in parts[:-1]:
             return version_of(layout.releases / parts[parts.index("releases") + 1])
+        return chosen
     return ""
 
 

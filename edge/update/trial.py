@@ -220,6 +220,9 @@ class Trials:
             self._finish(Result(True, trial.version, trial.previous_version, trial.bundle, now_text(), reason))
             return
         self._say(f"back to version {trial.previous_version}: {reason}")
+        made = self._made(trial)
+        # First of all room, if the disk is full.
+        disk.remove_tree(layout.staging)
         if trial.phase != "back":
             self._store(msgspec.structs.replace(trial, phase="back", reason=reason))
         disk.link(str(previous), layout.current)
@@ -231,8 +234,7 @@ class Trials:
             self._door.restart(wait)
         except UnavailableError as error:
             # Not the fault of the version: nothing is gained by trying the other one again.
-            self._say(f"{error}")
-        made = self._made(trial)
+            self._say(str(error))
         self._finish(Result(False, trial.version, trial.previous_version, trial.bundle, now_text(), reason, made))
 
     def _restore_managed_files(self) -> None:

@@ -43,8 +43,12 @@ class Candidate(NamedTuple):
 class Installer:
     """Runs the bundle's own install.sh. It must be a checked one: it runs as root."""
 
-    def __init__(self, say: Callable[[str], None] = print) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[str], None] = print, lock: int | None = None) -> None:
+        """`lock` is the descriptor of the lock of installations.
+
+        The script inherits it: if this process is killed, nobody else installs until the script has ended.
+        """
+        self._say, self._lock = say, lock
 
     def prepare(self, staged: Path) -> Path:
         """Build the new version beside the running one and try it on a picture; return its folder.
@@ -75,6 +79,7 @@ class Installer:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
+                pass_fds=[] if self._lock is None else [self._lock],
             ) as process:
                 for line in process.stdout or ():
                     lines.append(line.rstrip("\n"))
@@ -183,11 +188,15 @@ class Updater:
         result = self._trials.last_result()
         if is_nightly and result is not None and not result.kept and result.bundle == candidate.digest:
             return f"version {new} was tried and taken back on {result.time}: {result.reason}"
-        if version.is_lower(new, installed) and not allow_downgrade:
+        try:
+            is_lower = version.is_lower(new, installed)
+        except ValueError:  # such as one of a developer
+            is_lower = True
+        if is_lower and not allow_downgrade:
             if is_nightly:
-                return f"version {new} is lower than the installed {installed}"
+                return f"version {new} is not higher than the installed {installed}"
             raise InputError(
-                f"{candidate.bundle.where}: version {new} is lower than the installed {installed}",
+                f"{candidate.bundle.where}: version {new} is not higher than the installed {installed}",
                 "if you want it: --allow-downgrade",
             )
         return None
@@ -197,8 +206,15 @@ class Updater:
 
         Raises DoorlightError; the version before runs then.
         """
-        self._trials.tidy_releases()
-        staged = self._stage(candidate)
+        if self._door.state().active == "inactive":
+            raise UnavailableError(
+                "the door is stopped, so a new version cannot be tried", "sudo systemctl start doorlight"
+            )
+        try:
+            self._trials.tidy_releases()
+            staged = self._stage(candidate)
+        except OSError as error:
+            raise bundles.not_written(self._layout.updates, error) from None
         release = self._installer.prepare(staged)
         if version_of(release) != candidate.manifest.version or not (release / ".complete").is_file():
             raise UnavailableError(
@@ -249,7 +265,10 @@ class Updater:
 
     def _switch(self, staged: Path, release: Path, candidate: Candidate) -> None:
         trials = self._trials
-        trial = trials.begin(release, candidate.digest)
+        try:
+            trial = trials.begin(release, candidate.digest)
+        except OSError as error:
+            raise bundles.not_written(self._layout.updates, error) from None
         try:
             self._door.watch(True)
             self._installer.switch(staged, release)

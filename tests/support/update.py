@@ -136,7 +136,7 @@ class FakeDoor(Door):
     def state(self) -> DoorState:
         active = "active" if self.running else "failed"
         return DoorState(
-            active, "success", self.restarts, f"start-{self.starts}", 1, self.status if self.running else ""
+            active, "success", self.restarts, f"start-{self.starts}", int(bool(self.running)), self.status if self.running else ""
         )
 
     def restart(self, wait: bool = True) -> None:

@@ -63,6 +63,8 @@ class Server:
 
         self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
+        # A client that has seen enough closes the connection.
+        self._http.handle_error = lambda request, address: None  # type: ignore[method-assign]
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
         self._http.socket = context.wrap_socket(self._http.socket, server_side=True)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from edge.commands import update as command
-from edge.errors import InputError, UnavailableError
+from edge.errors import InputError, OutputError, UnavailableError
+from edge.system.files import is_locked
 from edge.update import status
+from edge.update.layout import Layout
 from edge.update.updater import Installer
 from releasing import bundle as releasing
 from support.update import Box, add_bundle, needs_ssh_keygen
+from support.wait import wait_until
 
 pytestmark = needs_ssh_keygen
 
@@ -43,7 +48,7 @@ def test_the_same_version(box: Box, tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_never_to_a_lower_version_unasked(box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = add_bundle(tmp_path / "b", "0.0.9")
-    with pytest.raises(InputError, match=r"version 0\.0\.9 is lower than the installed 0\.1\.0") as caught:
+    with pytest.raises(InputError, match=r"version 0\.0\.9 is not higher than the installed 0\.1\.0") as caught:
         run(box, old)
     assert "--allow-downgrade" in caught.value.hint
     assert run(box, old, "--nightly") == 0, "nothing to do is no failure at night"
@@ -71,9 +76,9 @@ def test_at_night_a_version_that_failed_is_not_tried_again(
     assert box.version == "0.2.0"
 
 
-@pytest.mark.parametrize("signal", ["PASS", "STOP", "ALARM"])
-def test_somebody_at_the_door(box: Box, bundle: Path, signal: str) -> None:
-    box.door.status = f"{signal}, 14.8 frames/s, CPU, all well"
+@pytest.mark.parametrize("light", ["PASS", "STOP", "ALARM"])
+def test_somebody_at_the_door(box: Box, bundle: Path, light: str) -> None:
+    box.door.status = f"{light}, 14.8 frames/s, CPU, all well"
     with pytest.raises(UnavailableError, match="somebody stood at the door for 1 minutes; nothing was changed"):
         box.update(bundle, wait_s=60)
     assert sum(box.slept_s) == 60
@@ -93,6 +98,57 @@ def test_when_they_have_gone(box: Box, bundle: Path) -> None:
     box.update(bundle)
     assert len(box.slept_s) == 3
     assert box.version == "0.2.0"
+
+
+def test_a_door_that_somebody_stopped(box: Box, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = box.door.state()._replace(active="inactive")
+    monkeypatch.setattr(box.door, "state", lambda: state)
+    with pytest.raises(UnavailableError, match="the door is stopped"):
+        box.update(bundle)
+    assert box.door.starts == 0
+
+
+def test_an_installed_version_that_cannot_be_compared(box: Box, bundle: Path) -> None:
+    metadata = next(box.layout.releases.glob("*/lib/python3.11/site-packages/*.dist-info"))
+    metadata.rename(metadata.with_name("doorlight-0.3.dev1+g1234.dist-info"))
+    with pytest.raises(InputError, match=r"not higher than the installed 0\.3\.dev1"):
+        run(box, bundle)
+
+
+def test_a_disk_that_is_full_at_the_last_moment(box: Box, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(box.disk, "copy", full)
+    with pytest.raises(OutputError, match="No space left"):
+        box.update(bundle)
+    assert (box.version, box.door.starts) == ("0.1.0", 0)
+    assert not box.layout.trial.exists()
+
+
+def test_an_orphaned_installer_keeps_the_lock(tmp_path: Path) -> None:
+    """If doorlight update is killed, nobody goes back while install.sh still changes files."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "scripts/install.sh").write_text("echo started; exec sleep 60\n")
+    layout = Layout(tmp_path)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with command.locked(layout) as lock:
+                Installer(lambda line: os.kill(os.getpid(), signal.SIGKILL), lock).switch(tmp_path, tmp_path)
+        finally:
+            os._exit(1)
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
+    with pytest.raises(UnavailableError, match="another installation"), command.locked(layout):
+        pass
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if os.readlink(link) == str(layout.lock):
+                os.kill(int(link.parts[2]), signal.SIGKILL)
+    wait_until(lambda: not is_locked(layout.lock))
+    with command.locked(layout):
+        pass
 
 
 def test_an_event_a_moment_ago(box: Box) -> None:
