@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
 
-from ..errors import UnavailableError
+from ..errors import InputError, UnavailableError
+from . import manifest
 from .disk import Disk
 from .door import Door
 from .layout import Layout, version_of
@@ -30,6 +31,7 @@ MAX_TRIAL_S = 1800.0
 
 #: The reason of `doorlight update --rollback`.
 BY_HAND = "by hand"
+UNITS = Path("etc/systemd/system")
 #: The units that look after a trial.
 TRIAL_UNITS = ("etc/systemd/system/doorlight-trial.service", "etc/systemd/system/doorlight-trial.timer")
 
@@ -39,7 +41,11 @@ Phase = Literal["switching", "trying", "back"]
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """A trial: versions and folders of the releases. `boot` is the kernel's boot id; `reason` is why it is taken back."""
+    """A trial: versions and folders of the releases.
+
+    `units` are the names of the units that the new version writes. `boot` is the kernel's boot id; `reason` is why it is taken
+    back.
+    """
 
     phase: Phase
     version: str
@@ -50,6 +56,7 @@ class Trial(msgspec.Struct, frozen=True):
     boot: str
     began: str
     began_s: float
+    units: tuple[str, ...] = ()
     was_fault: bool = False
     reason: str = ""
 
@@ -71,6 +78,7 @@ class Result(msgspec.Struct, frozen=True):
     time: str
     reason: str = ""
     made: str = ""
+    units: tuple[str, ...] = ()
 
 
 def now_text() -> str:
@@ -98,8 +106,11 @@ class Trials:
         """Return the trial that has neither been kept nor taken back. Raises UnavailableError if its file cannot be read."""
         return read(self._layout.trial, Trial)
 
-    def begin(self, release: Path, bundle: str) -> Trial:
-        """Save what belongs to the running version, and record that a switch to `release` begins. Durable when it returns."""
+    def begin(self, release: Path, bundle: str, units: Iterable[str]) -> Trial:
+        """Save what belongs to the running version, and record that a switch to `release` begins. Durable when it returns.
+
+        `units` are the names of the units that the new version writes.
+        """
         layout, disk = self._layout, self._disk
         previous = layout.release_of(layout.current)
         if previous is None:
@@ -109,7 +120,7 @@ class Trials:
         disk.link(str(previous), layout.previous)
         trial = Trial(
             "switching", version_of(release), release.name, version_of(previous), previous.name, bundle,
-            self._door.boot_id(), now_text(), self._clock(), self._door.state().signal == "FAULT",
+            self._door.boot_id(), now_text(), self._clock(), tuple(units), self._door.state().signal == "FAULT",
         )  # fmt: skip
         self._store(trial)
         return trial
@@ -203,14 +214,17 @@ class Trials:
                 self._disk.write(self._layout.root / unit, new.read_bytes())
         with contextlib.suppress(UnavailableError):
             self._door.reload_units()
-        self._finish(Result(True, trial.version, trial.previous_version, trial.bundle, now_text(), made=made))
+        self._finish(
+            Result(True, trial.version, trial.previous_version, trial.bundle, now_text(), "", made, trial.units)
+        )
         self._say(f"version {trial.version} is kept")
         self.tidy()
 
-    def go_back(self, trial: Trial, reason: str, wait: bool = True) -> None:
-        """Put the previous version back and start it. May be repeated at any point after an interruption.
+    def go_back(self, trial: Trial, reason: str, wait: bool = True) -> str:
+        """Put the previous version back and start it. Return why that does not start either, or "".
 
-        Without `wait` it does not wait for the start of the door: at boot, this comes before it.
+        May be repeated at any point after an interruption. Without `wait` it does not wait for the start of the door: at boot,
+        this comes before it.
         """
         layout, disk = self._layout, self._disk
         previous = layout.releases / trial.previous_release
@@ -218,7 +232,7 @@ class Trials:
             # Somebody removed it. A door without a program is worse than one on trial.
             self._say(f"{previous}: is gone; version {trial.version} stays")
             self._finish(Result(True, trial.version, trial.previous_version, trial.bundle, now_text(), reason))
-            return
+            return f"{previous} is gone; version {trial.version} stays"
         self._say(f"back to version {trial.previous_version}: {reason}")
         made = self._made(trial)
         # First of all room, if the disk is full.
@@ -226,27 +240,35 @@ class Trials:
         if trial.phase != "back":
             self._store(msgspec.structs.replace(trial, phase="back", reason=reason))
         disk.link(str(previous), layout.current)
-        self._restore_managed_files()
+        self._restore_managed_files(trial.units)
         disk.sync()
         with contextlib.suppress(UnavailableError):
             self._door.reload_units()
+        problem = ""
         try:
             self._door.restart(wait)
         except UnavailableError as error:
             # Not the fault of the version: nothing is gained by trying the other one again.
-            self._say(str(error))
-        self._finish(Result(False, trial.version, trial.previous_version, trial.bundle, now_text(), reason, made))
+            problem = str(error)
+            self._say(problem)
+        self._finish(
+            Result(False, trial.version, trial.previous_version, trial.bundle, now_text(), reason, made, trial.units)
+        )
+        return problem
 
-    def _restore_managed_files(self) -> None:
+    def _restore_managed_files(self, units: Container[str]) -> None:
+        """Put the files in `undo` back, and remove `units` that the previous version did not have."""
         layout, disk = self._layout, self._disk
         saved = {path.relative_to(layout.undo) for path in layout.undo.rglob("*") if path.is_file()}
         for file in layout.managed_files():
-            if file.relative_to(layout.root) not in saved:
+            if file.relative_to(layout.root) not in saved and file.name in units:
                 disk.remove(file)
                 # `systemctl enable` linked it.
                 for link in file.parent.glob(f"*.wants/{file.name}"):
                     disk.remove(link)
         for name in sorted(saved):
+            if UNITS in name.parents and name.name not in units:
+                continue  # of the user, under a name like ours
             target, data = layout.root / name, (layout.undo / name).read_bytes()
             if not target.is_file() or target.read_bytes() != data:
                 disk.make_folder(target.parent)
@@ -256,25 +278,32 @@ class Trials:
     def rollback(self) -> str:
         """Put the version before the last update back, at once. Return its number.
 
-        Raises UnavailableError if there is none.
+        Raises UnavailableError if there is none, or if it does not start.
         """
-        trial = self.pending()
-        if trial is not None:
-            self.go_back(trial, BY_HAND)
-            return trial.previous_version
+        trial = self.pending() or self._trial_of_the_last_update()
+        if trial.phase != "back":
+            trial = msgspec.structs.replace(trial, phase="back", reason=BY_HAND)
+            self._store(trial)
+        problem = self.go_back(trial, BY_HAND)
+        if problem:
+            raise UnavailableError(
+                f"version {trial.previous_version} is back, but does not start: {problem}", "sudo doorlight doctor"
+            )
+        return trial.previous_version
+
+    def _trial_of_the_last_update(self) -> Trial:
+        """Return the trial that the last update was, as if it had not been kept. Raises UnavailableError if there is none."""
         layout = self._layout
         previous, current = layout.release_of(layout.previous), layout.release_of(layout.current)
         if previous is None or current is None or previous == current or not layout.undo.is_dir():
             raise UnavailableError(
                 "there is no version to go back to", "install the one that you want: doorlight update --allow-downgrade"
             )
-        trial = Trial(
-            "back", version_of(current), current.name, version_of(previous), previous.name, self._last_bundle(),
-            self._door.boot_id(), now_text(), self._clock(), reason=BY_HAND,
+        result = self.last_result()
+        return Trial(
+            "trying", version_of(current), current.name, version_of(previous), previous.name,
+            result.bundle if result else "", self._door.boot_id(), now_text(), self._clock(), result.units if result else (),
         )  # fmt: skip
-        self._store(trial)
-        self.go_back(trial, BY_HAND)
-        return trial.previous_version
 
     def last_result(self) -> Result | None:
         """Return how the last update ended; None if there was none, or if that is not known."""
@@ -282,15 +311,9 @@ class Trials:
             return read(self._layout.result, Result)
         return None
 
-    def _last_bundle(self) -> str:
-        result = self.last_result()
-        return result.bundle if result is not None else ""
-
     def _made(self, trial: Trial) -> str:
         """Return when the last bundle that is known was made: a lower limit for a clock that is not set."""
-        from . import manifest
-
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(OSError, InputError):
             path = self._layout.staging / trial.bundle[:16] / manifest.MANIFEST
             return manifest.parse(path.read_bytes()).made
         result = self.last_result()

@@ -266,7 +266,8 @@ class Updater:
     def _switch(self, staged: Path, release: Path, candidate: Candidate) -> None:
         trials = self._trials
         try:
-            trial = trials.begin(release, candidate.digest)
+            units = [name.rpartition("/")[2] for name in candidate.manifest.files if name.startswith("systemd/")]
+            trial = trials.begin(release, candidate.digest, units)
         except OSError as error:
             raise bundles.not_written(self._layout.updates, error) from None
         try:
@@ -281,11 +282,12 @@ class Updater:
             trials.started(trial)
         except BaseException as error:
             reason = str(error) if isinstance(error, DoorlightError) else "the update was interrupted"
-            trials.go_back(trial, f"version {trial.version} could not be started: {reason}")
+            problem = trials.go_back(trial, f"version {trial.version} could not be started: {reason}")
             trials.tidy_releases()
             if isinstance(error, DoorlightError | OSError):
+                back = "is back, but does not start either" if problem else "runs again"
                 raise UnavailableError(
-                    f"version {trial.version} could not be started: {reason}; version {trial.previous_version} runs again",
+                    f"version {trial.version} could not be started: {reason}; version {trial.previous_version} {back}",
                     "sudo journalctl -u doorlight -e",
                 ) from None
             raise

@@ -101,7 +101,12 @@ def add_bundle(
     """Write a signed bundle; `changes` replaces values of its manifest before it is signed."""
     with tempfile.TemporaryDirectory() as scratch:
         names = [f"wheels/{wheel.format(version=version)}" for wheel in wheels]
-        names += ["scripts/install.sh", "systemd/doorlight.service", "systemd/doorlight-trial.service"]
+        names += [
+            "scripts/install.sh",
+            "systemd/doorlight.service",
+            "systemd/doorlight-trial.service",
+            "systemd/doorlight-new.service",
+        ]
         files = {}
         for number, name in enumerate(names):
             files[name] = Path(scratch) / str(number)
@@ -136,7 +141,12 @@ class FakeDoor(Door):
     def state(self) -> DoorState:
         active = "active" if self.running else "failed"
         return DoorState(
-            active, "success", self.restarts, f"start-{self.starts}", int(bool(self.running)), self.status if self.running else ""
+            active,
+            "success",
+            self.restarts,
+            f"start-{self.starts}",
+            int(bool(self.running)),
+            self.status if self.running else "",
         )
 
     def restart(self, wait: bool = True) -> None:

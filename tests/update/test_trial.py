@@ -119,6 +119,38 @@ def test_rollback(box: Box, bundle: Path) -> None:
         box.trials.rollback()
 
 
+def test_units_of_the_user_stay(box: Box, bundle: Path) -> None:
+    """A name like ours, and other content than before."""
+    units = box.layout.root / "etc/systemd/system"
+    (units / "doorlight-backup.service").write_text("# one")
+    box.update(bundle)
+    box.watch(11)
+    (units / "doorlight-backup.service").write_text("# two")
+    (units / "doorlight-mail.timer").write_text("# new")
+    box.trials.rollback()
+    assert box.version == "0.1.0"
+    assert (units / "doorlight-backup.service").read_text() == "# two"
+    assert (units / "doorlight-mail.timer").exists()
+    assert not (units / "doorlight-new.service").exists()
+
+
+def test_neither_version_starts(box: Box, bundle: Path) -> None:
+    """As with a camera that was unplugged: this is said, and the old one is restarted by systemd."""
+    box.door.broken |= {"0.1.0", "0.2.0"}
+    with pytest.raises(UnavailableError, match=r"version 0\.1\.0 is back, but does not start either"):
+        box.update(bundle)
+    assert box.version == "0.1.0"
+    assert not box.layout.trial.exists()
+
+
+def test_a_rollback_that_does_not_start(box: Box, bundle: Path) -> None:
+    box.update(bundle)
+    box.door.broken.add("0.1.0")
+    with pytest.raises(UnavailableError, match=r"is back, but does not start: doorlight\.service: failed"):
+        box.trials.rollback()
+    assert box.version == "0.1.0"
+
+
 def test_without_an_update_there_is_nothing_to_roll_back(box: Box) -> None:
     with pytest.raises(UnavailableError, match="no version to go back to"):
         box.trials.rollback()
