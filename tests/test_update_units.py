@@ -13,7 +13,7 @@ import pytest
 
 from edge import cli
 from edge.commands.options import SERVICE_SETTINGS
-from edge.update.door import TRIAL_TIMER
+from edge.update.door import OTHER_UNITS, TRIAL_TIMER
 from edge.update.layout import Layout
 from edge.update.trial import TRIAL_UNITS
 from support.paths import ROOT
@@ -66,6 +66,15 @@ def test_the_way_back_may_write_where_it_must() -> None:
     writable = dict(settings(TRIAL))["ReadWritePaths"].split()
     for path in (layout.updates, layout.current, layout.lock, layout.health, layout.root / "etc/systemd/system"):
         assert any(path.is_relative_to(folder) for folder in writable), path
+
+
+def test_every_service_that_stays_is_restarted() -> None:
+    stays = {
+        path.name
+        for path in FOLDER.glob("*.service")
+        if dict(settings(path)).get("Type") != "oneshot" and path.name != "doorlight.service"
+    }
+    assert stays == set(OTHER_UNITS)
 
 
 def test_the_door_has_no_part_in_it() -> None:

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from ..sign import page, sentences
 
     # The section is that of doorlight-link.service.
-    sends_events = bool(getattr(getattr(config, "link", None), "enabled", False))
+    sends_events = bool(getattr(getattr(config, "link", None), "is_wanted", False))
     sides = [page.Side(sentences.title(code), sentences.sections(config, code, sends_events)) for code in languages]
     controller = config.privacy.controller.strip()
     picture = page.render(sides, _qr_path(config.privacy.notice or _contact(controller)))

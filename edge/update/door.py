@@ -10,6 +10,8 @@ from typing import NamedTuple
 from ..errors import UnavailableError
 
 UNIT = "doorlight.service"
+#: Services with a process that stays, other than the door.
+OTHER_UNITS = ("doorlight-web.service",)
 TRIAL_TIMER = "doorlight-trial.timer"
 #: A start takes up to two minutes (TimeoutStartSec=).
 TIMEOUT_S = 180.0
@@ -87,9 +89,9 @@ class Door:
         """Start or stop the timer that looks after a trial."""
         self._systemctl("start" if is_on else "stop", TRIAL_TIMER)
 
-    def try_restart_page(self) -> None:
-        """Restart the page in the browser, if it runs."""
-        self._systemctl("try-restart", "doorlight-web.service")
+    def restart_others(self) -> None:
+        """Restart those of the other services that run, so that they have the door's version, too. Does not wait for them."""
+        self._systemctl("try-restart", "--no-block", *OTHER_UNITS)
 
     def program_of(self, pid: int) -> str:
         """Return the interpreter of a process, a path in the folder of its version; "" if it is not known."""

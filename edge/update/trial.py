@@ -251,6 +251,8 @@ class Trials:
             # Not the fault of the version: nothing is gained by trying the other one again.
             problem = str(error)
             self._say(problem)
+        with contextlib.suppress(UnavailableError):
+            self._door.restart_others()
         self._finish(
             Result(False, trial.version, trial.previous_version, trial.bundle, now_text(), reason, made, trial.units)
         )

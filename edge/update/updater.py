@@ -278,7 +278,7 @@ class Updater:
             self._door.reload_units()
             self._door.restart()
             with contextlib.suppress(UnavailableError):
-                self._door.try_restart_page()
+                self._door.restart_others()
             trials.started(trial)
         except BaseException as error:
             reason = str(error) if isinstance(error, DoorlightError) else "the update was interrupted"

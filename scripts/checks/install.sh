@@ -8,7 +8,8 @@ usage: sudo scripts/checks/install.sh [--cache DIR]
 
 Installs Doorlight in a clean Debian Bookworm in its own folder (chroot) and checks: a dry run that changes nothing, an
 installation that is killed, the next one that completes it, one that has nothing to do, an upgrade without a network and
-with settings that do not fit, the demo clip run as the service's user, both ways to uninstall.
+with settings that do not fit, the demo clip run as the service's user, a signed update that is tried and taken back (with a
+stand-in for systemd), both ways to uninstall.
 
 It is not part of scripts/test. It needs root, a network, mmdebstrap (apt install mmdebstrap), 2 GB of disk and, on two
 idle cores with a fast network, one minute. It changes nothing outside the folder.
@@ -81,7 +82,7 @@ git -c safe.directory="$PWD" ls-files -z --cached --others --exclude-standard |
 
 inside() { env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 chroot "$root" "$@"; }
 as_door() { inside runuser -u doorlight -- "$@"; }
-offline() { unshare --net -- env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 chroot "$root" "$@"; }
+offline() { unshare --net -- env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 chroot "$root" "$@"; }
 # Names, types, modes, owners and sizes of all files that Doorlight may change.
 snapshot() {
     (cd "$root" && find etc opt usr/local var/lib/doorlight -printf '%p %y %m %U:%G %s %l\n' 2>/dev/null |
@@ -166,6 +167,48 @@ offline /src/scripts/install.sh --without-start --wheels /wheels >"$cache/check-
 [ ! -e "$root$old" ] || fail "the old program was not removed"
 as_door doorlight check-config /etc/doorlight/doorlight.toml >/dev/null || fail "the upgraded program"
 ok "an upgrade from a folder of wheels, without a network"
+
+# --- a signed update -----------------------------------------------------------------------------------------------
+inside apt-get -q install -y --no-install-recommends openssh-client >"$cache/check-install.log" 2>&1 || fail "openssh-client"
+# systemd does not run in a chroot: a door that always runs stands in for it.
+cat >"$root/usr/local/sbin/systemctl" <<'STANDIN'
+#!/bin/sh
+case "$1" in
+show) printf 'ActiveState=active\nResult=success\nNRestarts=%s\nInvocationID=a\nMainPID=0\nStatusText=IDLE, 15 frames/s\n' "$(cat /run/restarts)" ;;
+restart) echo 0 >/run/restarts && exec /opt/doorlight/current/bin/doorlight --version ;;
+start | stop | daemon-reload | try-restart) ;;
+*) exec /usr/bin/systemctl "$@" ;;
+esac
+STANDIN
+chmod 755 "$root/usr/local/sbin/systemctl"
+echo 0 >"$root/run/restarts"
+sed -i 's/^__version__ = .*/__version__ = "99.0.0"/' "$root/src/edge/__init__.py"
+rm -rf "$root/wheels"
+inside /src/scripts/install.sh --fetch-wheels /wheels >"$cache/check-install.log" 2>&1 || { cat "$cache/check-install.log"; fail "the wheels of the update"; }
+inside ssh-keygen -q -t ed25519 -N '' -f /root/key
+inside /src/scripts/release --key /root/key --wheels /wheels --out /media >"$cache/check-install.log" 2>&1 || { cat "$cache/check-install.log"; fail "scripts/release"; }
+bundle="$(sed -n 2p "$cache/check-install.log")"
+code=0
+inside doorlight update "$bundle" >"$cache/check-update.log" 2>&1 || code=$?
+[ "$code" = 78 ] || { cat "$cache/check-update.log"; fail "an update without trusted keys: exit code $code"; }
+tail -1 "$cache/check-install.log" >"$root/etc/doorlight/update-keys"
+old="$(current)"
+before="$(snapshot | grep -vE '^(opt/doorlight/(update|releases)|etc/doorlight/update-keys)')"
+offline doorlight update "$bundle" >"$cache/check-update.log" 2>&1 || { cat "$cache/check-update.log"; fail "the update"; }
+inside doorlight update --status | tee -a "$cache/check-update.log"
+[ "$(inside doorlight --version)" = "doorlight 99.0.0" ] || fail "the update is not in use"
+[ -e "$root$old/.complete" ] || fail "the version before was removed"
+echo 1 >"$root/run/restarts"
+inside "$(readlink "$root/opt/doorlight/update/previous")/bin/doorlight" update --watch || fail "looking after the trial"
+[ "$(current)" = "$old" ] || fail "a version that ended by itself was not taken back"
+[ "$(snapshot | grep -vE '^(opt/doorlight/(update|releases)|etc/doorlight/update-keys)')" = "$before" ] || fail "not everything was taken back"
+inside doorlight update --status | tee -a "$cache/check-update.log"
+ok "a signed update from a tar file, without a network: tried, and taken back with all its files"
+offline doorlight update "$bundle" >"$cache/check-update.log" 2>&1 || { cat "$cache/check-update.log"; fail "the update, again"; }
+inside doorlight update --rollback || fail "--rollback"
+[ "$(current)" = "$old" ] || fail "--rollback did not bring the version before back"
+ok "'doorlight update --rollback' brings the version before back"
+rm "$root/usr/local/sbin/systemctl"
 
 # --- uninstall ----------------------------------------------------------------------------------------------------
 echo n | inside /src/scripts/install.sh --uninstall >"$cache/check-install.log" 2>&1 || fail "uninstalling"

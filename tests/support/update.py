@@ -162,7 +162,7 @@ class FakeDoor(Door):
     def watch(self, is_on: bool) -> None:
         self.is_watched = is_on
 
-    def try_restart_page(self) -> None:
+    def restart_others(self) -> None:
         pass
 
     def program_of(self, pid: int) -> str:
