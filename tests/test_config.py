@@ -79,6 +79,14 @@ WRONG = {
         '[privacy]\ncontroller = "a\\nb"',
         ["'privacy.controller'", "line break", "write one line"],
     ),
+    "too long for the sign": (
+        f'[privacy]\ncontroller = "{"x" * 300}"',
+        ["'privacy.controller'", "too long, with 300 characters", "use at most 200 characters"],
+    ),
+    "a source without https": (
+        '[update]\nsource = "http://example.org"',
+        ["'update.source'", "no https address", 'write "https://'],
+    ),
     "a notice that is no address": (
         '[privacy]\nnotice = "example.org"',
         ["'privacy.notice'", "'example.org'", 'in full: "https://'],

@@ -180,7 +180,8 @@ class Trials:
         """Return why the new version is not to be kept; None if it may be."""
         state = self._door.state()
         if state.restarts or state.active == "failed":
-            return f"version {trial.version} ended by itself ({state.result or 'restarted'})"
+            how = "" if state.result in ("", "success") else f" ({state.result})"
+            return f"version {trial.version} ended by itself{how}"
         if self._clock() - trial.began_s > MAX_TRIAL_S:
             what = state.status or "not running"
             return (
