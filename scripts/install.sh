@@ -251,9 +251,11 @@ try_out() {
 }
 
 # Ask the questions of a first installation that no option has answered, if there is somebody to ask. Each answer may be empty.
+# At the beginning: nobody waits for ten minutes to be asked.
 questions() {
-    if [ -n "$dry" ] || ! [ -t 0 ]; then return; fi
-    say "Three questions. Enter alone means no, or not known yet: then no expression of a face is read."
+    if [ -e "$ETC/doorlight.toml" ] || ! [ -t 0 ] || [ -n "$dry" ]; then return 0; fi
+    step "Three questions"
+    say "Enter alone means no, or not known yet: then no expression of a face is read."
     if [ -z "$expressions" ]; then
         say "The European Union prohibits emotion inference at work and in education: at a door that staff pass, the answer is no."
         printf 'May expressions of faces be read here? [y/N] '
@@ -279,7 +281,6 @@ toml_string() {
 settings() {
     step "Settings"
     if [ ! -e "$ETC/doorlight.toml" ]; then
-        questions
         case "$expressions" in
         y | Y | yes | Yes | YES) enabled=true ;;
         *) enabled=false ;;
@@ -607,6 +608,7 @@ if [ -n "$switch" ]; then
     exit 0
 fi
 check_machine
+questions
 apt_packages
 user_and_devices
 program

@@ -12,7 +12,7 @@ with settings that do not fit, the demo clip run as the service's user, a signed
 stand-in for systemd), both ways to uninstall.
 
 It is not part of scripts/test. It needs root, a network, mmdebstrap (apt install mmdebstrap), 2 GB of disk and, on two
-idle cores with a fast network, one minute. It changes nothing outside the folder.
+idle cores with a fast network, two minutes. It changes nothing outside the folder.
 
   --cache DIR   keep the clean system in DIR for the next run (default: ~/.cache/doorlight)
 

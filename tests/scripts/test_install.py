@@ -215,11 +215,12 @@ def test_the_page_is_installed_and_not_enabled(upgrade: Upgrade) -> None:
     assert text.count("[web]") == 3, "the extra is installed from the checkout, from wheels, and fetched"
 
 
-#: Runs the step "Settings" of install.sh in a folder, with the answers as the program's settings.
+#: Runs the steps "Three questions" and "Settings" of install.sh in a folder, with the answers as the program's settings.
 SETTINGS = r"""
 . "$1/functions"
 PYTHON=$2 OPT=$1/opt ETC=$1/etc scratch=$1/scratch dry="" release=$1/opt/releases/new camera=/dev/video0
 expressions=$3 controller=$4 sign=$5
+questions
 settings
 """
 
@@ -264,6 +265,18 @@ def test_answers_at_a_terminal(upgrade: Upgrade, capfd: pytest.CaptureFixture[st
     assert capfd.readouterr().out.count("? ") == 3
     assert loaded.expression.enabled is True
     assert loaded.privacy.controller == "Dr. Who[A 555", "the code of an arrow key is not kept"
+
+
+def test_an_upgrade_asks_nothing(upgrade: Upgrade, capfd: pytest.CaptureFixture[str]) -> None:
+    (upgrade.folder / "etc").mkdir()
+    (upgrade.folder / "etc/doorlight.toml").write_text("")
+    answered(upgrade, typed="no\n")
+    assert "? " not in capfd.readouterr().out
+
+
+def test_the_questions_come_before_anything_that_takes_time() -> None:
+    steps = (SCRIPTS / "install.sh").read_text(encoding="utf-8").rpartition("\ncheck_machine\n")[2].split()
+    assert steps[:2] == ["questions", "apt_packages"]
 
 
 def test_yes_without_a_name_reads_no_expression(upgrade: Upgrade) -> None:
