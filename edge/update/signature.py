@@ -37,13 +37,13 @@ def check(manifest: bytes, signature: bytes, keys: Path, not_before: float = 0.0
     with tempfile.TemporaryDirectory(prefix="doorlight-") as folder:
         file = Path(folder) / "signature"
         file.write_bytes(signature)
-        code, _, error = _ssh_keygen(manifest, "check-novalidate", "-n", NAMESPACE, "-s", file)
+        # Without a look at the keys: whether it is a signature of this manifest, and by which key.
+        code, signer, error = _ssh_keygen(manifest, "check-novalidate", "-n", NAMESPACE, "-s", file)
         if code:
             raise InputError(
                 f"manifest.json: is not what was signed: {_first_line(error)}",
                 "copy the bundle again; if that does not help, ask for it again",
             )
-        _, signer, _ = _ssh_keygen(manifest, "check-novalidate", "-n", NAMESPACE, "-s", file)
         code, principals, error = _ssh_keygen(manifest, "find-principals", "-s", file, "-f", keys, when)
         if code or not principals.strip():
             key = signer.rpartition(" with ")[2].strip() or "an unknown key"
