@@ -42,6 +42,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class _QuietServer(http.server.ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: a client that has seen enough closes the connection."""
+
+
 class Server:
     """An https server of a folder. It closes a connection after `cuts[name]` bytes of a file's answer, once for each entry."""
 
@@ -61,10 +66,8 @@ class Server:
             def log_message(self, *arguments: Any) -> None:
                 pass
 
-        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http = _QuietServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
-        # A client that has seen enough closes the connection.
-        self._http.handle_error = lambda request, address: None  # type: ignore[method-assign]
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
         self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
