@@ -11,14 +11,14 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import annotate, bench, check_config, doctor, events, explain, lights, run, stats, web
+from .commands import annotate, bench, check_config, doctor, events, explain, lights, run, sign, stats, update, web
 from .commands.options import MAX_MESSAGE_LENGTH, Parser
 from .commands.process import INTERRUPTED, discard_output
 from .errors import DoorlightError, OutputError, UnavailableError
 from .system import clock, streams
 from .system.terminal import printable
 
-COMMANDS = (run, annotate, explain, events, stats, web, lights, doctor, bench, check_config)
+COMMANDS = (run, annotate, explain, events, stats, web, lights, doctor, bench, sign, update, check_config)
 
 DESCRIPTION = """\
 A box at a door: it shows green when everyone in view wears a mask, and red
@@ -36,6 +36,8 @@ examples:
   doorlight stats --since 30d                  people, masks, alarms, uptime
   doorlight web --for 30m                      show the door in the browser (with sudo)
   doorlight lights --test                      test lamps and buzzer
+  doorlight sign sign.svg                      make the sign for the door
+  doorlight update --status                    which version runs; updates
   doorlight check-config door.toml             check a settings file
   doorlight doctor                             check this machine
   doorlight bench                              measure this machine's speed

@@ -185,6 +185,22 @@ class WebSettings(Section, frozen=True):
         return parse_listen(self.listen)
 
 
+class PrivacySettings(Section, frozen=True):
+    answers_required: bool
+    controller: Annotated[str, Meta(max_length=200)]
+    sign: Annotated[str, Meta(max_length=200)]
+    notice: Annotated[str, Meta(max_length=200)]
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """Return the keys whose questions are not answered."""
+        return tuple(key for key in ("controller", "sign") if not getattr(self, key).strip())
+
+
+class UpdateSettings(Section, frozen=True):
+    source: str
+
+
 class Config(Section, frozen=True):
     """All settings. Only `load` creates it, so every value is checked."""
 
@@ -199,6 +215,8 @@ class Config(Section, frozen=True):
     relay: RelaySettings
     events: EventSettings
     web: WebSettings
+    privacy: PrivacySettings
+    update: UpdateSettings
 
 
 def default_text() -> str:
@@ -229,7 +247,18 @@ def load(path: Path | None = None) -> Config:
     except ValueError:  # msgspec formats the rejected number, and Python refuses to format thousands of digits.
         raise config_messages.enormous_number(name, settings, Config) from None
     _check(config, given, name)
-    return config
+    return _only_answered(config, given)
+
+
+def _only_answered(config: Config, given: Mapping[str, Mapping[str, Any]]) -> Config:
+    """Return the settings without expressions if answers are required and one is missing; `given` are the file's tables.
+
+    The defaults answer nothing, so `expression.enabled` must be in the file.
+    """
+    privacy = config.privacy
+    if not privacy.answers_required or ("enabled" in given.get("expression", {}) and not privacy.unanswered):
+        return config
+    return msgspec.structs.replace(config, expression=msgspec.structs.replace(config.expression, enabled=False))
 
 
 def replaced(config: Config, section: str, **values: object) -> Config:
@@ -268,6 +297,13 @@ def _check(config: Config, given: Mapping[str, Mapping[str, Any]], name: str) ->
     light_checks.check(config.lights, config.relay, given, name)
     _check_order(config, name)
     _check_web(config.web, name)
+    _check_privacy(config.privacy, name)
+    source = config.update.source
+    if source and not source.startswith(("/", "https://")):
+        raise ConfigError(
+            f"{name}: 'update.source' is {config_messages.shown(source)}, no whole path and no https address",
+            'write "https://example.org/doorlight", or a folder such as "/media/updates"',
+        )
 
 
 def _check_paths(config: Config, name: str) -> None:
@@ -277,6 +313,7 @@ def _check_paths(config: Config, name: str) -> None:
         "events.file": config.events.file,
         "web.certificate": config.web.certificate,
         "web.key": config.web.key,
+        "update.source": config.update.source,
     }
     for key, path in paths.items():
         if "\0" in path:
@@ -335,6 +372,17 @@ def _check_web(web: WebSettings, name: str) -> None:
     if bool(web.certificate) is not bool(web.key):
         given, missing = ("certificate", "key") if web.certificate else ("key", "certificate")
         raise ConfigError(f"{name}: 'web.{given}' needs 'web.{missing}', too", f"add {missing}, or remove {given}")
+
+
+def _check_privacy(privacy: PrivacySettings, name: str) -> None:
+    for key in ("controller", "sign", "notice"):
+        if not getattr(privacy, key).isprintable():
+            raise ConfigError(f"{name}: 'privacy.{key}' has a line break or a control character", "write one line")
+    if privacy.notice and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", privacy.notice):
+        raise ConfigError(
+            f"{name}: 'privacy.notice' is {config_messages.shown(privacy.notice)}, which is no web address",
+            'write it in full: "https://example.org/door"',
+        )
 
 
 def _check_order(config: Config, name: str) -> None:

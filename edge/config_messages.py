@@ -40,6 +40,10 @@ EXAMPLES = {
     "web.listen": "127.0.0.1:8080",
     "web.certificate": "/etc/doorlight/certificate.pem",
     "web.key": "/etc/doorlight/key.pem",
+    "privacy.controller": "Dr. Who, 12 High Street, 555 1234",
+    "privacy.sign": "left of the door",
+    "privacy.notice": "https://example.org/door",
+    "update.source": "https://example.org/doorlight",
 }
 #: Nested lists of a correct value, by key: an area is a list of corners, and a corner is a list.
 DEPTHS = {"door.zone": 2, "door.ignore": 3}
@@ -134,7 +138,7 @@ def _problem(value: object, allowed: inspect.Type) -> str:
         case _, inspect.LiteralType():
             return "not one of the allowed values"
         case str(), _:
-            return "empty"
+            return f"too long, with {len(value)} characters" if value else "empty"
         case list(), inspect.TupleType(item_types=items):
             return f"{len(value)} entries instead of {len(items)}"
         case list(), inspect.VarTupleType(min_length=minimum):
@@ -180,6 +184,8 @@ def _hint(key: str, value: object, allowed: inspect.Type) -> str:
             listed = f"{', '.join(names[:-1])} or {names[-1]}"
             return listed if isinstance(choices[0], str) else f"a whole number{quoted.replace(',', '')}: {listed}"
         case inspect.StrType() if key not in HINTS:
+            if isinstance(value, str) and allowed.max_length is not None and len(value) > allowed.max_length:
+                return f"use at most {allowed.max_length} characters"
             example = f'{key.partition(".")[2]} = "{EXAMPLES[key]}"'
             return f"{'text' if isinstance(value, str) else 'text in quotes'}, such as {example}"
         case _:

@@ -128,6 +128,12 @@ def _relay_notes(config: Config) -> Iterator[str]:
         )
 
 
+def privacy_notes(config: Config) -> Iterator[str]:
+    """Yield a note if the questions of a door in use are not answered."""
+    if config.privacy.answers_required and config.privacy.unanswered:
+        yield f"not answered: {_names('privacy', [*config.privacy.unanswered])}; until then no expression is read"
+
+
 def _kind_of_file(source: str) -> str:
     """Return the kind of a file for a note, from its name."""
     if _is_named_video(source):

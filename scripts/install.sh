@@ -8,7 +8,8 @@ set -eu
 
 help() {
     cat <<'HELP'
-usage: sudo scripts/install.sh [--camera SRC] [--wheels DIR] [--without-start] [--dry-run]
+usage: sudo scripts/install.sh [--camera SRC] [--expressions yes|no] [--controller TEXT] [--sign TEXT]
+                               [--wheels DIR] [--without-start] [--dry-run]
        sudo scripts/install.sh --uninstall [--dry-run]
             scripts/install.sh --fetch-wheels DIR
 
@@ -19,6 +20,11 @@ first installation needs a network and takes about ten minutes.
   --camera SRC       the camera, for the first installation: picamera (Raspberry Pi camera, the default on a Raspberry
                      Pi), /dev/video0 (USB camera, the default elsewhere), or rtsp://… (see also
                      systemd/network.conf.example). Later, change [camera] source in /etc/doorlight/doorlight.toml
+  --expressions yes|no, --controller TEXT, --sign TEXT
+                     answers, for the first installation, to three questions that it asks at a terminal otherwise: may
+                     expressions of faces be read here (staff pass this door in the EU: no), who answers for the data
+                     (name, and address or telephone), and where does the sign hang. Without an answer, no expression is
+                     read. Later, change [expression] and [privacy] in /etc/doorlight/doorlight.toml
   --wheels DIR       install Python packages from DIR instead of the network
   --fetch-wheels DIR download these packages into DIR, on a machine of the same kind with a network
   --without-start    install, but do not start the service; a running door keeps its version until it restarts, at the
@@ -36,6 +42,10 @@ Installed files:
 
 State of the service: systemctl status doorlight      Its messages: journalctl -u doorlight
 Exit codes: 0 OK, 2 wrong usage, 69 a requirement is missing on this machine, 77 not root, 78 wrong settings
+
+For doorlight update, which holds the lock and begins a trial, with --wheels DIR:
+  --prepare          build the new program beside the old one, try it, and check the settings; print its folder
+  --switch RELEASE   make a prepared program the current one, with its units; start nothing, remove nothing
 HELP
 }
 
@@ -240,9 +250,41 @@ try_out() {
     say "self-test with one picture: OK"
 }
 
+# Ask the questions of a first installation that no option has answered, if there is somebody to ask. Each answer may be empty.
+# At the beginning: nobody waits for ten minutes to be asked.
+questions() {
+    if [ -e "$ETC/doorlight.toml" ] || ! [ -t 0 ] || [ -n "$dry" ]; then return 0; fi
+    step "Three questions"
+    say "Enter alone means no, or not known yet: then no expression of a face is read."
+    if [ -z "$expressions" ]; then
+        say "The European Union prohibits emotion inference at work and in education: at a door that staff pass, the answer is no."
+        printf 'May expressions of faces be read here? [y/N] '
+        read -r expressions || say ""
+    fi
+    if [ -z "$controller" ]; then
+        printf 'Who answers for the data of this door (name, and address or telephone)? '
+        read -r controller || say ""
+    fi
+    if [ -z "$sign" ]; then
+        printf 'Where does the sign hang that tells people of the camera (doorlight sign makes it)? '
+        read -r sign || say ""
+    fi
+}
+
+# Print a text as a TOML string. What cannot be printed, such as the codes of arrow keys, is removed. Without Python, as in a dry
+# run on a new system, nothing is written.
+toml_string() {
+    [ -x "$PYTHON" ] || return 0
+    "$PYTHON" -c 'import json, sys; print(json.dumps("".join(filter(str.isprintable, sys.argv[1])).strip()[:200], ensure_ascii=False))' "$1"
+}
+
 settings() {
     step "Settings"
     if [ ! -e "$ETC/doorlight.toml" ]; then
+        case "$expressions" in
+        y | Y | yes | Yes | YES) enabled=true ;;
+        *) enabled=false ;;
+        esac
         if [ -z "$camera" ]; then
             camera=/dev/video0
             is_raspberry_pi && camera=picamera
@@ -259,13 +301,22 @@ source = "$camera"
 # If there is no camera, the door shows FAULT and waits for it.
 wait = true
 
-# The European Union prohibits emotion inference at work and in education. There, remove the two # below.
-#[expression]
-#enabled = false
+[expression]
+# May expressions of faces be read here? The European Union prohibits it at a door that staff pass (AI Act, Article 5(1)(f)).
+enabled = $enabled
+
+[privacy]
+# Until the question above and the two below are answered, no expression is read.
+answers_required = true
+# Who answers for the data of this door: name, and address or telephone. "doorlight sign sign.svg" prints it on the sign.
+controller = $(toml_string "$controller")
+# Where the sign hangs.
+sign = $(toml_string "$sign")
 TOML
         put "$scratch/doorlight.toml" "$ETC/doorlight.toml"
-    elif [ -n "$camera" ]; then
-        say "--camera is for the first installation only; change [camera] source in $ETC/doorlight.toml"
+    elif [ -n "$camera$expressions$controller$sign" ]; then
+        say "--camera, --expressions, --controller and --sign are for the first installation only; change [camera] source," \
+            "[expression] and [privacy] in $ETC/doorlight.toml"
     else
         say "$ETC/doorlight.toml is not changed"
     fi
@@ -275,10 +326,14 @@ TOML
         say "Changes in the defaults (- old, + new):"
         diff -U 1 "$ETC/defaults.toml" "$scratch/defaults.toml" | sed 1,2d || true
     fi
+    check_settings
+    put "$scratch/defaults.toml" "$ETC/defaults.toml"
+}
+
+check_settings() {
     "$release/bin/doorlight" check-config "$ETC/doorlight.toml" ||
         die 78 "your settings do not fit the new version (see above); the old program stays in use" \
             "edit them with: sudo nano $ETC/doorlight.toml    and run this script again"
-    put "$scratch/defaults.toml" "$ETC/defaults.toml"
 }
 
 # link TARGET NAME: replace a symbolic link atomically.
@@ -309,6 +364,8 @@ service() {
     put systemd/doorlight.service "$UNIT"
     # Not enabled: the page is off until somebody wants it.
     put systemd/doorlight-web.service "$WEB_UNIT"
+    # This installation replaces a version that doorlight update has on trial. It would otherwise be taken back.
+    [ -n "$dry$switch" ] || rm -f "$OPT/update/trial.json"
     version="$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')"
     if [ "${version:-0}" -ge 254 ]; then
         put systemd/restart-backoff.conf "$DROP_INS/restart-backoff.conf"
@@ -352,6 +409,40 @@ hours_timer() {
     act systemctl daemon-reload
     act systemctl restart doorlight-hours.timer
     [ -n "$dry" ] || say "doorlight-hours.timer keeps the hours of the event log every night"
+}
+
+# What looks after an update, and the nightly update, which is off until somebody wants it.
+update_units() {
+    step "Updates"
+    units="$(dirname "$UNIT")"
+    for unit in doorlight-trial.service doorlight-trial.timer doorlight-update.service doorlight-update.timer; do
+        put "systemd/$unit" "$units/$unit"
+    done
+    act systemctl --quiet enable doorlight-trial.service doorlight-trial.timer
+    [ -d /run/systemd/system ] || return 0
+    act systemctl daemon-reload
+}
+
+# The two steps of doorlight update. The program that runs and everything that belongs to it stay: the update may go back.
+prepare() {
+    check_machine
+    apt_packages
+    program
+    step "Settings"
+    check_settings
+    say "release: $release"
+}
+
+switch_to() {
+    release="$1"
+    [ -e "$release/.complete" ] || die 69 "$release: is no complete program"
+    user_and_devices
+    "$release/bin/doorlight" check-config >"$scratch/defaults.toml"
+    put "$scratch/defaults.toml" "$ETC/defaults.toml"
+    without_start=yes
+    service
+    hours_timer
+    update_units
 }
 
 # Restore the previous program, unit and defaults. Fails if they do not start either. Files outside of these (udev rules, user,
@@ -402,7 +493,12 @@ uninstall() {
         [ ! -d /run/systemd/system ] || act systemctl stop doorlight-hours.timer
         act systemctl --quiet disable doorlight-hours.timer
     fi
-    for path in "$UNIT" "$WEB_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
+    for unit in doorlight-update.timer doorlight-trial.timer doorlight-trial.service; do
+        [ -e "$units/$unit" ] || continue
+        [ ! -d /run/systemd/system ] || act systemctl stop "$unit"
+        act systemctl --quiet disable "$unit"
+    done
+    for path in "$units"/doorlight-trial.* "$units"/doorlight-update.* "$UNIT" "$WEB_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
         /etc/modules-load.d/doorlight.conf /etc/tmpfiles.d/doorlight.conf /etc/sysusers.d/doorlight.conf; do
         if [ -e "$path" ] || [ -L "$path" ]; then act rm -rf "$path"; fi
     done
@@ -441,7 +537,7 @@ fetch_wheels() {
     say "$1 is ready for: sudo scripts/install.sh --wheels $1"
 }
 
-dry="" wheels="" fetch="" camera="" without_start="" uninstall=""
+dry="" wheels="" fetch="" camera="" expressions="" controller="" sign="" without_start="" uninstall="" prepare="" switch=""
 while [ $# -gt 0 ]; do
     case "$1" in
     -h | --help)
@@ -451,10 +547,18 @@ while [ $# -gt 0 ]; do
     --dry-run) dry=yes ;;
     --without-start) without_start=yes ;;
     --uninstall) uninstall=yes ;;
-    --camera | --wheels | --fetch-wheels)
+    --prepare) prepare=yes ;;
+    --camera | --expressions | --controller | --sign | --wheels | --fetch-wheels | --switch)
         [ -n "${2:-}" ] || die 2 "$1 needs a value" "see scripts/install.sh --help"
         case "$1" in
         --camera) camera="$2" ;;
+        --expressions)
+            case "$2" in yes | no) ;; *) die 2 "--expressions: yes or no, not $2" ;; esac
+            expressions="$2"
+            ;;
+        --controller) controller="$2" ;;
+        --sign) sign="$2" ;;
+        --switch) switch="$2" ;;
         --wheels) wheels="$(realpath -m -- "$2")" ;;
         --fetch-wheels) fetch="$(realpath -m -- "$2")" ;;
         esac
@@ -484,7 +588,7 @@ if [ -n "$fetch" ]; then
 fi
 [ -n "$dry" ] || [ "$(id -u)" = 0 ] || die 77 "the installation needs root: sudo scripts/install.sh (or --dry-run to print the steps)"
 # A lock until the end of this script; the kernel releases it. Two installations at once would remove each other's files.
-if [ -z "$dry" ]; then
+if [ -z "$dry$prepare$switch" ]; then
     exec 9>/run/doorlight-install.lock
     flock -n 9 || die 69 "another installation is running"
 fi
@@ -495,13 +599,23 @@ fi
 # A running door comes first: on a small processor, unpacking and compiling packages would slow it down for minutes.
 renice -n 19 -p $$ >/dev/null || true
 ionice -c 3 -p $$ || true
+if [ -n "$prepare" ]; then
+    prepare
+    exit 0
+fi
+if [ -n "$switch" ]; then
+    switch_to "$switch"
+    exit 0
+fi
 check_machine
+questions
 apt_packages
 user_and_devices
 program
 settings
 service
 hours_timer
+update_units
 tidy
 doctor
 [ -n "$dry" ] || say "

@@ -76,6 +76,22 @@ WRONG = {
         '[web]\nhosts = ["door.example.org:8080"]',
         ["'web.hosts'", "'door.example.org:8080'", 'the name only: "door.example.org"'],
     ),
+    "two lines on the sign": (
+        '[privacy]\ncontroller = "a\\nb"',
+        ["'privacy.controller'", "line break", "write one line"],
+    ),
+    "too long for the sign": (
+        f'[privacy]\ncontroller = "{"x" * 300}"',
+        ["'privacy.controller'", "too long, with 300 characters", "use at most 200 characters"],
+    ),
+    "a source without https": (
+        '[update]\nsource = "http://example.org"',
+        ["'update.source'", "no https address", 'write "https://'],
+    ),
+    "a notice that is no address": (
+        '[privacy]\nnotice = "example.org"',
+        ["'privacy.notice'", "'example.org'", 'in full: "https://'],
+    ),
     "corner outside the picture": (
         "[door]\nzone = [[0, 0], [1.5, 0], [1, 1]]",
         ["'door.zone[1][0]'", "1.5", "shares from 0 to 1: 0.25 is a quarter"],
@@ -537,3 +553,29 @@ def test_areas_may_repeat_their_first_corner_at_the_end(tmp_path: Path) -> None:
 def test_byte_order_marks_are_skipped(tmp_path: Path, marks: int) -> None:
     (tmp_path / "door.toml").write_text("\ufeff" * marks + "[camera]\nfps = 7\n", encoding="utf-8")
     assert config.load(tmp_path / "door.toml").camera.fps == 7
+
+
+ANSWERS = '[privacy]\nanswers_required = true\ncontroller = "Dr. Who"\nsign = "left"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "enabled"),
+    [
+        # A door in use: all three answers, or no expression.
+        (ANSWERS + "[expression]\nenabled = true", True),
+        (ANSWERS + "[expression]\nenabled = false", False),
+        (ANSWERS, False),
+        (ANSWERS + "[expression]\nrecheck_s = 0.2", False),
+        (ANSWERS.replace("Dr. Who", "") + "[expression]\nenabled = true", False),
+        (ANSWERS.replace("left", "   ") + "[expression]\nenabled = true", False),
+        ("[privacy]\nanswers_required = true\n[expression]\nenabled = true", False),
+        # A trial, and a door that was installed before there were questions: as before.
+        ("", True),
+        ("[expression]\nenabled = false", False),
+        (ANSWERS.replace("true", "false"), True),
+    ],
+)
+def test_expressions_wait_for_the_answers(tmp_path: Path, text: str, enabled: bool) -> None:
+    path = tmp_path / "door.toml"
+    path.write_text(text)
+    assert config.load(path).expression.enabled is enabled

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         print(config.default_text(), end="")
     else:
         from ..areas_file import applied
-        from ..settings_notes import camera_notes, other_notes
+        from ..settings_notes import camera_notes, other_notes, privacy_notes
 
         if not os.path.exists(args.file):
             name = printable(str(args.file))
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         loaded = config.load(args.file)
         print(f"{printable(str(args.file))}: OK")
         loaded, areas_note = applied(loaded, areas_path(args.file), args.file)
-        for note in (*camera_notes(loaded), *other_notes(loaded), areas_note):
+        for note in (*camera_notes(loaded), *other_notes(loaded), *privacy_notes(loaded), areas_note):
             if note:
                 print(f"note: {printable(note)}")
     return 0

@@ -29,7 +29,7 @@ from ..lights.lights import Lights
 from ..lights.pin_process import PinProcess
 from ..pipeline import Decision, Pipeline
 from ..records import Event, Frame, Signal
-from ..settings_notes import camera_notes, other_notes
+from ..settings_notes import camera_notes, other_notes, privacy_notes
 from ..system.files import state_folder
 from ..system.terminal import printable
 from ..zone import Zone
@@ -143,7 +143,8 @@ def _watch(
     """Open source, models and log, and run the door's loop. Return the source, closed, and the totals."""
     areas_path = options.areas_path(settings)
     with_areas, areas_note = areas_file.applied(config, areas_path, settings)
-    for note in (*camera_notes(config, args.source or ""), *other_notes(config), areas_note):
+    notes = (*camera_notes(config, args.source or ""), *other_notes(config), *privacy_notes(config), areas_note)
+    for note in notes:
         if note:
             print_note(f"note: {note}")
     source = open_source(config.camera, args.source)

@@ -26,6 +26,7 @@ from ..system.libraries import explain
 from ..system.terminal import printable, wrap
 from .checks import (
     camera,
+    card,
     clock,
     configuration,
     coral,
@@ -35,9 +36,11 @@ from .checks import (
     lights,
     models,
     permissions,
+    privacy,
     python,
     service,
     temperature,
+    update,
 )
 from .finding import Finding, Severity
 from .host import REPAIR, Host
@@ -56,11 +59,14 @@ CHECKS = {
     "configuration": Check(configuration.check, 20),
     "models": Check(models.check, 60),
     "service": Check(service.check, 20),
+    "update": Check(update.check, 20),
     "camera": Check(camera.check, 60),
     "coral": Check(coral.check, 90),
     "lights": Check(lights.check, 20),
     "permissions": Check(permissions.check, 20),
+    "privacy": Check(privacy.check, 20),
     "events": Check(events.check, 30),
+    "card": Check(card.check, 20),
     "temperature": Check(temperature.check, 20),
     "journal": Check(journal.check, 20),
     "clock": Check(clock.check, 20),

@@ -8,10 +8,11 @@ usage: sudo scripts/checks/install.sh [--cache DIR]
 
 Installs Doorlight in a clean Debian Bookworm in its own folder (chroot) and checks: a dry run that changes nothing, an
 installation that is killed, the next one that completes it, one that has nothing to do, an upgrade without a network and
-with settings that do not fit, the demo clip run as the service's user, both ways to uninstall.
+with settings that do not fit, the demo clip run as the service's user, a signed update that is tried and taken back (with a
+stand-in for systemd), both ways to uninstall.
 
 It is not part of scripts/test. It needs root, a network, mmdebstrap (apt install mmdebstrap), 2 GB of disk and, on two
-idle cores with a fast network, one minute. It changes nothing outside the folder.
+idle cores with a fast network, two minutes. It changes nothing outside the folder.
 
   --cache DIR   keep the clean system in DIR for the next run (default: ~/.cache/doorlight)
 
@@ -81,7 +82,7 @@ git -c safe.directory="$PWD" ls-files -z --cached --others --exclude-standard |
 
 inside() { env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 chroot "$root" "$@"; }
 as_door() { inside runuser -u doorlight -- "$@"; }
-offline() { unshare --net -- env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 chroot "$root" "$@"; }
+offline() { unshare --net -- env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 chroot "$root" "$@"; }
 # Names, types, modes, owners and sizes of all files that Doorlight may change.
 snapshot() {
     (cd "$root" && find etc opt usr/local var/lib/doorlight -printf '%p %y %m %U:%G %s %l\n' 2>/dev/null |
@@ -115,7 +116,7 @@ ls "$root"/opt/doorlight/releases/*/.complete >/dev/null 2>&1 && fail "killed to
 [ ! -e "$root/opt/doorlight/current" ] || fail "an incomplete program is in use"
 ok "killed while Python packages were being unpacked: the incomplete program is not used"
 
-inside /src/scripts/install.sh --without-start --camera /dev/video0 2>&1 | tee "$cache/check-install.log"
+inside /src/scripts/install.sh --without-start --camera /dev/video0 --expressions yes --controller "Dr. Who" --sign left 2>&1 | tee "$cache/check-install.log"
 [ -e "$root$(current)/.complete" ] || fail "no complete program"
 [ "$(readlink "$root/usr/local/bin/doorlight")" = /opt/doorlight/current/bin/doorlight ] || fail "no command"
 [ -L "$root/etc/systemd/system/multi-user.target.wants/doorlight.service" ] || fail "the service is not enabled"
@@ -125,6 +126,7 @@ for group in video gpio plugdev; do
 done
 [ "$(inside stat -c '%U %a' /var/lib/doorlight)" = "doorlight 755" ] || fail "wrong owner or mode of the event log's folder"
 grep -q 'source = "/dev/video0"' "$root/etc/doorlight/doorlight.toml" || fail "--camera is not in the settings"
+grep -q 'controller = "Dr. Who"' "$root/etc/doorlight/doorlight.toml" || fail "--controller is not in the settings"
 inside systemd-analyze verify --man=no doorlight.service doorlight-hours.timer || fail "systemd-analyze reports problems of the unit"
 inside systemd-analyze verify --man=no doorlight-web.service || fail "systemd-analyze reports problems of the page's unit"
 [ ! -e "$root/etc/systemd/system/multi-user.target.wants/doorlight-web.service" ] || fail "the page is enabled"
@@ -165,6 +167,50 @@ offline /src/scripts/install.sh --without-start --wheels /wheels >"$cache/check-
 [ ! -e "$root$old" ] || fail "the old program was not removed"
 as_door doorlight check-config /etc/doorlight/doorlight.toml >/dev/null || fail "the upgraded program"
 ok "an upgrade from a folder of wheels, without a network"
+
+# --- a signed update -----------------------------------------------------------------------------------------------
+inside apt-get -q install -y --no-install-recommends openssh-client >"$cache/check-install.log" 2>&1 || fail "openssh-client"
+# systemd does not run in a chroot: a door that always runs stands in for it.
+cat >"$root/usr/local/sbin/systemctl" <<'STANDIN'
+#!/bin/sh
+case "$1" in
+show) printf 'ActiveState=active\nResult=success\nNRestarts=%s\nInvocationID=a\nMainPID=0\nStatusText=IDLE, 15 frames/s\n' "$(cat /run/restarts)" ;;
+restart) echo 0 >/run/restarts && exec /opt/doorlight/current/bin/doorlight --version ;;
+start | stop | daemon-reload | try-restart) ;;
+*) exec /usr/bin/systemctl "$@" ;;
+esac
+STANDIN
+chmod 755 "$root/usr/local/sbin/systemctl"
+echo 0 >"$root/run/restarts"
+sed -i 's/^__version__ = .*/__version__ = "99.0.0"/' "$root/src/edge/__init__.py"
+rm -rf "$root/wheels"
+inside /src/scripts/install.sh --fetch-wheels /wheels >"$cache/check-install.log" 2>&1 || { cat "$cache/check-install.log"; fail "the wheels of the update"; }
+inside ssh-keygen -q -t ed25519 -N '' -f /root/key
+inside /src/scripts/release --key /root/key --wheels /wheels --out /media >"$cache/check-install.log" 2>&1 || { cat "$cache/check-install.log"; fail "scripts/release"; }
+bundle="$(sed -n 2p "$cache/check-install.log")"
+code=0
+inside doorlight update "$bundle" >"$cache/check-update.log" 2>&1 || code=$?
+[ "$code" = 78 ] || { cat "$cache/check-update.log"; fail "an update without trusted keys: exit code $code"; }
+tail -1 "$cache/check-install.log" >"$root/etc/doorlight/update-keys"
+old="$(current)"
+# Not folders: in memory, their size counts their files.
+of_version() { snapshot | grep -vE '^(opt/doorlight/(update|releases)|etc/doorlight/update-keys)|^[^ ]+ d '; }
+of_version >"$cache/check-before"
+offline doorlight update "$bundle" >"$cache/check-update.log" 2>&1 || { cat "$cache/check-update.log"; fail "the update"; }
+inside doorlight update --status | tee -a "$cache/check-update.log"
+[ "$(inside doorlight --version)" = "doorlight 99.0.0" ] || fail "the update is not in use"
+[ -e "$root$old/.complete" ] || fail "the version before was removed"
+echo 1 >"$root/run/restarts"
+inside "$(readlink "$root/opt/doorlight/update/previous")/bin/doorlight" update --watch || fail "looking after the trial"
+[ "$(current)" = "$old" ] || fail "a version that ended by itself was not taken back"
+of_version | diff "$cache/check-before" - || fail "not everything was taken back"
+inside doorlight update --status | tee -a "$cache/check-update.log"
+ok "a signed update from a tar file, without a network: tried, and taken back with all its files"
+offline doorlight update "$bundle" >"$cache/check-update.log" 2>&1 || { cat "$cache/check-update.log"; fail "the update, again"; }
+inside doorlight update --rollback || fail "--rollback"
+[ "$(current)" = "$old" ] || fail "--rollback did not bring the version before back"
+ok "'doorlight update --rollback' brings the version before back"
+rm "$root/usr/local/sbin/systemctl"
 
 # --- uninstall ----------------------------------------------------------------------------------------------------
 echo n | inside /src/scripts/install.sh --uninstall >"$cache/check-install.log" 2>&1 || fail "uninstalling"

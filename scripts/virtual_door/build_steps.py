@@ -199,7 +199,8 @@ def _make_product(folder: Path) -> None:
         run_program(["cp", "-a", CHECKOUT / name, source / name], log)
     shutil.copytree(wheels().folder, packages, ignore=shutil.ignore_patterns("*.log"))
     run_program([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", packages, CHECKOUT], log)
-    install = "/root/source/scripts/install.sh --without-start --camera /dev/video0 --wheels /root/wheels"
+    answers = "--expressions yes --controller Lab --sign left"
+    install = f"/root/source/scripts/install.sh --without-start --camera /dev/video0 {answers} --wheels /root/wheels"
     inside = f"mount -t proc proc proc; mount --rbind /dev dev; exec chroot . {install}"
     run_program(
         ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-euc", inside],

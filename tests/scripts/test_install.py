@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -15,10 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from edge import config
+from edge.inference import perception
 from support.paths import ROOT, SCRIPTS
 from support.wait import wait_until
 
-SHELL = ["install.sh", "tail.sh", "view.sh", "checks/install.sh", "checks/arm64.sh"]
+SHELL = ["install.sh", "release", "tail.sh", "view.sh", "checks/install.sh", "checks/arm64.sh"]
 PLACES = [
     "/opt/doorlight",
     "/etc/doorlight",
@@ -130,7 +134,7 @@ LAST_STEPS = r"""
 . "$1/functions"
 OPT=$1/opt ETC=$1/etc LINK=$1/doorlight UNIT=$1/doorlight.service DROP_INS=$1/drop-ins
 WEB_UNIT=$1/doorlight-web.service
-scratch=$1/scratch dry="" without_start=$2 release=$1/opt/releases/new
+scratch=$1/scratch dry="" switch="" without_start=$2 release=$1/opt/releases/new
 systemctl() { [ "$1" != --version ] || echo "systemd 252 (252)"; }
 service
 tidy
@@ -209,6 +213,130 @@ def test_the_page_is_installed_and_not_enabled(upgrade: Upgrade) -> None:
     text = (SCRIPTS / "install.sh").read_text(encoding="utf-8")
     assert "enable doorlight-web" not in text
     assert text.count("[web]") == 3, "the extra is installed from the checkout, from wheels, and fetched"
+
+
+#: Runs the steps "Three questions" and "Settings" of install.sh in a folder, with the answers as the program's settings.
+SETTINGS = r"""
+. "$1/functions"
+PYTHON=$2 OPT=$1/opt ETC=$1/etc scratch=$1/scratch dry="" release=$1/opt/releases/new camera=/dev/video0
+expressions=$3 controller=$4 sign=$5
+questions
+settings
+"""
+
+
+def answered(upgrade: Upgrade, *answers: str, typed: str | None = None) -> config.Config:
+    """Run the step with the answers of options, and with those that somebody types at a terminal; return the settings."""
+    program = upgrade.release("new") / "bin/doorlight"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m edge "$@"\n')
+    program.chmod(0o755)
+    arguments = ["sh", "-euc", SETTINGS, "sh", str(upgrade.folder), sys.executable, *(*answers, "", "", "")[:3]]
+    if typed is None:
+        done = subprocess.run(arguments, cwd=ROOT, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    else:
+        main, other = pty.openpty()
+        try:
+            os.write(main, typed.encode())
+            done = subprocess.run(arguments, cwd=ROOT, stdin=other, timeout=60, check=False)
+        finally:
+            os.close(main)
+            os.close(other)
+    assert done.returncode == 0
+    return config.load(upgrade.folder / "etc/doorlight.toml")
+
+
+def test_unattended_answers_are_no(upgrade: Upgrade) -> None:
+    loaded = answered(upgrade)
+    assert loaded.expression.enabled is False
+    assert loaded.privacy == config.PrivacySettings(True, "", "", "")
+    assert perception.required_models(loaded) == ("face_detector", "mask_classifier")
+
+
+def test_answers_by_options(upgrade: Upgrade) -> None:
+    loaded = answered(upgrade, "yes", 'Praxis "Äöü" \\ $HOME `id`', "left; at the door")
+    assert loaded.expression.enabled is True
+    assert loaded.privacy.controller == 'Praxis "Äöü" \\ $HOME `id`'
+    assert loaded.privacy.sign == "left; at the door"
+
+
+def test_answers_at_a_terminal(upgrade: Upgrade, capfd: pytest.CaptureFixture[str]) -> None:
+    loaded = answered(upgrade, typed="yes\nDr. Who\x1b[A 555\nleft\n")
+    assert capfd.readouterr().out.count("? ") == 3
+    assert loaded.expression.enabled is True
+    assert loaded.privacy.controller == "Dr. Who[A 555", "the code of an arrow key is not kept"
+
+
+def test_an_upgrade_asks_nothing(upgrade: Upgrade, capfd: pytest.CaptureFixture[str]) -> None:
+    (upgrade.folder / "etc").mkdir()
+    (upgrade.folder / "etc/doorlight.toml").write_text("")
+    answered(upgrade, typed="no\n")
+    assert "? " not in capfd.readouterr().out
+
+
+def test_the_questions_come_before_anything_that_takes_time() -> None:
+    steps = (SCRIPTS / "install.sh").read_text(encoding="utf-8").rpartition("\ncheck_machine\n")[2].split()
+    assert steps[:2] == ["questions", "apt_packages"]
+
+
+def test_yes_without_a_name_reads_no_expression(upgrade: Upgrade) -> None:
+    assert answered(upgrade, typed="y\n\nleft\n").expression.enabled is False
+
+
+def test_an_upgrade_keeps_what_a_door_has(upgrade: Upgrade) -> None:
+    (upgrade.folder / "etc").mkdir()
+    (upgrade.folder / "etc/doorlight.toml").write_text("[camera]\nwait = true\n")
+    assert answered(upgrade, "no", "Dr. Who", "left").expression.enabled is True
+    assert (upgrade.folder / "etc/doorlight.toml").read_text() == "[camera]\nwait = true\n"
+
+
+#: The steps of `doorlight update` with a prepared program in a folder.
+SWITCH = r"""
+. "$1/functions"
+OPT=$1/opt ETC=$1/etc LINK=$1/doorlight UNIT=$1/doorlight.service DROP_INS=$1/drop-ins
+WEB_UNIT=$1/doorlight-web.service
+scratch=$1/scratch dry="" without_start="" switch=$2
+systemctl() { if [ "$1" = --version ]; then echo "systemd 252 (252)"; else echo "systemctl $*"; fi; }
+user_and_devices() { :; }
+switch_to "$switch"
+"""
+
+
+def test_a_switch_starts_nothing_and_removes_nothing(upgrade: Upgrade) -> None:
+    program = upgrade.release("new") / "bin/doorlight"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho the defaults\n")
+    program.chmod(0o755)
+    (upgrade.folder / "opt/update").mkdir()
+    (upgrade.folder / "opt/update/trial.json").write_text("{}")
+    command = ["sh", "-euc", SWITCH, "sh", str(upgrade.folder), str(upgrade.release("new"))]
+    incomplete = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert incomplete.returncode == 69
+    assert "is no complete program" in incomplete.stderr
+    (upgrade.release("new") / ".complete").touch()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert os.readlink(upgrade.folder / "opt/current") == str(upgrade.release("new"))
+    assert (upgrade.folder / "etc/defaults.toml").read_text() == "the defaults\n"
+    assert upgrade.kept == {"older", "old", "new"}
+    assert (upgrade.folder / "opt/update/trial.json").exists()
+    assert not re.search("systemctl (re)?start .*doorlight.service", done.stdout)
+    assert (upgrade.folder / "doorlight-trial.service").exists()
+    assert "enable doorlight-trial.service doorlight-trial.timer" in done.stdout
+    assert "enable doorlight-update" not in done.stdout
+
+
+def test_an_installation_ends_a_trial(upgrade: Upgrade) -> None:
+    (upgrade.folder / "opt/update").mkdir()
+    (upgrade.folder / "opt/update/trial.json").write_text("{}")
+    upgrade.run("")
+    assert not (upgrade.folder / "opt/update/trial.json").exists()
+
+
+def test_an_answer_that_is_neither_yes_nor_no(tools: Tools) -> None:
+    done = script("install.sh", "--dry-run", "--expressions", "maybe", env=tools(**CLEAN))
+    assert done.returncode == 2
+    assert "yes or no" in done.stderr
 
 
 def test_view_opens_the_link_through_a_tunnel(tmp_path: Path, tools: Tools) -> None:

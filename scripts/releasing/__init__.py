@@ -1,0 +1,1 @@
+"""Make and sign bundles for `doorlight update`. Needs Python only."""

@@ -1,0 +1,193 @@
+"""A new version is kept after ten healthy minutes, and taken back otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.errors import ConfigError, DoorlightError, UnavailableError
+from edge.update import status
+from support.update import Box, add_bundle, needs_ssh_keygen, unit_text
+
+pytestmark = needs_ssh_keygen
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return add_bundle(tmp_path / "bundle")
+
+
+def lines(box: Box) -> str:
+    return "\n".join(status.describe(status.collect(box.layout, box.door)))
+
+
+def test_ten_healthy_minutes(box: Box, bundle: Path) -> None:
+    box.update(bundle)
+    assert (box.version, box.door.running) == ("0.2.0", "0.2.0")
+    assert "version 0.2.0 is on trial since" in lines(box)
+    box.watch(9.5)
+    assert box.layout.trial.exists()
+    box.watch(1.5)
+    assert not box.layout.trial.exists()
+    assert (box.version, box.door.running, box.door.is_watched) == ("0.2.0", "0.2.0", False)
+    assert "version 0.2.0 runs\nversion 0.1.0 can come back" in lines(box)
+    assert "from 0.1.0 to 0.2.0: kept" in lines(box)
+    assert not box.layout.staging.exists()
+    # The units that look after a trial are replaced only now.
+    assert (box.layout.root / "etc/systemd/system/doorlight-trial.service").read_text() == unit_text("0.2.0")
+
+
+def test_the_units_of_the_trial_stay_those_of_the_version_before(box: Box, bundle: Path) -> None:
+    box.update(bundle)
+    assert (box.layout.root / "etc/systemd/system/doorlight-trial.service").read_text() == "# trial 0.1.0\n"
+
+
+def test_a_version_that_does_not_start(box: Box, bundle: Path) -> None:
+    box.door.broken.add("0.2.0")
+    with pytest.raises(UnavailableError, match=r"0\.2\.0 could not be started: .*; version 0\.1\.0 runs again"):
+        box.update(bundle)
+    assert (box.version, box.door.running) == ("0.1.0", "0.1.0")
+    assert "taken back to 0.1.0" in lines(box)
+    assert not (box.layout.root / "etc/systemd/system/doorlight-new.service").exists()
+    assert (box.layout.root / "etc/systemd/system/doorlight.service.d/override.conf").exists(), "of the user"
+    assert [path.name for path in box.layout.releases.iterdir()] == ["r0.1.0"], "the broken one is removed"
+
+
+@pytest.mark.parametrize("after_minutes", [1, 9])
+def test_a_version_that_ends_by_itself(box: Box, bundle: Path, after_minutes: float) -> None:
+    box.update(bundle)
+    box.watch(after_minutes)
+    box.door.restarts = 1
+    box.watch(0.5)
+    assert (box.version, box.door.running) == ("0.1.0", "0.1.0")
+    assert "because: version 0.2.0 ended by itself" in lines(box)
+
+
+def test_a_restart_by_hand_begins_the_ten_minutes_again(box: Box, bundle: Path) -> None:
+    box.update(bundle)
+    box.watch(8)
+    box.door.restart()
+    box.watch(8)
+    assert box.layout.trial.exists()
+    box.watch(4)
+    assert not box.layout.trial.exists()
+    assert box.version == "0.2.0"
+
+
+def test_fault_is_not_healthy(box: Box, bundle: Path) -> None:
+    box.update(bundle)
+    box.watch(5)
+    box.door.status = "FAULT, 0.0 frames/s, CPU, camera: no such camera"
+    box.watch(3)
+    box.door.status = "IDLE, 14.8 frames/s, CPU, all well"
+    box.watch(9)
+    assert box.layout.trial.exists()
+    box.door.status = "FAULT, 0.0 frames/s, CPU, camera: no such camera"
+    box.watch(20)
+    assert box.version == "0.1.0"
+    assert "not healthy for long enough within 30 minutes: FAULT" in lines(box)
+
+
+def test_a_fault_of_before_does_not_count(box: Box, bundle: Path) -> None:
+    box.door.status = "FAULT, 0.0 frames/s, CPU, camera: no such camera"
+    box.update(bundle)
+    box.watch(11)
+    assert box.version == "0.2.0"
+    assert not box.layout.trial.exists()
+
+
+def test_a_reboot_takes_it_back(box: Box, bundle: Path) -> None:
+    box.update(bundle)
+    box.watch(9)
+    (box.layout.root / "proc/sys/kernel/random/boot_id").write_text("boot-2\n")
+    box.trials.watch()
+    assert (box.version, box.door.running) == ("0.1.0", "0.1.0")
+    assert "because: the box was restarted before 10 healthy minutes" in lines(box)
+
+
+def test_rollback(box: Box, bundle: Path) -> None:
+    box.update(bundle)
+    assert box.trials.rollback() == "0.1.0", "during the trial"
+    assert box.version == "0.1.0"
+    box.update(bundle)
+    box.watch(11)
+    assert box.trials.rollback() == "0.1.0", "after it"
+    assert (box.version, box.door.running) == ("0.1.0", "0.1.0")
+    assert "because: by hand" in lines(box)
+    with pytest.raises(UnavailableError, match="no version to go back to"):
+        box.trials.rollback()
+
+
+def test_units_of_the_user_stay(box: Box, bundle: Path) -> None:
+    """A name like ours, and other content than before."""
+    units = box.layout.root / "etc/systemd/system"
+    (units / "doorlight-backup.service").write_text("# one")
+    box.update(bundle)
+    box.watch(11)
+    (units / "doorlight-backup.service").write_text("# two")
+    (units / "doorlight-mail.timer").write_text("# new")
+    box.trials.rollback()
+    assert box.version == "0.1.0"
+    assert (units / "doorlight-backup.service").read_text() == "# two"
+    assert (units / "doorlight-mail.timer").exists()
+    assert not (units / "doorlight-new.service").exists()
+
+
+def test_neither_version_starts(box: Box, bundle: Path) -> None:
+    """As with a camera that was unplugged: this is said, and the old one is restarted by systemd."""
+    box.door.broken |= {"0.1.0", "0.2.0"}
+    with pytest.raises(UnavailableError, match=r"version 0\.1\.0 is back, but does not start either"):
+        box.update(bundle)
+    assert box.version == "0.1.0"
+    assert not box.layout.trial.exists()
+
+
+def test_a_rollback_that_does_not_start(box: Box, bundle: Path) -> None:
+    box.update(bundle)
+    box.door.broken.add("0.1.0")
+    with pytest.raises(UnavailableError, match=r"is back, but does not start: doorlight\.service: failed"):
+        box.trials.rollback()
+    assert box.version == "0.1.0"
+
+
+def test_without_an_update_there_is_nothing_to_roll_back(box: Box) -> None:
+    with pytest.raises(UnavailableError, match="no version to go back to"):
+        box.trials.rollback()
+    assert lines(box) == "version 0.1.0 runs"
+
+
+@pytest.mark.parametrize("problem", [UnavailableError("no"), ConfigError("no")])
+def test_a_version_that_cannot_be_built_changes_nothing(box: Box, bundle: Path, problem: DoorlightError) -> None:
+    box.installer.problem = problem
+    with pytest.raises(type(problem)):
+        box.update(bundle)
+    assert not box.layout.trial.exists()
+    assert (box.version, box.door.starts) == ("0.1.0", 0)
+
+
+def test_a_damaged_file_of_the_trial_is_named(box: Box) -> None:
+    box.layout.updates.mkdir()
+    box.layout.trial.write_bytes(b"\0" * 100)
+    with pytest.raises(UnavailableError, match=r"trial\.json: is damaged"):
+        box.trials.watch()
+    assert box.version == "0.1.0"
+
+
+def test_a_version_that_somebody_removed_is_not_gone_back_to(box: Box, bundle: Path) -> None:
+    box.update(bundle)
+    (box.layout.releases / "r0.1.0/.complete").unlink()
+    box.door.restarts = 1
+    box.watch(0.5)
+    assert box.version == "0.2.0"
+    assert any("is gone; version 0.2.0 stays" in line for line in box.said)
+
+
+def test_older_versions_are_removed_when_the_next_one_is_kept(box: Box, tmp_path: Path, bundle: Path) -> None:
+    box.update(bundle)
+    box.watch(11)
+    box.update(add_bundle(tmp_path / "next", "0.3.0"))
+    box.watch(11)
+    assert box.version == "0.3.0"
+    assert len(list(box.layout.releases.iterdir())) == 2
+    assert box.trials.rollback() == "0.2.0"
