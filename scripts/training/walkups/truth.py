@@ -8,7 +8,8 @@ door may need longer, and green waits for people who are not decided.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +18,10 @@ import msgspec
 from edge.errors import InputError
 from edge.records import Signal
 
+from ..arrays import Box
+from ..dataset import CORRECTIONS
 from ..files import replace_text
-from ..records import DataError
+from ..records import DataError, read_corrections
 
 FILE = "truth.json"
 VERSION = 2
@@ -203,7 +206,10 @@ def write(folder: Path, truth: Truth) -> None:
 
 
 def read(folder: Path) -> Truth:
-    """Return the truth of the scenes in `folder`. Raises InputError, or DataError with the field."""
+    """Return the truth of the scenes in `folder`. Raises InputError, or DataError with the field.
+
+    Scenes that were rendered before the label of one of their faces was corrected are left out, with a message.
+    """
     path = folder / FILE
     try:
         data = path.read_bytes()
@@ -229,4 +235,17 @@ def read(folder: Path) -> Truth:
         for label in (c.label for p in scene.people for c in p.claims):
             if label not in LABELS:
                 raise DataError(f"{where}: field 'label': must be one of {', '.join(LABELS)}, found {label!r}")
-    return truth
+    corrections = read_corrections(CORRECTIONS)
+    right = [s for s in truth.scenes if not any(_is_corrected(p, corrections.get(p.file, {})) for p in s.people)]
+    if left_out := len(truth.scenes) - len(right):
+        print(f"{path}: {left_out} scenes left out: labels of their faces were corrected later", file=sys.stderr)
+    return msgspec.structs.replace(truth, scenes=right)
+
+
+def _is_corrected(person: Person, right: Mapping[Box, str]) -> bool:
+    """Return whether the claims on a person contradict the right labels of the faces in their picture."""
+    labels = set(right.values()) - {"not_a_face"}
+    if not labels or not person.claims:
+        return False
+    shown = "mask" if person.claims[0].label == MASKED else "no_mask"
+    return shown not in labels

@@ -130,3 +130,34 @@ def test_a_wrong_truth_is_named(tmp_path: Path, old: str, new: str, named: str) 
 def test_a_folder_without_truth_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"truth\.json: cannot be read"):
         truth.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("label", "right", "kept"),
+    [
+        (MASKED, "incorrect", False),
+        (MASKED, "unknown", False),
+        (MASKED, "no_mask", False),
+        (MASKED, "mask", True),
+        (UNMASKED, "no_mask", True),
+        (UNMASKED, "mask", False),
+        (MASKED, "not_a_face", True),
+    ],
+)
+def test_scenes_that_contradict_a_corrected_label_are_left_out(
+    label: str,
+    right: str,
+    kept: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    corrections = tmp_path / "corrections.jsonl"
+    corrections.write_text('{"file": "a.png", "faces": [{"box": [1, 2, 3, 4], "label": "' + right + '"}]}\n')
+    monkeypatch.setattr(truth, "CORRECTIONS", corrections)
+    corrected = scene((label, [(0.0, 5.0)], []))
+    other = msgspec.structs.replace(corrected, people=[msgspec.structs.replace(corrected.people[0], file="b.png")])
+    (tmp_path / "0.mp4").touch()
+    truth.write(tmp_path, truth.Truth(truth.VERSION, "val", 1, "H.264", [corrected, other]))
+    assert len(truth.read(tmp_path).scenes) == 1 + kept
+    assert ("1 scenes left out" in capsys.readouterr().err) is not kept
