@@ -100,10 +100,6 @@ class Door:
         except OSError:
             return ""
 
-    def boot_id(self) -> str:
-        """Return the kernel's name for the time since the last boot."""
-        return (self._root / "proc/sys/kernel/random/boot_id").read_text().strip()
-
     def _systemctl(self, *arguments: str) -> str:
         try:
             done = subprocess.run(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DoorlightError, InputError, UnavailableError, UsageError
-from . import bundle
+from . import bundle, fit
 from .bundle import Bundle
 from .manifest import MAX_BUNDLE_BYTES, BundleFile
 
@@ -91,6 +91,8 @@ class Client:
             continues = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {there}-")
             announced = answer.headers.get("Content-Length", "")
             end = (there if continues else 0) + int(announced) if announced.isdigit() else None
+            if size is None and end is not None:
+                fit.check_room(target.parent, end - (there if continues else 0))
             try:
                 file = target.open("ab" if continues else "wb")
             except OSError as error:

@@ -73,8 +73,13 @@ def check_space(folder: Path, manifest: Manifest, already: int = 0) -> None:
 
     `already` are the bytes of the bundle that are there from an interrupted update.
     """
+    check_room(folder, manifest.total_bytes - already)
+
+
+def check_room(folder: Path, bundle_bytes: int) -> None:
+    """Raise UnavailableError if the disk of `folder` has no room for this many bytes of a bundle, and for a program."""
     disk = os.statvfs(folder)
-    free, needed = disk.f_bavail * disk.f_frsize, manifest.total_bytes - already + PROGRAM_BYTES
+    free, needed = disk.f_bavail * disk.f_frsize, bundle_bytes + PROGRAM_BYTES
     if free < needed:
         raise UnavailableError(
             f"{folder}: {free / 1e6:,.0f} MB are free; the update needs {needed / 1e6:,.0f} MB",

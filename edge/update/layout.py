@@ -77,6 +77,14 @@ class Layout:
         return self.root / "run/doorlight-trial.json"
 
     @property
+    def boot(self) -> Path:
+        """The file that tells whether the box has restarted since a trial began. In memory: gone after a reboot.
+
+        Not the kernel's boot id: in a container, a unit with ProtectKernelTunables= sees another one.
+        """
+        return self.root / "run/doorlight-trial-boot"
+
+    @property
     def lock(self) -> Path:
         """The lock of everything that installs, also of scripts/install.sh."""
         return self.root / "run/doorlight-install.lock"

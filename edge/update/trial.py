@@ -9,6 +9,7 @@ the previous version's program.
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
@@ -43,7 +44,8 @@ Phase = Literal["switching", "trying", "back"]
 class Trial(msgspec.Struct, frozen=True):
     """A trial: versions and folders of the releases.
 
-    `units` are the names of the units that the new version writes. `boot` is the kernel's boot id; `reason` is why it is taken
+    `units` are the names of the units that the new version writes. `boot` is what
+    `Layout.boot` has until the box restarts; `reason` is why it is taken
     back.
     """
 
@@ -118,9 +120,11 @@ class Trials:
         disk.make_folder(layout.updates)
         self._save_managed_files()
         disk.link(str(previous), layout.previous)
+        boot = secrets.token_hex(8)
+        layout.boot.write_text(boot, encoding="ascii")
         trial = Trial(
             "switching", version_of(release), release.name, version_of(previous), previous.name, bundle,
-            self._door.boot_id(), now_text(), self._clock(), tuple(units), self._door.state().signal == "FAULT",
+            boot, now_text(), self._clock(), tuple(units), self._door.state().signal == "FAULT",
         )  # fmt: skip
         self._store(trial)
         return trial
@@ -163,18 +167,23 @@ class Trials:
             with contextlib.suppress(UnavailableError):
                 self._door.watch(False)
             return
-        is_new_boot = trial.boot != self._door.boot_id()
         if trial.phase == "back":
             self.go_back(trial, trial.reason, wait=False)
         elif trial.phase == "switching":
             self.go_back(trial, "the update was interrupted", wait=False)
-        elif is_new_boot:
+        elif not self._is_boot_of(trial):
             minutes = HEALTHY_S / 60
             self.go_back(trial, f"the box was restarted before {minutes:g} healthy minutes", wait=False)
         elif (problem := self._problem(trial)) is not None:
             self.go_back(trial, problem, wait=False)
         elif self._healthy_s(trial) >= HEALTHY_S:
             self.keep(trial)
+
+    def _is_boot_of(self, trial: Trial) -> bool:
+        """Return whether the box has not restarted since the trial began."""
+        with contextlib.suppress(OSError):
+            return self._layout.boot.read_text(encoding="ascii", errors="replace") == trial.boot
+        return False
 
     def _problem(self, trial: Trial) -> str | None:
         """Return why the new version is not to be kept; None if it may be."""
@@ -305,7 +314,7 @@ class Trials:
         result = self.last_result()
         return Trial(
             "trying", version_of(current), current.name, version_of(previous), previous.name,
-            result.bundle if result else "", self._door.boot_id(), now_text(), self._clock(), result.units if result else (),
+            result.bundle if result else "", "", now_text(), self._clock(), result.units if result else (),
         )  # fmt: skip
 
     def last_result(self) -> Result | None:

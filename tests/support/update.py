@@ -79,7 +79,6 @@ def install(root: Path, version: str = "0.1.0") -> Layout:
         "etc/doorlight/defaults.toml": f"# {version}\n",
         "etc/doorlight/doorlight.toml": "# of the user\n",
         "run/here": "",
-        "proc/sys/kernel/random/boot_id": "boot-1\n",
     }.items():
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from edge.errors import DoorlightError, InputError, UnavailableError, UsageError
-from edge.update import download
+from edge.update import download, fit
 from edge.update.download import Client
 from releasing import bundle as releasing
 from support.update import Box, add_bundle, needs_ssh_keygen, trust
@@ -194,6 +194,16 @@ def test_a_tar_file_is_continued(online: Box, server: Server) -> None:
     online.update(f"{server.url}/d.tar")
     assert online.version == "0.2.0"
     assert [asked for name, asked in server.requests] == ["", "bytes=3000-", "bytes=8000-"]
+
+
+def test_a_full_disk_is_seen_before_a_tar_file_is_downloaded(
+    online: Box, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    releasing.write_tar(server.folder, server.folder / "d.tar")
+    monkeypatch.setattr(fit, "PROGRAM_BYTES", 1 << 60)
+    error = refused(online, f"{server.url}/d.tar")
+    assert "MB are free; the update needs" in str(error)
+    assert not list(online.layout.staging.iterdir())
 
 
 def test_the_start_of_another_file_is_thrown_away(online: Box, server: Server) -> None:

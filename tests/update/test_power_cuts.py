@@ -65,10 +65,9 @@ def recorded(folder: Path, story: Story, bundle: Candidate, seed: int) -> list[S
     return disk.steps
 
 
-def boot(folder: Path, number: int = 2) -> Box:
+def boot(folder: Path) -> Box:
     """Start a box with what is on its disk: first what looks after the trial, then the door."""
     (folder / "run").mkdir(exist_ok=True)
-    (folder / "proc/sys/kernel/random/boot_id").write_text(f"boot-{number}\n")
     box = Box(folder, RecordingDisk(folder), is_installed=True)
     # Until now, no door runs.
     box.door.running = ""
@@ -122,7 +121,7 @@ def test_a_second_power_cut_while_it_comes_back(memory: Path, bundle: Candidate,
     assert isinstance(again, RecordingDisk)
     assert len(again.steps) > 10, "it comes back"
     write_tree(after_cut(again.steps, chance.randint(1, len(again.steps)), chance), memory / "twice")
-    box = boot(memory / "twice", 3)
+    box = boot(memory / "twice")
     assert check(box) == "0.1.0"
     # The next update goes as if nothing had been.
     update(box, bundle)
