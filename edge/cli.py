@@ -11,14 +11,14 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import annotate, bench, check_config, doctor, events, explain, lights, run, stats, web
+from .commands import annotate, bench, check_config, doctor, events, explain, lights, link, run, stats, web
 from .commands.options import MAX_MESSAGE_LENGTH, Parser
 from .commands.process import INTERRUPTED, discard_output
 from .errors import DoorlightError, OutputError, UnavailableError
 from .system import streams
 from .system.terminal import printable
 
-COMMANDS = (run, annotate, explain, events, stats, web, lights, doctor, bench, check_config)
+COMMANDS = (run, annotate, explain, events, stats, web, link, lights, doctor, bench, check_config)
 
 DESCRIPTION = """\
 A box at a door: it shows green when everyone in view wears a mask, and red

@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from . import config_messages, toml_hints
 from .errors import ConfigError
+from .link_settings import LinkSettings, check_link, check_webhook_tables
 from .listen_address import parse_listen
 from .renamed_settings import check_keys
 from .source_kind import ADDRESS_HINT, address_problem
@@ -181,6 +182,7 @@ class Config(Section, frozen=True):
     lights: LightSettings
     events: EventSettings
     web: WebSettings
+    link: LinkSettings
 
 
 def default_text() -> str:
@@ -204,6 +206,7 @@ def load(path: Path | None = None) -> Config:
             if not isinstance(values, dict):
                 raise ConfigError(f"{name}: '{section}' must be a table", f"write [{section}] and its keys below")
             settings[section].update(values)
+    check_webhook_tables(settings["link"]["webhook"], name)
     try:
         config = msgspec.convert(settings, Config)
     except msgspec.ValidationError as error:
@@ -254,6 +257,7 @@ def _check(config: Config, given: Mapping[str, Mapping[str, Any]], name: str) ->
     _check_lights(config.lights, name)
     _check_order(config, name)
     _check_web(config.web, name)
+    check_link(config.link, name)
 
 
 def _check_paths(config: Config, name: str) -> None:
@@ -263,6 +267,8 @@ def _check_paths(config: Config, name: str) -> None:
         "events.file": config.events.file,
         "web.certificate": config.web.certificate,
         "web.key": config.web.key,
+        "link.ca": config.link.ca,
+        "link.certificate": config.link.certificate,
     }
     for key, path in paths.items():
         if "\0" in path:

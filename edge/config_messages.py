@@ -38,6 +38,14 @@ EXAMPLES = {
     "web.listen": "127.0.0.1:8080",
     "web.certificate": "/etc/doorlight/certificate.pem",
     "web.key": "/etc/doorlight/key.pem",
+    "link.door": "entrance",
+    "link.broker": "mqtts://broker.example.org:8883",
+    "link.username": "door-entrance",
+    "link.password": "mqtt-password",
+    "link.ca": "/etc/doorlight/ca.pem",
+    "link.certificate": "/etc/doorlight/door.pem",
+    "link.key": "door-key",
+    "link.discovery_prefix": "homeassistant",
 }
 #: Nested lists of a correct value, by key: an area is a list of corners, and a corner is a list.
 DEPTHS = {"door.zone": 2, "door.ignore": 3}

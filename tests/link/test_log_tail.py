@@ -20,7 +20,6 @@ from edge.link.log_tail import LogTail, Missing, end_of_log, events_behind
 from edge.records import Event
 from support.link import line, lines_after, numbers_after, read_all, write_log
 
-
 OpenTail = Callable[[Path, Cursor], LogTail]
 
 

@@ -10,6 +10,9 @@ from edge.events.record import encode
 from edge.link.cursor import Cursor
 from edge.link.log_tail import Line, LogTail
 
+#: The cursor of a target that has received nothing.
+START = Cursor()
+
 
 def line(seq: int, event: str = "signal", **fields: object) -> bytes:
     """Return a line of a log."""
@@ -31,7 +34,7 @@ def read_all(tail: LogTail) -> list[Line]:
     return lines
 
 
-def lines_after(path: Path, cursor: Cursor = Cursor()) -> list[Line]:
+def lines_after(path: Path, cursor: Cursor = START) -> list[Line]:
     """Return the lines that a new tail finds after `cursor`."""
     with contextlib.closing(LogTail(path, cursor)) as tail:
         return read_all(tail)
