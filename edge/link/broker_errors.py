@@ -71,9 +71,11 @@ def disconnected(broker: str, code: int) -> BrokerError:
     return BrokerError(text, hint or "it is tried again", is_taken_over=code == 0x8E)
 
 
-def cannot_connect(broker: str, error: Exception) -> BrokerError:
-    """Return the error for a connection that fails with `error`."""
+def cannot_connect(broker: str, error: Exception, has_tls: bool) -> BrokerError:
+    """Return the error for a connection, perhaps with TLS, that fails with `error`."""
     match error:
+        case ssl.SSLEOFError() | ConnectionResetError() if has_tls:
+            return _no_tls(broker, "WRONG_VERSION_NUMBER")
         case ssl.SSLCertVerificationError():
             return _untrusted(broker, error)
         case ssl.SSLError():
@@ -116,7 +118,9 @@ def _no_tls(broker: str, reason: str) -> BrokerError:
     """Return the error for a failed handshake, by OpenSSL's reason, such as "TLSV1_ALERT_UNKNOWN_CA"."""
     words = reason.upper().replace(" ", "_")
     if "WRONG_VERSION_NUMBER" in words or "RECORD_LAYER_FAILURE" in words:
-        return BrokerError(f"{broker}: speaks no TLS on this port", 'write "mqtt://…", or the port of TLS (8883)')
+        return BrokerError(
+            f"{broker}: the broker speaks no TLS on this port", 'write "mqtt://…", or the port of TLS (8883)'
+        )
     if "CERTIFICATE_EXPIRED" in words:
         return BrokerError(
             f"{broker}: the broker says that this door's certificate has expired", "renew [link] certificate"

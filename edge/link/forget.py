@@ -59,7 +59,7 @@ def forget(settings: LinkSettings, folder: Path) -> str:
 
 def _is_online(connection: MqttConnection, topic: str) -> bool:
     """Return whether a link is connected: then the retained availability is "online"."""
-    connection.subscribe(topic)
+    connection.subscribe(topic, retained=True)
     deadline = time.monotonic() + _LISTEN_S
     while time.monotonic() < deadline:
         connection.wait(0.1)

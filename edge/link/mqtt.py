@@ -110,7 +110,7 @@ class MqttConnection:
         try:
             self._client.connect(self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=True)
         except (OSError, ValueError) as error:
-            raise cannot_connect(name, error) from error
+            raise cannot_connect(name, error, self._broker.has_tls) from error
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
         while not self._is_open:
             self.wait(0.5)
@@ -121,9 +121,14 @@ class MqttConnection:
         """Send a message (QoS 1). Return the number of its acknowledgement."""
         return int(self._client.publish(topic, payload, qos=1, retain=retain).mid)
 
-    def subscribe(self, *topics: str) -> None:
-        """Ask for the messages of some topics. A broker that refuses this sends none."""
-        self._client.subscribe([(topic, SubscribeOptions(qos=0)) for topic in topics])
+    def subscribe(self, *topics: str, retained: bool = False) -> None:
+        """Ask for what other clients publish on some topics, and with `retained` also for what the broker keeps of them.
+
+        A broker that refuses this sends nothing.
+        """
+        handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if retained else SubscribeOptions.RETAIN_DO_NOT_SEND
+        options = SubscribeOptions(qos=0, noLocal=True, retainHandling=handling)
+        self._client.subscribe([(topic, options) for topic in topics])
 
     def wait(self, timeout_s: float) -> None:
         """Send and receive, for up to `timeout_s` seconds if there is nothing. Raises BrokerError if the connection ends."""
@@ -193,6 +198,7 @@ def tls_context(ca: str, certificate: str, key: Path | None) -> ssl.SSLContext:
     except (ssl.SSLError, OSError) as error:
         raise InputError(f"link.ca: {ca}: is no certificate", "it must be a PEM file") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _ClosingSocket
     if certificate:
         try:
             context.load_cert_chain(certificate, key, password=_no_password)
@@ -203,6 +209,17 @@ def tls_context(ca: str, certificate: str, key: Path | None) -> ssl.SSLContext:
                 "both must be PEM files, and the key without a password",
             ) from error
     return context
+
+
+class _ClosingSocket(ssl.SSLSocket):
+    """A socket that is closed if the handshake fails: paho-mqtt leaves it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
 
 
 def _no_password() -> str:

@@ -28,6 +28,10 @@ NAME = "broker"
 #: How often (seconds) the log is looked at, and the state is published if it has changed, or in any case.
 POLL_S = 0.5
 STATE_EVERY_S, STATE_AT_LEAST_EVERY_S = 1.0, 300.0
+#: Waiting times (seconds) before the next attempt to connect.
+FIRST_RETRY_S, MAX_RETRY_S = 1.0, 30.0
+#: After this number of connections in a row that end within this time (seconds), another client may have the same id.
+MAX_SHORT_SESSIONS, SHORT_SESSION_S = 3, 20.0
 #: A broker that acknowledges nothing for this time (seconds) is left.
 MAX_SILENCE_S = 60.0
 #: Home Assistant asks devices not to answer its start all at once.
@@ -55,8 +59,9 @@ class MqttWorker:
         self.state = state
         self.status = status
         self.file = CursorFile(folder / "broker.cursor")
-        self.backoff = Backoff(1.0, 60.0)
+        self.backoff = Backoff(FIRST_RETRY_S, MAX_RETRY_S)
         self.rng = random.Random()
+        self._short_sessions = 0
         status.add(NAME, str(broker))
 
     def run(self, stop: threading.Event) -> None:
@@ -72,8 +77,7 @@ class MqttWorker:
                 session.run(stop)
             except BrokerError as error:
                 self.status.failed(NAME, error)
-                if error.is_taken_over:
-                    self._use_new_client_id()
+                self._check_client_id(error, session.lasted_s)
             finally:
                 cursor = session.cursor
                 session.close()
@@ -81,8 +85,19 @@ class MqttWorker:
             stop.wait(0 if stop.is_set() else self.backoff.next_s())
         self.state.close()
 
-    def _use_new_client_id(self) -> None:
-        """Another door has the same id: a card that was copied. With a new one, both can be connected."""
+    def _check_client_id(self, error: BrokerError, lasted_s: float | None) -> None:
+        """Choose a new client id if another door has the same, as after a card was copied: then both can be connected.
+
+        `lasted_s` is how long the connection was open; None if it never was. Mosquitto 2.0 gives no reason when it ends the
+        connection of a client whose id another one uses.
+        """
+        if lasted_s is not None and lasted_s >= SHORT_SESSION_S:
+            self.backoff.reset()
+        if lasted_s is not None:
+            self._short_sessions = self._short_sessions + 1 if lasted_s < SHORT_SESSION_S else 0
+        if not error.is_taken_over and self._short_sessions < MAX_SHORT_SESSIONS:
+            return
+        self._short_sessions = 0
         new = new_client_id(self.announcement.topics.door, self._folder)
         self.login = Login(new, self.login.username, self.login.password, self.login.tls)
 
@@ -105,6 +120,7 @@ class _Session:
         self._sent_state: bytes = b""
         self._state_due = self._state_at = 0.0
         self._announce_at: float | None = time.monotonic()
+        self._opened_at: float | None = None
         self._hold_until = 0.0
         self._refusals = Backoff(5.0, 300.0)
 
@@ -113,8 +129,14 @@ class _Session:
         """The cursor behind the last event that has arrived."""
         return self._window.cursor
 
+    @property
+    def lasted_s(self) -> float | None:
+        """For how long (seconds) the connection has been open; None if it was not."""
+        return None if self._opened_at is None else time.monotonic() - self._opened_at
+
     def run(self, stop: threading.Event) -> None:
         """Send until `stop` is set. Raises BrokerError if the connection ends."""
+        self._opened_at = time.monotonic()
         self._status.connected(NAME)
         self._connection.subscribe(*self._worker.announcement.subscriptions)
         while not stop.is_set():

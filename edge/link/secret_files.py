@@ -41,7 +41,8 @@ def secret_path(key: str, name: str, environ: Mapping[str, str] = os.environ) ->
         raise InputError(f"{key}: {shown} cannot be read: {error.strerror}", f"sudo ls -l {path.parent}") from None
     if not stat.S_ISREG(mode):
         raise InputError(f"{key}: {shown} is not a regular file", "name a file")
-    if mode & 0o077:
+    # In a folder that only its owner can enter, the mode of a file does not matter.
+    if mode & 0o077 and path.parent.stat().st_mode & 0o077:
         hint = f"sudo chmod 600 {path if is_path else FOLDER / '*'}"
         raise InputError(f"{key}: others may read {shown}", hint)
     return path

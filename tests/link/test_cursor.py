@@ -27,8 +27,17 @@ def test_a_cursor_comes_back(tmp_path: Path) -> None:
 def test_everything_is_synced_before_the_name_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     fsync, rename = os.fsync, Path.rename
-    monkeypatch.setattr(os, "fsync", lambda file: (done.append("fsync"), fsync(file)))
-    monkeypatch.setattr(Path, "rename", lambda path, to: (done.append("rename"), rename(path, to))[1])
+
+    def note_fsync(file: int) -> None:
+        done.append("fsync")
+        fsync(file)
+
+    def note_rename(path: Path, to: Path) -> Path:
+        done.append("rename")
+        return rename(path, to)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(Path, "rename", note_rename)
     CursorFile(tmp_path / "mqtt.json").store(PLACE)
     assert done == ["fsync", "rename", "fsync"]
 
@@ -47,7 +56,12 @@ def test_a_cursor_that_moves_all_the_time_spares_the_card(tmp_path: Path, monkey
     monkeypatch.setattr("time.monotonic", lambda: now)
     written: list[bytes] = []
     replace = cursor._replace
-    monkeypatch.setattr(cursor, "_replace", lambda path, data: (written.append(data), replace(path, data)))
+
+    def note(path: Path, data: bytes) -> None:
+        written.append(data)
+        replace(path, data)
+
+    monkeypatch.setattr(cursor, "_replace", note)
     file = CursorFile(tmp_path / "mqtt.json")
     for seq in range(1, 101):
         now += 0.1

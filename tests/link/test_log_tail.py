@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import InputError
+from edge.events.record import EventRecord, parse
 from edge.events.writer import EventLog
 from edge.link.cursor import Cursor
 from edge.link.log_tail import LogTail, Missing, end_of_log, events_behind
@@ -66,9 +67,12 @@ def test_the_place_saves_the_search(log: Path, monkeypatch: pytest.MonkeyPatch) 
     write_log(log, range(1, 1001))
     cursor = lines_after(log)[-2].cursor
     parsed: list[bytes] = []
-    monkeypatch.setattr(
-        "edge.link.log_tail.parse", lambda line: (parsed.append(line), {"seq": 999 + len(parsed) - 1})[1]
-    )
+
+    def note(text: bytes) -> EventRecord | None:
+        parsed.append(text)
+        return parse(text)
+
+    monkeypatch.setattr("edge.link.log_tail.parse", note)
     assert [found.seq for found in lines_after(log, cursor)] == [1000]
     assert len(parsed) == 2
 
