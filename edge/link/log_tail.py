@@ -58,7 +58,7 @@ class LogTail:
         self.last_seq = cursor.seq
         self.repeated = 0
         self.unread: dict[str, str] = {}
-        self._cursor = cursor
+        self._cursor = self._cursor_behind = cursor
         self._files = LogFiles(path)
         self._current: Opened | None = None
         self._successor: Opened | None = None
@@ -85,6 +85,11 @@ class LogTail:
                 if (found := self._accept(line)) is not None:
                     return found
 
+    @property
+    def cursor(self) -> Cursor:
+        """The cursor behind the last line that `next` has returned."""
+        return self._cursor_behind
+
     def close(self) -> None:
         """Close the files."""
         for opened in (self._current, self._successor):
@@ -109,6 +114,7 @@ class LogTail:
         device, number = self._identity
         is_compressed = self._current is not None and self._current.is_compressed
         cursor = Cursor(seq) if is_compressed else Cursor(seq, device, number, self._position)
+        self._cursor_behind = cursor
         return Line(seq, line.rstrip(b"\r\n"), record, cursor, missing)
 
     def _missing_before(self, seq: int, record: EventRecord) -> Missing | None:

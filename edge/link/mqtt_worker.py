@@ -206,7 +206,7 @@ class _Session:
                 self._waiting = line._replace(missing=None)
                 continue
             if self._is_too_long(line.text):
-                self._status.skipped(NAME, line.seq, "it is longer than the broker accepts")
+                self._status.skipped(NAME, 1, f"the line of event {line.seq} is longer than the broker accepts")
                 self._send_missing(Missing(line.seq, line.seq))
                 continue
             self._window.add(self._connection.publish(self._topics.events, line.text), line.cursor)

@@ -109,4 +109,15 @@ def _broker(settings: LinkSettings, place: Place, status: LinkStatus) -> Iterato
     yield MqttWorker(place.log, place.state_folder, broker, login, announcement, state, status)
 
 
-PARTS: tuple[Callable[[LinkSettings, Place, LinkStatus], Iterator[Worker]], ...] = (_broker,)
+def _webhooks(settings: LinkSettings, place: Place, status: LinkStatus) -> Iterator[Worker]:
+    """Yield a worker for each webhook. Raises InputError."""
+    if not settings.webhook:
+        return
+    from .webhook_worker import WebhookWorker
+
+    door = door_name(settings.door)
+    for webhook in settings.webhook:
+        yield WebhookWorker(webhook, door, place.log, place.state_folder, status)
+
+
+PARTS: tuple[Callable[[LinkSettings, Place, LinkStatus], Iterator[Worker]], ...] = (_broker, _webhooks)

@@ -57,10 +57,10 @@ class LinkStatus:
         self._printed_at: dict[tuple[str, str], float] = {}
         self._beats: dict[str, float] = {}
 
-    def add(self, name: str, address: str) -> None:
-        """Add a target."""
+    def add(self, name: str, address: str, *, is_connected: bool = False) -> None:
+        """Add a target. One that is only called now and then counts as connected."""
         with self._lock:
-            self._targets[name] = TargetStatus(name, address)
+            self._targets[name] = TargetStatus(name, address, is_connected)
             self._beats[name] = time.monotonic()
 
     def beat(self, name: str) -> None:
@@ -112,11 +112,11 @@ class LinkStatus:
             self._targets[name].missing = f"{text}, noticed {utc_text(time.time())}"
             self._report(f"{name}: the log has lost the events {text} before they were sent")
 
-    def skipped(self, name: str, seq: int, reason: str) -> None:
-        """Count an event that a target has refused for good."""
+    def skipped(self, name: str, count: int, reason: str) -> None:
+        """Count events that a target has refused for good."""
         with self._lock:
-            self._targets[name].skipped += 1
-            self._report(f"{name}: event {seq} is left out: {reason}")
+            self._targets[name].skipped += count
+            self._report(f"{name}: {count} {'event is' if count == 1 else 'events are'} left out: {reason}")
 
     def problems(self, name: str) -> list[str]:
         """Return what others should know about a target: what is lost."""

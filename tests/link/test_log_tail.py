@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import InputError
@@ -227,7 +227,8 @@ def test_a_folder_or_a_file_without_permission_is_an_error(open_tail: OpenTail, 
         open_tail(log, Cursor()).next()
 
 
-@given(st.lists(st.integers(1, 400), min_size=1, max_size=12), st.data())
+@settings(max_examples=30)
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=12), st.data())
 def test_any_rotation_at_any_cursor(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], data: st.DataObject
 ) -> None:
@@ -250,14 +251,14 @@ def test_any_rotation_at_any_cursor(
 
 
 def test_memory_does_not_grow_with_the_backlog(open_tail: OpenTail, log: Path) -> None:
-    write_log(log, range(1, 50_001))
+    write_log(log, range(1, 20_001))
     tracemalloc.start()
     try:
         tail = open_tail(log, Cursor())
         count = 0
         while tail.next() is not None:
             count += 1
-        assert count == 50_000
+        assert count == 20_000
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
@@ -268,5 +269,5 @@ def test_how_far_a_target_is_behind(log: Path) -> None:
     write_log(log, range(1, 11))
     assert end_of_log(log).seq == 10
     assert (events_behind(log, Cursor(4)), events_behind(log, None), events_behind(log, Cursor(12))) == (6, 10, 0)
-    log.write_bytes(b"no log\n" * 2_000_000)
+    log.write_bytes(b"x" * 9_000_000)
     assert events_behind(log, Cursor(4)) is None

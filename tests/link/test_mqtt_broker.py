@@ -277,7 +277,7 @@ class TestRefusals:
         wait_until(lambda: len(subscriber.on(EVENTS)) == 2)
         (gap,) = map(json.loads, subscriber.on("doorlight/d1/gap"))
         assert (gap["first"], gap["last"]) == (2, 2)
-        link.wait_for_line("event 2 is left out: it is longer than the broker accepts")
+        link.wait_for_line("1 event is left out: the line of event 2 is longer than the broker accepts")
 
     def test_two_doors_with_one_client_id(self, broker: Broker, start_link: StartLink, log: Path) -> None:
         """A copied card. One of the two chooses another id, and both stay connected."""

@@ -93,7 +93,7 @@ def _target(target: TargetStatus, log: Path) -> Iterator[Finding]:
     else:
         before = f"; last problem {target.last_problem_at}: {target.last_problem}" if target.last_problem else ""
         is_late = behind is None or behind > MANY_EVENTS
-        yield Finding("note" if is_late else "ok", f"{target.name}: connected, {waiting}{before}")
+        yield Finding("note" if is_late else "ok", f"{target.name}: {target.address}, {waiting}{before}")
     if target.missing:
         yield Finding(
             "note",

@@ -53,10 +53,10 @@ def test_connected_and_how_far_behind(machine: FakeMachine, tmp_path: Path, port
     write_log(tmp_path / "events.jsonl", range(1, 31))
     reachable, target = check(machine, tmp_path, address(port), seq=20)
     assert reachable == Finding("ok", f"broker 127.0.0.1:{port}: can be reached")
-    assert target == Finding("ok", "broker: connected, 10 events behind")
+    assert target == Finding("ok", "broker: b:1, 10 events behind")
     write_log(tmp_path / "events.jsonl", range(31, 301))
     _, target = check(machine, tmp_path, address(port), seq=20, last_problem="was away", last_problem_at="then")
-    assert target == Finding("note", "broker: connected, 280 events behind; last problem then: was away")
+    assert target == Finding("note", "broker: b:1, 280 events behind; last problem then: was away")
 
 
 def test_what_the_service_says_is_shown(machine: FakeMachine, tmp_path: Path, port: int) -> None:
