@@ -100,8 +100,11 @@ def discovery_payload(door: str, topics: Topics, version: str) -> dict[str, Any]
             "platform": "update",
             "name": "Software",
             "entity_category": "diagnostic",
-            "value_template": "{{ {'installed_version': value_json.version, "
-            "'latest_version': value_json.latest_version or value_json.version} | tojson }}",
+            # Without a known latest version there must be no such key: null is no text.
+            "value_template": "{% set installed = {'installed_version': value_json.version} %}"
+            "{% if value_json.latest_version %}"
+            "{{ dict(installed, latest_version=value_json.latest_version) | tojson }}"
+            "{% else %}{{ installed | tojson }}{% endif %}",
         },
     }
     for key, component in components.items():

@@ -10,9 +10,13 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from ..system.files import read_regular
+
 #: How often (seconds) the figures are read: the door's own status needs a process.
 READ_EVERY_S = 60.0
 TIMEOUT_S = 5.0
+LATEST_VERSION_FILE = "latest-version"
+_VERSION = re.compile(r"\d[0-9A-Za-z.+-]{0,39}")
 #: The status of the door, as `door.py` reports it to systemd: "STOP, 9.8 frames/s, CPU, all well".
 _STATUS = re.compile(r"[A-Z]+, (?P<rate>[\d.]+) frames/s, .*?, (?P<health>all well|[a-zA-Z ]+: .*)")
 
@@ -45,7 +49,7 @@ class HostFigures:
 
     def _read(self) -> Figures:
         rate, problem = parse_status(_door_status())
-        return Figures(self._temperature_c(), self._disk_free_mb(), rate, problem, None)
+        return Figures(self._temperature_c(), self._disk_free_mb(), rate, problem, self._latest_version())
 
     def _temperature_c(self) -> float | None:
         found = []
@@ -53,6 +57,13 @@ class HostFigures:
             with contextlib.suppress(OSError, ValueError):
                 found.append(int(zone.read_text()) / 1000)
         return round(max(found), 1) if found else None
+
+    def _latest_version(self) -> str | None:
+        """Return the version in a file beside the log, which whoever looks for new versions writes; None without one."""
+        with contextlib.suppress(OSError):
+            text = read_regular(self._folder / LATEST_VERSION_FILE, 1000).decode("ascii", "replace").strip()
+            return text if _VERSION.fullmatch(text) else None
+        return None
 
     def _disk_free_mb(self) -> int | None:
         with contextlib.suppress(OSError):

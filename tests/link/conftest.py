@@ -15,7 +15,7 @@ from edge.link import service
 from edge.link.service import Place
 from support.running_link import RunningLink, StartLink
 
-NEEDS_PAHO = ["test_mqtt*.py", "test_forget.py"]
+NEEDS_PAHO = ["test_mqtt*.py"]
 if find_spec("paho") is None:
     collect_ignore_glob = NEEDS_PAHO
 

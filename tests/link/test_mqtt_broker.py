@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,9 +12,13 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from edge import config
+from edge.errors import UnavailableError
 from edge.events.writer import EventLog
 from edge.link import mqtt, mqtt_worker
+from edge.link.broker_errors import BrokerError
 from edge.link.cursor import CursorFile
+from edge.link.forget import forget
 from edge.records import Event
 from support.broker import MOSQUITTO, Broker, Subscriber
 from support.link import line, write_log
@@ -98,23 +103,40 @@ def test_events_are_not_retained_and_the_rest_is(
 
 
 def test_a_broker_that_is_killed_and_comes_back(
-    broker: Broker, listen: Listen, start_link: StartLink, log: Path
+    broker: Broker, listen: Listen, start_link: StartLink, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    is_listening = threading.Event()
+    is_listening.set()
+    connect = mqtt.MqttConnection.open
+
+    def connect_later(connection: mqtt.MqttConnection) -> None:
+        """The link must not be back before somebody listens."""
+        if not is_listening.is_set():
+            raise BrokerError("nothing listens there")
+        connect(connection)
+
+    monkeypatch.setattr(mqtt.MqttConnection, "open", connect_later)
     write_log(log, range(1, 6))
     link = start_link(address(broker))
     link.wait_for_line("connected")
     for first in (6, 106, 206):
+        is_listening.clear()
         broker.stop()
         write_log(log, range(first, first + 100))
         link.wait_for_line("nothing listens there")
         link.lines.clear()
         broker.start()
         subscriber = listen(broker)
-        wait_until(lambda first=first, found=subscriber: len(found.on(EVENTS)) >= 100)  # type: ignore[misc]
-        numbers = [json.loads(payload)["seq"] for payload in subscriber.on(EVENTS)]
-        assert numbers == sorted(numbers)
-        assert set(numbers) >= set(range(first, first + 100))
+        is_listening.set()
+        wait_until(lambda first=first, found=subscriber: numbers(found)[-1:] == [first + 99])  # type: ignore[misc]
+        found = numbers(subscriber)
+        assert set(found) >= set(range(first, first + 100))
+        assert found == sorted(found)
         wait_until(lambda found=subscriber: found.on(AVAILABILITY)[-1:] == [b"online"])  # type: ignore[misc]
+
+
+def numbers(subscriber: Subscriber) -> list[int]:
+    return [json.loads(payload)["seq"] for payload in subscriber.on(EVENTS)]
 
 
 def test_a_link_that_starts_again_goes_on(broker: Broker, listen: Listen, start_link: StartLink, log: Path) -> None:
@@ -204,6 +226,25 @@ def test_without_home_assistant_nothing_is_announced(
     wait_until(lambda: subscriber.on("homeassistant/device/doorlight_d1/config")[-1] == b"")
 
 
+def test_a_door_that_is_forgotten_leaves_nothing(
+    broker: Broker, listen: Listen, start_link: StartLink, log: Path, tmp_path: Path
+) -> None:
+    write_log(log, range(1, 6))
+    subscriber = listen(broker)
+    link = start_link(address(broker))
+    wait_until(lambda: subscriber.on("doorlight/d1/stats"))
+    settings = config.load(tmp_path / "door.toml").link
+    with pytest.raises(UnavailableError, match="the link of d1 is connected"):
+        forget(settings, link.place.state_folder)
+    link.stop()
+    assert forget(settings, link.place.state_folder) == f"{broker.address}: d1 is removed (4 topics)"
+    assert forget(settings, link.place.state_folder), "again, and it is no error"
+    late = listen(broker)
+    late.client.publish("end", b"x")
+    wait_until(lambda: late.on("end"))
+    assert [topic for topic, *_ in late.messages] == ["end"]
+
+
 class TestRefusals:
     """Each has its sentence, and nothing is left out."""
 
@@ -264,8 +305,7 @@ class TestRefusals:
         broker.start()
         subscriber = listen(broker, username="reader", password="right")
         wait_until(lambda: len(set(subscriber.on(EVENTS))) == 30)
-        numbers = [json.loads(payload)["seq"] for payload in subscriber.on(EVENTS)]
-        assert sorted(set(numbers)) == list(range(1, 31))
+        assert sorted(set(numbers(subscriber))) == list(range(1, 31))
 
     def test_a_line_that_is_longer_than_the_broker_accepts(
         self, make_broker: Callable[..., Broker], start_link: StartLink, listen: Listen, log: Path

@@ -179,6 +179,12 @@ class TestFigures:
     def test_the_door_s_status(self, text: str, expected: tuple[float | None, str | None]) -> None:
         assert parse_status(text) == expected
 
+    @pytest.mark.parametrize(("text", "version"), [("0.2.0\n", "0.2.0"), ("", None), ("x", None), ("1" * 50, None)])
+    def test_the_latest_version(self, text: str, version: str | None, tmp_path: Path) -> None:
+        assert HostFigures(tmp_path, tmp_path).read(is_running=True).latest_version is None
+        (tmp_path / "latest-version").write_text(text)
+        assert HostFigures(tmp_path, tmp_path).read(is_running=True).latest_version == version
+
     def test_the_temperature_is_the_highest(self, tmp_path: Path) -> None:
         for k, text in enumerate(("51234\n", "48000", "x")):
             zone = tmp_path / f"sys/class/thermal/thermal_zone{k}"

@@ -203,12 +203,13 @@ def test_programs_that_nobody_runs_are_removed(upgrade: Upgrade, without_start: 
     assert upgrade.kept == {"new"}
 
 
-def test_the_page_is_installed_and_not_enabled(upgrade: Upgrade) -> None:
+@pytest.mark.parametrize("name", ["web", "link"])
+def test_page_and_link_are_installed_and_not_enabled(name: str, upgrade: Upgrade) -> None:
     printed = upgrade.run("")
-    assert f"wrote {upgrade.folder}/doorlight-web.service" in printed
+    assert f"wrote {upgrade.folder}/doorlight-{name}.service" in printed
     text = (SCRIPTS / "install.sh").read_text(encoding="utf-8")
-    assert "enable doorlight-web" not in text
-    assert text.count("[web]") == 3, "the extra is installed from the checkout, from wheels, and fetched"
+    assert f"enable doorlight-{name}" not in text
+    assert text.count("[link,web]") == 3, "the extras are installed from the checkout, from wheels, and fetched"
 
 
 def test_view_opens_the_link_through_a_tunnel(tmp_path: Path, tools: Tools) -> None:
