@@ -129,7 +129,7 @@ def test_installation_needs_root(tools: Tools) -> None:
 LAST_STEPS = r"""
 . "$1/functions"
 OPT=$1/opt ETC=$1/etc LINK=$1/doorlight UNIT=$1/doorlight.service DROP_INS=$1/drop-ins
-WEB_UNIT=$1/doorlight-web.service
+WEB_UNIT=$1/doorlight-web.service LINK_UNIT=$1/doorlight-link.service
 scratch=$1/scratch dry="" without_start=$2 release=$1/opt/releases/new
 systemctl() { [ "$1" != --version ] || echo "systemd 252 (252)"; }
 service
