@@ -1,6 +1,7 @@
 """`doorlight link`: a process of its own that connects a door to the network. The door knows nothing of it.
 
 cursor          up to which event a target has received the log, in a durable file
+cursor_keeper   stores it while the target works, also on a disk that refuses it
 log_tail        the lines of the log after a cursor, in bounded memory
 log_time        where in a log a moment is
 door_state      what the network knows of the door; from day_counts and host_figures

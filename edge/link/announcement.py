@@ -48,6 +48,11 @@ class Announcement:
         """Yield all topics whose retained messages are to be removed, so that nothing of this door stays."""
         yield from dict.fromkeys((*self._former(), discovery_topic(self._prefix, self._door), *self.topics.retained))
 
+    def clear(self) -> None:
+        """Forget under which names the door was announced."""
+        with contextlib.suppress(OSError):
+            self._file.unlink()
+
     def _former(self) -> list[str]:
         """Return the topics that were announced before."""
         with contextlib.suppress(OSError, ValueError):

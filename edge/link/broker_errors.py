@@ -104,10 +104,10 @@ def _untrusted(broker: str, error: ssl.SSLCertVerificationError) -> BrokerError:
     code = error.verify_code
     if code in (_NOT_YET_VALID, _EXPIRED) and (time.time() < EARLIEST_TIME_S or not is_set()):
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
-        is_wrong = time.time() < EARLIEST_TIME_S
-        doubt = "is wrong" if is_wrong else "is not set, and may be wrong"
+        doubt = "is wrong" if time.time() < EARLIEST_TIME_S else "is not set, and may be wrong"
+        looks = "expired" if code == _EXPIRED else "not valid yet"
         return BrokerError(
-            f"{broker}: the clock of this machine {doubt}: it shows {now} UTC, so the certificate of the broker cannot be checked",
+            f"{broker}: the clock of this machine {doubt}: it shows {now} UTC, and the certificate of the broker looks {looks}",
             "connect to a time server (sudo timedatectl set-ntp true), or add a clock chip",
         )
     reason, hint = _VERIFY_REASONS.get(code, (f"is refused: {error.verify_message}", _UNKNOWN_CA[1]))

@@ -54,6 +54,7 @@ def forget(settings: LinkSettings, folder: Path) -> str:
                 raise BrokerError(f"{broker}: the broker acknowledges nothing", "try again")
     finally:
         connection.close()
+    announcement.clear()
     return f"{broker}: {door} is removed ({count} topics)"
 
 

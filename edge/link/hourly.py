@@ -24,6 +24,8 @@ DELAY_S = 10.0
 _BEFORE_S = 3600.0
 #: More records of two hours than this are not counted: it bounds memory.
 MAX_RECORDS = 100_000
+#: A file of the log has some ten thousand lines. In a much larger one, the hour would be searched for too long.
+MAX_LINES = 300_000
 
 
 class HourlyStats:
@@ -59,7 +61,9 @@ class HourlyStats:
         """Yield the records from about `since_s` on (seconds since the epoch)."""
         count = 0
         with contextlib.closing(LogTail(self._path, begin_of(self._path, since_s))) as tail:
-            while count < MAX_RECORDS and (line := tail.next()) is not None:
+            for _ in range(MAX_LINES):
+                if count == MAX_RECORDS or (line := tail.next()) is None:
+                    return
                 moment = timestamp(line.record)
                 if moment is not None and moment.timestamp() >= since_s:
                     count += 1

@@ -14,7 +14,8 @@ from ..link_settings import Broker
 from .announcement import Announcement
 from .backoff import Backoff
 from .broker_errors import BrokerError, refused
-from .cursor import Cursor, CursorFile
+from .cursor import Cursor
+from .cursor_keeper import CursorKeeper
 from .discovery import ALARM_EVENT, OFFLINE, ONLINE
 from .door_state import DoorState
 from .hourly import HourlyStats
@@ -34,6 +35,8 @@ FIRST_RETRY_S, MAX_RETRY_S = 1.0, 30.0
 MAX_SHORT_SESSIONS, SHORT_SESSION_S = 3, 20.0
 #: A broker that acknowledges nothing for this time (seconds) is left.
 MAX_SILENCE_S = 60.0
+#: No events are sent for this time (seconds) after the cursor could not be stored: they would be sent again and again.
+HOLD_S = 30.0
 #: Home Assistant asks devices not to answer its start all at once.
 MAX_ANNOUNCE_DELAY_S = 3.0
 
@@ -58,15 +61,15 @@ class MqttWorker:
         self.announcement = announcement
         self.state = state
         self.status = status
-        self.file = CursorFile(folder / "broker.cursor")
         self.backoff = Backoff(FIRST_RETRY_S, MAX_RETRY_S)
         self.rng = random.Random()
         self._short_sessions = 0
         status.add(NAME, str(broker))
+        self.cursor_keeper = CursorKeeper(folder / "broker.cursor", NAME, status)
 
     def run(self, stop: threading.Event) -> None:
-        """Connect, send, and connect again. Raises OutputError if the cursor cannot be read or written."""
-        cursor = self.file.load() or Cursor()
+        """Connect, send, and connect again. Raises OutputError if the cursor cannot be read."""
+        cursor = self.cursor_keeper.load() or Cursor()
         self.status.received(NAME, cursor.seq)
         while not stop.is_set():
             self.status.beat(NAME)
@@ -81,7 +84,7 @@ class MqttWorker:
             finally:
                 cursor = session.cursor
                 session.close()
-                self.file.store(cursor, now=True)
+                self.cursor_keeper.store(cursor, now=True)
             stop.wait(0 if stop.is_set() else self.backoff.next_s())
         self.state.close()
 
@@ -112,15 +115,20 @@ class _Session:
         self._status = worker.status
         self._window = Window(cursor)
         self._tail = LogTail(worker.log, cursor)
-        self._waiting: Line | None = (
-            None  # read, but not sent: it waits for the message about what is missing before it
-        )
-        self._others: dict[int, str] = {}  # messages that are no events, by number: their topics
+        #: A line that waits for the message about what is missing before it.
+        self._waiting: Line | None = None
+        #: Messages that are no events, by topic: a newer payload replaces an older one. The flag means "retain".
+        self._outbox: dict[str, tuple[bytes, bool]] = {}
+        #: Those on their way, by number: their topics.
+        self._others: dict[int, str] = {}
         self._hourly = HourlyStats(worker.log)
         self._sent_state: bytes = b""
         self._state_due = self._state_at = 0.0
         self._announce_at: float | None = time.monotonic()
         self._opened_at: float | None = None
+        #: The broker has acknowledged something then, or there was nothing to acknowledge.
+        self._heard_at = 0.0
+        self._log_problem: DoorlightError | None = None
         self._hold_until = 0.0
         self._refusals = Backoff(5.0, 300.0)
 
@@ -136,19 +144,22 @@ class _Session:
 
     def run(self, stop: threading.Event) -> None:
         """Send until `stop` is set. Raises BrokerError if the connection ends."""
-        self._opened_at = time.monotonic()
+        self._opened_at = self._heard_at = time.monotonic()
         self._status.connected(NAME)
         self._connection.subscribe(*self._worker.announcement.subscriptions)
         while not stop.is_set():
             self._status.beat(NAME)
             self._announce()
             self._send_state()
+            self._send_outbox()
             self._send_events()
             self._connection.wait(POLL_S if self._worker.state.is_current else 0.0)
             self._take_acknowledgements()
             self._take_messages()
-            self._worker.file.store(self.cursor)
-            if self._window.waiting_s() > MAX_SILENCE_S:
+            if not self._worker.cursor_keeper.store(self.cursor):
+                self._hold_until = time.monotonic() + HOLD_S
+            self._heard_at = time.monotonic() if not (self._window or self._others) else self._heard_at
+            if time.monotonic() - self._heard_at > MAX_SILENCE_S:
                 raise BrokerError(f"{self._worker.broker}: the broker acknowledges nothing", "restart the broker")
         self._say_goodbye()
 
@@ -174,8 +185,12 @@ class _Session:
         try:
             state.update()
         except DoorlightError as error:
+            self._log_problem = error
             self._status.failed(NAME, error, is_connected=True)
             return
+        if self._log_problem is not None:
+            self._status.solved(NAME, self._log_problem)
+            self._log_problem = None
         for record in state.take_alarms():
             self._send(self._topics.alarm, _alarm(record))
         if not state.is_current or now < self._state_due:
@@ -192,7 +207,7 @@ class _Session:
         """Send lines while the window has room. Raises InputError if the log cannot be read."""
         if time.monotonic() < self._hold_until:
             return
-        while len(self._window) < self._connection.max_in_flight:
+        while self._has_room():
             try:
                 line, self._waiting = self._waiting or self._tail.next(), None
             except DoorlightError as error:
@@ -221,11 +236,24 @@ class _Session:
         return limit is not None and len(text) + len(self._topics.events) + PACKET_OVERHEAD_BYTES > limit
 
     def _send(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Send a message that is no event."""
-        self._others[self._connection.publish(topic, payload, retain=retain)] = topic
+        """Send a message that is no event, as soon as the broker takes one."""
+        self._outbox[topic] = payload, retain
+        self._send_outbox()
+
+    def _send_outbox(self) -> None:
+        while self._outbox and self._has_room():
+            topic = next(iter(self._outbox))
+            payload, retain = self._outbox.pop(topic)
+            self._others[self._connection.publish(topic, payload, retain=retain)] = topic
+
+    def _has_room(self) -> bool:
+        """Return whether the broker takes another message (its Receive Maximum)."""
+        return len(self._window) + len(self._others) < self._connection.max_in_flight
 
     def _take_acknowledgements(self) -> None:
         before = self.cursor
+        if self._connection.acknowledged:
+            self._heard_at = time.monotonic()
         while self._connection.acknowledged:
             number, error = self._connection.acknowledged.popleft()
             topic = self._others.pop(number, None)
@@ -264,9 +292,10 @@ class _Session:
         """Publish that the door is offline: a broker keeps the will of a client that leaves in order."""
         self._send(self._topics.availability, OFFLINE, retain=True)
         until = time.monotonic() + 2.0
-        while (self._others or len(self._window)) and time.monotonic() < until:
+        while (self._outbox or self._others or self._window) and time.monotonic() < until:
             self._connection.wait(0.1)
             self._take_acknowledgements()
+            self._send_outbox()
 
 
 def _alarm(record: EventRecord) -> bytes:

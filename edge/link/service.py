@@ -5,6 +5,8 @@ To add a part that runs beside the targets, add what makes it to `PARTS`.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,8 +15,9 @@ from pathlib import Path
 from typing import Protocol
 
 from .. import __version__
-from ..errors import DoorlightError
+from ..errors import DoorlightError, OutputError
 from ..link_settings import LinkSettings, parse_broker
+from ..system.files import lock
 from ..system.systemd import SystemdNotifier
 from .status import LinkStatus
 from .topics import client_id, door_name
@@ -48,8 +51,14 @@ class LinkError(DoorlightError):
 def run(settings: LinkSettings, place: Place, stop: threading.Event, report: Callable[[str], None]) -> None:
     """Run the link until `stop` is set. `report` prints a line.
 
-    Raises InputError if a secret cannot be read, OutputError if a cursor cannot be written, and LinkError if a target fails.
+    Raises InputError if a secret cannot be read, OutputError if a cursor cannot be read or another link is running, and
+    LinkError if a target fails.
     """
+    with _only_one(place.state_folder):
+        _run(settings, place, stop, report)
+
+
+def _run(settings: LinkSettings, place: Place, stop: threading.Event, report: Callable[[str], None]) -> None:
     status = LinkStatus(report)
     workers = [worker for part in PARTS for worker in part(settings, place, status)]
     status.restore(place.state_folder)
@@ -79,6 +88,26 @@ def run(settings: LinkSettings, place: Place, stop: threading.Event, report: Cal
             for line in text.splitlines():
                 report(line)
         raise LinkError(f"the link has failed: {type(failure).__name__}: {failure}", "systemd restarts it")
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Keep a lock in the folder of the cursors: two links would send everything twice, and take each other's connection.
+
+    Raises OutputError if another link has it.
+    """
+    path = folder / "lock"
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}", f"ls -ld {folder}") from error
+    try:
+        lock(file)
+        yield
+    except BlockingIOError:
+        raise OutputError(f"{folder}: another link is running", "systemctl status doorlight-link") from None
+    finally:
+        os.close(file)
 
 
 def _guard(worker: Worker, stop: threading.Event, failures: list[BaseException]) -> None:

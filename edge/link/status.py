@@ -98,11 +98,19 @@ class LinkStatus:
             target.last_problem, target.last_problem_at = str(error), utc_text(time.time())
 
     def delivered(self, name: str, topic: str) -> None:
-        """Say that events arrive again on a topic."""
+        """Say that a topic is accepted: a problem that names it is over."""
         with self._lock:
             target = self._targets[name]
-            if target.problem and topic in target.problem:
+            if topic in target.problem:
                 self._report(f"{name}: {topic} is accepted again")
+                target.problem = target.hint = ""
+
+    def solved(self, name: str, error: DoorlightError) -> None:
+        """Say that this problem is over, if it is the current one."""
+        with self._lock:
+            target = self._targets[name]
+            if target.problem == str(error):
+                self._report(f"{name}: it works again")
                 target.problem = target.hint = ""
 
     def missing(self, name: str, missing: Missing) -> None:

@@ -12,7 +12,8 @@ from ..errors import DoorlightError, InputError, UnavailableError
 from ..events.summary import is_of_kind
 from ..link_settings import SECRET_PREFIX, WebhookSettings, is_webhook_address
 from .backoff import Backoff
-from .cursor import Cursor, CursorFile
+from .cursor import Cursor
+from .cursor_keeper import CursorKeeper
 from .http_post import PostError, post
 from .log_tail import LogTail, end_of_log
 from .secret_files import read_secret, read_text_secret
@@ -23,6 +24,8 @@ from .webhook_message import Batch, body_of, check_events, signature_headers
 POLL_S = 0.5
 #: Waiting times (seconds) after a failure.
 FIRST_RETRY_S, MAX_RETRY_S, MAX_RETRY_AFTER_S = 2.0, 600.0, 3600.0
+#: No call is made for this time (seconds) after the cursor could not be stored.
+HOLD_S = 30.0
 #: Lines that are read before the worker gives a sign of life.
 MAX_LINES = 5000
 #: Answers that say that this very message is wrong: after some attempts it is left out, so that others get through.
@@ -54,7 +57,6 @@ class WebhookWorker:
         self._secret = read_secret(f"{where} secret", settings.secret) if settings.secret else b""
         self._token = read_text_secret(f"{where} token", settings.token) if settings.token else ""
         self._kinds = {event.lower() for event in settings.events}
-        self._file = CursorFile(folder / f"webhook-{settings.name}.cursor")
         self._backoff = Backoff(FIRST_RETRY_S, MAX_RETRY_S)
         self._batch = Batch()
         self._due = -math.inf  # when the next call may be made, on the monotonic clock
@@ -62,13 +64,14 @@ class WebhookWorker:
         if self._secret:
             self._signature("", 0, b"")  # or the first alarm would find that the secret is damaged
         status.add(self._name, host_of(self._url), is_connected=True)
+        self._keeper = CursorKeeper(folder / f"webhook-{settings.name}.cursor", self._name, status)
 
     def run(self, stop: threading.Event) -> None:
-        """Follow the log until `stop` is set. Raises OutputError if the cursor cannot be read or written."""
-        cursor = self._file.load()
+        """Follow the log until `stop` is set. Raises OutputError if the cursor cannot be read."""
+        cursor = self._keeper.load()
         if cursor is None:  # a new webhook is not called about the past
             cursor = self._end_of_log(stop)
-            self._file.store(cursor, now=True)
+            self._keeper.store(cursor, now=True)
         self._status.received(self._name, cursor.seq)
         tail = LogTail(self._log, cursor)
         try:
@@ -85,11 +88,12 @@ class WebhookWorker:
                 if not self._batch:
                     cursor = tail.cursor
                     self._status.received(self._name, cursor.seq)
-                    self._file.store(cursor)
+                    if not self._keeper.store(cursor):
+                        self._due = time.monotonic() + HOLD_S
                 stop.wait(POLL_S if is_at_end else 0)
         finally:
             tail.close()
-            self._file.store(cursor, now=True)
+            self._keeper.store(cursor, now=True)
 
     def _end_of_log(self, stop: threading.Event) -> Cursor:
         while not stop.is_set():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ from .cursor import Cursor
 class _Pending:
     number: int
     cursor: Cursor | None
-    sent_at: float
     is_acknowledged: bool = False
 
 
@@ -29,7 +27,7 @@ class Window:
 
     def add(self, number: int, cursor: Cursor | None) -> None:
         """Add a message that was sent. A message without a cursor does not move it."""
-        self._pending.append(_Pending(number, cursor, time.monotonic()))
+        self._pending.append(_Pending(number, cursor))
 
     def acknowledge(self, number: int) -> bool:
         """Note that a message has arrived, and move the cursor. Return False if the message is not one of these."""
@@ -42,7 +40,3 @@ class Window:
         while self._pending and self._pending[0].is_acknowledged:
             self.cursor = self._pending.popleft().cursor or self.cursor
         return True
-
-    def waiting_s(self) -> float:
-        """Return for how long (seconds) the oldest message is on its way."""
-        return time.monotonic() - self._pending[0].sent_at if self._pending else 0.0

@@ -55,6 +55,7 @@ class Soak:
         for k in range(doors):
             (folder / f"d{k}" / "state").mkdir(parents=True)
             self._links.append(Link(folder / f"d{k}", f"d{k}", self._gate.port))
+        self._broker_starts: list[float] = []
         self._killed: list[tuple[str, float]] = []
         self._frozen: list[tuple[str, float]] = []
 
@@ -128,6 +129,7 @@ class Soak:
 
     def _start_broker(self) -> None:
         self._broker.start()
+        self._broker_starts.append(time.monotonic())
         self._subscriber.attach()
         self._gate.is_open = True
 
@@ -188,8 +190,9 @@ class Soak:
     def _will_after(self, door: str, when: float) -> float:
         """Return after how many seconds a door was "offline". A link that was not connected when it was killed has no will."""
         topic = f"doorlight/{door}/availability"
-        before = [payload for at, name, payload in self._subscriber.messages if name == topic and at <= when]
-        if before[-1:] != [b"online"]:
+        since = max(at for at in self._broker_starts if at <= when)
+        known = [payload for at, name, payload in self._subscriber.messages if name == topic and since <= at <= when]
+        if known[-1:] != [b"online"]:
             return 0.0
         offline = (
             at

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from edge.config import load
-from edge.errors import ConfigError, InputError
-from edge.link import webhook_worker
+from edge.errors import ConfigError, InputError, OutputError
+from edge.link import cursor, webhook_worker
 from edge.link.cursor import CursorFile
 from edge.link.log_tail import Missing
 from edge.link.webhook_message import MAX_EVENTS, Batch, body_of, signature_headers
@@ -122,9 +122,9 @@ def test_nothing_is_lost_while_the_receiver_fails(
     link.wait_for_line("webhook a: connected")
     link.stop()
     assert {record["seq"] for call in receiver.calls[3:] for record in call.json["events"]} >= {1, 2, 3}
-    cursor = CursorFile(link.place.state_folder / "webhook-a.cursor").load()
-    assert cursor is not None
-    assert cursor.seq == 3
+    stored = CursorFile(link.place.state_folder / "webhook-a.cursor").load()
+    assert stored is not None
+    assert stored.seq == 3
     assert "/hook" not in "".join(link.lines)
 
 
@@ -252,3 +252,41 @@ def test_the_examples_of_the_guide_are_right(tmp_path: Path) -> None:
         file.write_text(block.removeprefix("toml"))
         for webhook in load(file).link.webhook:
             assert body_of(Batch(), "d", webhook.body)
+
+
+def test_a_disk_that_refuses_the_cursor_stops_the_calls(
+    receiver: Receiver, start_link: StartLink, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call would be made again after every restart."""
+    log.touch()
+    link = start_link(*lines(receiver.url))
+    wait_until(lambda: has_begun(link, link.place.state_folder))
+    is_full = True
+    replace = cursor._replace
+
+    def refuse(path: Path, data: bytes) -> None:
+        if is_full:
+            raise OSError(28, "No space left on device")
+        replace(path, data)
+
+    monkeypatch.setattr(cursor, "_replace", refuse)
+    monkeypatch.setattr(cursor, "STORE_EVERY_S", 0.0)
+    monkeypatch.setattr(webhook_worker, "HOLD_S", 0.3)
+    write_log(log, [1])
+    link.wait_for_line("webhook-a.cursor: cannot be written: No space left on device")
+    alarm(log, 2)
+    time.sleep(0.2)
+    assert not receiver.calls
+    is_full = False
+    wait_until(lambda: receiver.calls)
+    link.wait_for_line("webhook a: connected")
+
+
+def test_two_links_of_one_machine(start_link: StartLink, log: Path, receiver: Receiver) -> None:
+    log.touch()
+    first = start_link(*lines(receiver.url))
+    wait_until(lambda: has_begun(first, first.place.state_folder))
+    with pytest.raises(OutputError, match="another link is running"):
+        start_link(*lines(receiver.url)).stop()
+    first.stop()
+    start_link(*lines(receiver.url)).stop()
