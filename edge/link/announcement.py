@@ -36,13 +36,15 @@ class Announcement:
     def messages(self) -> Iterator[tuple[str, bytes]]:
         """Yield topic and payload of what is to be announced, after what is to be taken back."""
         own = discovery_topic(self._prefix, self._door)
+        current = [*([own] if self._is_wanted else []), *self.topics.retained]
         for topic in self._former():
-            if topic not in (own, *self.topics.retained):
+            if topic not in current:
                 yield topic, b""
-        payload = discovery_payload(self._door, self.topics, self._version) if self._is_wanted else None
-        yield own, json.dumps(payload, ensure_ascii=False).encode() if payload else b""
+        if self._is_wanted:
+            payload = discovery_payload(self._door, self.topics, self._version)
+            yield own, json.dumps(payload, ensure_ascii=False).encode()
         with contextlib.suppress(OSError):
-            self._file.write_text(json.dumps([own, *self.topics.retained]))
+            self._file.write_text(json.dumps(current))
 
     def removal(self) -> Iterator[str]:
         """Yield all topics whose retained messages are to be removed, so that nothing of this door stays."""

@@ -24,6 +24,8 @@ CONNECT_TIMEOUT_S = 10.0
 MAX_REDIRECTS = 3
 _MAX_HEAD_BYTES = 16 << 10
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
+#: "100 Continue" and the like come before the answer.
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d\b")
 #: Redirects whose request is sent again as it is, and those of old servers, which clients treat differently.
 _REDIRECTS = (301, 302, 307, 308)
 _PORTS = {"http": 80, "https": 443}
@@ -157,6 +159,8 @@ def _read_head(connection: socket.socket, host: str, deadline: float) -> tuple[i
         head += data
         if not data or len(head) > _MAX_HEAD_BYTES:
             raise PostError(f"{host}: does not answer in HTTP, or closes half way", "check the receiver")
+        while _INTERIM.match(head) and b"\r\n\r\n" in head:
+            head = head.partition(b"\r\n\r\n")[2]
     match = _STATUS.match(head)
     if match is None:
         raise PostError(f"{host}: does not answer in HTTP", "check the url")

@@ -13,10 +13,12 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, LogLevel
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
@@ -29,8 +31,9 @@ KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 10.0
 #: Messages on their way that the broker has not acknowledged, if it does not allow fewer.
 MAX_IN_FLIGHT = 20
-#: Messages from the broker that wait. Only short ones are expected: a broker that sends more is cut off.
+#: Messages from the broker that wait, and their size: only short ones are expected.
 MAX_RECEIVED = 100
+MAX_RECEIVED_BYTES = 16 << 10
 #: What a packet has beside topic and payload, at most.
 PACKET_OVERHEAD_BYTES = 16
 _FIRST_ERROR = 0x80
@@ -108,7 +111,9 @@ class MqttConnection:
         """Connect, and wait for the broker's answer. Raises BrokerError."""
         name = str(self._broker)
         try:
-            self._client.connect(self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=True)
+            limits = cast("Any", Properties)(PacketTypes.CONNECT)  # it has no types
+            limits.MaximumPacketSize = MAX_RECEIVED_BYTES
+            self._client.connect(self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=True, properties=limits)
         except (OSError, ValueError) as error:
             raise cannot_connect(name, error, self._broker.has_tls) from error
         deadline = time.monotonic() + CONNECT_TIMEOUT_S

@@ -222,14 +222,15 @@ class _Session:
                 continue
             if self._is_too_long(line.text):
                 self._status.skipped(NAME, 1, f"the line of event {line.seq} is longer than the broker accepts")
-                self._send_missing(Missing(line.seq, line.seq))
+                self._send_missing(Missing(line.seq, line.seq), line.cursor)
                 continue
             self._window.add(self._connection.publish(self._topics.events, line.text), line.cursor)
 
-    def _send_missing(self, missing: Missing) -> None:
+    def _send_missing(self, missing: Missing, cursor: Cursor | None = None) -> None:
+        """Send what is missing. `cursor` is behind a line that is left out."""
         self._status.missing(NAME, missing)
         payload = _json({"first": missing.first, "last": missing.last, "time": utc_text(time.time())})
-        self._window.add(self._connection.publish(self._topics.gap, payload), None)
+        self._window.add(self._connection.publish(self._topics.gap, payload), cursor)
 
     def _is_too_long(self, text: bytes) -> bool:
         limit = self._connection.max_packet_bytes
@@ -264,7 +265,7 @@ class _Session:
                 continue
             problem = refused(str(self._worker.broker), error, f"the topic {topic or self._topics.events}")
             self._status.failed(NAME, problem, is_connected=True)
-            if topic is None:
+            if number in self._window:  # the broker refuses all of a window, one by one
                 self._rewind()
         if self.cursor != before:
             self._status.received(NAME, self.cursor.seq)

@@ -25,6 +25,9 @@ class Window:
     def __len__(self) -> int:
         return len(self._pending)
 
+    def __contains__(self, number: int) -> bool:
+        return any(pending.number == number for pending in self._pending)
+
     def add(self, number: int, cursor: Cursor | None) -> None:
         """Add a message that was sent. A message without a cursor does not move it."""
         self._pending.append(_Pending(number, cursor))

@@ -84,6 +84,13 @@ def test_nothing_listens() -> None:
             post(f"http://127.0.0.1:{unused.getsockname()[1]}/", {}, b"{}")
 
 
+def test_an_interim_answer_is_no_answer(receive: MakeReceiver) -> None:
+    receiver = receive(
+        lambda *_: b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n" + answer(202)
+    )
+    assert post(receiver.url, {}, b"{}") == Answer(202)
+
+
 class TestRedirects:
     @pytest.mark.parametrize("status", [301, 302, 307, 308])
     def test_within_the_host(self, status: int, receive: MakeReceiver) -> None:

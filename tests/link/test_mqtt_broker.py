@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from edge import config
 from edge.errors import UnavailableError
 from edge.events.writer import EventLog
 from edge.link import mqtt, mqtt_worker
+from edge.link.backoff import Backoff
 from edge.link.broker_errors import BrokerError
 from edge.link.cursor import Cursor, CursorFile
 from edge.link.forget import forget
@@ -291,7 +293,13 @@ class TestRefusals:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("edge.link.backoff.Backoff.next_s", lambda _: 0.1)
+        waits: list[float] = []
+
+        def wait_shortly(_: Backoff) -> float:
+            waits.append(0.3)
+            return waits[-1]
+
+        monkeypatch.setattr(Backoff, "next_s", wait_shortly)
         rules = tmp_path / "acl"
         rules.write_text("user reader\ntopic read #\nuser door\ntopic readwrite doorlight/d1/state\n")
         lines = (f"password_file {passwords}", f"acl_file {rules}", "user root")
@@ -300,6 +308,7 @@ class TestRefusals:
         link = start_link(address(broker), 'username = "door"', f'password = "{secret("right")}"')
         link.wait_for_line(f"the broker refuses the topic {EVENTS}: this door is not allowed to do that (0x87)")
         assert cursor_of(link).seq == 0, "nothing is left out"
+        assert len(waits) == 1, "a whole window was refused, which is one refusal"
         rules.write_text("user reader\ntopic read #\nuser door\ntopic readwrite #\n")
         broker.stop()
         broker.start()
@@ -332,6 +341,59 @@ class TestRefusals:
         finally:
             other.disconnect()
             other.loop_stop()
+
+
+def test_a_port_that_says_nothing(start_link: StartLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt, "CONNECT_TIMEOUT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        link = start_link(f'broker = "mqtt://127.0.0.1:{silent.getsockname()[1]}"')
+        link.wait_for_line("the broker does not answer in MQTT (is it the port of an MQTT broker?)")
+
+
+def test_a_broker_that_hangs(
+    broker: Broker, start_link: StartLink, log: Path, monkeypatch: pytest.MonkeyPatch, listen: Listen
+) -> None:
+    monkeypatch.setattr(mqtt_worker, "MAX_SILENCE_S", 0.5)
+    link = start_link(address(broker))
+    link.wait_for_line("connected")
+    broker.freeze()
+    write_log(log, range(1, 101))
+    link.wait_for_line("the broker acknowledges nothing")
+    broker.thaw()
+    wait_until(lambda: cursor_of(link).seq == 100)
+
+
+def test_a_message_of_somebody_else_that_is_too_large_is_not_taken(
+    broker: Broker, start_link: StartLink, log: Path, listen: Listen
+) -> None:
+    subscriber = listen(broker)
+    link = start_link(address(broker))
+    wait_until(lambda: subscriber.on(STATE))
+    subscriber.client.publish(AVAILABILITY, b"x" * 1_000_000, qos=1)
+    subscriber.client.publish("homeassistant/status", b"online")
+    wait_until(lambda: len(subscriber.on("homeassistant/device/doorlight_d1/config")) == 2)
+    assert len(link.lines) == 1, "it is still connected"
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7])
+def test_a_broker_that_takes_few_messages_at_once(
+    limit: int, broker: Broker, start_link: StartLink, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 0
+    publish = mqtt.MqttConnection.publish
+    monkeypatch.setattr(mqtt, "MAX_IN_FLIGHT", limit)
+
+    def count(connection: mqtt.MqttConnection, topic: str, payload: bytes, *, retain: bool = False) -> int:
+        nonlocal most
+        number = publish(connection, topic, payload, retain=retain)
+        most = max(most, len(connection._client._out_messages))
+        return number
+
+    monkeypatch.setattr(mqtt.MqttConnection, "publish", count)
+    write_log(log, range(1, 51))
+    link = start_link(address(broker))
+    wait_until(lambda: cursor_of(link).seq == 50)
+    assert most == limit
 
 
 def test_login_is_never_shown() -> None:

@@ -29,6 +29,7 @@ class TestWindow:
         assert (window.cursor.seq, len(window)) == (12, 1)
         assert not window.acknowledge(2), "an acknowledgement that comes twice"
         assert not window.acknowledge(99)
+        assert [number in window for number in (1, 3, 99)] == [False, True, False]
         assert window.acknowledge(3)
         assert (window.cursor.seq, len(window)) == (13, 0)
 
