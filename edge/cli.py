@@ -35,6 +35,7 @@ examples:
   doorlight events --since 1h --follow         last hour's events, and new ones
   doorlight stats --since 30d                  people, masks, alarms, uptime
   doorlight web --for 30m                      show the door in the browser (with sudo)
+  doorlight link --config door.toml            send events to MQTT and webhooks
   doorlight lights --test                      test lamps and buzzer
   doorlight check-config door.toml             check a settings file
   doorlight doctor                             check this machine

@@ -87,10 +87,9 @@ def _place(log: Path) -> Place:
     folder, runtime = state_folder(), os.environ.get("RUNTIME_DIRECTORY", "")
     if folder is None:
         raise OutputError("there is no folder for the cursors (HOME is not set)", "set HOME")
-    if os.geteuid() == 0 and STATE_FOLDER.is_dir():
-        folder = STATE_FOLDER
-    elif "STATE_DIRECTORY" not in os.environ:
-        folder = folder / "link"
+    if "STATE_DIRECTORY" not in os.environ:
+        # With sudo, the service's: it knows under which names the door was announced.
+        folder = STATE_FOLDER if os.geteuid() == 0 and STATE_FOLDER.is_dir() else folder / "link"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -27,7 +27,7 @@ from edge.link.mqtt import KEEPALIVE_S
 from edge.records import Event
 from soak.parts import Broker, Gate, Link, Subscriber
 
-#: The broker publishes a will after 1.5 keep-alives without a sign of life; Mosquitto looks every few seconds.
+#: The broker publishes a will after 1.5 times the keep-alive without a sign of life; Mosquitto looks every few seconds.
 WILL_WITHIN_S = 1.5 * KEEPALIVE_S + 10
 
 

@@ -99,10 +99,15 @@ class Link:
         self.door = door
         self.log = folder / "events.jsonl"
         self.folder = folder
-        self._settings = folder / "door.toml"
-        self._settings.write_text(f'[link]\ndoor = "{door}"\nbroker = "mqtt://127.0.0.1:{port}"\n')
+        self.settings = folder / "door.toml"
+        self.settings.write_text(f'[link]\ndoor = "{door}"\nbroker = "mqtt://127.0.0.1:{port}"\n')
         self._output = (folder / "link.log").open("ab")
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of its processes: its state is in its folder."""
+        return {**os.environ, "STATE_DIRECTORY": str(self.folder / "state")}
 
     @property
     def pid(self) -> int:
@@ -112,10 +117,10 @@ class Link:
     def start(self) -> None:
         """Start it."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edge", "link", "--config", self._settings, "--events", self.log],
+            [sys.executable, "-m", "edge", "link", "--config", self.settings, "--events", self.log],
             stdout=self._output,
             stderr=self._output,
-            env={**os.environ, "STATE_DIRECTORY": str(self.folder / "state")},
+            env=self.environment,
         )
 
     def signal(self, number: signal.Signals) -> None:
