@@ -56,21 +56,21 @@ EXPECTED = {
 
 
 class Hass:
-    """A Home Assistant that can be stopped and started again. Its log is `log`."""
+    """A Home Assistant that can be stopped and started again."""
 
     def __init__(self, command: str, root: Path, broker_port: int) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="hass-", dir=root / "tmp"))
-        self.log = self._folder / "home-assistant.log"
+        self._output = self._folder / "output.log"
         (self._folder / "configuration.yaml").write_text(CONFIGURATION)
         inside = self._folder if root == Path("/") else Path("/") / self._folder.relative_to(root)
-        self._command = [*shlex.split(command), "--config", str(inside), "--log-file", str(inside / self.log.name)]
+        self._command = [*shlex.split(command), "--config", str(inside)]
         self._broker_port = broker_port
         self._token = ""
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and return when it answers. The first time, set up a user and the broker."""
-        output = (self._folder / "output.log").open("ab")
+        output = self._output.open("ab")
         self._process = subprocess.Popen(self._command, stdout=output, stderr=output)
         wait_for("Home Assistant answers", lambda: self._get("/api/onboarding") is not None or bool(self._token), 180)
         if not self._token:
@@ -89,9 +89,9 @@ class Hass:
         return {row["entity_id"]: row["state"] for row in found} if isinstance(found, list) else {}
 
     def complaints(self) -> list[str]:
-        """Return the lines of its log that name the door or its topics."""
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return [row for row in text.splitlines() if "doorlight" in row.lower() or "mqtt" in row.lower()]
+        """Return the warnings and errors about the door or about MQTT."""
+        rows = self._output.read_text(errors="replace").splitlines()
+        return [row for row in rows if "doorlight" in row.lower() or "mqtt" in row.lower()]
 
     def _set_up(self) -> None:
         user = {"client_id": CLIENT, "name": "a", "username": "a", "password": "soak-soak", "language": "en"}
