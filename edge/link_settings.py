@@ -166,7 +166,7 @@ def _check_broker(link: LinkSettings, name: str) -> None:
     if bool(link.certificate) is not bool(link.key):
         given, missing = ("certificate", "key") if link.certificate else ("key", "certificate")
         raise ConfigError(f"{name}: 'link.{given}' needs 'link.{missing}', too", f"add {missing}, or remove {given}")
-    if not broker.has_tls and (link.ca or link.certificate):
+    if not broker.has_tls and (link.certificate or (link.ca and not link.webhook)):
         raise ConfigError(f"{name}: 'link.broker' is without TLS, but has a certificate", 'write "mqtts://HOST:8883"')
 
 

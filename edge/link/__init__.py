@@ -11,6 +11,7 @@ discovery       its description for Home Assistant
 announcement    what is published about it, and taken back
 mqtt            one connection to a broker
 broker_errors   why a broker cannot be used, in words
+certificates    why a certificate is not trusted
 window          the messages on their way, and the cursor behind those that have arrived
 mqtt_worker     the thread of the broker
 http_post       one request to a webhook

@@ -5,24 +5,10 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-import time
-from datetime import UTC, datetime
 
 from ..errors import UnavailableError
-from ..system.clock import is_set
+from .certificates import untrusted
 
-#: No clock that is right shows a time before this, when this program was written.
-EARLIEST_TIME_S = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
-_UNKNOWN_CA = ("is of an authority that this machine does not know", "name its certificate in [link] ca")
-_OTHER_NAME = ("is for another name", "write the name in [link] broker that the certificate has")
-#: OpenSSL's codes of a failed verification, X509_V_ERR_…: not yet valid, expired, self-signed, no issuer, host, address.
-_NOT_YET_VALID, _EXPIRED = 9, 10
-_VERIFY_REASONS = {
-    _NOT_YET_VALID: ("is not valid yet", "check the clock of the machine that made it"),
-    _EXPIRED: ("has expired", "renew the certificate of the broker"),
-    **dict.fromkeys((18, 19, 20, 21), _UNKNOWN_CA),
-    **dict.fromkeys((62, 64), _OTHER_NAME),
-}
 #: MQTT 5.0, 2.4: reason codes of CONNACK, PUBACK and DISCONNECT, with what to do.
 _REASONS = {
     0x81: ("the packet is damaged", ""),
@@ -77,7 +63,7 @@ def cannot_connect(broker: str, error: Exception, has_tls: bool) -> BrokerError:
         case ssl.SSLEOFError() | ConnectionResetError() if has_tls:
             return _no_tls(broker, "WRONG_VERSION_NUMBER")
         case ssl.SSLCertVerificationError():
-            return _untrusted(broker, error)
+            return BrokerError(*untrusted(broker, "the broker", error))
         case ssl.SSLError():
             return _no_tls(broker, str(error.reason or error))
         case socket.gaierror():
@@ -98,20 +84,6 @@ def tls_alert(broker: str, text: str) -> BrokerError | None:
     """
     match = re.search(r"\[SSL: (\w+)\]", text)
     return _no_tls(broker, match[1]) if match is not None and "ALERT" in match[1] else None
-
-
-def _untrusted(broker: str, error: ssl.SSLCertVerificationError) -> BrokerError:
-    code = error.verify_code
-    if code in (_NOT_YET_VALID, _EXPIRED) and (time.time() < EARLIEST_TIME_S or not is_set()):
-        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
-        doubt = "is wrong" if time.time() < EARLIEST_TIME_S else "is not set, and may be wrong"
-        looks = "expired" if code == _EXPIRED else "not valid yet"
-        return BrokerError(
-            f"{broker}: the clock of this machine {doubt}: it shows {now} UTC, and the certificate of the broker looks {looks}",
-            "connect to a time server (sudo timedatectl set-ntp true), or add a clock chip",
-        )
-    reason, hint = _VERIFY_REASONS.get(code, (f"is refused: {error.verify_message}", _UNKNOWN_CA[1]))
-    return BrokerError(f"{broker}: the certificate of the broker {reason}", hint)
 
 
 def _no_tls(broker: str, reason: str) -> BrokerError:

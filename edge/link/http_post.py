@@ -17,6 +17,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from ..errors import UnavailableError
+from .certificates import client_context, untrusted
 
 #: Time (seconds) for one attempt, with redirects. A name server has limits of its own.
 TIMEOUT_S = 30.0
@@ -42,15 +43,24 @@ class Answer(NamedTuple):
     retry_after_s: float | None = None
 
 
-def post(url: str, headers: Mapping[str, str], body: bytes, timeout_s: float = TIMEOUT_S) -> Answer:
-    """Send `body` by POST, and return the answer. Redirects are followed on the same host only. Raises PostError."""
+def post(
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    context: ssl.SSLContext | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Answer:
+    """Send `body` by POST, and return the answer. Redirects are followed on the same host only.
+
+    `context` says who is trusted; None: the authorities of this system. Raises PostError.
+    """
     deadline = time.monotonic() + timeout_s
     first = urlsplit(url)
     host = first.hostname or ""
     addresses = _addresses(host, first)
     current = first
     for _ in range(MAX_REDIRECTS + 1):
-        status, answer = _exchange(current, addresses, headers, body, deadline)
+        status, answer = _exchange(current, addresses, headers, body, context, deadline)
         if status not in _REDIRECTS:
             return Answer(status, _retry_after(answer.get("retry-after", "")))
         following = urlsplit(urljoin(current.geturl(), answer.get("location", "")))
@@ -101,7 +111,12 @@ def _is_own(address: str) -> bool:
 
 
 def _exchange(
-    url: SplitResult, addresses: list[str], headers: Mapping[str, str], body: bytes, deadline: float
+    url: SplitResult,
+    addresses: list[str],
+    headers: Mapping[str, str],
+    body: bytes,
+    context: ssl.SSLContext | None,
+    deadline: float,
 ) -> tuple[int, dict[str, str]]:
     """Send a request, and return status and headers of the answer."""
     host = url.hostname or ""
@@ -113,14 +128,12 @@ def _exchange(
     lines += [f"{name}: {value}" for name, value in headers.items()]
     head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode("latin-1", "replace")
     try:
-        with _connect(addresses, port, deadline) as plain, _secured(plain, url, deadline) as connection:
+        with _connect(addresses, port, deadline) as plain, _secured(plain, url, context, deadline) as connection:
             connection.settimeout(_left(deadline))
             connection.sendall(head + body)
             return _read_head(connection, host, deadline)
     except ssl.SSLCertVerificationError as error:
-        raise PostError(
-            f"{host}: its certificate is refused: {error.verify_message}", "check its certificate"
-        ) from error
+        raise PostError(*untrusted(host, "the receiver", error)) from error
     except TimeoutError as error:
         raise PostError(f"{host}: does not answer in time", "check the receiver") from error
     except ConnectionRefusedError as error:
@@ -142,12 +155,12 @@ def _connect(addresses: list[str], port: int, deadline: float) -> socket.socket:
 
 
 def _secured(
-    plain: socket.socket, url: SplitResult, deadline: float
+    plain: socket.socket, url: SplitResult, context: ssl.SSLContext | None, deadline: float
 ) -> contextlib.AbstractContextManager[socket.socket]:
     if url.scheme == "http":
         return contextlib.nullcontext(plain)
     plain.settimeout(_left(deadline))
-    return ssl.create_default_context().wrap_socket(plain, server_hostname=url.hostname)
+    return (context or client_context()).wrap_socket(plain, server_hostname=url.hostname)
 
 
 def _read_head(connection: socket.socket, host: str, deadline: float) -> tuple[int, dict[str, str]]:

@@ -146,7 +146,7 @@ def _webhooks(settings: LinkSettings, place: Place, status: LinkStatus) -> Itera
 
     door = door_name(settings.door)
     for webhook in settings.webhook:
-        yield WebhookWorker(webhook, door, place.log, place.state_folder, status)
+        yield WebhookWorker(webhook, settings.ca, door, place.log, place.state_folder, status)
 
 
 PARTS: tuple[Callable[[LinkSettings, Place, LinkStatus], Iterator[Worker]], ...] = (_broker, _webhooks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from ..errors import DoorlightError, InputError, UnavailableError
 from ..events.summary import is_of_kind
 from ..link_settings import SECRET_PREFIX, WebhookSettings, is_webhook_address
 from .backoff import Backoff
+from .certificates import client_context
 from .cursor import Cursor
 from .cursor_keeper import CursorKeeper
 from .http_post import PostError, post
@@ -41,11 +43,14 @@ _HINTS = {
 
 
 class WebhookWorker:
-    """Calls the webhook of `settings` about events of the door `door`. Raises InputError if a secret cannot be
+    """Calls the webhook of `settings` about events of the door `door`. `ca` is a PEM file of an authority that is trusted, too; ""
+    for none. Raises InputError if a secret cannot be
     read, and ConfigError if there is no such event.
     """
 
-    def __init__(self, settings: WebhookSettings, door: str, log: Path, folder: Path, status: LinkStatus) -> None:
+    def __init__(
+        self, settings: WebhookSettings, ca: str, door: str, log: Path, folder: Path, status: LinkStatus
+    ) -> None:
         self._settings = settings
         self._door = door
         self._log = log
@@ -57,6 +62,7 @@ class WebhookWorker:
         self._secret = read_secret(f"{where} secret", settings.secret) if settings.secret else b""
         self._token = read_text_secret(f"{where} token", settings.token) if settings.token else ""
         self._kinds = {event.lower() for event in settings.events}
+        self._context = _context(ca)
         self._backoff = Backoff(FIRST_RETRY_S, MAX_RETRY_S)
         self._batch = Batch()
         self._due = -math.inf  # when the next call may be made, on the monotonic clock
@@ -124,7 +130,7 @@ class WebhookWorker:
         identity = self._batch.identity(self._door)
         body = body_of(self._batch, self._door, self._settings.body)
         try:
-            answer = post(self._url, self._headers(identity, body), body)
+            answer = post(self._url, self._headers(identity, body), body, self._context)
         except PostError as error:
             self._status.failed(self._name, error)
             self._due = now + self._backoff.next_s()
@@ -168,6 +174,13 @@ class WebhookWorker:
             raise InputError(
                 f"link.webhook {self._settings.name}: secret: is no base64 after whsec_", "copy it again"
             ) from None
+
+
+def _context(ca: str) -> ssl.SSLContext:
+    try:
+        return client_context(ca)
+    except OSError as error:  # also an ssl.SSLError
+        raise InputError(f"link.ca: {ca}: is no certificate, or cannot be read", f"ls -l {ca}") from error
 
 
 def host_of(url: str) -> str:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from edge.link import http_post
+from edge.link import certificates, http_post
+from edge.link.certificates import client_context
 from edge.link.http_post import Answer, PostError, post
+from support.paths import ROOT
 from support.receiver import Receiver, Reply, answer, drip, hang
 
 MakeReceiver = Callable[..., Receiver]
+CERTIFICATES = ROOT / "tests" / "support" / "certificates"
 
 
 @pytest.fixture
 def receive() -> Iterator[MakeReceiver]:
     opened: list[Receiver] = []
 
-    def make(*reply: Reply) -> Receiver:
-        opened.append(Receiver(*reply))
+    def make(reply: Reply = lambda *_: answer(204)) -> Receiver:
+        opened.append(Receiver(reply))
         return opened[-1]
 
     yield make
@@ -120,6 +124,56 @@ class TestRedirects:
         with pytest.raises(PostError, match="redirects more than 3 times"):
             post(receiver.url, {}, b"{}")
         assert len(receiver.calls) == 4
+
+
+class TestTls:
+    @pytest.fixture
+    def secure(self) -> Iterator[Callable[[str], Receiver]]:
+        opened: list[Receiver] = []
+
+        def make(certificate: str) -> Receiver:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(CERTIFICATES / f"{certificate}.pem", CERTIFICATES / "server.key")
+            opened.append(Receiver(context=context))
+            return opened[-1]
+
+        yield make
+        for receiver in opened:
+            receiver.close()
+
+    def test_own_authority_in_addition(self, secure: Callable[[str], Receiver]) -> None:
+        receiver = secure("server")
+        assert post(receiver.url, {}, b"{}", client_context(str(CERTIFICATES / "ca.pem"))) == Answer(204)
+
+    @pytest.mark.parametrize(
+        ("certificate", "is_set", "words"),
+        [
+            ("expired", True, "the certificate of the receiver has expired"),
+            ("future", False, "the clock of this machine is not set, and may be wrong"),
+            ("other-name", True, "the certificate of the receiver is for another name"),
+        ],
+    )
+    def test_a_receiver_that_is_not_trusted(
+        self,
+        certificate: str,
+        is_set: bool,
+        words: str,
+        secure: Callable[[str], Receiver],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(certificates, "is_set", lambda: is_set)
+        receiver = secure(certificate)
+        with pytest.raises(PostError, match=words):
+            post(receiver.url, {}, b"{}", client_context(str(CERTIFICATES / "ca.pem")))
+        assert not receiver.calls
+
+    def test_an_authority_that_nobody_knows(self, secure: Callable[[str], Receiver]) -> None:
+        with pytest.raises(PostError, match="of an authority that this machine does not know"):
+            post(secure("server").url, {}, b"{}")
+
+    def test_a_receiver_without_tls(self, receive: MakeReceiver) -> None:
+        with pytest.raises(PostError, match=r"127.0.0.1: cannot be reached"):
+            post(receive(lambda *_: b"").url.replace("http", "https"), {}, b"{}")
 
 
 class TestAddresses:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import InputError
-from edge.link import broker_errors, mqtt
+from edge.link import certificates, mqtt
 from support.broker import MOSQUITTO, Broker
 from support.paths import ROOT
 from support.running_link import StartLink
@@ -55,7 +55,7 @@ def key(tmp_path: Path) -> Path:
 @pytest.fixture
 def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     def set_to(is_set: bool) -> None:
-        monkeypatch.setattr(broker_errors, "is_set", lambda: is_set)
+        monkeypatch.setattr(certificates, "is_set", lambda: is_set)
 
     return set_to
 
@@ -73,7 +73,7 @@ def test_own_authority_and_client_certificate(make_broker: MakeBroker, start_lin
 @pytest.mark.parametrize(
     ("certificate", "ca", "expected"),
     [
-        ("expired", "ca", "the certificate of the broker has expired (renew the certificate of the broker)"),
+        ("expired", "ca", "the certificate of the broker has expired (renew it)"),
         ("future", "ca", "the certificate of the broker is not valid yet"),
         ("server", "other-ca", "the certificate of the broker is of an authority that this machine does not know"),
         ("other-name", "ca", "the certificate of the broker is for another name"),
@@ -108,7 +108,7 @@ def test_the_clock_is_in_1970(
 ) -> None:
     """Also if somebody believes that it is set."""
     set_clock(True)
-    monkeypatch.setattr(broker_errors, "EARLIEST_TIME_S", 1e11)
+    monkeypatch.setattr(certificates, "EARLIEST_TIME_S", 1e11)
     link = start_link(*lines(make_broker("future")))
     link.wait_for_line("the clock of this machine is wrong: it shows ")
     link.wait_for_line("sudo timedatectl set-ntp true")

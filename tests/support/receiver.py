@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -34,9 +35,10 @@ def answer(status: int, *headers: str) -> bytes:
 class Receiver:
     """Listens on a port of this machine. `calls` are the requests, `reply` what is answered."""
 
-    def __init__(self, reply: Reply = lambda *_: answer(204)) -> None:
+    def __init__(self, reply: Reply = lambda *_: answer(204), context: ssl.SSLContext | None = None) -> None:
         self.calls: list[Call] = []
         self.reply = reply
+        self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -44,7 +46,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook"
+        return f"http{'s' if self._context else ''}://127.0.0.1:{self.port}/hook"
 
     def close(self) -> None:
         self._listener.close()
@@ -61,11 +63,15 @@ class Receiver:
             with connection:
                 connection.settimeout(20)
                 try:
+                    if self._context is not None:
+                        connection = self._context.wrap_socket(connection, server_side=True)
                     call = _read(connection)
                     self.calls.append(call)
                     connection.sendall(self.reply(len(self.calls) - 1, connection))
                 except (OSError, ValueError):
                     continue
+                finally:
+                    connection.close()
 
 
 def _read(connection: socket.socket) -> Call:
