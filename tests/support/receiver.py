@@ -61,7 +61,7 @@ class Receiver:
             except OSError:
                 return
             with connection:
-                connection.settimeout(20)
+                connection.settimeout(5)
                 try:
                     if self._context is not None:
                         connection = self._context.wrap_socket(connection, server_side=True)
