@@ -419,7 +419,7 @@ uninstall() {
         [ ! -d /run/systemd/system ] || act systemctl stop doorlight-hours.timer
         act systemctl --quiet disable doorlight-hours.timer
     fi
-    for path in "$UNIT" "$WEB_UNIT" "$LINK_UNIT" "$LINK_STATE" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
+    for path in "$UNIT" "$WEB_UNIT" "$LINK_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
         /etc/modules-load.d/doorlight.conf /etc/tmpfiles.d/doorlight.conf /etc/sysusers.d/doorlight.conf; do
         if [ -e "$path" ] || [ -L "$path" ]; then act rm -rf "$path"; fi
     done
@@ -435,7 +435,7 @@ uninstall() {
     read -r answer || say ""
     case "$answer" in
     y | Y | yes | YES)
-        rm -rf "$STATE" "$ETC"
+        rm -rf "$STATE" "$LINK_STATE" "$ETC"
         # The users last: their numeric ids may be reused, and must then not own files.
         if getent passwd doorlight-web >/dev/null; then userdel doorlight-web; fi
         if getent group doorlight-web >/dev/null; then groupdel doorlight-web; fi
@@ -445,7 +445,7 @@ uninstall() {
         if getent group doorlight >/dev/null; then groupdel doorlight; fi
         say "deleted"
         ;;
-    *) say "kept: $STATE, $ETC, and the users doorlight, doorlight-web and doorlight-link" ;;
+    *) say "kept: $STATE, $LINK_STATE, $ETC, and the users doorlight, doorlight-web and doorlight-link" ;;
     esac
 }
 
