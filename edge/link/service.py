@@ -77,6 +77,9 @@ def _run(settings: LinkSettings, place: Place, stop: threading.Event, report: Ca
             systemd.watchdog()
         if place.runtime_folder is not None:
             status.write(place.runtime_folder)
+        if status.has_new_losses:  # doctor should know them after a power cut, too
+            status.has_new_losses = False
+            status.write(place.state_folder)
     systemd.stopping()
     for thread in threads:
         thread.join(STOP_TIMEOUT_S)

@@ -56,6 +56,8 @@ class LinkStatus:
         self._targets: dict[str, TargetStatus] = {}
         self._printed_at: dict[tuple[str, str], float] = {}
         self._beats: dict[str, float] = {}
+        #: Something was lost that is not in the file of the state folder yet.
+        self.has_new_losses = False
 
     def add(self, name: str, address: str, *, is_connected: bool = False) -> None:
         """Add a target. One that is only called now and then counts as connected."""
@@ -117,12 +119,14 @@ class LinkStatus:
         """Set numbers that were lost before they were sent."""
         with self._lock:
             text = f"{missing.first} to {missing.last}"
+            self.has_new_losses = True
             self._targets[name].missing = f"{text}, noticed {utc_text(time.time())}"
             self._report(f"{name}: the log has lost the events {text} before they were sent")
 
     def skipped(self, name: str, count: int, reason: str) -> None:
         """Count events that a target has refused for good."""
         with self._lock:
+            self.has_new_losses = True
             self._targets[name].skipped += count
             self._report(f"{name}: {count} {'event is' if count == 1 else 'events are'} left out: {reason}")
 
@@ -136,7 +140,7 @@ class LinkStatus:
         """Return the line for `systemctl status`."""
         with self._lock:
             return "; ".join(
-                f"{target.name}: {target.problem or ('connected' if target.is_connected else 'waiting')}"
+                f"{target.name}: {target.problem or ('OK' if target.is_connected else 'waiting')}"
                 f", last event {target.seq}" + (f", lost {target.missing}" if target.missing else "")
                 for target in self._targets.values()
             )
