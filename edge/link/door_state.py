@@ -77,6 +77,8 @@ class DoorState:
         is_running = is_locked(self._path)
         signal = (self._signal or Signal.IDLE.value) if is_running else OFF
         figures = self._figures.read(is_running)
+        if figures.is_log_failing and figures.signal in SIGNALS:
+            signal = str(figures.signal)  # a blind door must not stay green because its disk is full
         problems = [*link_problems]
         if not is_running:
             problems.insert(0, "the door does not run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import ssl
 import threading
@@ -43,9 +44,10 @@ _HINTS = {
 
 
 class WebhookWorker:
-    """Calls the webhook of `settings` about events of the door `door`. `ca` is a PEM file of an authority that is trusted, too; ""
-    for none. Raises InputError if a secret cannot be
-    read, and ConfigError if there is no such event.
+    """Calls the webhook of `settings` about events of the door `door`.
+
+    `ca` is a PEM file of an authority that is trusted, too; "" for none. Raises InputError if a secret cannot be read, and
+    ConfigError if there is no such event.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class WebhookWorker:
         self._batch = Batch()
         self._due = -math.inf  # when the next call may be made, on the monotonic clock
         self._refusals = 0
+        self._log_problem: DoorlightError | None = None
         if self._secret:
             self._signature("", 0, b"")  # or the first alarm would find that the secret is damaged
         status.add(self._name, host_of(self._url), is_connected=True)
@@ -77,6 +80,8 @@ class WebhookWorker:
         cursor = self._keeper.load()
         if cursor is None:  # a new webhook is not called about the past
             cursor = self._end_of_log(stop)
+            if cursor is None:
+                return
             self._keeper.store(cursor, now=True)
         self._status.received(self._name, cursor.seq)
         tail = LogTail(self._log, cursor)
@@ -86,9 +91,10 @@ class WebhookWorker:
                 try:
                     is_at_end = self._read(tail)
                 except DoorlightError as error:
-                    self._status.failed(self._name, error)
+                    self._log_failed(error)
                     stop.wait(self._backoff.next_s())
                     continue
+                self._log_works()
                 if self._batch and is_at_end and time.monotonic() >= self._due:
                     self._call()
                 if not self._batch:
@@ -101,15 +107,36 @@ class WebhookWorker:
             tail.close()
             self._keeper.store(cursor, now=True)
 
-    def _end_of_log(self, stop: threading.Event) -> Cursor:
+    def _end_of_log(self, stop: threading.Event) -> Cursor | None:
+        """Return the cursor behind the newest event; None if `stop` is set before the log can be read."""
         while not stop.is_set():
             try:
-                return end_of_log(self._log)
+                newest = end_of_log(self._log)
+                return newest if newest.seq else self._behind_all(stop)
             except (OSError, DoorlightError) as error:
                 self._status.beat(self._name)
-                self._status.failed(self._name, InputError(f"{self._log}: cannot be read: {error}", "doorlight doctor"))
+                self._log_failed(InputError(f"{self._log}: cannot be read: {error}", "doorlight doctor"))
                 stop.wait(self._backoff.next_s())
-        return Cursor()
+        return None
+
+    def _behind_all(self, stop: threading.Event) -> Cursor | None:
+        """Return the cursor behind the last line of all files, also of those that another program has compressed."""
+        with contextlib.closing(LogTail(self._log, Cursor())) as tail:
+            while tail.next() is not None:
+                self._status.beat(self._name)
+                if stop.is_set():
+                    return None
+            return tail.cursor
+
+    def _log_failed(self, error: DoorlightError) -> None:
+        self._log_problem = error
+        self._status.failed(self._name, error, is_connected=True)
+
+    def _log_works(self) -> None:
+        if self._log_problem is not None:
+            self._status.solved(self._name, self._log_problem)
+            self._log_problem = None
+            self._backoff.reset()
 
     def _read(self, tail: LogTail) -> bool:
         """Add new events to the batch. Return whether this was the end of the log. Raises InputError."""

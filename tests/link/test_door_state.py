@@ -104,6 +104,17 @@ def test_problems_of_door_and_link_are_named(make_state: MakeState, door: EventL
     )
 
 
+def test_a_door_that_cannot_write_its_log_does_not_stay_green(make_state: MakeState, door: EventLog) -> None:
+    state = make_state()
+    door.write(Event("signal", 1.0, {"signal": "PASS", "before": "IDLE", "people": 1}))
+    assert read(state, 2)["signal"] == "PASS"
+    state._figures.figures = Figures(problem="event log: disk full", signal="FAULT")  # type: ignore[attr-defined]
+    found = state.as_json([])
+    assert (found["signal"], found["blind"]) == ("FAULT", True)
+    state._figures.figures = Figures(problem="Edge TPU: is lost", signal="FAULT")  # type: ignore[attr-defined]
+    assert state.as_json([])["signal"] == "PASS", "the log is newer than the status"
+
+
 def test_only_alarms_of_this_moment_are_told(make_state: MakeState, door: EventLog) -> None:
     def alarm(t: float) -> None:
         door.write(Event("signal", t, {"signal": "ALARM", "before": "STOP", "people": 1}))

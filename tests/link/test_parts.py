@@ -169,15 +169,15 @@ class TestFigures:
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
-            ("STOP, 9.8 frames/s, CPU (ai_edge_litert), all well", (9.8, None)),
-            ("IDLE, 0.0 frames/s, Edge TPU (tflite_runtime), event log: x: No space left", (0.0, "event log: x: No space left")),
-            ("FAULT, 3.1 frames/s, CPU (x), camera: is lost; event log: y", (3.1, "event log: y")),
-            ("FAULT, 3.1 frames/s, CPU (x), camera: is lost", (3.1, None)),
-            ("", (None, None)),
-            ("Starting", (None, None)),
+            ("STOP, 9.8 frames/s, CPU (ai_edge_litert), all well", ("STOP", 9.8, None)),
+            ("IDLE, 0.0 frames/s, Edge TPU (tflite_runtime), event log: x: No space left", ("IDLE", 0.0, "event log: x: No space left")),
+            ("FAULT, 3.1 frames/s, CPU (x), camera: is lost; event log: y", ("FAULT", 3.1, "event log: y")),
+            ("FAULT, 3.1 frames/s, CPU (x), camera: is lost", ("FAULT", 3.1, None)),
+            ("", (None, None, None)),
+            ("Starting", (None, None, None)),
         ],
     )  # fmt: skip
-    def test_the_door_s_status(self, text: str, expected: tuple[float | None, str | None]) -> None:
+    def test_the_door_s_status(self, text: str, expected: tuple[str | None, float | None, str | None]) -> None:
         assert parse_status(text) == expected
 
     @pytest.mark.parametrize(("text", "version"), [("0.2.0\n", "0.2.0"), ("", None), ("x", None), ("1" * 50, None)])

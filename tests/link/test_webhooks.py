@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import hmac
 import time
@@ -280,6 +281,34 @@ def test_a_disk_that_refuses_the_cursor_stops_the_calls(
     is_full = False
     wait_until(lambda: receiver.calls)
     link.wait_for_line("webhook a: connected")
+
+
+def test_the_past_is_not_told_if_another_program_has_compressed_it(
+    receiver: Receiver, start_link: StartLink, log: Path
+) -> None:
+    log.with_name("events.jsonl.1.gz").write_bytes(gzip.compress(line(1, "signal", signal="ALARM")))
+    log.touch()
+    link = start_link(*lines(receiver.url))
+    wait_until(lambda: has_begun(link, link.place.state_folder))
+    alarm(log, 2)
+    wait_until(lambda: receiver.calls)
+    assert [record["seq"] for record in receiver.calls[0].json["events"]] == [2]
+
+
+def test_a_log_that_cannot_be_read_at_the_first_start(receiver: Receiver, start_link: StartLink, log: Path) -> None:
+    """A link that is stopped meanwhile must not begin with the oldest event the next time."""
+    log.mkdir()
+    link = start_link(*lines(receiver.url))
+    link.wait_for_line("cannot be read")
+    link.stop()
+    assert not has_begun(link, link.place.state_folder)
+    log.rmdir()
+    alarm(log, 1)
+    again = start_link(*lines(receiver.url))
+    wait_until(lambda: has_begun(again, again.place.state_folder))
+    alarm(log, 2)
+    wait_until(lambda: receiver.calls)
+    assert [record["seq"] for record in receiver.calls[0].json["events"]] == [2]
 
 
 def test_two_links_of_one_machine(start_link: StartLink, log: Path, receiver: Receiver) -> None:
