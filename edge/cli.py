@@ -11,14 +11,28 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import annotate, bench, check_config, doctor, events, explain, lights, run, sign, stats, update, web
+from .commands import (
+    annotate,
+    bench,
+    check_config,
+    doctor,
+    events,
+    explain,
+    lights,
+    link,
+    run,
+    sign,
+    stats,
+    update,
+    web,
+)
 from .commands.options import MAX_MESSAGE_LENGTH, Parser
 from .commands.process import INTERRUPTED, discard_output
 from .errors import DoorlightError, OutputError, UnavailableError
 from .system import clock, streams
 from .system.terminal import printable
 
-COMMANDS = (run, annotate, explain, events, stats, web, lights, doctor, bench, sign, update, check_config)
+COMMANDS = (run, annotate, explain, events, stats, web, link, lights, doctor, bench, sign, update, check_config)
 
 DESCRIPTION = """\
 A box at a door: it shows green when everyone in view wears a mask, and red
@@ -35,6 +49,7 @@ examples:
   doorlight events --since 1h --follow         last hour's events, and new ones
   doorlight stats --since 30d                  people, masks, alarms, uptime
   doorlight web --for 30m                      show the door in the browser (with sudo)
+  doorlight link --config door.toml            send events to MQTT and webhooks
   doorlight lights --test                      test lamps and buzzer
   doorlight sign sign.svg                      make the sign for the door
   doorlight update --status                    which version runs; updates

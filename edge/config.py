@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from . import config_messages, light_checks, toml_hints
 from .errors import ConfigError
+from .link_settings import LinkSettings, check_link, check_webhook_tables
 from .listen_address import parse_listen
 from .renamed_settings import check_keys
 from .source_kind import ADDRESS_HINT, address_problem
@@ -217,6 +218,7 @@ class Config(Section, frozen=True):
     web: WebSettings
     privacy: PrivacySettings
     update: UpdateSettings
+    link: LinkSettings
 
 
 def default_text() -> str:
@@ -240,6 +242,7 @@ def load(path: Path | None = None) -> Config:
             if not isinstance(values, dict):
                 raise ConfigError(f"{name}: '{section}' must be a table", f"write [{section}] and its keys below")
             settings[section].update(values)
+    check_webhook_tables(settings["link"]["webhook"], name)
     try:
         config = msgspec.convert(settings, Config)
     except msgspec.ValidationError as error:
@@ -304,6 +307,7 @@ def _check(config: Config, given: Mapping[str, Mapping[str, Any]], name: str) ->
             f"{name}: 'update.source' is {config_messages.shown(source)}, no whole path and no https address",
             'write "https://example.org/doorlight", or a folder such as "/media/updates"',
         )
+    check_link(config.link, name)
 
 
 def _check_paths(config: Config, name: str) -> None:
@@ -314,6 +318,8 @@ def _check_paths(config: Config, name: str) -> None:
         "web.certificate": config.web.certificate,
         "web.key": config.web.key,
         "update.source": config.update.source,
+        "link.ca": config.link.ca,
+        "link.certificate": config.link.certificate,
     }
     for key, path in paths.items():
         if "\0" in path:

@@ -44,6 +44,14 @@ EXAMPLES = {
     "privacy.sign": "left of the door",
     "privacy.notice": "https://example.org/door",
     "update.source": "https://example.org/doorlight",
+    "link.door": "entrance",
+    "link.broker": "mqtts://broker.example.org:8883",
+    "link.username": "door-entrance",
+    "link.password": "mqtt-password",
+    "link.ca": "/etc/doorlight/ca.pem",
+    "link.certificate": "/etc/doorlight/door.pem",
+    "link.key": "door-key",
+    "link.discovery_prefix": "homeassistant",
 }
 #: Nested lists of a correct value, by key: an area is a list of corners, and a corner is a list.
 DEPTHS = {"door.zone": 2, "door.ignore": 3}

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 from .config import Config, Section, load
+from .link_settings import parse_broker
 from .source_kind import CAMERAS, PICTURE_SUFFIXES, RAW_VIDEO_SUFFIXES, VIDEO_SUFFIXES, SourceKind, source_kind
 
 ALL: tuple[SourceKind, ...] = (*CAMERAS, "file")
@@ -83,6 +84,13 @@ def other_notes(config: Config) -> Iterator[str]:
             names += [f"lights.{key}" for key in _changed(config, "lights") if key in SOUND_KEYS]
         if names:
             yield f"no effect with expression.enabled = false: {', '.join(names)}"
+    if config.link.password:  # then there is a broker
+        broker = parse_broker(config.link.broker)
+        if not broker.has_tls and broker.host not in ("localhost", "127.0.0.1", "::1"):
+            yield "the password of [link] goes through the network unencrypted: mqtts:// is a broker with TLS"
+    for webhook in config.link.webhook:
+        if webhook.url.startswith("http:") and webhook.token:
+            yield f"the token of the webhook {webhook.name} goes through the network unencrypted: use https://"
     threshold, new_score = config.detector.threshold, config.tracker.new_score
     if new_score < threshold:
         yield f"no effect: tracker.new_score is {new_score:g}, below detector.threshold ({threshold:g})"

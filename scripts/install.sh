@@ -39,6 +39,7 @@ Installed files:
   /var/lib/doorlight/events.jsonl    the event log; hours.jsonl beside it has its hours, for doorlight stats
   /opt/doorlight                     the program
   doorlight-web.service              the page in the browser, off; see  doorlight web --help
+  doorlight-link.service             MQTT, Home Assistant and webhooks, off; see  doorlight link --help
 
 State of the service: systemctl status doorlight      Its messages: journalctl -u doorlight
 Exit codes: 0 OK, 2 wrong usage, 69 a requirement is missing on this machine, 77 not root, 78 wrong settings
@@ -54,10 +55,12 @@ PYTHON=/usr/bin/python3
 OPT=/opt/doorlight
 ETC=/etc/doorlight
 STATE=/var/lib/doorlight
+LINK_STATE=/var/lib/doorlight-link
 LINK=/usr/local/bin/doorlight
 UNIT=/etc/systemd/system/doorlight.service
 DROP_INS=/etc/systemd/system/doorlight.service.d
 WEB_UNIT=/etc/systemd/system/doorlight-web.service
+LINK_UNIT=/etc/systemd/system/doorlight-link.service
 
 say() { printf '%s\n' "$*"; }
 step() { printf '\n== %s\n' "$*"; }
@@ -216,9 +219,9 @@ program() {
     [ ! -s "$release/constraints.txt" ] || say "using the NumPy version of apt's camera library: $(cat "$release/constraints.txt")"
     say "installing Python packages; this takes minutes on a small Raspberry Pi …"
     if [ -n "$wheels" ]; then
-        set -- --no-index --find-links "$wheels" "doorlight[web]"
+        set -- --no-index --find-links "$wheels" "doorlight[link,web]"
     else
-        set -- "${PWD}[web]"
+        set -- "${PWD}[link,web]"
     fi
     "$release/bin/python" -m pip --disable-pip-version-check install --quiet --no-cache-dir \
         --constraint "$release/constraints.txt" "$@" ||
@@ -362,8 +365,9 @@ service() {
     fi
     link "$OPT/current/bin/doorlight" "$LINK"
     put systemd/doorlight.service "$UNIT"
-    # Not enabled: the page is off until somebody wants it.
+    # Not enabled: page and link are off until somebody wants them.
     put systemd/doorlight-web.service "$WEB_UNIT"
+    put systemd/doorlight-link.service "$LINK_UNIT"
     # This installation replaces a version that doorlight update has on trial. It would otherwise be taken back.
     [ -n "$dry$switch" ] || rm -f "$OPT/update/trial.json"
     version="$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')"
@@ -392,8 +396,9 @@ service() {
             die 69 "neither the new version nor the restored previous version starts. Messages of the new version:" "$messages"
         die 69 "the new version does not start; the previous version runs again. Messages of the new version:" "$messages"
     fi
-    # Only if it runs. The door is what matters: a page that does not start is no reason to go back.
+    # Only if they run. The door is what matters: a page that does not start is no reason to go back.
     act systemctl try-restart doorlight-web.service || say "the page does not start: journalctl -u doorlight-web"
+    act systemctl try-restart doorlight-link.service || say "the link does not start: journalctl -u doorlight-link"
     [ -n "$dry" ] || say "the service runs"
 }
 
@@ -479,6 +484,17 @@ doctor() {
         say "Doorlight is installed, but the doctor found problems; see its hints above. To check again: sudo doorlight doctor"
 }
 
+# Stop the link, and remove the door from the broker and from Home Assistant. A broker that is away does not delay the
+# uninstallation for long.
+forget_link() {
+    [ -e "$LINK_UNIT" ] || return 0
+    [ ! -d /run/systemd/system ] || act systemctl stop doorlight-link.service
+    act systemctl --quiet disable doorlight-link.service
+    [ -e "$LINK_STATE/announced.json" ] || return 0
+    act timeout 60 "$LINK" link --forget ||
+        say "the broker still knows this door. From another machine: mosquitto_pub -r -n -t TOPIC, for each TOPIC in $(cat "$LINK_STATE/announced.json")"
+}
+
 uninstall() {
     if [ -d /run/systemd/system ] && [ -e "$UNIT" ]; then
         act systemctl stop doorlight.service
@@ -486,6 +502,7 @@ uninstall() {
     if [ -d /run/systemd/system ] && [ -e "$WEB_UNIT" ]; then
         act systemctl stop doorlight-web.service
     fi
+    forget_link
     [ ! -e "$UNIT" ] || act systemctl --quiet disable doorlight.service
     [ ! -e "$WEB_UNIT" ] || act systemctl --quiet disable doorlight-web.service
     units="$(dirname "$UNIT")"
@@ -498,7 +515,7 @@ uninstall() {
         [ ! -d /run/systemd/system ] || act systemctl stop "$unit"
         act systemctl --quiet disable "$unit"
     done
-    for path in "$units"/doorlight-trial.* "$units"/doorlight-update.* "$UNIT" "$WEB_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
+    for path in "$units"/doorlight-trial.* "$units"/doorlight-update.* "$UNIT" "$WEB_UNIT" "$LINK_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
         /etc/modules-load.d/doorlight.conf /etc/tmpfiles.d/doorlight.conf /etc/sysusers.d/doorlight.conf; do
         if [ -e "$path" ] || [ -L "$path" ]; then act rm -rf "$path"; fi
     done
@@ -514,15 +531,17 @@ uninstall() {
     read -r answer || say ""
     case "$answer" in
     y | Y | yes | YES)
-        rm -rf "$STATE" "$ETC"
+        rm -rf "$STATE" "$LINK_STATE" "$ETC"
         # The users last: their numeric ids may be reused, and must then not own files.
         if getent passwd doorlight-web >/dev/null; then userdel doorlight-web; fi
         if getent group doorlight-web >/dev/null; then groupdel doorlight-web; fi
+        if getent passwd doorlight-link >/dev/null; then userdel doorlight-link; fi
+        if getent group doorlight-link >/dev/null; then groupdel doorlight-link; fi
         if getent passwd doorlight >/dev/null; then userdel doorlight; fi
         if getent group doorlight >/dev/null; then groupdel doorlight; fi
         say "deleted"
         ;;
-    *) say "kept: $STATE, $ETC, and the users doorlight and doorlight-web" ;;
+    *) say "kept: $STATE, $LINK_STATE, $ETC, and the users doorlight, doorlight-web and doorlight-link" ;;
     esac
 }
 
@@ -533,7 +552,7 @@ fetch_wheels() {
     "$PYTHON" -m venv --system-site-packages "$scratch/venv"
     numpy_constraint >"$scratch/constraints.txt"
     "$scratch/venv/bin/python" -m pip --disable-pip-version-check wheel --quiet --wheel-dir "$1" \
-        --constraint "$scratch/constraints.txt" "${PWD}[web]" || die 69 "could not download the packages" "check the network, then run this script again"
+        --constraint "$scratch/constraints.txt" "${PWD}[link,web]" || die 69 "could not download the packages" "check the network, then run this script again"
     say "$1 is ready for: sudo scripts/install.sh --wheels $1"
 }
 

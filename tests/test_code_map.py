@@ -59,6 +59,8 @@ def modules_of(row: str) -> list[ModuleType]:
     files = [name for name in code(row) if name.endswith(".py") and (EDGE / name).exists()]
     if any(file.startswith("web/") for file in files):
         pytest.importorskip("starlette", reason="the extra `web` is not installed")
+    if any(file.startswith("link/mqtt") for file in files):
+        pytest.importorskip("paho", reason="the extra `link` is not installed")
     return [import_module(f"edge.{file.removesuffix('.py').replace('/', '.')}") for file in files]
 
 

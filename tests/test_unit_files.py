@@ -16,13 +16,15 @@ import pytest
 from edge import cli, config, errors
 from edge.commands import web
 from edge.commands.events import SERVICE_LOG
+from edge.link import secret_files, service, status
 from edge.view import protocol
 from support.paths import ROOT
 
 FOLDER = ROOT / "systemd"
 UNIT = FOLDER / "doorlight.service"
 WEB_UNIT = FOLDER / "doorlight-web.service"
-UNITS = {UNIT: 1.5, WEB_UNIT: 2.0}
+LINK_UNIT = FOLDER / "doorlight-link.service"
+UNITS = {UNIT: 1.5, WEB_UNIT: 2.0, LINK_UNIT: 2.0}
 PROGRAM = "/opt/doorlight/current/bin/doorlight"
 #: Keys that systemd 252 (Debian 12) does not know; they belong in the drop-in.
 NEWER = {"RestartSteps", "RestartMaxDelaySec"}
@@ -94,6 +96,22 @@ def test_the_page_writes_nowhere_and_reaches_the_door_by_its_group_only() -> Non
     assert Path("/run") / values("RuntimeDirectory")[0] == protocol.RUNTIME_FOLDER
 
 
+def test_the_link_writes_its_own_folders_only_and_has_nothing_of_the_door() -> None:
+    keys = {key for key, _ in settings(LINK_UNIT)}
+    assert not keys & {"ReadWritePaths", "SupplementaryGroups", "CacheDirectory", "DeviceAllow", "Environment"}
+    assert values("ProtectSystem", LINK_UNIT) == ["strict"]
+    assert len({*values("User"), *values("User", WEB_UNIT), *values("User", LINK_UNIT)}) == 3
+    assert values("Group", LINK_UNIT) == values("User", LINK_UNIT), "the door's socket is open to the door's group"
+    assert Path("/var/lib") / values("StateDirectory", LINK_UNIT)[0] == status.STATE_FOLDER
+    assert Path("/run") / values("RuntimeDirectory", LINK_UNIT)[0] == status.RUNTIME_FOLDER
+    assert values("LoadCredential", LINK_UNIT) == [
+        f"{secret_files.CREDENTIAL_PREFIX}:{secret_files.FOLDER}".replace("_:", ":")
+    ]
+    assert f"d {secret_files.FOLDER} 0700 root root -" in (FOLDER / "doorlight.tmpfiles").read_text().splitlines()
+    assert int(values("WatchdogSec", LINK_UNIT)[0]) > 1.5 * service.MAX_SILENCE_S
+    assert int(values("TimeoutStopSec", LINK_UNIT)[0]) > service.STOP_TIMEOUT_S
+
+
 def explained_in(page: str) -> set[str]:
     """Return what stands in backticks in the first column of the tables of `page`."""
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
@@ -102,8 +120,9 @@ def explained_in(page: str) -> set[str]:
 
 def test_readme_explains_every_setting() -> None:
     page = (FOLDER / "README.md").read_text()
-    door, web_page = (
-        page.partition(f"\n# {heading}")[2].partition("\n# ")[0] for heading in ("The unit", "The page's unit")
+    door, web_page, link = (
+        page.partition(f"\n# {heading}")[2].partition("\n# ")[0]
+        for heading in ("The unit", "The page's unit", "The link's unit")
     )
     named = explained_in(door)
     explained = {name for name in named if name[0].isupper()}
@@ -114,6 +133,7 @@ def test_readme_explains_every_setting() -> None:
         "each file needs a row in the README"
     )
     assert explained_in(web_page) == {key for key, _ in settings(WEB_UNIT)}
+    assert explained_in(link) == {key for key, _ in settings(LINK_UNIT)}
 
 
 @pytest.mark.parametrize("key", ["ExecStart", "ExecStopPost"])
@@ -139,6 +159,14 @@ def test_command_line_parses_the_command_of_the_page() -> None:
     assert (parsed.config, parsed.events, parsed.for_s) == (Path("/etc/doorlight/doorlight.toml"), SERVICE_LOG, None)
 
 
+def test_command_line_parses_the_command_of_the_link() -> None:
+    (command,) = values("ExecStart", LINK_UNIT)
+    program, *args = shlex.split(command)
+    assert program == PROGRAM
+    parsed = cli.build_parser().parse_args(args)
+    assert (parsed.config, parsed.events, parsed.forget) == (Path("/etc/doorlight/doorlight.toml"), SERVICE_LOG, False)
+
+
 def test_timeouts_fit_the_camera_timeout() -> None:
     hints = typing.get_type_hints(config.CameraSettings, include_extras=True)
     (limit,) = [meta.le for meta in hints["timeout_s"].__metadata__ if isinstance(meta, msgspec.Meta)]
@@ -151,7 +179,8 @@ def test_timeouts_fit_the_camera_timeout() -> None:
 def test_wrong_settings_and_usage_prevent_restarts() -> None:
     codes = {int(code) for code in values("RestartPreventExitStatus")[0].split()}
     assert codes == {errors.ConfigError.exit_code, errors.UsageError.exit_code}
-    assert values("RestartPreventExitStatus", WEB_UNIT) == values("RestartPreventExitStatus")
+    for unit in (WEB_UNIT, LINK_UNIT):
+        assert values("RestartPreventExitStatus", unit) == values("RestartPreventExitStatus")
 
 
 def test_newer_keys_stay_out_of_the_unit() -> None:
@@ -187,12 +216,12 @@ def test_sysusers_creates_the_user(tmp_path: Path) -> None:
         check=True, capture_output=True, timeout=600,
     )  # fmt: skip
     users = {row.partition(":")[0]: row for row in (tmp_path / "etc" / "passwd").read_text().splitlines()}
-    assert set(users) == {"doorlight", "doorlight-web"}
+    assert set(users) == {"doorlight", "doorlight-web", "doorlight-link"}
     assert users["doorlight"].endswith(":Doorlight:/var/lib/doorlight:/usr/sbin/nologin")
     assert users["doorlight-web"].endswith(":Doorlight's page:/:/usr/sbin/nologin")
     rows = [line.split(":") for line in (tmp_path / "etc" / "group").read_text().splitlines()]
     assert {row[0]: row[3] for row in rows} == {
-        "doorlight": "", "doorlight-web": "", "video": "doorlight", "gpio": "doorlight", "plugdev": "doorlight",
+        "doorlight": "", "doorlight-web": "", "doorlight-link": "", "video": "doorlight", "gpio": "doorlight", "plugdev": "doorlight",
     }  # fmt: skip
 
 

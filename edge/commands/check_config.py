@@ -57,6 +57,11 @@ def run(args: argparse.Namespace) -> int:
                 "doorlight check-config, without a file, prints all settings to read; copy only the lines you change",
             )
         loaded = config.load(args.file)
+        if loaded.link.webhook:
+            from ..link.webhook_message import check_events
+
+            for webhook in loaded.link.webhook:
+                check_events(webhook)
         print(f"{printable(str(args.file))}: OK")
         loaded, areas_note = applied(loaded, areas_path(args.file), args.file)
         for note in (*camera_notes(loaded), *other_notes(loaded), *privacy_notes(loaded), areas_note):

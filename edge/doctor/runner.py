@@ -34,6 +34,7 @@ from .checks import (
     journal,
     libraries,
     lights,
+    link,
     models,
     permissions,
     privacy,
@@ -70,6 +71,7 @@ CHECKS = {
     "temperature": Check(temperature.check, 20),
     "journal": Check(journal.check, 20),
     "clock": Check(clock.check, 20),
+    "link": Check(link.check, 40),
 }
 
 #: Terminal colours, from good to bad: green, yellow, bold red.

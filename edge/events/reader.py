@@ -27,7 +27,7 @@ from .log_files import MAX_SEARCH_BYTES, LogFiles, inode, is_same_file, lines_fr
 from .record import MAX_LINE_BYTES, EventRecord, parse, sequence_number
 
 #: The first line of a log differs from that of another within these bytes: they contain its number and time.
-_START_BYTES = 64
+START_BYTES = 64
 #: After this number of lines in a row without an event, a file is not a log. A few compressed kilobytes may hold
 #: millions of line breaks.
 MAX_DAMAGED_LINES = 1_000_000
@@ -108,11 +108,11 @@ def read_stream(stream: BinaryIO, name: str) -> EventReader:
 def _lines_of_log(files: LogFiles, reading: EventReader) -> Iterator[bytes]:
     reading.unread.update(unread_files(files.path))
     with contextlib.ExitStack() as opened:
-        current = _next_file(files, None, reading.last_seq, reading.unread)
+        current = next_file(files, None, reading.last_seq, reading.unread)
         while current is not None:
             opened.enter_context(current.file)
             # Look for the successor before reading: a file that has one is complete.
-            successor = _next_file(files, current.file, reading.last_seq, reading.unread)
+            successor = next_file(files, current.file, reading.last_seq, reading.unread)
             try:
                 yield from _lines_of_file(*current, files.path)
             except OSError as error:
@@ -230,7 +230,7 @@ class _Follower:
             self._file.close()
 
     def _next_file(self) -> BinaryIO | None:
-        found = _next_file(self._files, self._file, self._last_seq, None)
+        found = next_file(self._files, self._file, self._last_seq, None)
         return None if found is None else found.file
 
     def _open(self, file: BinaryIO) -> None:
@@ -238,7 +238,7 @@ class _Follower:
         self._file, self._position, self._start, self._seen_before = file, 0, b"", 0
 
     def _rest_of(self, file: BinaryIO) -> Iterator[EventRecord]:
-        start = os.pread(file.fileno(), _START_BYTES, 0)
+        start = os.pread(file.fileno(), START_BYTES, 0)
         if os.fstat(file.fileno()).st_size < self._position or not start.startswith(self._start):
             # The door has removed lines that it could not sync, or another program has emptied the file (copytruncate).
             self._position, self._seen_before = 0, self._last_seq
@@ -261,7 +261,7 @@ class _Follower:
                 return
 
 
-def _next_file(files: LogFiles, file: BinaryIO | None, last_seq: int, unread: dict[str, str] | None) -> Opened | None:
+def next_file(files: LogFiles, file: BinaryIO | None, last_seq: int, unread: dict[str, str] | None) -> Opened | None:
     """Open the file of the log that follows `file`; the oldest one after None. Return None if there is none.
 
     Files are compared by inode: the door may rename them at any time, even between two looks at the folder. `last_seq`

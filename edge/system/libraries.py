@@ -104,6 +104,10 @@ def explain(error: BaseException) -> LibraryProblem | None:
             f"{missing} is not installed for {sys.executable}: the page in the browser needs it",
             pip("install " + " ".join(WEB)),
         )
+    if missing == "paho":
+        return LibraryProblem(
+            f"paho-mqtt is not installed for {sys.executable}: the link to a broker needs it", pip("install paho-mqtt")
+        )
     return None
 
 

@@ -133,7 +133,7 @@ def test_installation_needs_root(tools: Tools) -> None:
 LAST_STEPS = r"""
 . "$1/functions"
 OPT=$1/opt ETC=$1/etc LINK=$1/doorlight UNIT=$1/doorlight.service DROP_INS=$1/drop-ins
-WEB_UNIT=$1/doorlight-web.service
+WEB_UNIT=$1/doorlight-web.service LINK_UNIT=$1/doorlight-link.service
 scratch=$1/scratch dry="" switch="" without_start=$2 release=$1/opt/releases/new
 systemctl() { [ "$1" != --version ] || echo "systemd 252 (252)"; }
 service
@@ -207,12 +207,13 @@ def test_programs_that_nobody_runs_are_removed(upgrade: Upgrade, without_start: 
     assert upgrade.kept == {"new"}
 
 
-def test_the_page_is_installed_and_not_enabled(upgrade: Upgrade) -> None:
+@pytest.mark.parametrize("name", ["web", "link"])
+def test_page_and_link_are_installed_and_not_enabled(name: str, upgrade: Upgrade) -> None:
     printed = upgrade.run("")
-    assert f"wrote {upgrade.folder}/doorlight-web.service" in printed
+    assert f"wrote {upgrade.folder}/doorlight-{name}.service" in printed
     text = (SCRIPTS / "install.sh").read_text(encoding="utf-8")
-    assert "enable doorlight-web" not in text
-    assert text.count("[web]") == 3, "the extra is installed from the checkout, from wheels, and fetched"
+    assert f"enable doorlight-{name}" not in text
+    assert text.count("[link,web]") == 3, "the extras are installed from the checkout, from wheels, and fetched"
 
 
 #: Runs the steps "Three questions" and "Settings" of install.sh in a folder, with the answers as the program's settings.

@@ -1,0 +1,107 @@
+"""Why a broker cannot be used, in words, with one action."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+
+from ..errors import UnavailableError
+from .certificates import untrusted
+
+#: MQTT 5.0, 2.4: reason codes of CONNACK, PUBACK and DISCONNECT, with what to do.
+_REASONS = {
+    0x81: ("the packet is damaged", ""),
+    0x84: ("it does not speak MQTT 5", "update the broker: Mosquitto from 1.6 on speaks it"),
+    0x85: ("it refuses the client id", "name the door in [link] door as the broker expects it"),
+    0x86: (
+        "user name or password is wrong",
+        "check [link] username, and the file of password in /etc/doorlight/secrets",
+    ),
+    0x87: ("this door is not allowed to do that", "check the broker's access list (ACL), and [link] username"),
+    0x88: ("it is unavailable", ""),
+    0x89: ("it is busy", ""),
+    0x8A: ("it has banned this client", "ask the person who runs the broker"),
+    0x8B: ("it is shutting down", ""),
+    0x8D: ("it heard nothing from this door for too long", "check the network"),
+    0x8E: ("another client has connected with the same id", "give each door its own [link] door"),
+    0x90: ("it refuses the topic", "check [link] door and the broker's rules"),
+    0x95: ("the message is too large", "raise max_packet_size of the broker"),
+    0x97: ("a quota is exceeded", "raise the limits of the broker"),
+    0x98: ("an administrator has ended the connection", "ask the person who runs the broker"),
+    0x99: ("it refuses the format of the message", "ask the person who runs the broker"),
+    0x9A: ("it does not keep messages (retain)", "allow retained messages in the broker"),
+    0x9B: ("it does not support QoS 1", "allow QoS 1 in the broker"),
+}
+
+
+class BrokerError(UnavailableError):
+    """The broker cannot be used now. `is_taken_over` is True if another client uses this client's id."""
+
+    def __init__(self, message: str, hint: str = "", *, is_taken_over: bool = False) -> None:
+        super().__init__(message, hint)
+        self.is_taken_over = is_taken_over
+
+
+def refused(broker: str, code: int, what: str) -> BrokerError:
+    """Return the error for a reason code from 0x80 on; `what` the broker was asked to do: "the connection", a topic."""
+    reason, hint = _REASONS.get(code, ("", "see the log of the broker"))
+    text = f"{broker}: the broker refuses {what}: {reason or 'no reason'} (0x{code:02x})"
+    return BrokerError(text, hint or "it is tried again", is_taken_over=code == 0x8E)
+
+
+def disconnected(broker: str, code: int) -> BrokerError:
+    """Return the error for a broker that ends the connection with a reason code."""
+    reason, hint = _REASONS.get(code, ("", ""))
+    text = f"{broker}: the broker has ended the connection: {reason or 'no reason'} (0x{code:02x})"
+    return BrokerError(text, hint or "it is tried again", is_taken_over=code == 0x8E)
+
+
+def cannot_connect(broker: str, error: Exception, has_tls: bool) -> BrokerError:
+    """Return the error for a connection, perhaps with TLS, that fails with `error`."""
+    match error:
+        case ssl.SSLEOFError() | ConnectionResetError() if has_tls:
+            return _no_tls(broker, "WRONG_VERSION_NUMBER")
+        case ssl.SSLCertVerificationError():
+            return BrokerError(*untrusted(broker, "the broker", error))
+        case ssl.SSLError():
+            return _no_tls(broker, str(error.reason or error))
+        case socket.gaierror():
+            return BrokerError(f"{broker}: there is no machine of this name", "check [link] broker, and the network")
+        case TimeoutError():
+            return BrokerError(f"{broker}: the broker does not answer", "check [link] broker, firewall and network")
+        case ConnectionRefusedError():
+            return BrokerError(f"{broker}: nothing listens there", "start the broker, or correct [link] broker")
+        case OSError():
+            return BrokerError(f"{broker}: cannot be reached: {error.strerror or error}", "check the network")
+    return BrokerError(f"{broker}: {type(error).__name__}: {error}", "report this message to the authors of Doorlight")
+
+
+def tls_alert(broker: str, text: str) -> BrokerError | None:
+    """Return the error for a connection that is lost with `text`, if that is an alert of TLS; None otherwise.
+
+    With TLS 1.3, a broker checks this door's certificate after the handshake.
+    """
+    match = re.search(r"\[SSL: (\w+)\]", text)
+    return _no_tls(broker, match[1]) if match is not None and "ALERT" in match[1] else None
+
+
+def _no_tls(broker: str, reason: str) -> BrokerError:
+    """Return the error for a failed handshake, by OpenSSL's reason, such as "TLSV1_ALERT_UNKNOWN_CA"."""
+    words = reason.upper().replace(" ", "_")
+    if "WRONG_VERSION_NUMBER" in words or "RECORD_LAYER_FAILURE" in words:
+        return BrokerError(
+            f"{broker}: the broker speaks no TLS on this port", 'write "mqtt://…", or the port of TLS (8883)'
+        )
+    if "CERTIFICATE_EXPIRED" in words:
+        return BrokerError(
+            f"{broker}: the broker says that this door's certificate has expired", "renew [link] certificate"
+        )
+    if "CERTIFICATE_REQUIRED" in words or "HANDSHAKE_FAILURE" in words:
+        return BrokerError(f"{broker}: the broker asks for a certificate", "set [link] certificate and key")
+    if "ALERT" in words and ("UNKNOWN_CA" in words or "CERTIFICATE" in words):
+        return BrokerError(
+            f"{broker}: the broker does not accept this door's certificate ({reason})",
+            "use a certificate of the authority that the broker trusts",
+        )
+    return BrokerError(f"{broker}: TLS fails: {reason}", "check that [link] broker is the port of MQTT with TLS")

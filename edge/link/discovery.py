@@ -1,0 +1,126 @@
+"""The door as a device of Home Assistant: one retained message that describes all its entities.
+
+See https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload. An empty message on the same topic removes the
+device with all its entities.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .door_state import SIGNALS
+from .topics import Topics
+
+#: The only event of the entity "alarm".
+ALARM_EVENT = "alarm"
+ONLINE, OFFLINE = b"online", b"offline"
+
+
+def device_id(door: str) -> str:
+    """Return the id of the device."""
+    return f"doorlight_{door}"
+
+
+def discovery_topic(prefix: str, door: str) -> str:
+    """Return the topic of the message."""
+    return f"{prefix}/device/{device_id(door)}/config"
+
+
+def discovery_payload(door: str, topics: Topics, version: str) -> dict[str, Any]:
+    """Return the message."""
+    components: dict[str, dict[str, Any]] = {
+        "signal": {
+            "platform": "sensor",
+            "name": "Signal",
+            "device_class": "enum",
+            "options": list(SIGNALS),
+            "icon": "mdi:traffic-light",
+            "value_template": "{{ value_json.signal }}",
+        },
+        "problem": {
+            "platform": "binary_sensor",
+            "name": "Problem",
+            "device_class": "problem",
+            "value_template": "{{ 'ON' if value_json.problem else 'OFF' }}",
+            "json_attributes_topic": topics.state,
+            "json_attributes_template": "{{ {'reason': value_json.problem, 'blind': value_json.blind} | tojson }}",
+        },
+        "people_today": {
+            "platform": "sensor",
+            "name": "People today",
+            "icon": "mdi:account-group",
+            "state_class": "total",
+            "last_reset_value_template": "{{ value_json.today.since }}",
+            "value_template": "{{ value_json.today.people }}",
+        },
+        "masked_today": {
+            "platform": "sensor",
+            "name": "Masked today",
+            "icon": "mdi:face-mask",
+            "unit_of_measurement": "%",
+            "state_class": "measurement",
+            "suggested_display_precision": 0,
+            "value_template": "{{ none if value_json.today.share_masked is none else value_json.today.share_masked * 100 }}",
+        },
+        "alarm": {
+            "platform": "event",
+            "name": "Alarm",
+            "icon": "mdi:alarm-light",
+            "event_types": [ALARM_EVENT],
+            "state_topic": topics.alarm,
+        },
+        "temperature": {
+            "platform": "sensor",
+            "name": "Temperature",
+            "device_class": "temperature",
+            "unit_of_measurement": "°C",
+            "state_class": "measurement",
+            "entity_category": "diagnostic",
+            "value_template": "{{ value_json.temperature_c }}",
+        },
+        "frame_rate": {
+            "platform": "sensor",
+            "name": "Frames per second",
+            "icon": "mdi:camera-timer",
+            "unit_of_measurement": "frames/s",
+            "state_class": "measurement",
+            "entity_category": "diagnostic",
+            "value_template": "{{ value_json.frames_per_s }}",
+        },
+        "disk_free": {
+            "platform": "sensor",
+            "name": "Disk free",
+            "device_class": "data_size",
+            "unit_of_measurement": "MB",
+            "state_class": "measurement",
+            "entity_category": "diagnostic",
+            "value_template": "{{ value_json.disk_free_mb }}",
+        },
+        "software": {
+            "platform": "update",
+            "name": "Software",
+            "entity_category": "diagnostic",
+            # Without a known latest version there must be no such key: null is no text.
+            "value_template": "{% set installed = {'installed_version': value_json.version} %}"
+            "{% if value_json.latest_version %}"
+            "{{ dict(installed, latest_version=value_json.latest_version) | tojson }}"
+            "{% else %}{{ installed | tojson }}{% endif %}",
+        },
+    }
+    for key, component in components.items():
+        component["unique_id"] = f"{device_id(door)}_{key}"
+        component["default_entity_id"] = f"{component['platform']}.{device_id(door)}_{key}".lower().replace("-", "_")
+        component.setdefault("state_topic", topics.state)
+    return {
+        "device": {
+            "identifiers": [device_id(door)],
+            "name": f"Doorlight {door}",
+            "manufacturer": "Doorlight",
+            "model": "Doorlight",
+            "sw_version": version,
+        },
+        "origin": {"name": "Doorlight", "sw_version": version},
+        "availability": [{"topic": topics.availability}],
+        "qos": 1,
+        "components": components,
+    }

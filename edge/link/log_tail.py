@@ -1,0 +1,237 @@
+"""The lines of an event log after a cursor, as they are written: in order, in bounded memory, and with what is missing.
+
+A target that is away for weeks has a backlog of any size, so a line is read when it is asked for. The log may be rotated,
+compressed and cut meanwhile, also while nobody reads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from ..errors import DoorlightError, InputError
+from ..events.compressed import MAX_DECOMPRESSED_BYTES, Opened, decompression_errors, open_decompressed
+from ..events.log_files import LogFiles, inode
+from ..events.numbering import newest_record
+from ..events.reader import START_BYTES, next_file
+from ..events.record import MAX_LINE_BYTES, EventRecord, parse, sequence_number
+from .cursor import Cursor
+
+_BLOCK_BYTES = 1 << 16
+#: A door that ends without `stopped` skips at most this many numbers (see events/writer.py). The next run begins with one of
+#: these records.
+MAX_SKIPPED = 2000
+_FIRST_OF_RUN = ("started", "log_repaired")
+
+
+class Missing(NamedTuple):
+    """Numbers that are not in the log any more, from `first` to `last`. The door may not have used all of them."""
+
+    first: int
+    last: int
+
+
+class Line(NamedTuple):
+    """A line of the log without its line feed, its record, and the cursor behind it.
+
+    `missing` are the numbers that the log should have before this line, but has not.
+    """
+
+    seq: int
+    text: bytes
+    record: EventRecord
+    cursor: Cursor
+    missing: Missing | None
+
+
+class LogTail:
+    """Reads the log at `path` after `cursor`. Used by one thread.
+
+    `last_seq` is the number of the last line. `repeated` counts the lines whose numbers were there before: they are left out,
+    because the receivers could not tell them from those. `unread` names the files that cannot be read, with the reasons.
+    """
+
+    def __init__(self, path: Path, cursor: Cursor) -> None:
+        self.last_seq = cursor.seq
+        self.repeated = 0
+        self.unread: dict[str, str] = {}
+        self._cursor = self._cursor_behind = cursor
+        self._files = LogFiles(path)
+        self._current: Opened | None = None
+        self._successor: Opened | None = None
+        self._identity = (0, 0)  # device and inode of the current file
+        self._position = 0
+        self._start = b""  # how the file begins, to notice that it was emptied and written again
+        self._lines: deque[bytes] = deque()
+        self._has_seen_older = False  # the log still has lines up to the cursor
+        self._is_skipping = True  # the first read: lines up to `last_seq` are expected
+        self._is_cut = False  # the file was cut: lines up to `last_seq` are written again
+
+    def next(self) -> Line | None:
+        """Return the next line; None if there is none yet. Raises InputError if a file of the log cannot be read."""
+        while True:
+            try:
+                if not self._lines and not self._fill():
+                    return None
+            except OSError as error:
+                name = error.filename or self._files.path
+                raise InputError(f"{name}: cannot be read: {error.strerror}", f"ls -l {name}") from error
+            while self._lines:
+                line = self._lines.popleft()
+                self._position += len(line)
+                if (found := self._accept(line)) is not None:
+                    return found
+
+    @property
+    def cursor(self) -> Cursor:
+        """The cursor behind the last line that `next` has returned."""
+        return self._cursor_behind
+
+    def close(self) -> None:
+        """Close the files."""
+        for opened in (self._current, self._successor):
+            if opened is not None:
+                opened.file.close()
+        self._current = self._successor = None
+        self._lines.clear()
+
+    def _accept(self, line: bytes) -> Line | None:
+        """Return the line if its number follows, and None if it is left out: damaged, without a number, or sent before."""
+        record = parse(line)
+        seq = sequence_number(record) if record is not None else 0
+        if record is None or not seq:
+            return None
+        if seq <= self.last_seq:
+            self._has_seen_older = True
+            self.repeated += not (self._is_skipping or self._is_cut)
+            return None
+        missing = self._missing_before(seq, record)
+        self.last_seq, self._has_seen_older = seq, True
+        self._is_skipping = self._is_cut = False
+        device, number = self._identity
+        is_compressed = self._current is not None and self._current.is_compressed
+        cursor = Cursor(seq) if is_compressed else Cursor(seq, device, number, self._position)
+        self._cursor_behind = cursor
+        return Line(seq, line.rstrip(b"\r\n"), record, cursor, missing)
+
+    def _missing_before(self, seq: int, record: EventRecord) -> Missing | None:
+        skipped = seq - self.last_seq - 1
+        if not skipped or not self.last_seq:  # before the first line, nothing is known about earlier ones
+            return None
+        kind = record.get("event")
+        # The log itself says what it has lost; a crash makes the door skip numbers.
+        is_explained = kind == "log_lost" or (kind in _FIRST_OF_RUN and skipped <= MAX_SKIPPED)
+        return None if is_explained and self._has_seen_older else Missing(self.last_seq + 1, seq - 1)
+
+    def _fill(self) -> bool:
+        """Read the next lines, of the next file if this one is complete. Return whether there may be more."""
+        if self._current is None:
+            opened = self._first_file()
+            if opened is None:
+                return False
+            self._use(opened)
+        assert self._current is not None
+        # Look for the successor before reading: a file that has one is complete.
+        if self._successor is None:
+            self._successor = next_file(self._files, self._current.file, self.last_seq, self.unread)
+        if self._read_block(self._current):
+            return True
+        self._is_skipping = False
+        if self._successor is None:
+            return False
+        self._current.file.close()
+        self._use(self._successor)
+        self._successor = None
+        return True
+
+    def _use(self, opened: Opened) -> None:
+        self._current = opened
+        self._identity = inode(os.fstat(opened.file.fileno()))
+        self._position, self._start = 0, b""
+        cursor = self._cursor
+        if not opened.is_compressed and self._identity == (cursor.device, cursor.inode) and cursor.seq == self.last_seq:
+            self._position = cursor.offset if _ends_with(opened.file, cursor) else 0
+            self._has_seen_older = self._position > 0
+
+    def _first_file(self) -> Opened | None:
+        """Open the file in which the cursor is, else the oldest; None if there is no log."""
+        seq = self._cursor.seq
+        while seq:
+            found = [entry for entry in self._files.snapshot() if str(entry[1]) not in self.unread]
+            # By number, not by inode: that of a deleted file is given to the next one.
+            named = [entry for entry in found if 0 < self._files.first_number(entry[1]) <= seq]
+            if not named:
+                break
+            number, name = named[-1]
+            try:
+                opened = open_decompressed(name)
+            except FileNotFoundError:
+                continue  # rotated in this moment
+            except OSError as error:
+                self.unread[str(name)] = str(getattr(error, "reason", error.strerror))
+                continue
+            if inode(os.fstat(opened.file.fileno())) == number:
+                return opened
+            opened.file.close()
+        return next_file(self._files, None, self.last_seq, self.unread)
+
+    def _read_block(self, opened: Opened) -> bool:
+        """Read complete lines into `_lines`. Return False at the end of the file, as far as it is written."""
+        if opened.is_compressed:
+            return self._read_compressed(opened.file)
+        descriptor = opened.file.fileno()
+        start = os.pread(descriptor, START_BYTES, 0)
+        if os.fstat(descriptor).st_size < self._position or not start.startswith(self._start):
+            # The door has removed lines that it could not sync, or another program has emptied the file (copytruncate).
+            self._position, self._is_cut = 0, True
+        self._start = start
+        data = os.pread(descriptor, _BLOCK_BYTES, self._position)
+        if len(data) == _BLOCK_BYTES and b"\n" not in data:
+            data = os.pread(descriptor, MAX_LINE_BYTES, self._position)
+        end = data.rfind(b"\n") + 1
+        if not end:
+            if len(data) == MAX_LINE_BYTES:  # no record is so long, so the rest of this file is not a log
+                self._position = os.fstat(descriptor).st_size
+            return False
+        self._lines.extend(line + b"\n" for line in data[: end - 1].split(b"\n"))
+        return True
+
+    def _read_compressed(self, file: BinaryIO) -> bool:
+        """Read lines of a compressed file. A damaged end is the end of the file."""
+        size = 0
+        with contextlib.suppress(*decompression_errors()):
+            while size < _BLOCK_BYTES and self._position + size < MAX_DECOMPRESSED_BYTES:
+                line = file.readline(MAX_LINE_BYTES)
+                if not line:
+                    break
+                self._lines.append(line)
+                size += len(line)
+        return bool(self._lines)
+
+
+def end_of_log(path: Path) -> Cursor:
+    """Return the cursor behind the newest event. Raises OSError or OutputError if the log cannot be read."""
+    return Cursor(sequence_number(newest_record(path) or {}))
+
+
+def events_behind(path: Path, cursor: Cursor | None) -> int | None:
+    """Return how many numbers the log is ahead of a cursor; None if the log cannot be read."""
+    try:
+        newest = end_of_log(path).seq
+    except (OSError, DoorlightError):
+        return None
+    return max(0, newest - (cursor.seq if cursor is not None else 0))
+
+
+def _ends_with(file: BinaryIO, cursor: Cursor) -> bool:
+    """Return whether the line of the cursor ends where the cursor says: the file may have been written again."""
+    start = max(0, cursor.offset - _BLOCK_BYTES)
+    data = os.pread(file.fileno(), cursor.offset - start, start)
+    if len(data) != cursor.offset - start or not data.endswith(b"\n"):
+        return False
+    line = data[:-1].rpartition(b"\n")[2]
+    record = parse(line)
+    return record is not None and sequence_number(record) == cursor.seq

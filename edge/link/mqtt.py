@@ -1,0 +1,231 @@
+"""One connection to an MQTT 5 broker, driven by the thread that uses it.
+
+paho-mqtt has a thread of its own, which an exception in a callback ends without a word, and a queue without a limit. Here
+its network loop runs in `wait`, callbacks only store what they get, and each connection has a new client: nothing is
+queued while there is no connection, and nothing of an old one is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from ..errors import InputError
+from ..link_settings import Broker
+from .broker_errors import BrokerError, cannot_connect, disconnected, refused, tls_alert
+
+#: The broker publishes the will after 1.5 times this (seconds) without a sign of life.
+KEEPALIVE_S = 30
+CONNECT_TIMEOUT_S = 10.0
+#: Messages on their way that the broker has not acknowledged, if it does not allow fewer.
+MAX_IN_FLIGHT = 20
+#: Messages from the broker that wait, and their size: only short ones are expected.
+MAX_RECEIVED = 100
+MAX_RECEIVED_BYTES = 16 << 10
+#: What a packet has beside topic and payload, at most.
+PACKET_OVERHEAD_BYTES = 16
+_FIRST_ERROR = 0x80
+
+
+@dataclass(frozen=True)
+class Login:
+    """What a broker asks for. `password` never appears in a representation."""
+
+    client_id: str
+    username: str = ""
+    password: str = ""
+    tls: ssl.SSLContext | None = None
+
+    def __repr__(self) -> str:
+        return f"Login({self.client_id})"
+
+
+class Will(NamedTuple):
+    """A retained message that the broker publishes if this client vanishes."""
+
+    topic: str
+    payload: bytes
+
+
+class Acknowledgement(NamedTuple):
+    """The broker's answer to the message `number`; `error` if it refuses the message."""
+
+    number: int
+    error: int | None
+
+
+class Received(NamedTuple):
+    """A message from the broker."""
+
+    topic: str
+    payload: bytes
+
+
+class MqttConnection:
+    """A connection. `max_in_flight` and `max_packet_bytes` (None: no limit) are the broker's limits once it is open.
+
+    `acknowledged` and `received` are filled by `wait` and emptied by the owner.
+    """
+
+    def __init__(self, broker: Broker, login: Login, will: Will) -> None:
+        self.max_in_flight = MAX_IN_FLIGHT
+        self.max_packet_bytes: int | None = None
+        self.acknowledged: deque[Acknowledgement] = deque()
+        self.received: deque[Received] = deque(maxlen=MAX_RECEIVED)
+        self._broker = broker
+        self._problem: BrokerError | None = None
+        self._error_text = ""
+        self._is_open = False
+        client = self._client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=login.client_id,
+            protocol=paho.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(0)  # the owner counts
+        if login.username:
+            client.username_pw_set(login.username, login.password)
+        if login.tls is not None:
+            client.tls_set_context(login.tls)
+        client.will_set(will.topic, will.payload, qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        client.on_log = self._on_log
+
+    def open(self) -> None:
+        """Connect, and wait for the broker's answer. Raises BrokerError."""
+        name = str(self._broker)
+        try:
+            limits = cast("Any", Properties)(PacketTypes.CONNECT)  # it has no types
+            limits.MaximumPacketSize = MAX_RECEIVED_BYTES
+            self._client.connect(self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=True, properties=limits)
+        except (OSError, ValueError) as error:
+            raise cannot_connect(name, error, self._broker.has_tls) from error
+        deadline = time.monotonic() + CONNECT_TIMEOUT_S
+        while not self._is_open:
+            self.wait(0.5)
+            if not self._is_open and time.monotonic() > deadline:
+                raise BrokerError(f"{name}: the broker does not answer in MQTT", "is it the port of an MQTT broker?")
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
+        """Send a message (QoS 1). Return the number of its acknowledgement."""
+        return int(self._client.publish(topic, payload, qos=1, retain=retain).mid)
+
+    def subscribe(self, *topics: str, retained: bool = False) -> None:
+        """Ask for what other clients publish on some topics, and with `retained` also for what the broker keeps of them.
+
+        A broker that refuses this sends nothing.
+        """
+        handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if retained else SubscribeOptions.RETAIN_DO_NOT_SEND
+        options = SubscribeOptions(qos=0, noLocal=True, retainHandling=handling)
+        self._client.subscribe([(topic, options) for topic in topics])
+
+    def wait(self, timeout_s: float) -> None:
+        """Send and receive, for up to `timeout_s` seconds if there is nothing. Raises BrokerError if the connection ends."""
+        code = self._client.loop(timeout_s)
+        if self._problem is not None:
+            raise self._problem
+        if code != paho.MQTT_ERR_SUCCESS:
+            raise self._lost()
+
+    def close(self) -> None:
+        """End the connection. A broker that was asked to end it does not publish the will."""
+        with contextlib.suppress(OSError, ValueError):
+            if self._is_open and self._problem is None:
+                self._client.disconnect()
+                self._client.loop(0.1)
+        # Without these references, the client closes its sockets as soon as this object goes.
+        client = self._client
+        client.on_connect = client.on_disconnect = client.on_publish = client.on_message = client.on_log = None
+
+    def _lost(self) -> BrokerError:
+        return tls_alert(str(self._broker), self._error_text) or BrokerError(
+            f"{self._broker}: the connection is lost", "check the network, and whether the broker runs"
+        )
+
+    def _on_connect(self, _client: object, _data: object, _flags: object, reason: ReasonCode, properties: Any) -> None:
+        if reason.value >= _FIRST_ERROR:
+            self._problem = refused(str(self._broker), reason.value, "the connection")
+            return
+        self._is_open = True
+        self.max_in_flight = min(MAX_IN_FLIGHT, getattr(properties, "ReceiveMaximum", MAX_IN_FLIGHT))
+        self.max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        if getattr(properties, "RetainAvailable", 1) == 0:
+            self._problem = refused(str(self._broker), 0x9A, "the connection")
+        elif getattr(properties, "MaximumQoS", 1) == 0:
+            self._problem = refused(str(self._broker), 0x9B, "the connection")
+
+    def _on_disconnect(
+        self, _client: object, _data: object, flags: Any, reason: ReasonCode, _properties: object
+    ) -> None:
+        if self._problem is None and flags.is_disconnect_packet_from_server:
+            self._problem = disconnected(str(self._broker), reason.value)
+
+    def _on_publish(self, _client: object, _data: object, number: int, reason: ReasonCode, _properties: object) -> None:
+        self.acknowledged.append(Acknowledgement(number, reason.value if reason.value >= _FIRST_ERROR else None))
+
+    def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        self.received.append(Received(message.topic, bytes(message.payload)))
+
+    def _on_log(self, _client: object, _data: object, level: int, text: str) -> None:
+        if level == LogLevel.MQTT_LOG_ERR:
+            self._error_text = text
+
+
+def tls_context(ca: str, certificate: str, key: Path | None) -> ssl.SSLContext:
+    """Return the TLS settings: the authority `ca` ("": those of this system), and certificate and key of this door.
+
+    Raises InputError if a file cannot be used.
+    """
+    for setting, name in (("ca", ca), ("certificate", certificate)):
+        try:
+            if name:
+                open(name, "rb").close()
+        except OSError as error:
+            raise InputError(f"link.{setting}: {name}: cannot be read: {error.strerror}", f"ls -l {name}") from error
+    try:
+        context = ssl.create_default_context(cafile=ca or None)
+    except (ssl.SSLError, OSError) as error:
+        raise InputError(f"link.ca: {ca}: is no certificate", "it must be a PEM file") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _ClosingSocket
+    if certificate:
+        try:
+            context.load_cert_chain(certificate, key, password=_no_password)
+        except (ssl.SSLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or "it cannot be read, or has a password"
+            raise InputError(
+                f"link.certificate: {certificate}: is no certificate for link.key: {reason}",
+                "both must be PEM files, and the key without a password",
+            ) from error
+    return context
+
+
+class _ClosingSocket(ssl.SSLSocket):
+    """A socket that is closed if the handshake fails: paho-mqtt leaves it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
+def _no_password() -> str:
+    raise ValueError("the key has a password")

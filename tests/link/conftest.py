@@ -1,0 +1,64 @@
+"""A log, a link that runs in this process, and a real broker."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from edge import config
+from edge.link import service
+from edge.link.service import Place
+from support.running_link import RunningLink, StartLink
+
+NEEDS_PAHO = ["test_mqtt*.py"]
+if find_spec("paho") is None:
+    collect_ignore_glob = NEEDS_PAHO
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "events.jsonl"
+
+
+@pytest.fixture
+def start_link(tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StartLink]:
+    """Start a link with some lines of [link]; it is stopped after the test. It waits for nothing longer than needed."""
+    if find_spec("paho") is not None:
+        from edge.link import mqtt_worker
+
+        monkeypatch.setattr(mqtt_worker, "POLL_S", 0.02)
+        monkeypatch.setattr(mqtt_worker, "FIRST_RETRY_S", 0.05)
+        monkeypatch.setattr(mqtt_worker, "STATE_EVERY_S", 0.05)
+        monkeypatch.setattr(mqtt_worker, "MAX_ANNOUNCE_DELAY_S", 0.0)
+    monkeypatch.setattr(service, "TICK_S", 0.05)
+    running: list[RunningLink] = []
+
+    def start(*lines: str, door: str = "d1") -> RunningLink:
+        file = tmp_path / "door.toml"
+        file.write_text("\n".join(["[link]", f'door = "{door}"', *lines]) + "\n")
+        settings = config.load(file).link
+        folder = tmp_path / "state"
+        folder.mkdir(exist_ok=True)
+        place = Place(log, folder, tmp_path)
+        stop, printed, failures = threading.Event(), list[str](), list[BaseException]()
+
+        def run() -> None:
+            try:
+                service.run(settings, place, stop, printed.append)
+            except BaseException as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        running.append(RunningLink(place, stop, thread, printed, failures))
+        return running[-1]
+
+    yield start
+    for link in running:
+        with contextlib.suppress(BaseException):
+            link.stop()

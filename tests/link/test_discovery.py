@@ -1,0 +1,54 @@
+"""The description of the door for Home Assistant, and what a state says that it is read from."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from edge.link import discovery, door_state
+from edge.link.topics import Topics
+from edge.records import Signal
+
+PAYLOAD = discovery.discovery_payload("entrance-2", Topics("entrance-2"), "0.1.0")
+COMPONENTS = PAYLOAD["components"]
+
+
+def test_home_assistant_requires_these() -> None:
+    assert PAYLOAD["origin"]["name"] == "Doorlight"
+    assert PAYLOAD["device"]["identifiers"] == ["doorlight_entrance-2"]
+    assert discovery.discovery_topic("homeassistant", "entrance-2") == (
+        "homeassistant/device/doorlight_entrance-2/config"
+    )
+    assert len(json.dumps(PAYLOAD)) < 10_000
+
+
+@pytest.mark.parametrize("key", COMPONENTS)
+def test_every_entity_is_complete(key: str) -> None:
+    component = COMPONENTS[key]
+    assert component["unique_id"] == f"doorlight_entrance-2_{key}"
+    assert re.fullmatch(r"[a-z_]+\.[a-z0-9_]+", component["default_entity_id"])
+    assert component["default_entity_id"].startswith(f"{component['platform']}.")
+    assert "object_id" not in component, "Home Assistant ignores it from 2026.4 on"
+    assert component["state_topic"] in (Topics("entrance-2").state, Topics("entrance-2").alarm)
+    assert component["name"]
+
+
+def test_ids_are_unique() -> None:
+    assert len({component["unique_id"] for component in COMPONENTS.values()}) == len(COMPONENTS)
+    other = discovery.discovery_payload("entrance-3", Topics("entrance-3"), "0.1.0")["components"]
+    assert not {each["unique_id"] for each in other.values()} & {each["unique_id"] for each in COMPONENTS.values()}
+
+
+def test_the_enum_has_every_signal() -> None:
+    assert set(COMPONENTS["signal"]["options"]) == {*(signal.value for signal in Signal), "OFF"}
+    assert COMPONENTS["alarm"]["event_types"] == [discovery.ALARM_EVENT]
+
+
+def test_templates_read_what_the_state_has() -> None:
+    state = door_state.STATE_FIELDS
+    for component in COMPONENTS.values():
+        for text in (component.get("value_template", ""), component.get("last_reset_value_template", "")):
+            for name in re.findall(r"value_json\.(\w+)", text):
+                assert name in state

@@ -1,0 +1,96 @@
+"""The service: a target that fails ends it, and says why."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge.config import load
+from edge.errors import OutputError
+from edge.link import service
+from edge.link.log_tail import Missing
+from edge.link.service import LinkError, Place
+from edge.link.status import STATUS_FILE, LinkStatus, read_status
+from edge.link_settings import LinkSettings
+from edge.system.systemd import SystemdNotifier
+from support.wait import wait_until
+
+
+class Waiting:
+    """A target that does nothing until it is stopped."""
+
+    def __init__(self) -> None:
+        self.is_stopped = False
+
+    def run(self, stop: threading.Event) -> None:
+        stop.wait(30)
+        self.is_stopped = True
+
+
+class Failing:
+    """A target with a bug, or with a problem that ends it."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def run(self, stop: threading.Event) -> None:
+        raise self._error
+
+
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *workers: service.Worker) -> list[str]:
+    """Run a service of these targets, and return what it has printed."""
+
+    def part(*_: object) -> Iterator[service.Worker]:
+        yield from workers
+
+    lines: list[str] = []
+    monkeypatch.setattr(service, "PARTS", (part,))
+    monkeypatch.setattr(service, "TICK_S", 0.02)
+    service.run(load().link, Place(folder / "events.jsonl", folder), threading.Event(), lines.append)
+    return lines
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), KeyError("x"), MemoryError()])
+def test_a_bug_in_one_target_ends_all_with_its_traceback(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Waiting()
+    lines: list[str] = []
+    with pytest.raises(LinkError, match=f"the link has failed: {type(error).__name__}"):
+        lines += run(tmp_path, monkeypatch, other, Failing(error))
+    assert other.is_stopped
+    assert LinkError.exit_code not in (2, 78), "systemd would not restart it"
+
+
+def test_a_problem_ends_it_with_its_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OutputError, match=r"x.cursor: is damaged"):
+        run(tmp_path, monkeypatch, Failing(OutputError("x.cursor: is damaged")))
+
+
+def test_losses_are_on_the_disk_before_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def part(_settings: LinkSettings, _place: Place, status: LinkStatus) -> Iterator[service.Worker]:
+        status.add("broker", "b:1")
+        status.missing("broker", Missing(3, 5))
+        yield Waiting()
+
+    monkeypatch.setattr(service, "PARTS", (part,))
+    monkeypatch.setattr(service, "TICK_S", 0.02)
+    stop = threading.Event()
+    place = Place(tmp_path / "events.jsonl", tmp_path)
+    thread = threading.Thread(target=service.run, args=(load().link, place, stop, lambda _: None))
+    thread.start()
+    wait_until(lambda: [target.missing for target in read_status(tmp_path / STATUS_FILE)])
+    stop.set()
+    thread.join(20)
+
+
+def test_a_target_that_hangs_gets_no_more_time_from_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pings: list[bool] = []
+    monkeypatch.setattr(SystemdNotifier, "watchdog", lambda _: pings.append(True))
+    monkeypatch.setattr(LinkStatus, "silent_for_s", lambda _: service.MAX_SILENCE_S + 1)
+    with pytest.raises(LinkError):
+        run(tmp_path, monkeypatch, Failing(ValueError()))
+    assert not pings

@@ -1,0 +1,100 @@
+"""A real Mosquitto for the tests of the link."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from support.wait import wait_until
+
+MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/bin")
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Broker:
+    """A Mosquitto on a port of its own. `lines` are added to its settings; nothing is stored."""
+
+    def __init__(self, folder: Path, *lines: str, anonymous: bool = True) -> None:
+        self.port = free_port()
+        self.folder = folder
+        self._settings = folder / "mosquitto.conf"
+        allowed = "true" if anonymous else "false"
+        text = [f"listener {self.port} 127.0.0.1", f"allow_anonymous {allowed}", "persistence false", *lines]
+        self._settings.write_text("\n".join(text) + "\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start, and return when it listens."""
+        assert MOSQUITTO is not None
+        with (self.folder / "mosquitto.log").open("ab") as log:
+            self._process = subprocess.Popen([MOSQUITTO, "-c", self._settings], stdout=log, stderr=log, cwd=self.folder)
+        wait_until(self._listens)
+
+    def stop(self) -> None:
+        """Kill it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+    def freeze(self) -> None:
+        """Stop it without closing its connections."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Continue after `freeze`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+class Subscriber:
+    """Collects what arrives on all topics: (topic, payload, retained)."""
+
+    def __init__(self, port: int, *filters: str, username: str = "", password: str = "") -> None:
+        self.messages: list[tuple[str, bytes, bool]] = []
+        self._filters = filters or ("#",)
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        if username:
+            self.client.username_pw_set(username, password)
+        self.client.on_connect = lambda client, *_: client.subscribe(
+            [(each, SubscribeOptions(qos=1)) for each in self._filters]
+        )
+        self.client.on_message = lambda _client, _data, message: self.messages.append(
+            (message.topic, bytes(message.payload), message.retain)
+        )
+        self.client.on_subscribe = lambda *_: self._subscribed.append(True)
+        self._subscribed: list[bool] = []
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+        wait_until(lambda: bool(self._subscribed))
+
+    def on(self, topic: str) -> list[bytes]:
+        """Return the payloads of a topic, in order."""
+        return [payload for name, payload, _ in list(self.messages) if name == topic]
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+        del self.client
