@@ -11,14 +11,26 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import annotate, bench, check_config, doctor, events, explain, lights, run, stats, web
+from .commands import (
+    annotate,
+    bench,
+    check_config,
+    doctor,
+    events,
+    explain,
+    lights,
+    metrics,
+    run,
+    stats,
+    web,
+)
 from .commands.options import MAX_MESSAGE_LENGTH, Parser
 from .commands.process import INTERRUPTED, discard_output
 from .errors import DoorlightError, OutputError, UnavailableError
 from .system import streams
 from .system.terminal import printable
 
-COMMANDS = (run, annotate, explain, events, stats, web, lights, doctor, bench, check_config)
+COMMANDS = (run, annotate, explain, events, stats, metrics, web, lights, doctor, bench, check_config)
 
 DESCRIPTION = """\
 A box at a door: it shows green when everyone in view wears a mask, and red
@@ -34,6 +46,7 @@ examples:
   doorlight explain queue.jpg why.png          show why a face is judged so
   doorlight events --since 1h --follow         last hour's events, and new ones
   doorlight stats --since 30d                  people, masks, alarms, uptime
+  doorlight metrics                            the same for Prometheus
   doorlight web --for 30m                      show the door in the browser (with sudo)
   doorlight lights --test                      test lamps and buzzer
   doorlight check-config door.toml             check a settings file
