@@ -15,9 +15,11 @@ from .commands import (
     annotate,
     bench,
     check_config,
+    collect,
     doctor,
     events,
     explain,
+    fleet,
     lights,
     metrics,
     run,
@@ -30,7 +32,7 @@ from .errors import DoorlightError, OutputError, UnavailableError
 from .system import streams
 from .system.terminal import printable
 
-COMMANDS = (run, annotate, explain, events, stats, metrics, web, lights, doctor, bench, check_config)
+COMMANDS = (run, annotate, explain, events, stats, metrics, web, collect, fleet, lights, doctor, bench, check_config)
 
 DESCRIPTION = """\
 A box at a door: it shows green when everyone in view wears a mask, and red
@@ -48,6 +50,9 @@ examples:
   doorlight stats --since 30d                  people, masks, alarms, uptime
   doorlight metrics                            the same for Prometheus
   doorlight web --for 30m                      show the door in the browser (with sudo)
+  doorlight collect --broker HOST --database ADDRESS
+                                               store the events of many doors
+  doorlight fleet                              all doors, the blind ones first
   doorlight lights --test                      test lamps and buzzer
   doorlight check-config door.toml             check a settings file
   doorlight doctor                             check this machine
@@ -57,7 +62,7 @@ exit codes:
   0    success
   2    wrong usage
   66   an input, or a picture or video of a folder, is missing or cannot be read
-  69   hardware or a model is unavailable
+  69   hardware, a model, a broker or a database is unavailable
   74   an output cannot be written
   78   the settings are wrong
   130  interrupted before the command was complete
