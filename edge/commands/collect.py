@@ -50,8 +50,9 @@ def add_parser(subparsers: Subparsers) -> Parser:
     )
     parser.add_argument(
         "--broker",
-        metavar="HOST[:PORT]",
-        help="the MQTT 5 broker; mqtts://HOST or --ca for TLS (default port: 1883, with TLS 8883)",
+        metavar="HOST[:PORT][,…]",
+        help="the MQTT 5 broker, or all machines of a cluster; mqtts://HOST or --ca for TLS (default port: 1883, with TLS "
+        "8883)",
     )
     parser.add_argument("--database", metavar="ADDRESS", help="as in postgresql://USER@HOST/NAME, without a password")
     parser.add_argument("--user", default="", help="user name for the broker (default: none)")
@@ -79,13 +80,13 @@ def run(args: argparse.Namespace) -> int:
         if not getattr(args, option):
             raise UsageError(f"--{option} is missing", "see the examples: doorlight collect --help")
     address = Address(args.database)
-    broker = _broker(args)
+    brokers = _brokers(args)
     from ..fleet.collector import Collector
     from .process import stop_on_signals
 
     stop = threading.Event()
     stop_on_signals(stop)
-    Collector(broker, address, _report).run(stop)
+    Collector(brokers, address, _report).run(stop)
     return 0
 
 
@@ -93,20 +94,14 @@ def _report(line: str) -> None:
     print(f"doorlight: {printable(line, MAX_MESSAGE_LENGTH)}", file=sys.stderr, flush=True)
 
 
-def _broker(args: argparse.Namespace) -> Broker:
+def _brokers(args: argparse.Namespace) -> list[Broker]:
     from ..fleet.broker import Broker
     from ..fleet.secret import read_password
 
-    match = _BROKER.fullmatch(args.broker)
-    if match is None:
-        # Not repeated: it may have a password in it.
-        raise UsageError("--broker: is not the name of a machine", "for example broker.example:8883")
-    has_tls = match["scheme"] == "mqtts" or args.ca is not None
-    if match["scheme"] == "mqtt" and has_tls:
-        raise UsageError("--ca: mqtt:// is without TLS", "write mqtts://")
-    port = int(match["port"] or (8883 if has_tls else 1883))
-    if not 1 <= port <= 65535:
-        raise UsageError(f"--broker: {port} is no port", "ports are from 1 to 65535")
+    addresses = [_address(text, args.ca is not None) for text in args.broker.split(",")]
+    has_tls = addresses[0][2]
+    if any(each[2] != has_tls for each in addresses):
+        raise UsageError("--broker: some with TLS, some without", "write mqtts:// before each, or before none")
     if (args.certificate is None) != (args.key is None):
         raise UsageError("--certificate and --key belong together", "give both or none")
     if args.certificate is not None and not has_tls:
@@ -118,8 +113,22 @@ def _broker(args: argparse.Namespace) -> Broker:
     if args.password_file is not None and not args.user:
         raise UsageError("--password-file: needs --user", "give --user")
     password = read_password(args.password_file) if args.password_file is not None else ""
-    host = match["host"].strip("[]")
-    return Broker(host, port, name, args.group, args.user, password, _tls(args) if has_tls else None)
+    tls = _tls(args) if has_tls else None
+    return [Broker(host, port, name, args.group, args.user, password, tls) for host, port, _ in addresses]
+
+
+def _address(text: str, has_ca: bool) -> tuple[str, int, bool]:
+    """Return host, port, and whether there is TLS. Raises UsageError, without repeating the text: it may have a password."""
+    match = _BROKER.fullmatch(text)
+    if match is None:
+        raise UsageError("--broker: is not the name of a machine", "for example broker.example:8883")
+    has_tls = match["scheme"] == "mqtts" or has_ca
+    if match["scheme"] == "mqtt" and has_ca:
+        raise UsageError("--ca: mqtt:// is without TLS", "write mqtts://")
+    port = int(match["port"] or (8883 if has_tls else 1883))
+    if not 1 <= port <= 65535:
+        raise UsageError(f"--broker: {port} is no port", "ports are from 1 to 65535")
+    return match["host"].strip("[]"), port, has_tls
 
 
 def _tls(args: argparse.Namespace) -> ssl.SSLContext:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 
 import psycopg
 
@@ -30,14 +31,15 @@ IDLE_S = 0.5
 
 
 class Collector:
-    """Collects from one broker into one database, until it is stopped.
+    """Collects from a broker into one database, until it is stopped.
 
-    `report` is called with a line when a connection is lost or made. Used by one thread.
+    `brokers` are the machines of one broker: if one is away, the next is tried. `report` is called with a line when a
+    connection is lost or made. Used by one thread.
     """
 
-    def __init__(self, broker: Broker, address: Address, report: Callable[[str], None]) -> None:
+    def __init__(self, brokers: Sequence[Broker], address: Address, report: Callable[[str], None]) -> None:
         self.written = Written()
-        self._broker = broker
+        self._brokers = deque(brokers)
         self._address = address
         self._report = report
         self._systemd = SystemdNotifier()
@@ -84,13 +86,13 @@ class Collector:
         if self._connection is not None or self._broker_backoff.rest_s or self._database is None:
             return
         try:
-            self._connection = Connection(self._broker)
+            self._connection = Connection(self._brokers[0])
         except BrokerError as error:
             self._lose_broker(error)
             return
         self._broker_backoff.reset()
         how = "" if self._connection.is_shared else " (it has no shared subscriptions: each collector receives all)"
-        self._recover("broker", f"{self._broker}{how}")
+        self._recover("broker", f"{self._brokers[0]}{how}")
 
     def _receive(self, stop: threading.Event) -> None:
         """Receive until nothing comes for a moment, or there is enough for a batch."""
@@ -115,7 +117,7 @@ class Collector:
         if self._database is None and (size > MAX_WAITING_BYTES or len(waiting) > 2 * MAX_IN_FLIGHT):
             # Until the database is back, no new connection is made.
             full = BrokerError(
-                f"{self._broker}: more waits for the database than fits into the memory", "it comes again"
+                f"{self._brokers[0]}: more waits for the database than fits into the memory", "it comes again"
             )
             self._lose_broker(full)
 
@@ -140,6 +142,7 @@ class Collector:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._brokers.rotate(-1)
         self._lose("broker", error, self._broker_backoff, is_permanent=error.is_permanent)
 
     def _lose_database(self, error: DatabaseError) -> None:

@@ -15,7 +15,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edge.fleet import broker as broker_module
 from edge.fleet.broker import Broker, BrokerError, Connection
 from edge.fleet.messages import MAX_MESSAGE_BYTES, Message
-from support.mosquitto import Mosquitto, free_port, start_mosquitto
+from fleet.servers import Mosquitto, free_port
+from support.mosquitto import start_mosquitto
 from support.wait import wait_until
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 import time
@@ -32,6 +33,8 @@ class World:
         self.broker_errors: list[BrokerError | None] = []
         self.connect_errors: list[DatabaseError | None] = []
         self.write_errors: list[psycopg.Error | None] = []
+        self.brokers = [BROKER]
+        self.connected: list[str] = []
         self.stop = threading.Event()
 
     def publish(self, *numbers: int, payload: bytes | None = None) -> None:
@@ -41,6 +44,7 @@ class World:
 
     def connection(self, broker: Broker) -> FakeConnection:
         self.log.append("connect")
+        self.connected.append(broker.host)
         if self.broker_errors and (error := self.broker_errors.pop(0)) is not None:
             raise error
         return FakeConnection(self)
@@ -53,7 +57,7 @@ class World:
     def run(self) -> list[str]:
         """Run a collector until everything is acknowledged, and return what it reported."""
         reports: list[str] = []
-        Collector(BROKER, Address("postgresql://db/x"), reports.append).run(self.stop)
+        Collector(self.brokers, Address("postgresql://db/x"), reports.append).run(self.stop)
         return reports
 
 
@@ -190,6 +194,15 @@ def test_a_connection_that_ends_before_the_acknowledgement(world: World) -> None
     ]
 
 
+def test_the_machines_of_a_cluster_are_tried_in_turn(world: World) -> None:
+    world.publish(1)
+    world.brokers = [dataclasses.replace(BROKER, host=host) for host in ("one", "two", "three")]
+    away = BrokerError("away")
+    world.broker_errors = [away, away, away, away, None, LostError("lost")]
+    world.run()
+    assert world.connected == ["one", "two", "three", "one", "two", "three"]
+
+
 def test_nothing_is_received_before_the_database_answers(world: World) -> None:
     world.publish(1)
     world.connect_errors = [DatabaseError("away")] * 3
@@ -246,7 +259,7 @@ def test_it_stops_while_everything_is_away(stop_in_the_end: threading.Event) -> 
     stop = stop_in_the_end
     reports: list[str] = []
     thread = threading.Thread(
-        target=lambda: Collector(BROKER, Address("postgresql:///x?host=/nonexistent"), reports.append).run(stop)
+        target=lambda: Collector([BROKER], Address("postgresql:///x?host=/nonexistent"), reports.append).run(stop)
     )
     thread.start()
     time.sleep(0.1)

@@ -17,9 +17,8 @@ from edge.fleet import database
 from edge.fleet.database import Address
 from edge.fleet.messages import Content, Message, read_message
 from edge.fleet.store import Store
+from fleet.servers import Postgres, free_port
 from support.command import command_line, environment
-from support.mosquitto import free_port
-from support.postgres import Cluster
 
 DATABASE = ("--database", "postgresql:///x?host=/nonexistent")
 NOW = datetime.now(UTC)
@@ -52,6 +51,8 @@ def keep_signal_handlers() -> Iterator[None]:
         (("--broker", "b"), 2, "--database is missing"),
         (("--broker", "user:hunter2@b", *DATABASE), 2, "--broker: is not the name of a machine"),
         (("--broker", "http://b", *DATABASE), 2, "--broker: is not the name of a machine"),
+        (("--broker", "a,,b", *DATABASE), 2, "--broker: is not the name of a machine"),
+        (("--broker", "mqtts://a,b", *DATABASE), 2, "some with TLS, some without"),
         (("--broker", "b:0", *DATABASE), 2, "0 is no port"),
         (("--broker", "b:70000", *DATABASE), 2, "70000 is no port"),
         (("--broker", "mqtt://b", "--ca", "ca.pem", *DATABASE), 2, "mqtt:// is without TLS"),
@@ -132,7 +133,7 @@ def event(door: str, seq: int, kind: str, age: timedelta, **fields: object) -> C
 
 
 @pytest.fixture
-def address(cluster: Cluster) -> str:
+def address(cluster: Postgres) -> str:
     """Doors with one trouble each, and one without."""
     address = cluster.new_database()
     hour, minute = timedelta(hours=1), timedelta(minutes=1)
@@ -199,7 +200,7 @@ def test_the_table(address: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.postgres
-def test_events_that_may_be_on_their_way_are_not_missing(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_that_may_be_on_their_way_are_not_missing(cluster: Postgres, capsys: pytest.CaptureFixture[str]) -> None:
     address = cluster.new_database()
     with database.connect(Address(address)) as db:
         database.prepare(db, Address(address))
@@ -209,7 +210,7 @@ def test_events_that_may_be_on_their_way_are_not_missing(cluster: Cluster, capsy
 
 
 @pytest.mark.postgres
-def test_no_doors_no_tables_and_a_newer_schema(cluster: Cluster, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_doors_no_tables_and_a_newer_schema(cluster: Postgres, capfd: pytest.CaptureFixture[str]) -> None:
     address = cluster.new_database()
     assert "it has no tables" in error(capfd, 69, "fleet", "--database", address)
     with database.connect(Address(address)) as db:

@@ -16,8 +16,8 @@ from edge.fleet import database
 from edge.fleet.database import Address, Database, DatabaseError
 from edge.fleet.messages import Availability, Content, Document, EventRow, Gap, Message, Rejected, read_message
 from edge.fleet.store import MAX_KEPT_BYTES, Store, Written
+from fleet.servers import Postgres
 from support.paths import SCRIPTS
-from support.postgres import Cluster
 
 pytestmark = pytest.mark.postgres
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -31,7 +31,7 @@ def event(door: str, seq: int, kind: str = "view", moment: datetime = NOW, **fie
 
 
 @pytest.fixture
-def address(cluster: Cluster) -> Address:
+def address(cluster: Postgres) -> Address:
     return Address(cluster.new_database())
 
 
@@ -152,7 +152,7 @@ def test_availability_state_and_gaps(db: Database) -> None:
     assert rows(db, "door, first_seq, last_seq FROM doorlight.gaps") == [("a", 3, 7)]
 
 
-def test_a_collector_needs_few_rights(cluster: Cluster, db: Database, address: Address) -> None:
+def test_a_collector_needs_few_rights(cluster: Postgres, db: Database, address: Address) -> None:
     db.execute((SCRIPTS / "fleet/roles.sql").read_bytes())
     db.execute("DROP ROLE IF EXISTS office; DROP ROLE IF EXISTS reception; DROP ROLE IF EXISTS stranger")
     db.execute("CREATE ROLE office LOGIN; CREATE ROLE reception LOGIN; CREATE ROLE stranger LOGIN")
@@ -192,13 +192,13 @@ def test_two_collectors_make_the_tables_at_once(address: Address) -> None:
         database.prepare(two, address)
 
 
-def test_texts_that_are_not_utf8(cluster: Cluster) -> None:
+def test_texts_that_are_not_utf8(cluster: Postgres) -> None:
     address = Address(cluster.new_database("ENCODING SQL_ASCII TEMPLATE template0"))
     with pytest.raises(DatabaseError, match="its texts are SQL_ASCII"):
         database.connect(address)
 
 
-def test_a_commit_is_on_the_disk_before_it_is_acknowledged(cluster: Cluster) -> None:
+def test_a_commit_is_on_the_disk_before_it_is_acknowledged(cluster: Postgres) -> None:
     address = Address(cluster.new_database())
     with database.connect(address) as connection:
         connection.execute(f"ALTER DATABASE {address.parameters['dbname']} SET synchronous_commit = off")
@@ -215,7 +215,7 @@ def test_a_commit_is_on_the_disk_before_it_is_acknowledged(cluster: Cluster) -> 
         ("{cluster}postgres&user=nobody_there", 'role "nobody_there" does not exist', True),
     ],
 )
-def test_databases_that_cannot_be_used(cluster: Cluster, text: str, expected: str, is_permanent: bool) -> None:
+def test_databases_that_cannot_be_used(cluster: Postgres, text: str, expected: str, is_permanent: bool) -> None:
     text = text.replace("{cluster}", f"postgresql:///?host={cluster.folder}&user=doorlight&dbname=")
     with pytest.raises(DatabaseError, match=expected) as caught:
         database.connect(Address(text))
