@@ -66,6 +66,11 @@ def add_parser(subparsers: Subparsers) -> Parser:
     parser.add_argument(
         "--group", default="doorlight", help="collectors of one group share the work (default: doorlight)"
     )
+    parser.add_argument(
+        "--leave",
+        action="store_true",
+        help="before you remove the collector --name for good: store what the broker keeps for it, end its session, and end",
+    )
     parser.add_argument("--print-schema", action="store_true", help="print the tables as SQL, and end")
     return parser
 
@@ -86,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
     stop = threading.Event()
     stop_on_signals(stop)
-    Collector(brokers, address, _report).run(stop)
+    Collector(brokers, address, _report, args.leave).run(stop)
     return 0
 
 

@@ -86,8 +86,11 @@ class Connection:
     `is_shared` is False if the broker has no shared subscriptions: then each collector receives every message.
     """
 
-    def __init__(self, broker: Broker) -> None:
-        """Connect and subscribe. Raises BrokerError."""
+    def __init__(self, broker: Broker, leave: bool = False) -> None:
+        """Connect and subscribe. With `leave`, subscribe to nothing more: only what waits already is received.
+
+        Raises BrokerError.
+        """
         self.received: list[Message] = []
         self.is_shared = True
         self._broker = broker
@@ -108,10 +111,14 @@ class Connection:
             client.tls_set_context(broker.tls)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_subscribe = self._on_subscribe
+        client.on_subscribe = client.on_unsubscribe = self._on_subscribe
         client.on_message = self._on_message
         try:
             self._open()
+            if leave:
+                self._unsubscribe()
+            else:
+                self._subscribe_all()
         except BrokerError:
             self.close()
             raise
@@ -133,11 +140,14 @@ class Connection:
             if message.number and self._client.ack(message.number, 1) != paho.MQTT_ERR_SUCCESS:
                 raise BrokerError(f"{self._broker}: the connection is lost", "check the network, and whether it runs")
 
-    def close(self) -> None:
-        """End the connection. The broker keeps this collector's messages."""
+    def close(self, end_session: bool = False) -> None:
+        """End the connection. The broker keeps this collector's messages, unless `end_session` is True."""
+        properties = Properties(PacketTypes.DISCONNECT)
+        if end_session:
+            properties.SessionExpiryInterval = 0
         with contextlib.suppress(OSError, ValueError):
             if self._client.socket() is not None:
-                self._client.disconnect()
+                self._client.disconnect(properties=properties)
                 self._client.loop(0.1)
         # Without these references, the client goes with this object.
         client = self._client
@@ -155,12 +165,24 @@ class Connection:
         except (OSError, ValueError) as error:
             raise _cannot_connect(self._broker, error) from error
         self._wait_for(lambda: self._is_open)
-        if self.is_shared and not self._subscribe(f"$share/{self._broker.group}/{topic_filter('events')}"):
+
+    def _subscribe_all(self) -> None:
+        if self.is_shared and not self._subscribe(self._shared_filter):
             self.is_shared = False
         filters = [topic_filter(kind) for kind in KINDS if kind != "events" or not self.is_shared]
         if not self._subscribe(*filters):
             code = max(self._subscribed or [0x80])
             raise _refused(self._broker, code, "to deliver doorlight/#")
+
+    @property
+    def _shared_filter(self) -> str:
+        return f"$share/{self._broker.group}/{topic_filter('events')}"
+
+    def _unsubscribe(self) -> None:
+        filters = [topic_filter(kind) for kind in KINDS]
+        self._subscribed = None
+        self._client.unsubscribe([self._shared_filter, *filters] if self.is_shared else filters)
+        self._wait_for(lambda: self._subscribed is not None)
 
     def _subscribe(self, *filters: str) -> bool:
         """Subscribe, and return whether the broker has accepted all filters. Raises BrokerError."""

@@ -26,6 +26,8 @@ from .store import Store, Written
 GATHER_S = 0.02
 #: What waits for the database, at most. Beyond that the connection is closed: what was not acknowledged comes again.
 MAX_WAITING_BYTES = 32 << 20
+#: A collector that leaves waits this long (seconds) for messages that the broker has for it.
+LEAVE_AFTER_S = 10.0
 STATUS_EVERY_S = 10.0
 IDLE_S = 0.5
 
@@ -37,8 +39,13 @@ class Collector:
     connection is lost or made. Used by one thread.
     """
 
-    def __init__(self, brokers: Sequence[Broker], address: Address, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, brokers: Sequence[Broker], address: Address, report: Callable[[str], None], leave: bool = False
+    ) -> None:
+        """With `leave`, store what waits at the broker for this collector, and end its session there."""
         self.written = Written()
+        self._leave = leave
+        self._received_at = time.monotonic()
         self._brokers = deque(brokers)
         self._address = address
         self._report = report
@@ -46,8 +53,9 @@ class Collector:
         self._connection: Connection | None = None
         self._database: Database | None = None
         self._store: Store | None = None
-        self._broker_backoff, self._database_backoff = Backoff(), Backoff()
+        self._broker_backoff, self._database_backoff, self._write_backoff = Backoff(), Backoff(), Backoff()
         self._problems: dict[str, str] = {}
+        self._connected_once: set[str] = set()
         self._is_ready = False
         self._status_at = 0.0
 
@@ -63,10 +71,17 @@ class Collector:
                 self._receive(stop)
                 self._write()
                 self._tell_systemd()
+                if self._leave and self._has_left():
+                    return
             self._write()  # what has arrived; the rest waits at the broker
         finally:
             self._systemd.stopping()
             self._close()
+
+    @property
+    def _can_write(self) -> bool:
+        """Whether the next attempt to write is due."""
+        return self._database is not None and not self._write_backoff.rest_s
 
     def _connect_database(self) -> None:
         if self._database is not None or self._database_backoff.rest_s:
@@ -76,7 +91,7 @@ class Collector:
             prepare(self._database, self._address)
             self._store = Store(self._database)
         except DatabaseError as error:
-            self._lose_database(error)
+            self._lose_database("database", error, self._database_backoff)
             return
         self._database_backoff.reset()
         self._recover("database", str(self._address))
@@ -86,12 +101,12 @@ class Collector:
         if self._connection is not None or self._broker_backoff.rest_s or self._database is None:
             return
         try:
-            self._connection = Connection(self._brokers[0])
+            self._connection = Connection(self._brokers[0], self._leave)
         except BrokerError as error:
             self._lose_broker(error)
             return
-        self._broker_backoff.reset()
         how = "" if self._connection.is_shared else " (it has no shared subscriptions: each collector receives all)"
+        self._received_at = time.monotonic()
         self._recover("broker", f"{self._brokers[0]}{how}")
 
     def _receive(self, stop: threading.Event) -> None:
@@ -103,10 +118,10 @@ class Collector:
         size = sum(len(each.payload) for each in waiting)
         try:
             count = len(waiting)
-            self._connection.wait(GATHER_S if waiting and self._database is not None else IDLE_S)
+            self._connection.wait(GATHER_S if waiting and self._can_write else IDLE_S)
             while True:
                 size += sum(len(each.payload) for each in waiting[count:])
-                is_enough = len(waiting) >= MAX_IN_FLIGHT or size >= MAX_WAITING_BYTES or self._database is None
+                is_enough = len(waiting) >= MAX_IN_FLIGHT or size >= MAX_WAITING_BYTES or not self._can_write
                 if is_enough or len(waiting) == count:
                     break
                 count = len(waiting)
@@ -114,8 +129,7 @@ class Collector:
         except BrokerError as error:
             self._lose_broker(error)
             return
-        if self._database is None and (size > MAX_WAITING_BYTES or len(waiting) > 2 * MAX_IN_FLIGHT):
-            # Until the database is back, no new connection is made.
+        if not self._can_write and (size > MAX_WAITING_BYTES or len(waiting) > 2 * MAX_IN_FLIGHT):
             full = BrokerError(
                 f"{self._brokers[0]}: more waits for the database than fits into the memory", "it comes again"
             )
@@ -123,19 +137,39 @@ class Collector:
 
     def _write(self) -> None:
         """Store what was received, and acknowledge it."""
-        if self._connection is None or self._store is None or not self._connection.received:
+        if self._connection is None or self._store is None or not self._can_write or not self._connection.received:
             return
+        self._received_at = time.monotonic()
         batch: list[Message] = self._connection.received[:]
         try:
             self.written += self._store.write([read_message(each) for each in batch])
         except psycopg.Error as error:
-            self._lose_database(explain(self._address, error))
+            # It may accept connections and no rows, as with a full disk.
+            self._lose_database("writing", explain(self._address, error), self._write_backoff)
             return
+        self._write_backoff.reset()
+        if self._problems.pop("writing", None) is not None:
+            self._report(f"writing again: {self._address}")
         del self._connection.received[: len(batch)]
         try:
             self._connection.acknowledge(batch)
         except BrokerError as error:
             self._lose_broker(error)
+        else:
+            self._broker_backoff.reset()
+
+    def _has_left(self) -> bool:
+        """Return whether nothing has come for a while; then end the session."""
+        if (
+            self._connection is None
+            or self._connection.received
+            or time.monotonic() - self._received_at < LEAVE_AFTER_S
+        ):
+            return False
+        self._connection.close(end_session=True)
+        self._connection = None
+        self._report(f"left: {self._brokers[0]} keeps nothing for this collector any more")
+        return True
 
     def _lose_broker(self, error: BrokerError) -> None:
         """Forget the connection, and what was not acknowledged on it: the broker has it."""
@@ -145,12 +179,12 @@ class Collector:
         self._brokers.rotate(-1)
         self._lose("broker", error, self._broker_backoff, is_permanent=error.is_permanent)
 
-    def _lose_database(self, error: DatabaseError) -> None:
+    def _lose_database(self, what: str, error: DatabaseError, backoff: Backoff) -> None:
         if self._database is not None:
             with contextlib.suppress(psycopg.Error):
                 self._database.close()
         self._database = self._store = None
-        self._lose("database", error, self._database_backoff, is_permanent=error.is_permanent)
+        self._lose(what, error, backoff, is_permanent=error.is_permanent)
 
     def _lose(self, what: str, error: UnavailableError, backoff: Backoff, is_permanent: bool) -> None:
         if is_permanent:
@@ -161,8 +195,10 @@ class Collector:
         self._problems[what] = str(error)
 
     def _recover(self, what: str, text: str) -> None:
-        self._problems.pop(what, None)
-        self._report(f"connected: {text}")
+        # A database that takes no rows is connected again and again: that is no news.
+        if self._problems.pop(what, None) is not None or what not in self._connected_once:
+            self._report(f"connected: {text}")
+        self._connected_once.add(what)
 
     def _tell_systemd(self) -> None:
         if self._connection is not None and self._database is not None and not self._is_ready:

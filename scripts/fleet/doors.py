@@ -45,6 +45,7 @@ class Door:
         self._ports = deque(ports)
         self._ports.rotate(rng.randrange(len(ports)))
         self._client: paho.Client | None = None
+        self._socket: Any = None
         self._sent: dict[int, int] = {}
         self._acknowledged: set[int] = set()
         self._is_open = False
@@ -88,7 +89,8 @@ class Door:
             return
         self._client, self._is_open = client, False
         self._sent, self._acknowledged = {}, set()
-        selector.register(client.socket(), selectors.EVENT_READ, self)  # type: ignore[arg-type,unused-ignore]
+        self._socket = client.socket()
+        selector.register(self._socket, selectors.EVENT_READ, self)
 
     def read(self, selector: selectors.BaseSelector) -> None:
         """Receive what is there, and notice the end of the connection."""
@@ -106,14 +108,16 @@ class Door:
                 self.sent_bytes += 3 + 2 + len(f"doorlight/{self.name}/events") + 3 + len(line) + 4
                 self._sent[self._client.publish(f"doorlight/{self.name}/events", line, qos=1).mid] = seq
 
+    def notice_end(self, selector: selectors.BaseSelector) -> None:
+        """Notice an end of the connection that `publish` has met."""
+        self._check(selector, lambda client: paho.MQTT_ERR_SUCCESS)
+
     def _check(self, selector: selectors.BaseSelector, step: Any) -> None:
         if self._client is None:
             return
-        socket = self._client.socket()
         code = step(self._client)
         if code != paho.MQTT_ERR_SUCCESS or self._client.socket() is None:
-            if socket is not None:
-                selector.unregister(socket)  # type: ignore[arg-type,unused-ignore]
+            selector.unregister(self._socket)  # the client may have closed it, in a call of `publish`
             self._client.on_connect = self._client.on_publish = None
             self._client = None
             self._ports.rotate(-1)
@@ -154,9 +158,13 @@ def play(doors: list[Door], rate: float, seconds: float, rng: random.Random) -> 
             active.add(key.data)
         if now - tick_at > 0.5:
             tick_at = now
-            active.update(doors)
             waiting = sum(len(door.lines) for door in doors)
             most_waiting = max(most_waiting, waiting)
+            for door in doors:
+                door.tick(selector)
+            # A new connection may have the number of one that has ended: unregister all of those first.
+            for door in doors:
+                door.notice_end(selector)
             for door in doors:
                 door.connect(selector)
             if now > end and not waiting:

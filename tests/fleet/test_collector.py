@@ -42,7 +42,7 @@ class World:
             line = json.dumps({"seq": number, "time": "2026-11-20T12:00:00Z", "event": "view"}).encode()
             self.waiting.append(Message("doorlight/a/events", payload or line, number=number))
 
-    def connection(self, broker: Broker) -> FakeConnection:
+    def connection(self, broker: Broker, leave: bool = False) -> FakeConnection:
         self.log.append("connect")
         self.connected.append(broker.host)
         if self.broker_errors and (error := self.broker_errors.pop(0)) is not None:
@@ -89,8 +89,8 @@ class FakeConnection:
             raise self._world.broker_errors.pop(0)  # type: ignore[misc]
         self._world.acknowledged += [each.number for each in messages]
 
-    def close(self) -> None:
-        self._world.log.append("close")
+    def close(self, end_session: bool = False) -> None:
+        self._world.log.append("end the session" if end_session else "close")
 
 
 class LostError(BrokerError):
@@ -153,11 +153,27 @@ def test_a_database_that_is_away_is_waited_out(world: World) -> None:
     """Nothing is acknowledged meanwhile, and the same messages are written later."""
     world.publish(*range(1, 6))
     world.write_errors = [psycopg.OperationalError("connection failed: server closed"), psycopg.errors.DiskFull("full")]
-    world.connect_errors = [None, DatabaseError("away"), DatabaseError("away"), DatabaseError("away")]
+    world.connect_errors = [None, *[DatabaseError("away")] * 3]
     reports = world.run()
     assert world.log == ["connect", "fail", "fail", "commit 5", "acknowledge 5", "close"]
-    assert [each for each in reports if "away" in each] == ["away; trying again ()"], "one line for one reason"
-    assert sum(each.startswith("connected: database") for each in reports) == 3
+    assert [each.partition(":")[0] for each in reports] == [
+        "connected",
+        "connected",
+        "database x at db",  # the connection is lost
+        "away; trying again ()",
+        "connected",
+        "database x at db",  # its disk is full
+        "writing again",
+    ]
+
+
+def test_a_full_disk_is_told_once(world: World) -> None:
+    """It accepts connections all the time, and no rows."""
+    world.publish(1)
+    world.write_errors = [psycopg.errors.DiskFull("no space left") for _ in range(5)]
+    reports = world.run()
+    assert [each.partition(":")[0] for each in reports] == ["connected"] * 2 + ["database x at db", "writing again"]
+    assert world.acknowledged == [1]
 
 
 def test_what_was_not_acknowledged_comes_again(world: World) -> None:
@@ -201,6 +217,15 @@ def test_the_machines_of_a_cluster_are_tried_in_turn(world: World) -> None:
     world.broker_errors = [away, away, away, away, None, LostError("lost")]
     world.run()
     assert world.connected == ["one", "two", "three", "one", "two", "three"]
+
+
+def test_a_collector_that_leaves_stores_what_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "LEAVE_AFTER_S", 0.0)
+    world.publish(1, 2)
+    reports: list[str] = []
+    Collector([BROKER], Address("postgresql://db/x"), reports.append, leave=True).run(threading.Event())
+    assert world.log == ["connect", "commit 2", "acknowledge 2", "end the session"]
+    assert reports[-1].startswith("left: broker broker.example:1883")
 
 
 def test_nothing_is_received_before_the_database_answers(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import urllib.error
 import urllib.parse
 import urllib.request
 from datetime import UTC, datetime
@@ -29,8 +30,11 @@ pytestmark = [
 def query(port: int, expression: str) -> list[float]:
     """Return the values of an expression."""
     address = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(expression)}"
-    with urllib.request.urlopen(address, timeout=30) as answer:
-        found = json.load(answer)
+    try:
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            found = json.load(answer)
+    except urllib.error.HTTPError:  # it is starting
+        return []
     assert found["status"] == "success"
     return [float(each["value"][1]) for each in found["data"]["result"]]
 
