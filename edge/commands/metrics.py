@@ -70,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     from ..metrics.keeper import Keeper, replace
 
     state = _state_file(args)
+    if args.out is not None and state is not None and args.out.resolve() == state.resolve():
+        raise UsageError("--state: is the file of --out", "name another file")
     for path in filter(None, (args.out, state)):
         refuse_log_file(path, log)
     keeper = Keeper(log, state)
@@ -83,8 +85,8 @@ def run(args: argparse.Namespace) -> int:
     if args.out is None:
         sys.stdout.write(text.decode())
         return 0
-    keeper.store()
     replace(args.out, text)
+    keeper.store()
     return 0
 
 
@@ -94,7 +96,7 @@ def _state_file(args: argparse.Namespace) -> Path | None:
         return given
     if args.out is not None:
         out: Path = args.out
-        return out.with_name(f".{out.name}.totals")
+        return out.parent / f".{out.name}.totals"
     folder = state_folder()
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -112,7 +112,12 @@ class Keeper:
 
 
 def replace(path: Path, data: bytes, sync: bool = False) -> None:
-    """Write a file so that a reader sees the old or the new content, and never a part. Raises OutputError."""
+    """Write a file so that a reader sees the old or the new content, and never a part. Raises OutputError.
+
+    What is there already must be a regular file, and no link: replacing /dev/stdout would take it from every other program.
+    """
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        raise OutputError(f"{path}: is not a regular file", "name a file, not a link to one")
     new = path.with_name(f".{path.name}.new")
     try:
         with contextlib.suppress(FileNotFoundError):

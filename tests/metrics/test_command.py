@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -158,6 +159,13 @@ def test_refusals(capfd: pytest.CaptureFixture[str]) -> None:
     assert "is a file of the event log" in error(capfd, 2, "--out", "x.prom", "--state", str(LOG))
     assert "there is no event log" in error(capfd, 66, "missing.jsonl")
     assert "cannot be written: No such file" in error(capfd, 74, "--out", "missing/x.prom")
+    assert "is the file of --out" in error(capfd, 2, "--out", "x.prom", "--state", "./x.prom")
+    os.mkfifo("pipe")
+    Path("link").symlink_to("pipe")
+    Path("dangling").symlink_to("nowhere")
+    for name in (".", "pipe", "link", "dangling", "/dev/null", "/dev/stdout"):
+        assert "is not a regular file" in error(capfd, 74, "--out", name)
+    assert Path("/dev/stdout").is_symlink()
     Path("notes.txt").write_text("buy milk\n")
     assert "no event" in error(capfd, 66, "notes.txt")
     assert json.loads(LOG.read_bytes().splitlines()[0])["event"] == "started", "the log is as it was"
