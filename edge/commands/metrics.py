@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
+from ..errors import OutputError, UsageError
 from ..system.files import state_folder
 from ..system.terminal import printable
 from .events import SERVICE_LOG, STANDARD_INPUT, default_log, not_a_log, refuse_log_file
@@ -98,9 +98,13 @@ def _state_file(args: argparse.Namespace) -> Path | None:
         out: Path = args.out
         return out.parent / f".{out.name}.totals"
     folder = state_folder()
-    if folder is not None:
+    if folder is None:
+        return None
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-    return None if folder is None else folder / "metrics.json"
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made: {error.strerror}", "name a file after --state") from error
+    return folder / "metrics.json"
 
 
 def _address(listen: str | None) -> tuple[str, int] | None:

@@ -64,11 +64,10 @@ class Keeper:
         """Count the new records of the log, and return what the metrics show. Raises InputError if it cannot be read."""
         totals = self._reading.totals
         if self._is_new:
-            self._count_lost_hours(totals)
+            self._is_new = not self._count_lost_hours(totals)
         for record, damaged in records_after(self._log, totals.last_seq):
             totals.damaged += damaged
             totals.add(record)
-        self._is_new = False
         is_running = totals.is_running and is_locked(self._log)
         since_s = time.time() - totals.last_time_s
         live_s = since_s if is_running and 0 < since_s < _MAX_SILENCE_S else 0.0
@@ -89,7 +88,7 @@ class Keeper:
     def _load(self, path: Path) -> None:
         try:
             state = msgspec.json.decode(read_regular(path, _MAX_STATE_BYTES), type=_State)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         except (OSError, ValueError) as error:
             self.problem = (
@@ -100,15 +99,18 @@ class Keeper:
         if state.version != _VERSION or any(len(each.counts) != len(each.limits_s) + 1 for each in times):
             self.problem = f"{path}: is of another version: counting starts again"
             return
-        self._reading, self._is_new = state.reading, False
+        self._reading = state.reading
+        self._is_new = not self.has_events
         self._stored_seq = state.reading.totals.last_seq
 
-    def _count_lost_hours(self, totals: Totals) -> None:
-        """Count the hours that only the file of hours has."""
+    def _count_lost_hours(self, totals: Totals) -> bool:
+        """Count the hours that only the file of hours has. Return False if there is no log yet."""
         begin_s = first_time_s(self._log)
-        if begin_s is not None:
-            hours = hours_file.read(hours_file.hours_path(self._log), None, round(begin_s * 1000)).hours
-            totals.add_hours(hour for hour in hours if hour.end_ms <= begin_s * 1000)
+        if begin_s is None:
+            return False
+        hours = hours_file.read(hours_file.hours_path(self._log), None, round(begin_s * 1000)).hours
+        totals.add_hours(hour for hour in hours if hour.end_ms <= begin_s * 1000)
+        return True
 
 
 def replace(path: Path, data: bytes, sync: bool = False) -> None:

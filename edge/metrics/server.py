@@ -28,7 +28,7 @@ class _Served(Collector):
         self._keeper = keeper
         self._collector = DoorCollector(keeper)
         self._lock = threading.Lock()
-        self._problem: str | None = None
+        self._problems: dict[str, str | None] = {}
         self._stored_at = time.monotonic()
 
     def collect(self) -> Iterator[Metric]:
@@ -36,20 +36,37 @@ class _Served(Collector):
             problem = None
             try:
                 metrics = list(self._collector.collect())
-                if time.monotonic() - self._stored_at >= STORE_EVERY_S:
-                    self._stored_at = time.monotonic()
-                    self._keeper.store()
             except DoorlightError as error:
                 metrics, problem = list(of_the_machine(Host())), str(error)
-            if problem not in (None, self._problem):
-                print(f"doorlight: {printable(str(problem))}", file=sys.stderr, flush=True)
-            self._problem = problem
+            self._report("log", problem)
+            if time.monotonic() - self._stored_at >= STORE_EVERY_S:
+                self._stored_at = time.monotonic()
+                self._report("totals", _store(self._keeper))
         yield GaugeMetricFamily("doorlight_log_readable", "1 if the event log can be read.", int(problem is None))
         yield from metrics
 
+    def _report(self, what: str, problem: str | None) -> None:
+        """Print a problem once."""
+        if problem is not None and problem != self._problems.get(what):
+            print(f"doorlight: {printable(problem)}", file=sys.stderr, flush=True)
+        self._problems[what] = problem
+
+
+def _store(keeper: Keeper) -> str | None:
+    """Store the totals. Return what is wrong; None if nothing is."""
+    try:
+        keeper.store()
+    except DoorlightError as error:
+        return str(error)
+    return None
+
 
 def serve(keeper: Keeper, host: str, port: int, stop: threading.Event) -> None:
-    """Answer requests until `stop` is set, and store the totals then. Raises UnavailableError if the port cannot be used."""
+    """Answer requests until `stop` is set, and store the totals then.
+
+    Raises UnavailableError if the port cannot be used, OutputError if the totals cannot be stored.
+    """
+    keeper.store()
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Served(keeper))
     try:

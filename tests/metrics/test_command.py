@@ -16,6 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge.cli import main
+from fleet.servers import free_port
 from support.command import start_doorlight
 from support.paths import ROOT
 from support.played_day import LogWriter, write_log
@@ -144,6 +145,16 @@ def test_a_port_in_use(capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         assert "cannot be used: Address already in use" in error(capfd, 69, "--listen", address)
+
+
+def test_no_place_for_the_totals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    listen = ("--listen", f"127.0.0.1:{free_port()}")
+    assert "cannot be made: Not a directory" in error(capfd, 74, *listen)
+    assert "cannot be written: Not a directory" in error(capfd, 74, *listen, "--state", "file/totals")
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:9187", "192.168.1.5:9187", "[::]:9187"])

@@ -122,6 +122,27 @@ def test_the_hours_that_the_log_has_lost_count(path: Path) -> None:
     assert totals.dwell.sum_s == pytest.approx(whole.dwell.sum_s, rel=0.01)
 
 
+def test_lost_hours_count_once_whatever_fails_in_between(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    day = play_day(NOON)
+    write_log(path, day.records)
+    figures.keep(path)
+    path.rename(path.with_name("whole"))
+    state = path.with_name("totals")
+    with pytest.raises(InputError):
+        Keeper(path, state).update()
+    Keeper(path, state).store()
+    keeper = Keeper(path, state)
+    half = next(k for k, record in enumerate(day.records) if record["time"] >= "2026-11-21T01:00")
+    write_log(path, day.records[half:])
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "edge.metrics.keeper.records_after", lambda *_: (_ for _ in ()).throw(InputError("the disk fails"))
+        )
+        with pytest.raises(InputError):
+            keeper.update()
+    assert keeper.update().totals.people == Keeper(path, None).update().totals.people
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"version": 9, "reading": {}}', b"[1]", b"\xff" * 100])
 def test_damaged_totals_are_counted_again(path: Path, content: bytes) -> None:
     log = LogWriter(NOON)
