@@ -15,11 +15,14 @@ from .commands import (
     annotate,
     bench,
     check_config,
+    collect,
     doctor,
     events,
     explain,
+    fleet,
     lights,
     link,
+    metrics,
     run,
     sign,
     stats,
@@ -32,7 +35,9 @@ from .errors import DoorlightError, OutputError, UnavailableError
 from .system import clock, streams
 from .system.terminal import printable
 
-COMMANDS = (run, annotate, explain, events, stats, web, link, lights, doctor, bench, sign, update, check_config)
+COMMANDS = (
+    run, annotate, explain, events, stats, metrics, web, link, collect, fleet, lights, doctor, bench, sign, update, check_config,
+)  # fmt: skip
 
 DESCRIPTION = """\
 A box at a door: it shows green when everyone in view wears a mask, and red
@@ -48,8 +53,12 @@ examples:
   doorlight explain queue.jpg why.png          show why a face is judged so
   doorlight events --since 1h --follow         last hour's events, and new ones
   doorlight stats --since 30d                  people, masks, alarms, uptime
+  doorlight metrics                            the same for Prometheus
   doorlight web --for 30m                      show the door in the browser (with sudo)
   doorlight link --config door.toml            send events to MQTT and webhooks
+  doorlight collect --broker HOST --database ADDRESS
+                                               store the events of many doors
+  doorlight fleet                              all doors, the blind ones first
   doorlight lights --test                      test lamps and buzzer
   doorlight sign sign.svg                      make the sign for the door
   doorlight update --status                    which version runs; updates
@@ -61,7 +70,7 @@ exit codes:
   0    success
   2    wrong usage
   66   an input, or a picture or video of a folder, is missing or cannot be read
-  69   hardware or a model is unavailable
+  69   hardware, a model, a broker or a database is unavailable
   74   an output cannot be written
   78   the settings are wrong
   130  interrupted before the command was complete

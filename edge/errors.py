@@ -34,7 +34,7 @@ class InputError(DoorlightError):
 
 
 class UnavailableError(DoorlightError):
-    """Hardware or a model cannot be used."""
+    """Hardware, a model, a broker or a database cannot be used."""
 
     exit_code = 69
 

@@ -68,7 +68,20 @@ def test_debug_shows_the_traceback() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "annotate", "explain", "events", "lights", "doctor", "bench", "check-config"]
+    "command",
+    [
+        "run",
+        "annotate",
+        "explain",
+        "events",
+        "metrics",
+        "collect",
+        "fleet",
+        "lights",
+        "doctor",
+        "bench",
+        "check-config",
+    ],
 )
 def test_help_explains_the_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:

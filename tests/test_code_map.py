@@ -57,10 +57,15 @@ def rows(text: str) -> list[str]:
 def modules_of(row: str) -> list[ModuleType]:
     """Return the modules that a row names, such as `camera/live.py`."""
     files = [name for name in code(row) if name.endswith(".py") and (EDGE / name).exists()]
-    if any(file.startswith("web/") for file in files):
-        pytest.importorskip("starlette", reason="the extra `web` is not installed")
-    if any(file.startswith("link/mqtt") for file in files):
-        pytest.importorskip("paho", reason="the extra `link` is not installed")
+    for folder, library in (
+        ("web/", "starlette"),
+        ("fleet/", "psycopg"),
+        ("fleet/", "paho"),
+        ("link/mqtt", "paho"),
+        ("metrics/", "prometheus_client"),
+    ):
+        if any(file.startswith(folder) for file in files):
+            pytest.importorskip(library, reason=f"the extra for {folder} is not installed")
     return [import_module(f"edge.{file.removesuffix('.py').replace('/', '.')}") for file in files]
 
 

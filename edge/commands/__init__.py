@@ -9,6 +9,9 @@ fast.
 - `explain`: show which pixels of a face speak for and against a mask
 - `events`: show an event log
 - `stats`: statistics of an event log
+- `metrics`: show an event log to Prometheus
+- `collect`: store the events of many doors in PostgreSQL
+- `fleet`: show all doors that are collected
 - `lights`: test the wiring, or switch everything off
 - `doctor`: check this machine
 - `bench`: measure the speed of this machine

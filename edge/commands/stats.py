@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, OutputError, UsageError
 from ..system.terminal import printable
-from .events import SERVICE_LOG, STANDARD_INPUT, add_log, add_time_span, default_log, not_a_log, time_span
+from .events import (
+    SERVICE_LOG,
+    STANDARD_INPUT,
+    add_log,
+    add_time_span,
+    default_log,
+    not_a_log,
+    refuse_log_file,
+    time_span,
+)
 from .options import LOCAL_LOG, Parser, Subparsers
 
 if TYPE_CHECKING:
@@ -151,12 +160,7 @@ def _print_notes(statistics: Statistics, args: argparse.Namespace) -> None:
 
 
 def _write(path: Path, log: Path, text: str) -> None:
-    from ..events.log_files import LogFiles
-    from ..statistics.hours_file import hours_path
-
-    for own in (hours_path(log), *(file for _, file in LogFiles(log).snapshot())):
-        if path.exists() and own.exists() and path.samefile(own):
-            raise UsageError(f"{printable(str(path))}: is a file of the event log", "name another file")
+    refuse_log_file(path, log)
     if not os.path.isdir(path.parent):
         raise OutputError(
             f"{printable(str(path))}: there is no folder {printable(str(path.parent))}",

@@ -32,8 +32,13 @@ DISTRIBUTIONS = {
     "gpiozero": ("gpiozero",),
     "rich": ("rich",),
 }
-#: The libraries of the page: the extra `web` in pyproject.toml.
-WEB = ("starlette", "uvicorn", "jinja2", "segno")
+#: The libraries of the extras in pyproject.toml, by what needs them: names of modules, and what pip installs.
+EXTRAS = {
+    "the page in the browser": (("starlette", "uvicorn", "jinja2", "segno"), "starlette uvicorn jinja2 segno"),
+    "doorlight metrics": (("prometheus_client",), "prometheus-client"),
+    "the link to a broker": (("paho",), "'paho-mqtt>=2.1'"),
+    "doorlight collect and fleet": (("psycopg", "psycopg_binary"), "'psycopg[binary]'"),
+}
 #: What NumPy and the libraries compiled for it say if their versions do not fit.
 NUMPY_MISMATCH = re.compile(
     r"numpy\S* failed to import|_ARRAY_API not found|numpy\.\w+ size changed|compiled (against|using) (NumPy|ABI|API)"
@@ -99,15 +104,12 @@ def explain(error: BaseException) -> LibraryProblem | None:
     missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if missing in DISTRIBUTIONS:
         return _not_installed(missing)
-    if missing in WEB:
-        return LibraryProblem(
-            f"{missing} is not installed for {sys.executable}: the page in the browser needs it",
-            pip("install " + " ".join(WEB)),
-        )
-    if missing == "paho":
-        return LibraryProblem(
-            f"paho-mqtt is not installed for {sys.executable}: the link to a broker needs it", pip("install paho-mqtt")
-        )
+    for what, (modules, packages) in EXTRAS.items():
+        if missing in modules:
+            verb = "need" if " and " in what else "needs"
+            return LibraryProblem(
+                f"{missing} is not installed for {sys.executable}: {what} {verb} it", pip(f"install {packages}")
+            )
     return None
 
 

@@ -41,7 +41,9 @@ def spy(self, frame, decision):
             raise KeyboardInterrupt
 door._Run.handle = spy
 cli.main(sys.argv[1:])
-print("modules", [name for name in sys.modules if name.startswith(("edge.view", "edge.web", "starlette", "uvicorn"))])
+print("modules", [name for name in sys.modules if name.startswith((
+    "edge.view", "edge.web", "starlette", "uvicorn", "edge.metrics", "prometheus_client", "edge.fleet", "paho", "psycopg",
+))])
 print("threads", "view" in {name for names, _ in seen for name in names})
 print("sockets", {sockets for _, sockets in seen})
 """

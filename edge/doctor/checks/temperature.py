@@ -19,7 +19,7 @@ COOL = "add a heat sink or a fan, or use a box with holes"
 
 def check(host: Host) -> Iterator[Finding]:
     """Yield a finding about the temperature, and one about power supply and throttling on a Pi."""
-    degrees = _max_temperature(host)
+    degrees = max_temperature(host)
     if degrees is not None:
         yield _temperature_finding(degrees, host.is_pi)
     try:
@@ -33,7 +33,7 @@ def check(host: Host) -> Iterator[Finding]:
     yield _throttling_finding(bits)
 
 
-def _max_temperature(host: Host) -> float | None:
+def max_temperature(host: Host) -> float | None:
     """Return the highest temperature in degrees Celsius; None without a sensor."""
     zones = [host.read(f"{zone.relative_to(host.root)}/temp") for zone in host.glob("sys/class/thermal/thermal_zone*")]
     return max((int(text) / 1000 for text in zones if text.lstrip("-").isdigit()), default=None)

@@ -1,0 +1,173 @@
+"""A connection to PostgreSQL, its errors in words, and the version of its schema."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import conninfo, errors
+
+from ..errors import UnavailableError, UsageError
+
+#: The schema that this version of Doorlight reads and writes.
+SCHEMA_VERSION = 1
+#: A statement that takes longer (milliseconds) is given up, and tried again.
+STATEMENT_TIMEOUT_MS = 60_000
+#: Seconds. A server that vanishes without a word is noticed after this time.
+TIMEOUT_S = 15
+
+Database: TypeAlias = "psycopg.Connection[Any]"
+
+_HINTS = {
+    "28": "check user and password: PGPASSFILE names a file of passwords, see ~/.pgpass",
+    "3D": "createdb the database, or correct --database",
+    "42501": "give this user the rights of scripts/fleet/roles.sql",
+    "42": "doorlight collect --print-schema shows the tables that it needs",
+    "08": "start it, or correct --database",
+    "53100": "make room on its disk",
+    "53300": "raise max_connections, or end some connections",
+    "25006": "connect to the primary server: target_session_attrs=read-write in --database",
+}
+#: What PostgreSQL says when it refuses a connection has no code. Only in English.
+_REFUSALS = (
+    (re.compile(r"password authentication failed|no password supplied|pg_hba\.conf|Peer authentication failed"), "28"),
+    (re.compile(r'database ".*" does not exist'), "3D"),
+    (re.compile(r'role ".*" does not exist'), "28"),
+)
+#: Classes of errors that another attempt may mend: connection, transaction, resources, operator, system.
+_TRANSIENT = ("08", "40", "53", "55", "57", "58", "25", "XX")
+
+
+class DatabaseError(UnavailableError):
+    """The database cannot be used. `is_permanent`: another attempt fails in the same way."""
+
+    def __init__(self, message: str, hint: str = "", *, is_permanent: bool = False) -> None:
+        super().__init__(message, hint)
+        self.is_permanent = is_permanent
+
+
+class Address:
+    """Where the database is, of a text such as postgresql://user@host/doorlight."""
+
+    def __init__(self, text: str) -> None:
+        """Parse the text. Raises UsageError, without repeating it, if it is wrong or has a password."""
+        try:
+            self.parameters = conninfo.conninfo_to_dict(text)
+        except psycopg.ProgrammingError:
+            raise UsageError(
+                "--database: is not an address of PostgreSQL", "for example postgresql://user@host/doorlight"
+            ) from None
+        if "password" in self.parameters or "sslpassword" in self.parameters:
+            raise UsageError(
+                "--database: has a password, which everyone on this machine can read there",
+                "write it into ~/.pgpass (chmod 600), or name such a file in PGPASSFILE",
+            )
+
+    def __str__(self) -> str:
+        host = self.parameters.get("host") or self.parameters.get("hostaddr") or "on this machine"
+        name = self.parameters.get("dbname") or self.parameters.get("service") or "of this user"
+        return f"database {name} {host if host == 'on this machine' else f'at {host}'}"
+
+
+def connect(address: Address) -> Database:
+    """Return a connection. Raises DatabaseError."""
+    defaults: dict[str, Any] = {
+        "connect_timeout": TIMEOUT_S,
+        "keepalives_idle": TIMEOUT_S,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": TIMEOUT_S * 1000,
+        "application_name": "doorlight",
+        "client_encoding": "utf8",
+    }
+    text = conninfo.make_conninfo(**{**defaults, **address.parameters})
+    try:
+        database = psycopg.connect(text, autocommit=True)
+    except psycopg.Error as error:
+        raise explain(address, error) from error
+    try:
+        _set_up(database, address)
+    except psycopg.Error as error:
+        database.close()
+        raise explain(address, error) from error
+    except DatabaseError:
+        database.close()
+        raise
+    return database
+
+
+def _set_up(database: Database, address: Address) -> None:
+    # A server may be configured to answer before a commit is on the disk: then its crash would lose events.
+    database.execute(
+        f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}; SET timezone = 'UTC'; "
+        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+    )
+    encoding = database.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise DatabaseError(
+            f"{address}: its texts are {encoding}, not UTF-8",
+            "createdb --encoding=UTF8 --template=template0",
+            is_permanent=True,
+        )
+
+
+def schema_text() -> str:
+    """Return the SQL that makes the tables and the two roles."""
+    return resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+
+
+def prepare(database: Database, address: Address) -> None:
+    """Make the tables if there are none. Raises DatabaseError if they cannot be made, or are of another version."""
+    try:
+        with database.transaction():
+            database.execute("SELECT pg_advisory_xact_lock(hashtext('doorlight.schema'))")
+            if _version(database) is None:
+                database.execute(schema_text())
+    except psycopg.Error as error:
+        raise explain(address, error) from error
+    check_version(database, address)
+
+
+def check_version(database: Database, address: Address) -> None:
+    """Raise DatabaseError if the tables are missing, or are of another version than this program's."""
+    try:
+        version = _version(database)
+    except psycopg.Error as error:
+        raise explain(address, error) from error
+    if version is None:
+        raise DatabaseError(
+            f"{address}: it has no tables of Doorlight",
+            "doorlight collect makes them when it starts",
+            is_permanent=True,
+        )
+    if version != SCHEMA_VERSION:
+        raise DatabaseError(
+            f"{address}: its schema is of version {version}, and this doorlight knows version {SCHEMA_VERSION}",
+            "install the newest Doorlight on this machine",
+            is_permanent=True,
+        )
+
+
+def _version(database: Database) -> int | None:
+    if database.execute("SELECT to_regclass('doorlight.schema_version')").fetchone() == (None,):
+        return None
+    row = database.execute("SELECT max(version) FROM doorlight.schema_version").fetchone()
+    return None if row is None else row[0]
+
+
+def explain(address: Address, error: psycopg.Error) -> DatabaseError:
+    """Return what went wrong in words. Never contains a password."""
+    text = (error.diag.message_primary or str(error)).strip()
+    code = error.sqlstate or ""
+    if not code:
+        code = next((code for pattern, code in _REFUSALS if pattern.search(text)), "08")
+        # libpq adds further lines of advice, and repeats the address.
+        text = (text.splitlines() or [type(error).__name__])[0].rpartition("failed: ")[2]
+        if code == "08":
+            text = f"cannot be reached: {text}"
+    if isinstance(error, errors.QueryCanceled):
+        text = f"a statement has taken longer than {STATEMENT_TIMEOUT_MS // 1000} s"
+    hint = _HINTS.get(code) or _HINTS.get(code[:2]) or "see the log of the database"
+    return DatabaseError(f"{address}: {text}", hint, is_permanent=not code.startswith(_TRANSIENT))

@@ -1,0 +1,116 @@
+"""The state of all doors, those in trouble first."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from ..events.record import parse_time
+from ..records import Signal
+from .database import Address, Database, explain
+
+#: A door sends its state every few minutes. One that is silent for this time is in trouble, whatever it said last.
+SILENT_AFTER = timedelta(hours=1)
+#: Numbers that come later than this are missing, not on their way.
+_ON_THE_WAY = timedelta(minutes=10)
+#: Signals of a door that sees nothing: FAULT, and what the link says of a door that does not run.
+BLIND = frozenset({Signal.FAULT.value, "OFF"})
+
+_QUERY = """
+WITH alarms AS (
+    SELECT door, count(*) AS count FROM doorlight.events WHERE signal = 'ALARM' AND time >= %(today)s GROUP BY door
+), gaps AS (
+    -- A start after a crash skips numbers. log_lost has the number of the last event that the door could not write.
+    SELECT door, sum(skipped + (event = 'log_lost')::int) AS missing FROM (
+        SELECT door, event, received, seq - 1 - lag(seq) OVER (PARTITION BY door ORDER BY seq) AS skipped
+        FROM doorlight.events WHERE time >= %(since)s
+    ) AS numbered
+    WHERE (skipped > 0 AND event NOT IN ('started', 'log_repaired') OR event = 'log_lost') AND received < %(settled)s
+    GROUP BY door
+)
+SELECT doors.door, last_seen, doors.signal, signal_time, online, online_since, state, state_at,
+    coalesce(alarms.count, 0), coalesce(gaps.missing, 0)::bigint
+FROM doorlight.doors LEFT JOIN alarms USING (door) LEFT JOIN gaps USING (door)
+"""
+
+
+class Trouble(enum.IntEnum):
+    """What is wrong with a door, the worst first."""
+
+    BLIND = 0
+    OFFLINE = 1
+    SILENT = 2
+    PROBLEM = 3
+    MISSING = 4
+    NONE = 5
+
+
+@dataclass(frozen=True)
+class Door:
+    """A row of the overview. `blind_since` is None for a door that sees; `missing` counts events that did not arrive."""
+
+    name: str
+    trouble: Trouble
+    last_seen: datetime | None
+    is_online: bool | None
+    signal: str
+    blind_since: datetime | None
+    version: str
+    newer_version: str
+    alarms: int
+    missing: int
+    problem: str
+
+
+def read(database: Database, address: Address, today: datetime, since: datetime) -> list[Door]:
+    """Return all doors, those in trouble first. Alarms count from `today` on, missing events from `since` on.
+
+    Raises DatabaseError.
+    """
+    now = datetime.now(UTC)
+    try:
+        rows = database.execute(_QUERY, {"today": today, "since": since, "settled": now - _ON_THE_WAY}).fetchall()
+    except psycopg.Error as error:
+        raise explain(address, error) from error
+    doors = [_door(row, now) for row in rows]
+    return sorted(doors, key=lambda door: (door.trouble, -door.missing, -door.alarms, door.name))
+
+
+def _door(row: tuple[Any, ...], now: datetime) -> Door:
+    name, last_seen, signal, signal_time, is_online, _, state, _, alarms, missing = row
+    # The state is what the door says of itself, so it may contain anything.
+    state = state if isinstance(state, dict) else {}
+    shown = _text(state, "signal") or signal or ""
+    since = parse_time(state.get("since")) if "signal" in state else signal_time
+    problem = _text(state, "problem")
+    if is_online is False:
+        trouble = Trouble.OFFLINE
+    elif shown in BLIND:
+        trouble = Trouble.BLIND
+    elif last_seen is None or now - last_seen > SILENT_AFTER:
+        trouble = Trouble.SILENT
+    else:
+        trouble = Trouble.PROBLEM if problem else Trouble.MISSING if missing else Trouble.NONE
+    version, newer = _text(state, "version"), _text(state, "latest_version")
+    return Door(
+        name,
+        trouble,
+        last_seen,
+        is_online,
+        shown,
+        since if shown in BLIND else None,
+        version,
+        newer if newer != version else "",
+        alarms,
+        missing,
+        problem,
+    )
+
+
+def _text(state: dict[str, object], key: str) -> str:
+    value = state.get(key)
+    return value if isinstance(value, str) else ""
