@@ -34,6 +34,7 @@ from support.door import Script
 from support.edgetpu import READY, Usb
 from support.image_files import iso_media
 from support.paths import CLIP
+from support.pi import run_on_pi
 from support.video_bytes import RAW_H264
 
 STILL = CLIP.with_name("still.jpg")
@@ -135,6 +136,17 @@ class TestRelay:
         assert main(["run", "--simulate", "--config", "door.toml", "--source", str(source)]) == 0
         assert released == ["released"]
         assert f"note: the relay stays off: {source} is no camera" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("fail", ["secure", "safe"])
+    def test_on_real_pins_is_never_on_for_a_picture(self, tmp_path: Path, fail: str) -> None:
+        (tmp_path / "relay.toml").write_text(f'[relay]\npin = 23\nfail = "{fail}"')
+        printed = run_on_pi(tmp_path, f"""
+            from edge.cli import main
+            main(["run", "--config", "../relay.toml", "--source", {str(STILL)!r}, "--events", "x.jsonl"])
+        """)  # fmt: skip
+        assert "17 1" in printed
+        assert "23 0" in printed
+        assert "23 1" not in printed
 
     def test_is_switched_by_a_camera(
         self, released: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
