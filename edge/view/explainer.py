@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 #: As in explain_process, which loads the models' runtime.
 JOB, RESULT = struct.Struct(">III"), struct.Struct(">II")
 #: The child loads the models, and explains, within these times (seconds). Otherwise it is killed.
-START_TIMEOUT_S, JOB_TIMEOUT_S = 20.0, 35.0
+START_TIMEOUT_S, JOB_TIMEOUT_S = 15.0, 33.0
 #: The child ends after this time (seconds) without a question: its memory is needed elsewhere.
 IDLE_S = 20.0
 #: After an explanation the child rests for as long as it took, at most this time (seconds): a small box becomes hot.
-MAX_REST_S = 10.0
+MAX_REST_S = 5.0
 #: Larger results are an error.
 MAX_RESULT_BYTES = 4 << 20
 
@@ -204,7 +204,9 @@ class _Child:
         height, width = question.picture.shape[:2]
         header, self._start_message = self._start_message + JOB.pack(len(data), height, width), b""
         self._write(header + data)
-        self._write(memoryview(question.picture.tobytes()))
+        picture = question.picture
+        # A copy of a large picture would hold up the door's loop.
+        self._write(picture.data.cast("B") if picture.flags.c_contiguous else memoryview(picture.tobytes()))
         lengths = RESULT.unpack(self._read(RESULT.size))
         if sum(lengths) > MAX_RESULT_BYTES:
             raise _ChildError("failed")

@@ -15,10 +15,15 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ..view import protocol
+from .rate_limit import RateLimit
 
 #: The door is asked for frames for this long after the last request. A page asks again at once.
 LINGER_S = 3.0
 RECONNECT_S = 1.0
+#: The first frame arrives within this time (seconds) after the door is watched.
+FIRST_FRAME_S = 3.0
+#: Requests to the door, at once and a second. The door cuts off who asks more, and all viewers share the connection.
+ASK_BURST, ASK_PER_S = 20, 2.0
 #: The door sends at least once within its longest camera timeout (10 s), also without a camera.
 SILENT_AFTER_S = 12.0
 
@@ -59,6 +64,7 @@ class DoorFeed:
         self._watched_until = 0.0
         self._is_watching = False
         self._numbers = itertools.count(1)
+        self._asking = RateLimit(ASK_BURST, ASK_PER_S)
         self._asked: dict[int, asyncio.Future[Answer]] = {}
         self.state: State = "off"
 
@@ -107,15 +113,19 @@ class DoorFeed:
 
         With `is_watching`, the door is watched meanwhile: it knows frames, and drops the question when nobody waits.
         """
-        number = next(self._numbers)
+        if not self._asking.take(""):
+            return Answer({"state": "busy"}, b"")
         if self._writer is None:
             raise NoAnswerError
+        number = next(self._numbers)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         self._waiting += is_watching
         try:
             if is_watching:
-                self._watch()
+                await self._wait_for_a_frame()
+            if self._writer is None:
+                raise NoAnswerError
             self._writer.write(protocol.encode_request({**request, "id": number}))
             async with asyncio.timeout(timeout_s):
                 return await answer
@@ -126,6 +136,13 @@ class DoorFeed:
             if is_watching:
                 self._waiting -= 1
                 self._watched_until = asyncio.get_running_loop().time() + LINGER_S
+
+    async def _wait_for_a_frame(self) -> None:
+        """Watch the door, and wait until it has sent a frame: before that it knows none that may be asked about."""
+        self._watch()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_FRAME_S), self._changed:
+                await self._changed.wait_for(lambda: self.state == "off" or self._newest is not None)
 
     def _newer(self, number: int) -> LiveFrame | None:
         return self._newest if self._newest is not None and self._newest.number > number else None

@@ -7,13 +7,13 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from edge.view import server as view_server
-from edge.view.server import ViewServer
+from edge.view.server import Reply, ViewServer
 from edge.web import feed as feed_module
 from edge.web.feed import DoorFeed
 from support.view import decision, frame, number_and_size
@@ -151,3 +151,36 @@ def test_what_is_no_door_is_left(folder: Path, sent: bytes) -> None:
 
         asyncio.run(scenario())
         thread.join()
+
+
+def test_a_question_about_a_frame_waits_for_the_first_one(folder: Path) -> None:
+    """A browser without scripts asks when the door has not been watched for a while."""
+
+    class Asked:
+        offers = -1
+
+        def handle(self, request: object, offers: Sequence[object], client: object, reply: Reply) -> None:
+            self.offers = len(offers)
+            reply({"state": "done"}, b"")
+
+        def forget(self, client: object) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+    async def scenario() -> None:
+        asked = Asked()
+        view = ViewServer(folder / "view.sock", number_and_size(10), group_may_watch=False, requests=asked)
+        async with running(DoorFeed(lambda: [folder / "view.sock"])) as feed:
+            await until(lambda: feed.state == "on")
+            waiting = asyncio.create_task(feed.ask({"ask": "explain"}, 20, is_watching=True))
+            await until(lambda: view._watchers)
+            await asyncio.sleep(0.7)  # longer than LINGER_S: it is still watched
+            assert asked.offers == -1
+            view.offer(frame(5), decision())
+            assert (await waiting).values["state"] == "done"
+            assert asked.offers == 1
+        view.close()
+
+    asyncio.run(scenario())

@@ -17,6 +17,7 @@ from edge.config import Expression
 from edge.explain.explanation import Stage, percent
 from edge.explain.regions import Region
 from edge.view import server as view_server
+from edge.view.connection import BURST
 from edge.view.server import Reply, ViewServer
 from edge.web import feed as feed_module
 from edge.web.feed import Answer, DoorFeed, NoAnswerError
@@ -62,6 +63,7 @@ class Door:
 def door(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     monkeypatch.setattr(feed_module, "RECONNECT_S", 0.05)
     monkeypatch.setattr(feed_module, "LINGER_S", 0.1)
+    monkeypatch.setattr(feed_module, "FIRST_FRAME_S", 0.01)
     monkeypatch.setattr(view_server, "MAX_FRAME_RATE", 1e9)
     door = Door()
     view = ViewServer(folder / "view.sock", number_and_size(10), group_may_watch=False, requests=door)
@@ -165,6 +167,14 @@ def test_only_our_form_may_ask(client: TestClient, door: Door) -> None:
     assert client.post("/why/explain", data={"form_key": key}, headers=foreign).status_code == 403
     assert client.post("/why/explain", data={"form_key": key, "stage": "smell"}).status_code == 400
     assert door.requests == []
+
+
+def test_who_asks_too_often_does_not_cut_off_the_viewers(client: TestClient, door: Door) -> None:
+    feed = client.app.state.site.feed  # type: ignore[attr-defined]
+    texts = [explain(client).text for _ in range(feed_module.ASK_BURST + 10)]
+    assert "The door explains another picture" in texts[-1]
+    assert feed.state == "on"
+    assert len(door.requests) < BURST
 
 
 def test_the_last_pictures_are_kept(client: TestClient) -> None:

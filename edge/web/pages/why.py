@@ -25,7 +25,7 @@ from ..translation import N_, translations
 from .live import WORDS
 
 #: Longer than a door takes at most (seconds), and shorter than a request may take.
-TIMEOUT_S = 57.0
+TIMEOUT_S = 55.0
 #: Interval at which it is noticed that the browser has gone (seconds). The door then stops.
 CHECK_S = 0.5
 #: Explanations whose pictures are kept for browsers: the last ones.
