@@ -36,6 +36,9 @@ MAX_CONNECTIONS = 4
 HIDE_S = 0.6
 #: A client may ask about a frame for this time (seconds) after it was handed over, if not too many bytes are kept.
 KEEP_S, KEEP_BYTES = 2.0, 8 << 20
+#: Watching has ended if nobody has watched for this time (seconds). Somebody who opens another page still watches, and a
+#: client that comes and goes a thousand times a second must not fill the event log.
+END_AFTER_S = 10.0
 #: Frames over which the frame rate is measured.
 _RATE_FRAMES = 20
 
@@ -92,7 +95,9 @@ class ViewServer:
         self._next_at = 0.0
         self._found: deque[tuple[float, tuple[Box, ...]]] = deque()
         self._times: deque[float] = deque(maxlen=_RATE_FRAMES)
-        self._events: deque[dict[str, object]] = deque()
+        self._events: list[dict[str, object]] = []
+        self._is_watched = False  # as the events say
+        self._watched_at = 0.0
         self._is_closing = False
         self._connections: dict[socket.socket, Connection] = {}
         #: Offers that clients may ask about, with the times at which they were handed over.
@@ -111,7 +116,10 @@ class ViewServer:
         """Offer a frame (None: there is none) and its decision. Returns at once."""
         if not self._watchers:
             return
-        now = _now()
+        now = self._watched_at = _now()
+        if not self._is_watched:
+            self._is_watched = True
+            self._events.append({"state": "began"})
         self._times.append(now)
         if decision.found is not None:
             self._found.append((now, decision.found))
@@ -126,10 +134,11 @@ class ViewServer:
         self._wake_up()
 
     def take_events(self) -> list[dict[str, object]]:
-        """Return the data of the `view` events since the last call."""
-        events = []
-        while self._events:
-            events.append(self._events.popleft())
+        """Return the data of the `view` events since the last call: a frame was handed over, or none for END_AFTER_S."""
+        if self._is_watched and not self._watchers and _now() - self._watched_at >= END_AFTER_S:
+            self._is_watched = False
+            self._events.append({"state": "ended"})
+        events, self._events = self._events, []
         return events
 
     @property
@@ -254,7 +263,6 @@ class ViewServer:
         if bool(watchers) != bool(self._watchers):
             self._next_at = 0.0
             self._kept.clear()
-            self._events.append({"state": "began" if watchers else "ended"})
         self._watchers = watchers
 
 

@@ -16,7 +16,7 @@ from edge.commands import door_view
 from edge.commands.door_view import AreaTarget, DoorView
 from edge.records import Event
 from edge.system.systemd import VIEW_REQUEST
-from edge.view import protocol, request
+from edge.view import protocol, request, server
 from edge.zone import Zone
 from support.paths import CLIP, ROOT
 from support.view import Watcher, decision, frame, number_and_size, short_folder
@@ -111,6 +111,7 @@ def test_the_socket_is_opened_on_request_and_closed_when_it_is_no_longer_used(
     assert watcher.receive()[0]["number"] == 3
     watcher.close()
     wait_until(lambda: view._server is not None and not view._server._watchers)
+    monkeypatch.setattr(server, "END_AFTER_S", 0.0)
     monkeypatch.setattr(door_view, "CLOSE_AFTER_S", 0.0)
 
     def is_closed() -> bool:

@@ -55,9 +55,15 @@ def test_a_watcher_gets_the_newest_frame_and_its_decision(view: ViewServer, watc
     assert len(jpeg) == 1000
 
 
-def test_start_and_end_of_watching_are_events_once(view: ViewServer, watcher: Watcher, path: Path) -> None:
+def test_start_and_end_of_watching_are_events_once(
+    view: ViewServer, watcher: Watcher, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "END_AFTER_S", 0.0)
     watcher.watch()
     wait_until(lambda: view._watchers == 1)
+    for number in range(3):
+        view.offer(frame(number), decision())
+    assert view.take_events() == [{"state": "began"}]
     second = Watcher(path)
     second.watch()
     wait_until(lambda: view._watchers == 2)
@@ -65,13 +71,38 @@ def test_start_and_end_of_watching_are_events_once(view: ViewServer, watcher: Wa
     wait_until(lambda: view._watchers == 1)
     watcher.socket.sendall(protocol.PAUSE)
     wait_until(lambda: view._watchers == 0)
-    assert view.take_events() == [{"state": "began"}, {"state": "ended"}]
+    view.offer(frame(), decision())
+    assert view.take_events() == [{"state": "ended"}]
     assert view.take_events() == []
 
 
-def test_a_watcher_that_goes_away_ends_watching(view: ViewServer, watcher: Watcher) -> None:
+def test_who_comes_and_goes_does_not_fill_the_log(
+    view: ViewServer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(server, "_now", lambda: now[0])
+    events = []
+    for number in range(200):
+        client = Watcher(path)
+        client.watch()
+        wait_until(lambda: view._watchers)
+        view.offer(frame(number), decision())
+        client.close()
+        wait_until(lambda: not view._watchers)
+        now[0] += 0.1
+        events += view.take_events()
+    assert events == [{"state": "began"}]
+    now[0] += server.END_AFTER_S
+    assert view.take_events() == [{"state": "ended"}]
+
+
+def test_a_watcher_that_goes_away_ends_watching(
+    view: ViewServer, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "END_AFTER_S", 0.0)
     watcher.watch()
     wait_until(lambda: view._watchers == 1)
+    view.offer(frame(), decision())
     watcher.close()
     wait_until(lambda: view._watchers == 0)
     assert [data["state"] for data in view.take_events()] == ["began", "ended"]

@@ -15,9 +15,12 @@ pytestmark = pytest.mark.virtual_door
 
 PAGE = "doorlight-web.service"
 SOCKET = "/run/doorlight/view.sock"
-CLIENT = "/usr/bin/python3 -I -B /root/vdoor/guest/page_client.py"
+PROGRAM = "/usr/local/lib/vdoor-page-client.py"
+CLIENT = f"/usr/bin/python3 -I -B {PROGRAM}"
+#: Another user must be able to read it.
+PREPARE = f"install -m 755 /root/vdoor/guest/page_client.py {PROGRAM}"
 SETTINGS = "\n[web]\nenabled = true\nmay_configure = true\n"
-#: The right half of the picture: the people of the clips stand in the middle.
+#: A corner of the picture: the people of the clips stand in the middle.
 FAR_RIGHT = "0.98 0, 1 0, 1 0.1"
 
 
@@ -33,7 +36,7 @@ def test_page_beside_the_door(lab: Lab, report: Report) -> None:
     """Both services boot. The page shows, explains and changes areas; killed, stopped and fuzzed, it does not hold up the door."""
     with lab.door() as door:
         door.boot(camera={"show": "unmasked"}, service=False)
-        door.sh(f"printf '{SETTINGS}' >>{CONFIG}; systemctl enable {PAGE}")
+        door.sh(f"{PREPARE}; printf '{SETTINGS}' >>{CONFIG}; systemctl enable {PAGE}")
         token = door.sh("doorlight web --new-link", 60).partition("token=")[2].split()[0]
         door.start_service()
         door.wait_until(lambda: door.properties("ActiveState", unit=PAGE)["ActiveState"] == "active", 60)

@@ -24,6 +24,7 @@ def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed_module, "RECONNECT_S", 0.05)
     monkeypatch.setattr(feed_module, "LINGER_S", 0.1)
     monkeypatch.setattr(view_server, "MAX_FRAME_RATE", 1e9)
+    monkeypatch.setattr(view_server, "END_AFTER_S", 0.0)
 
 
 @contextlib.asynccontextmanager
