@@ -69,13 +69,13 @@ class DoorView:
 
     def on_decision(self, frame: Frame | None, decision: Decision) -> None:
         """Offer a decision. Returns at once if nobody watches."""
+        while self._changes:
+            self._put_in_force(self._changes.popleft(), decision.t)
         server = self._server
         if server is not None:
             server.offer(frame, decision)
             for data in server.take_events():
                 self._write(Event("view", decision.t, data))
-            while self._changes:
-                self._put_in_force(self._changes.popleft(), decision.t)
             if not self._config.web.enabled and server.unused_s > CLOSE_AFTER_S:
                 self.close()
         elif self._is_requested:

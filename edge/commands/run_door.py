@@ -51,7 +51,8 @@ def run_door(
 ) -> int:
     """Watch the door until the source ends or a signal arrives. Return the exit code.
 
-    `config` has the settings of the file `settings`. Without `pin_process`, the lights are simulated. `started_at` is the monotonic time at which this process started.
+    `config` has the settings of the file `settings`. Without `pin_process`, the lights are simulated. `started_at` is the
+    monotonic time at which this process started.
     """
     log_path = args.events or Path(config.events.file or options.LOCAL_LOG)
     stop = threading.Event()
