@@ -51,7 +51,7 @@ def test_webhooks_need_no_library(settings: Path, tmp_path: Path) -> None:
     settings.write_text(WEBHOOK)
     program = (
         "import sys, threading; sys.modules['paho'] = None; from edge import cli; from edge.commands import link\n"
-        "link.stop_on_signals = threading.Event.set\n"
+        "link.stop_on_signals = lambda stop: threading.Timer(0.5, stop.set).start()\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
     done = subprocess.run(
