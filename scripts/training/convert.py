@@ -84,6 +84,10 @@ class _KerasBuilder:
             return args[0]  # NCHW to NHWC, which Keras has already
         if node.op == "call_method" and node.target == "reshape":
             return self._layers.Reshape((-1, int(args[-1])))(args[0])
+        if node.op == "call_method" and node.target == "flatten":
+            return self._layers.Flatten()(args[0])  # in the order of NHWC: permute before it
+        if node.op == "call_method" and node.target == "softmax":
+            return self._layers.Softmax()(args[0])
         raise ExportError(f"no TFLite form known for {node.op} {node.target}")
 
     def _module(self, name: str, x: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Five facial landmarks: the file that holds them, and what they tell about the pose of a face.
+"""Five facial landmarks: the file that holds them, the faces that have them, and what they tell about the pose.
 
 Landmarks are (5, 2) float32 pixels of the picture: two eyes, nose tip, two mouth corners. Of each pair, the one that is
 left in the picture comes first.
@@ -6,15 +6,17 @@ left in the picture comes first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edge.imaging.boxes import iou
+from edge.imaging.head_turn import face_axis
 
 from .arrays import Box, Floats
 from .drawing.canvas import YAW_SHIFT
+from .records import Record
 
 #: The file, beside an index, that holds landmarks for pictures of any package.
 LANDMARKS = "points.jsonl"
@@ -23,6 +25,10 @@ LANDMARKS = "points.jsonl"
 EYES_V, MOUTH_V = 0.40, 0.80
 #: Half the width of a face in units of its height.
 HALF_WIDTH = 0.39
+#: Longer side of a detector's box in units of the distance from the eyes to the mouth, for crops, which have no box.
+SIDE = 2.75
+#: Faces below this height in pixels have no points that are worth learning.
+MIN_HEIGHT = 28
 #: Landmarks belong to a face only if the boxes overlap by more than this.
 MIN_IOU = 0.3
 
@@ -42,20 +48,14 @@ class Pose:
 
 def pose(points: Floats) -> Pose:
     """Return the pose of a face from its landmarks (5, 2)."""
-    eyes, mouth = points[:2].mean(0), points[3:].mean(0)
-    down = mouth - eyes
-    length = max(float(np.hypot(*down)), 1e-3)
-    down = down / length
-    right = np.array([down[1], -down[0]])
-    height = length / (MOUTH_V - EYES_V)
+    axis = face_axis(points)
+    height = axis.length / (MOUTH_V - EYES_V)
     half_width = HALF_WIDTH * height
-    centre = eyes + down * height * (0.5 - EYES_V)
-    nose = float((points[2] - (eyes + mouth) / 2) @ right) / half_width
-    x, y = (float(v) for v in centre)
+    x, y = (float(v) for v in axis.eyes + axis.down * height * (0.5 - EYES_V))
     return Pose(
         (x - half_width, y - height / 2, x + half_width, y + height / 2),
-        float(np.arctan2(-down[0], down[1])),
-        float(np.clip(nose / YAW_SHIFT, -1, 1)),
+        float(np.arctan2(-axis.down[0], axis.down[1])),
+        float(np.clip(axis.nose * axis.length / half_width / YAW_SHIFT, -1, 1)),
     )
 
 
@@ -67,3 +67,51 @@ def nearest(box: Box, rows: Iterable[tuple[Box, Floats]]) -> Floats | None:
     overlaps = iou(np.array([box], np.float32), np.array([other for other, _ in known], np.float32))[0]
     best = int(overlaps.argmax())
     return known[best][1] if overlaps[best] > MIN_IOU else None
+
+
+@dataclass(frozen=True)
+class Example:
+    """A face with its landmarks (5, 2) float32 in pixels of the picture, and the box that a detector would give.
+
+    Without `is_labelled` nobody says whether it wears a mask, and `masked` is False.
+    """
+
+    record: Record
+    box: Box
+    points: Floats
+    masked: bool
+    is_labelled: bool = True
+
+
+def examples(records: Sequence[Record]) -> list[Example]:
+    """Return all faces with landmarks."""
+    out = []
+    for r in records:
+        if r.crop:
+            if r.points is not None:
+                out.append(Example(r, box_around(r.points), r.points, r.label == "mask", r.label is not None))
+            continue
+        for f in r.faces or ():
+            if f.points is not None and f.trusted and f.label != "ignore" and f.height >= MIN_HEIGHT:
+                label = r.label or f.label
+                out.append(Example(r, f.box, f.points, label in ("mask", "incorrect"), label != "unknown"))
+    return out
+
+
+def box_around(points: Floats) -> Box:
+    """Return the square that a detector would draw around a face with these landmarks (5, 2)."""
+    eyes, mouth = points[:2].mean(0), points[3:].mean(0)
+    half = SIDE * float(np.hypot(*(mouth - eyes))) / 2
+    x, y = (float(v) for v in (eyes + mouth) / 2)
+    return (x - half, y - half, x + half, y + half)
+
+
+def error(found: Floats, wanted: Floats) -> float:
+    """Return the mean distance of five points (5, 2), divided by the distance between the wanted eyes.
+
+    Of a profile the eyes are close together in the picture. There the distance from the eyes to the mouth takes its
+    place, if it is longer.
+    """
+    eyes = float(np.hypot(*(wanted[0] - wanted[1])))
+    down = float(np.hypot(*(wanted[:2].mean(0) - wanted[3:].mean(0))))
+    return float(np.hypot(*(found - wanted).T).mean()) / max(eyes, down * 0.9, 1e-3)

@@ -1,4 +1,4 @@
-"""Train one of the three models, or a teacher for the expressions. After an interruption the same command continues."""
+"""Train one of the models, or a teacher for the expressions. After an interruption the same command continues."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLANS = {
     "detector": Plan(steps=2600, batch=32, rate=1.2e-3, backbone_rate=0.4),
     "mask": Plan(steps=2200, batch=32, rate=5e-4, backbone_rate=0.6, validate_every=500),
     "teacher": Plan(steps=4000, batch=64, rate=6e-4, backbone_rate=0.6, weight_decay=0.05, validate_every=440),
-    "landmarks": Plan(steps=4000, batch=64, rate=3e-3, weight_decay=0.01, validate_every=500),
+    "landmarks": Plan(steps=2200, batch=96, rate=3e-3, weight_decay=0.01, validate_every=500),
     "expression": Plan(steps=10500, batch=128, rate=2.5e-3, weight_decay=0.05, validate_every=440, ema=0.999),
 }
 
