@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compile the three models for one Coral Edge TPU, and add the compiled files to manifest.toml. They are compiled together
+# Compile the models for one Coral Edge TPU, and add the compiled files to manifest.toml. They are compiled together
 # so that their weights share its 8 MB. No file is replaced unless every operation runs on the Edge TPU.
 set -eu
 usage="usage: scripts/compile_edgetpu.sh [--models DIR]"
@@ -54,8 +54,10 @@ trap 'rm -rf "$output"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 # The compiler gives memory to the first model first: the detector runs on most frames, the others on few.
-if ! "$compiler" --show_operations --out_dir "$output" \
-    "$models/face_detector.tflite" "$models/mask_classifier.tflite" "$models/expression_classifier.tflite"; then
+set -- "$models/face_detector.tflite" "$models/mask_classifier.tflite" "$models/expression_classifier.tflite"
+# The door runs this one only if a setting asks for it, and a folder of models may be without it.
+[ ! -f "$models/face_landmarks.tflite" ] || set -- "$@" "$models/face_landmarks.tflite"
+if ! "$compiler" --show_operations --out_dir "$output" "$@"; then
     echo "compile_edgetpu.sh: $compiler failed; nothing was changed" >&2
     exit 65
 fi

@@ -6,12 +6,12 @@ comes first.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-Points = npt.NDArray[np.floating]
+Points = npt.NDArray[np.floating[Any]]
 
 #: Length of the nose, from the plane of the face to its tip, in units of the distance from the eyes to the mouth (Gee
 #: and Cipolla 1994, "Determining the gaze of faces in images").

@@ -23,6 +23,8 @@ MANIFEST_NAME = "manifest.toml"
 MAX_MODEL_BYTES = 100_000_000
 #: The models of the cascade, in the order in which it runs them.
 MODEL_NAMES = ("face_detector", "mask_classifier", "expression_classifier")
+#: Models that the door runs only if a setting asks for them. A folder of models may be without them.
+OPTIONAL_MODEL_NAMES = ("face_landmarks",)
 REINSTALL = "install Doorlight again"
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]

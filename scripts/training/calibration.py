@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from edge.imaging import images
+from edge.imaging.head_turn import head_turn
 from edge.inference import manifest
 from edge.inference.interpreter import RUNTIMES, Model, load_runtime
 from edge.inference.perception import FaceDetector, log_odds
@@ -27,13 +28,15 @@ from .evaluation.common import FOUND_IOU, MIN_FACE_HEIGHT, as_arrays
 from .evaluation.detector import MIN_SCORE, SCORES
 from .evaluation.stages import ALL_FACES
 from .expression import ExpressionTask
+from .landmarker import LandmarkTask, points_in_picture
+from .landmarks import error
 from .mask import Example, MaskTask
 from .metrics import Curve, Matched, average_precision, detection_curve, match_detections
 from .nets import normalise
-from .plots import CalibrationCurve, draw_choice
+from .plots import CalibrationCurve, draw_choice, draw_means
 from .records import EXPRESSIONS, Record
 
-Task = DetectorTask | MaskTask | ExpressionTask
+Task = DetectorTask | MaskTask | ExpressionTask | LandmarkTask
 Values = npt.NDArray[np.floating[Any]]
 Flags = npt.NDArray[np.bool_]
 
@@ -41,7 +44,7 @@ Flags = npt.NDArray[np.bool_]
 #: faces.
 MIN_AGREEMENT, MIN_SAME_COUNT = 0.97, 0.9
 #: The second runtime sees a sample only, because tflite-runtime is slow with 8-bit models.
-COMPARED_PICTURES, COMPARED_MASKS, COMPARED_EXPRESSIONS = 60, 200, 400
+COMPARED_PICTURES, COMPARED_MASKS, COMPARED_EXPRESSIONS, COMPARED_LANDMARKS = 60, 200, 400, 300
 #: The maximum share of validation pictures without a face that get a box. The door needs a higher score for a new
 #: person.
 MAX_EMPTY_SHARE = 0.005
@@ -49,6 +52,10 @@ MAX_EMPTY_SHARE = 0.005
 F1_TOLERANCE = 0.003
 #: A group of validation faces with fewer members has less weight than the others.
 FULL_WEIGHT_FACES = 40
+#: The runtimes agree about a face if no coordinate of a point differs by more, in units of the crop.
+SAME_POINT = 0.03
+#: Limits of the turns (degrees) between which the error of landmarks is averaged for the plot.
+TURNS = (0, 10, 20, 30, 40, 50, 65, 90)
 #: A mask classifier with a lower slope has learned nothing.
 MIN_SLOPE = 0.05
 #: Slopes (1 / temperature) to choose from.
@@ -79,6 +86,8 @@ def choose(folder: Path, task: Task, net: torch.nn.Module) -> Choice:
         return choose_detector(folder, task)
     if isinstance(task, MaskTask):
         return choose_mask(folder, task, net)
+    if isinstance(task, LandmarkTask):
+        return choose_landmarks(folder, task, net)
     return choose_expression(folder, task, net)
 
 
@@ -318,3 +327,43 @@ def _float_answers(net: torch.nn.Module, pictures: Sequence[Picture]) -> npt.NDA
     with torch.no_grad():
         answers = [net(normalise(batch[k : k + 256])).softmax(1) for k in range(0, len(batch), 256)]
     return torch.cat(answers).numpy()
+
+
+# ---- Landmarks -------------------------------------------------------------------------------------------------------
+
+
+def choose_landmarks(folder: Path, task: LandmarkTask, net: torch.nn.Module) -> Choice:
+    """Compare the 8-bit model with the float network; there is nothing to choose. Draw the error by the head's turn."""
+    crops = task.crops(task.val)
+    names = _installed_runtimes()
+    points = _points(folder, task.name, crops, names[0])
+    pairs = list(zip(points, task.val, strict=True))
+    errors = np.array([error(points_in_picture(p, e), e.points) for p, e in pairs])
+    turns = np.array([abs(head_turn(e.points)) for e in task.val])
+    masked = np.array([e.masked for e in task.val])
+    groups = {
+        name: (turns[chosen], errors[chosen])
+        for name, chosen in (("bare", ~masked), ("masked", masked))
+        if chosen.any()
+    }
+    across = "turn of the head by the teacher's points, degrees"
+    draw_means(folder / f"{task.name}.png", groups, TURNS, across, "mean error / distance of the eyes")
+    in_float = task.validate(net)
+    figures = {f"val_float_{k.removeprefix('val ')}": round(v, 4) for k, v in in_float.items() if k != task.metric}
+    figures |= {f"val_int8_{name}": round(float(own.mean()), 4) for name, (_, own) in groups.items()}
+    if len(names) > 1:
+        sample = np.random.default_rng(0).permutation(len(crops))[:COMPARED_LANDMARKS]
+        other = _points(folder, task.name, crops[sample], names[1])
+        share = float((np.abs(other - points[sample]).max((1, 2)) <= SAME_POINT).mean())
+        figures["runtimes_agree"] = _check_agreement("landmarks", share)
+    return Choice(0.5, 1.0, 0.0, {k: v for k, v in figures.items() if np.isfinite(v)})
+
+
+def _points(folder: Path, name: str, crops: Picture, runtime: str) -> Values:
+    """Return the points of crops (n, SIZE, SIZE, 1), (n, 5, 2) in units of the crop."""
+    model = Model(manifest.load(folder), name, runtime_name=runtime)
+    out = []
+    for crop in crops:
+        model.invoke(crop)
+        out.append(model.dequantized("points").reshape(5, 2))
+    return np.stack(out)

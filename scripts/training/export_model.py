@@ -23,7 +23,7 @@ from edge.inference import manifest
 from edge.inference.interpreter import load_runtime
 from edge.system import stderr
 
-from . import cards, comparison, convert, expression, mask, modelfile
+from . import cards, comparison, convert, expression, landmarker, landmarks, mask, modelfile
 from .arrays import Floats
 from .calibration import Task, choose, log
 from .checkpoints import load_best
@@ -41,15 +41,19 @@ Splits = dict[str, list[Record]]
 
 @dataclass(frozen=True)
 class Kind:
-    """What the manifest and the card say of each export of a model."""
+    """What the manifest and the card say of each export of a model.
+
+    The outputs of a detector have `strides`; with `has_points` they are points, otherwise probabilities.
+    """
 
     name: str
-    task: type[DetectorTask] | type[mask.MaskTask] | type[expression.ExpressionTask]
+    task: type[DetectorTask] | type[mask.MaskTask] | type[expression.ExpressionTask] | type[landmarker.LandmarkTask]
     architecture: str
     labels: tuple[str, ...]
     margin: float = 1.0
     colour: str = "RGB"
     strides: tuple[int, ...] = ()
+    has_points: bool = False
 
 
 KINDS = {
@@ -68,6 +72,15 @@ KINDS = {
         EXPRESSIONS,
         expression.MARGIN,
         colour="grey",
+    ),
+    "landmarks": Kind(
+        "face_landmarks",
+        landmarker.LandmarkTask,
+        "plain convolutions of 3x3, a heat map of 8x8 cells for each point, soft argmax",
+        landmarker.LABELS,
+        landmarker.MARGIN,
+        colour="grey",
+        has_points=True,
     ),
 }
 
@@ -129,10 +142,10 @@ class _Network:
             import tensorflow as tf
 
             def finish(outputs: list[Any]) -> Any:
-                """Return distances and scores of the detector, or the probabilities of a classifier."""
+                """Return distances and scores of the detector, points, or the probabilities of a classifier."""
                 if self.kind.strides:
                     return [outputs[0], tf.keras.layers.Activation("sigmoid")(outputs[1])]
-                return tf.keras.layers.Softmax()(outputs[0])
+                return outputs[0] if self.kind.has_points else tf.keras.layers.Softmax()(outputs[0])
 
             keras = convert.to_keras(self._net, (height, width, channels), finish)
             return convert.to_tflite(keras, [*edges, *(inputs[k : k + 1] for k in range(len(inputs)))])
@@ -175,7 +188,9 @@ def _row(kind: Kind, content: bytes, parameters: int) -> manifest.ModelEntry:
     interpreter = load_runtime()[1].Interpreter(model_content=content)
     outputs = {}
     for detail in interpreter.get_output_details():
-        key = {4: "distances", 1: "scores"}[int(detail["shape"][-1])] if kind.strides else "probabilities"
+        key = "points" if kind.has_points else "probabilities"
+        if kind.strides:
+            key = {4: "distances", 1: "scores"}[int(detail["shape"][-1])]
         outputs[key] = _tensor(detail)
     row: dict[str, Any] = {
         "file": f"{kind.name}.tflite",
@@ -208,6 +223,8 @@ def _count_data(splits: Splits, kind_name: str) -> dict[str, dict[str, int]]:
     def is_used(r: Record) -> bool:
         if kind_name == "expression":
             return r.expression is not None
+        if kind_name == "landmarks":
+            return bool(landmarks.examples([r]))
         return kind_name == "mask" or (not r.crop and r.faces is not None)
 
     counts: dict[str, dict[str, int]] = {}

@@ -200,8 +200,9 @@ def _cut(region: Picture, points: Floats, rng: Rng) -> tuple[Picture, Floats]:
     """
     size = len(region)
     side = size / AROUND * MARGIN * np.exp(rng.normal(0, SCALE))
-    warp = cv2.getRotationMatrix2D(((size - 1) / 2,) * 2, rng.normal(0, ROLL), SIZE / side)
-    warp[:, 2] += (SIZE - 1) / 2 - (size - 1) / 2 + rng.normal(0, SHIFT, 2) * SIZE
+    middle = (size - 1) / 2
+    warp = np.asarray(cv2.getRotationMatrix2D((middle, middle), rng.normal(0, ROLL), SIZE / side), np.float64)
+    warp[:, 2] += (SIZE - 1) / 2 - middle + rng.normal(0, SHIFT, 2) * SIZE
     crop = as_pixels(
         cv2.warpAffine(region, warp, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     )

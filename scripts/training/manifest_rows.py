@@ -30,7 +30,8 @@ def write(folder: Path, rows: dict[str, manifest.ModelEntry]) -> None:
         "# What is in this folder; written by python -m training.export together with the models and their cards.",
         "# A model whose file, shapes, types or quantisation differ from its row is refused.",
     ]
-    for name in sorted(rows, key=manifest.MODEL_NAMES.index):
+    order = (*manifest.MODEL_NAMES, *manifest.OPTIONAL_MODEL_NAMES)
+    for name in sorted(rows, key=order.index):
         lines += ["", f"[{name}]"]
         fields = msgspec.to_builtins(rows[name])
         tables = {k: fields.pop(k) for k in ("outputs", "metrics", "data")}

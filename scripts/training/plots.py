@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from .metrics import Curve, Flags, Scores, calibration_error, reliability
 
 #: Panels beside each other in a plot of several sweeps.
 SWEEP_COLUMNS = 5
+#: A mean of fewer values is not plotted.
+MIN_IN_BIN = 5
 
 
 def _axes(wide: float = 4.4, high: float = 4.0, panels: int = 1) -> tuple[Any, Any]:
@@ -165,6 +168,29 @@ def draw_histograms(path: Path, groups: Mapping[str, Scores], what: str, thresho
         axis.axvline(threshold, color="0.4", linestyle="--", linewidth=1, label=f"threshold {threshold:.3f}")
     axis.set(xlabel=what, ylabel="count", yscale="symlog", xlim=(-0.01, 1.01))
     if axis.get_legend_handles_labels()[0]:
+        axis.legend(fontsize=8)
+    _save(figure, path)
+
+
+def draw_means(
+    path: Path, groups: Mapping[str, tuple[Scores, Scores]], limits: Sequence[float], across: str, up: str
+) -> None:
+    """Plot the mean of values by another quantity, (quantity, value) by name, in bins between `limits`.
+
+    Bins with fewer than MIN_IN_BIN values are left out. Numbers at the points are the counts.
+    """
+    figure, axis = _axes(5.2, 3.6)
+    for name, (quantities, values) in groups.items():
+        x, y = np.asarray(quantities, np.float64), np.asarray(values, np.float64)
+        bins = [(x >= low) & (x < high) for low, high in itertools.pairwise(limits)]
+        kept = [own for own in bins if own.sum() >= MIN_IN_BIN]
+        (line,) = axis.plot([x[own].mean() for own in kept], [y[own].mean() for own in kept], marker=".", label=name)
+        for own in kept:
+            at = (x[own].mean(), y[own].mean())
+            axis.annotate(str(own.sum()), at, (0, 4), textcoords="offset points", fontsize=7, color=line.get_color())
+    axis.set(xlabel=across, ylabel=up, ylim=(0, None))
+    axis.grid(alpha=0.3)
+    if groups:
         axis.legend(fontsize=8)
     _save(figure, path)
 
