@@ -1,6 +1,6 @@
 """Evaluate the shipped 8-bit models through the door's own code. The last line of stdout is one JSON object.
 
-detector, mask and expression read folders in the data format (index.jsonl, and the pictures beside it or in
+detector, mask, expression and landmarks read folders in the data format (index.jsonl, and the pictures beside it or in
 images.zip); passages plays a video of people who walk up, or the scenes of make_walkups. A figure that the data cannot
 give is null.
 """
@@ -24,6 +24,7 @@ from training.evaluation.common import Result
 from training.evaluation.detector import evaluate_detector
 from training.evaluation.explaining import explainer
 from training.evaluation.expression import evaluate_expression
+from training.evaluation.landmarks import evaluate_landmarks
 from training.evaluation.mask import evaluate_mask
 from training.evaluation.passages import evaluate_passages, read_truth
 from training.evaluation.selection import check_pictures, choose
@@ -36,6 +37,7 @@ TASKS: dict[str, Callable[[Dataset, Sequence[Record], Stages], Result]] = {
     "detector": evaluate_detector,
     "mask": evaluate_mask,
     "expression": evaluate_expression,
+    "landmarks": evaluate_landmarks,
 }
 
 
@@ -85,8 +87,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--explain", action="store_true", help="with --out: heat maps beside the worst mistakes")
     args = parser.parse_args(argv)
     needed = ("data",) if args.task != "passages" else ("video",) if _is_folder(args.video) else ("video", "truth")
-    if args.explain and (args.out is None or args.task == "passages"):
-        parser.error("--explain needs --out, and another task than passages")
+    if args.explain and (args.out is None or args.task in ("passages", "landmarks")):
+        parser.error("--explain needs --out, and another task than passages and landmarks")
     for name in needed:
         if getattr(args, name) is None:
             parser.error(f"{args.task} needs --{name}")

@@ -221,6 +221,17 @@ def wilson(hits: int, of: int) -> tuple[float, float] | None:
     return wilson_interval(hits, of)
 
 
+def mean_interval(values: Scores, rounds: int = 2000) -> tuple[float, float] | None:
+    """Return the 95 % interval of a mean by drawing the values again (bootstrap, Efron 1979); None without a value."""
+    drawn_from = np.asarray(values, np.float64)
+    if not len(drawn_from):
+        return None
+    rng = np.random.default_rng(0)
+    means = [rng.choice(drawn_from, len(drawn_from)).mean() for _ in range(rounds)]
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)
+
+
 def ap_interval(matches: Sequence[Matched], rounds: int = 300) -> tuple[float, float]:
     """Return the 95 % interval of the average precision, by drawing the pictures again (bootstrap, Efron 1979)."""
     rng = np.random.default_rng(0)

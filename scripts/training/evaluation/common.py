@@ -53,16 +53,23 @@ def as_arrays(found: Sequence[Detection]) -> tuple[Floats, Floats]:
 
 
 def pair(faces: Sequence[Face], found: Sequence[Detection]) -> list[int | None]:
-    """Return for each face the index of its detection, or None.
+    """Return for each face the index of its detection, or None; see `pair_boxes`."""
+    return pair_boxes([f.box for f in faces], found, FOUND_IOU)
 
-    Pairs have an IoU of at least FOUND_IOU. The closest pairs come first, and each detection is used once.
+
+def pair_boxes(
+    faces: Sequence[tuple[float, float, float, float]], found: Sequence[Detection], min_iou: float
+) -> list[int | None]:
+    """Return for each box of a face the index of its detection, or None.
+
+    Pairs have an IoU of at least `min_iou`. The closest pairs come first, and each detection is used once.
     """
-    overlap = boxes.iou(as_arrays(found)[0], np.array([f.box for f in faces], np.float32).reshape(-1, 4))
+    overlap = boxes.iou(as_arrays(found)[0], np.array(faces, np.float32).reshape(-1, 4))
     owners: list[int | None] = [None] * len(faces)
     taken: set[int] = set()
     for flat in np.argsort(-overlap, axis=None, kind="stable"):
         d, f = (int(v) for v in np.unravel_index(flat, overlap.shape))
-        if overlap[d, f] < FOUND_IOU:
+        if overlap[d, f] < min_iou:
             break
         if owners[f] is None and d not in taken:
             owners[f] = d

@@ -7,9 +7,10 @@ from typing import NamedTuple, Protocol
 
 from edge.config import Config
 from edge.inference.interpreter import Model
+from edge.inference.landmarks import LandmarkFinder
 from edge.inference.manifest import Manifest
 from edge.inference.perception import ExpressionClassifier, FaceDetector, MaskClassifier
-from edge.records import Box, Detection
+from edge.records import Box, Detection, Point
 
 from ..arrays import Picture
 
@@ -65,6 +66,14 @@ class ExpressionStage(Protocol):
         ...
 
 
+class LandmarkStage(Protocol):
+    """Finds landmarks of a face."""
+
+    def find(self, picture: Picture, box: Box) -> Sequence[Point]:
+        """Return two eyes, nose tip and two mouth corners of the face at `box`, in pixels of `picture`."""
+        ...
+
+
 #: Returns the heat map of the face in a box of a picture (None: the whole picture), (TILE_PX, TILE_PX, 3) uint8 RGB.
 Explainer = Callable[[Picture, tuple[float, float, float, float] | None], Picture]
 
@@ -80,6 +89,7 @@ class Stages(NamedTuple):
     expression: ExpressionStage | None = None
     new_score: float | None = None
     explain: Explainer | None = None
+    landmarks: LandmarkStage | None = None
 
 
 def open_stages(task: str, settings: Config, models: Manifest, runtime: str | None) -> Stages:
@@ -91,7 +101,8 @@ def open_stages(task: str, settings: Config, models: Manifest, runtime: str | No
     max_faces = ALL_FACES if task == "detector" else settings.detector.max_faces
     return Stages(
         FaceDetector(model("face_detector"), settings.detector.threshold, settings.detector.nms_iou, max_faces),
-        MaskClassifier(model("mask_classifier")) if task == "mask" else None,
+        MaskClassifier(model("mask_classifier")) if task in ("mask", "landmarks") else None,
         ExpressionClassifier(model("expression_classifier")) if task == "expression" else None,
         settings.tracker.new_score,
+        landmarks=LandmarkFinder(model("face_landmarks"), settings.landmarks.max_turn) if task == "landmarks" else None,
     )
