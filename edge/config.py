@@ -90,6 +90,11 @@ class ExpressionSettings(Section, frozen=True):
     recheck_s: Seconds
 
 
+class LandmarkSettings(Section, frozen=True):
+    enabled: bool
+    max_turn: Annotated[float, Meta(gt=0, le=90)]
+
+
 class TrackerSettings(Section, frozen=True):
     new_score: Share
     forget_after_s: Annotated[float, Meta(gt=0, le=10)]
@@ -210,6 +215,7 @@ class Config(Section, frozen=True):
     models: ModelSettings
     detector: DetectorSettings
     expression: ExpressionSettings
+    landmarks: LandmarkSettings
     tracker: TrackerSettings
     policy: PolicySettings
     lights: LightSettings

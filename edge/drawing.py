@@ -43,6 +43,9 @@ OUTSIDE: Colour = (112, 116, 124)
 #: Of faces that never move.
 STILL: Colour = (40, 84, 150)
 ZONE_LINE: Colour = (255, 214, 0)
+#: Of landmarks: a dot and the ring around it, visible on any skin and mask.
+LANDMARK: Colour = (255, 255, 255)
+LANDMARK_RING: Colour = (24, 26, 30)
 #: Areas to ignore are darkened to this share of their brightness.
 IGNORED_BRIGHTNESS = 0.6
 VERDICT_TEXTS = {Verdict.MASKED: "mask", Verdict.UNMASKED: "no mask", Verdict.UNKNOWN: "undecided"}
@@ -106,7 +109,7 @@ class Drawing:
     def draw(self, picture: Picture, decision: Decision) -> Picture:
         """Return `picture`, (H, W, 3) uint8 RGB, with everyone's box and verdict, below a bar with the lights.
 
-        The zone and the areas to ignore are outlined. Faces that do not count are grey, or blue if they never move.
+        The zone and the areas to ignore are outlined. The landmarks of this frame's looks are dots. Faces that do not count are grey, or blue if they never move.
 
         The result is higher than `picture`, and larger by a whole factor if that is small. All pictures of a size give
         results of one size. People who are not in this frame are not drawn.
@@ -119,6 +122,8 @@ class Drawing:
         out = np.empty((bar + height, width, 3), np.uint8)
         out[bar:] = picture
         _draw_zone(out[bar:], self._zone)
+        for face in decision.faces.values():
+            _draw_landmarks(out[bar:], face, scale)
         labels = self.labels(decision, width, height, scale)
         if labels:
             _draw_labels(out[bar:], labels, self._layout(labels, width, height))
@@ -287,6 +292,15 @@ def _draw_zone(out: Picture, zone: Zone) -> None:
     outlines = [(area, OUTSIDE) for area in ignored] + [(corners(zone.zone), ZONE_LINE)] * bool(zone.zone)
     for outline, colour in outlines:
         cv2.polylines(out, [outline], True, colour, _line_width(width, height), cv2.LINE_AA)
+
+
+def _draw_landmarks(out: Picture, face: Face, scale: int) -> None:
+    """Draw the landmarks of a face, if it has any, into `out`; its pixels are those of `face` times `scale`."""
+    radius = max(1, round(scale * face.box.height / 60))
+    for x, y in face.landmarks or ():
+        centre = (round(scale * x), round(scale * y))
+        cv2.circle(out, centre, radius + 1, LANDMARK_RING, -1, cv2.LINE_AA)
+        cv2.circle(out, centre, radius, LANDMARK, -1, cv2.LINE_AA)
 
 
 def _draw_bar(out: Picture, decision: Decision, meaning: str) -> None:

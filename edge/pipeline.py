@@ -205,7 +205,8 @@ class Pipeline:
         return Found(self._things.known(boxes), [False] * len(boxes))
 
     def _add_evidence(self, number: int, face: Face, t: float) -> None:
-        self._tracker.add_mask_score(number, log_odds(face.mask_probability), t)
+        # Log-odds of 0 say neither: an undecided look lowers the evidence of the others and adds none.
+        self._tracker.add_mask_score(number, 0.0 if face.is_undecided else log_odds(face.mask_probability), t)
         classifier = self._perception.expression
         if face.expression is not None and classifier is not None:
             agitation = classifier.agitation(face.expression, self._config.expression.agitated)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # The pin process imports this module and must not load NumPy
     import numpy as np
     import numpy.typing as npt
 
+#: (x, y) in pixels, x to the right, y down.
+Point = tuple[float, float]
+
 #: Tolerance for comparing times. The difference of two frame times, such as 1.9 - 1.5, can be slightly too small.
 TIME_EPSILON_S = 1e-6
 
@@ -67,13 +70,17 @@ class Face:
 
     `mask_probability` is the calibrated probability (0..1) of a properly worn mask. `expression` has the calibrated
     probabilities of the expressions, in the order of the labels in the manifest. It is None if the face is masked or
-    if the expression stage is disabled.
+    undecided, or if the expression stage is disabled. `landmarks` are two eyes, nose tip and two mouth corners, of each
+    pair the left one in the picture first; None if that stage is disabled. `is_undecided` is True if the face looks bare
+    but is turned too far to the side to tell: the look is no evidence.
     """
 
     box: Box
     score: float
     mask_probability: float
     expression: tuple[float, ...] | None = None
+    landmarks: tuple[Point, ...] | None = None
+    is_undecided: bool = False
 
 
 @dataclass(frozen=True, slots=True)

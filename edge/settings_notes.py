@@ -91,6 +91,8 @@ def other_notes(config: Config) -> Iterator[str]:
     for webhook in config.link.webhook:
         if webhook.url.startswith("http:") and webhook.token:
             yield f"the token of the webhook {webhook.name} goes through the network unencrypted: use https://"
+    if not config.landmarks.enabled and (unused := [k for k in _changed(config, "landmarks") if k != "enabled"]):
+        yield f"no effect with landmarks.enabled = false: {_names('landmarks', unused)}"
     threshold, new_score = config.detector.threshold, config.tracker.new_score
     if new_score < threshold:
         yield f"no effect: tracker.new_score is {new_score:g}, below detector.threshold ({threshold:g})"

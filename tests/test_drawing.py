@@ -240,3 +240,27 @@ class TestZone:
         monkeypatch.setattr(drawing, "write", lambda out, text, *_: written.append(text))
         Drawing(with_areas(zone), perception).draw(np.zeros((480, 640, 3), np.uint8), decision(tracks))
         assert text in written
+
+
+class TestLandmarks:
+    POINTS = ((30.0, 40.0), (50.0, 40.0), (40.0, 50.0), (33.0, 60.0), (47.0, 60.0))
+
+    @pytest.mark.parametrize("size", [(480, 640), (120, 160)])
+    def test_landmarks_of_this_frames_looks_are_dots(self, perception: Perception, size: tuple[int, int]) -> None:
+        """Also in a small picture, which is enlarged."""
+        box = (20, 20, 60, 80)
+        face = Face(Box(*box), 0.9, 0.1, None, self.POINTS)
+        seen = replace(decision([person(1, box)]), faces={1: face})
+        picture = np.full((*size, 3), 90, np.uint8)
+        scale, bar = enlargement(*size), bar_height(*(enlargement(*size) * v for v in size))
+        drawn = Drawing(CONFIG, perception).draw(picture, seen)[bar:]
+        for x, y in self.POINTS:
+            assert (drawn[round(scale * y), round(scale * x)] == 255).all()
+        plain = Drawing(CONFIG, perception).draw(picture, replace(seen, faces={}))[bar:]
+        changed = (drawn != plain).any(2)
+        assert 0 < changed.sum() < 0.1 * scale**2 * 40 * 60, "small dots"
+
+    def test_landmarks_beside_the_picture_are_no_crash(self, perception: Perception) -> None:
+        points = tuple((x - 60.0, y + 5000.0) for x, y in self.POINTS)
+        seen = replace(decision([]), faces={1: Face(Box(-40, 20, 20, 80), 0.9, 0.1, None, points)})
+        Drawing(CONFIG, perception).draw(np.zeros((480, 640, 3), np.uint8), seen)

@@ -38,7 +38,7 @@ COLUMNS: tuple[str, ...] = (*get_args(Stage), "rest")
 _COLUMN = {name: k for k, name in enumerate(COLUMNS)}
 _CAPTURE, _LIGHTS = _COLUMN["capture"], _COLUMN["lights"]
 #: The columns of the bare model calls.
-MODEL_COLUMNS = [_COLUMN[name] for name in ("detect", "mask", "expression")]
+MODEL_COLUMNS = [_COLUMN[name] for name in ("detect", "mask", "landmarks", "expression")]
 
 NOBODY, SETTLED, NEW = "nobody in view", "everyone decided", "someone new"
 

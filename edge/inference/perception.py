@@ -1,5 +1,7 @@
 """The cascade: find faces, decide whether each wears a mask, and read the expression of those that do not.
 
+`[landmarks] enabled` adds a stage between the last two, which finds landmarks and faces that are turned away.
+
 Pictures are (H, W, 3) uint8 RGB of any size. Boxes are in pixels of the picture and may reach beyond it. Each stage
 prepares its input as in training (resize, crop, grey), invokes its model, and marks both steps on the timer.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +23,9 @@ from ..timing import NO_TIMER, StageTimer
 from .edgetpu import Accelerator
 from .interpreter import Model
 from .manifest import MANIFEST_NAME, Manifest
+
+if TYPE_CHECKING:
+    from .landmarks import LandmarkFinder
 
 #: Half a step of an 8-bit probability: a stored 0 means at most this, a stored 255 at least 1 minus this.
 MIN_PROBABILITY = 1 / 512
@@ -173,11 +179,12 @@ class ExpressionClassifier:
 
 def required_models(config: Config) -> tuple[str, ...]:
     """Return the names of the models that these settings need."""
-    return ("face_detector", "mask_classifier", *(("expression_classifier",) if config.expression.enabled else ()))
+    wanted = {"expression_classifier": config.expression.enabled, "face_landmarks": config.landmarks.enabled}
+    return ("face_detector", "mask_classifier", *(name for name, is_wanted in wanted.items() if is_wanted))
 
 
 class Perception:
-    """The three stages, loaded. If the settings turn expression off, its model is never opened."""
+    """The stages, loaded. The models of those that the settings turn off, expression and landmarks, are never opened."""
 
     def __init__(
         self,
@@ -210,6 +217,11 @@ class Perception:
         self.expression: ExpressionClassifier | None = None
         if config.expression.enabled:
             self.expression = ExpressionClassifier(load("expression_classifier"), timer)
+        self.landmarks: LandmarkFinder | None = None
+        if config.landmarks.enabled:
+            from .landmarks import LandmarkFinder
+
+            self.landmarks = LandmarkFinder(load("face_landmarks"), config.landmarks.max_turn, timer)
         self.runtime = self.mask.model.runtime
 
     @property
@@ -233,12 +245,18 @@ class Perception:
         ]
 
     def classify(self, picture: Picture, found: Detection) -> Face:
-        """Return the mask probability of one face of `picture`, and its expression if it wears no mask.
+        """Return the mask probability of one face of `picture`, its expression if it wears no mask, and its landmarks.
 
-        The expression classifier cannot see what a mask covers: it would guess.
+        The expression classifier cannot see what a mask covers: it would guess. Nor can either classifier see the other
+        half of a face that is turned away: if it looks bare, it is undecided. A mask is visible from the side, too.
         """
         masked = self.mask.probability(picture, found.box)
+        is_bare = masked < self.mask.threshold
+        landmarks, is_undecided = None, False
+        if self.landmarks is not None:
+            landmarks = self.landmarks.find(picture, found.box)
+            is_undecided = is_bare and self.landmarks.is_turned(landmarks)
         expression = None
-        if self.expression is not None and masked < self.mask.threshold:
+        if self.expression is not None and is_bare and not is_undecided:
             expression = self.expression.probabilities(picture, found.box)
-        return Face(found.box, found.score, masked, expression)
+        return Face(found.box, found.score, masked, expression, landmarks, is_undecided)

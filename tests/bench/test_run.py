@@ -127,6 +127,13 @@ def test_a_disabled_model_is_not_measured(make_bench: MakeBench) -> None:
     assert "expression" not in {name for each in report.sources[0].situations for name in each.stages}
 
 
+def test_landmarks_are_measured_if_they_are_on(make_bench: MakeBench) -> None:
+    report = make_bench(config=config.replaced(CONFIG, "landmarks", enabled=True)).run()
+    assert set(report.models) == {*manifest.MODEL_NAMES, "face_landmarks"}
+    times = {name for each in report.sources[0].situations for name in each.stages}
+    assert "landmarks" in times
+
+
 def test_an_interrupted_benchmark_reports_its_results(make_bench: MakeBench) -> None:
     bench = make_bench(faces=(1, 10))
     bench.begin = lambda what: bench.stop.set()
