@@ -110,7 +110,7 @@ TEXTS = {
         judged_on="through the door's own code, 8-bit, in boxes of our detector, on the split `test`, which chose nothing. The "
         "truth is the answer of a larger detector (YuNet), which is a guess under a mask. `bare` and `masked` are mean "
         "distances from it divided by the distance between the eyes. Of heads turned by more than 30 degrees (`turned`) the "
-        "eyes are close together, so that 0.9 times the distance from the eyes to the mouth divides, where that is longer",
+        "eyes are close together: there 0.9 times the distance from the eyes to the mouth divides, if that is longer",
         training=(
             "Only faces with landmarks count. They are YuNet's; a bare face often gets a drawn mask, under which they are "
             "known.",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.imaging.boxes import iou
-from edge.imaging.head_turn import face_axis
+from edge.imaging.head_turn import face_axis, head_turn
 
 from .arrays import Box, Floats
 from .drawing.canvas import YAW_SHIFT
@@ -29,6 +29,10 @@ HALF_WIDTH = 0.39
 SIDE = 2.75
 #: Faces below this height in pixels have no points that are worth learning.
 MIN_HEIGHT = 28
+#: A head that is turned further counts as turned (degrees).
+TURNED = 30.0
+#: Distance between the eyes of a head that looks into the camera, in units of the distance from the eyes to the mouth.
+EYES_OF_LENGTH = 0.9
 #: Landmarks belong to a face only if the boxes overlap by more than this.
 MIN_IOU = 0.3
 
@@ -109,9 +113,15 @@ def box_around(points: Floats) -> Box:
 def error(found: Floats, wanted: Floats) -> float:
     """Return the mean distance of five points (5, 2), divided by the distance between the wanted eyes.
 
-    Of a profile the eyes are close together in the picture. There the distance from the eyes to the mouth takes its
-    place, if it is longer.
+    The eyes of a turned head are close together in the picture. There EYES_OF_LENGTH times the distance from the eyes
+    to the mouth takes its place, if it is longer.
     """
-    eyes = float(np.hypot(*(wanted[0] - wanted[1])))
-    down = float(np.hypot(*(wanted[:2].mean(0) - wanted[3:].mean(0))))
-    return float(np.hypot(*(found - wanted).T).mean()) / max(eyes, down * 0.9, 1e-3)
+    between = float(np.hypot(*(wanted[0] - wanted[1])))
+    if is_turned(wanted):
+        between = max(between, EYES_OF_LENGTH * face_axis(wanted).length)
+    return float(np.hypot(*(found - wanted).T).mean()) / max(between, 1e-3)
+
+
+def is_turned(points: Floats) -> bool:
+    """Return whether a head with these landmarks (5, 2) is turned by more than TURNED degrees."""
+    return abs(head_turn(points)) > TURNED

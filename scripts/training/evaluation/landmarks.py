@@ -1,8 +1,8 @@
 """Evaluate the landmarks as the door finds them: in the boxes of its own detector.
 
-The truth is a teacher's points, which are a guess under a mask. The error is the mean distance of five points divided
-by the distance between the eyes. A second question is asked of the same faces: how often is the mask classifier right
-about heads that are turned? `[landmarks] max_turn` was chosen by it, on the validation split.
+The truth is a teacher's points, which are a guess under a mask. The error is that of `landmarks.error`. A second
+question is asked of the same faces: how often is the mask classifier right about heads that are turned? `[landmarks]
+max_turn` was chosen by it, on the validation split.
 """
 
 from __future__ import annotations
@@ -21,15 +21,13 @@ from edge.imaging.head_turn import head_turn
 from .. import contact_sheet, metrics, plots
 from ..arrays import Box, Floats, Picture, as_floats
 from ..dataset import Dataset
-from ..landmarks import Example, error, examples
+from ..landmarks import Example, error, examples, is_turned
 from ..records import Record
 from .common import MAX_MISTAKES, Result, pair_boxes, progress
 from .stages import Stages
 
 #: The minimum IoU of a labelled face and the detection in which its landmarks are searched.
 MIN_IOU = 0.4
-#: A head that is turned further, by the teacher's points, counts as turned (degrees).
-TURNED = 30.0
 #: Limits of the turns (degrees) between which the answers of the mask classifier are counted.
 TURNS = (0, 10, 20, 30, 35, 40, 45, 50, 60, 75, 90.1)
 
@@ -52,7 +50,7 @@ class LandmarkAnswer:
     @property
     def is_turned(self) -> bool:
         """Return whether the head is turned, by the teacher's points."""
-        return abs(head_turn(self.face.points)) > TURNED
+        return is_turned(self.face.points)
 
     @property
     def turn(self) -> float:

@@ -21,6 +21,7 @@ from training import edgetpu, manifest_rows
 from training.modelfile import ModelFileError
 
 SCRIPT = ROOT / "scripts/compile_edgetpu.sh"
+ALL_MODELS = (*manifest.MODEL_NAMES, *manifest.OPTIONAL_MODEL_NAMES)
 
 #: A fake edgetpu_compiler with the same options, report, log files and names. Its output was made before.
 COMPILER = """#!/bin/sh
@@ -164,19 +165,28 @@ def test_all_models_are_compiled_together(place: Place) -> None:
     assert done.returncode == 0, done.stderr
     assert "face_detector: all 38 operations on the Edge TPU" in done.stdout
     found = manifest.load(place.models)
-    assert found.without_edgetpu(manifest.MODEL_NAMES) == []
-    for name in manifest.MODEL_NAMES:
+    assert found.without_edgetpu(ALL_MODELS) == []
+    for name in ALL_MODELS:
         assert found.read(name, edgetpu=True) == (place.fake / f"{name}_edgetpu.tflite").read_bytes()
         assert msgspec.structs.replace(found[name], edgetpu=None) == msgspec.structs.replace(
             manifest.load()[name], edgetpu=None
         ), "only `edgetpu` of the row has changed"
-    assert (place.fake / "order").read_text().split() == [f"{name}_edgetpu" for name in manifest.MODEL_NAMES], (
+    assert (place.fake / "order").read_text().split() == [f"{name}_edgetpu" for name in ALL_MODELS], (
         "all in one call, the detector first"
     )
     assert not [path for path in place.models.iterdir() if path.name.startswith(".")]
     first = place.content()
     assert place.run().returncode == 0
     assert place.content() == first, "a second run gives the same files"
+
+
+def test_a_folder_without_the_optional_model_is_compiled(place: Place) -> None:
+    (place.models / "face_landmarks.tflite").unlink()
+    rows = dict(manifest.load(place.models))
+    manifest_rows.write(place.models, {name: rows[name] for name in manifest.MODEL_NAMES})
+    done = place.run()
+    assert done.returncode == 0, done.stderr
+    assert "face_landmarks" not in (place.fake / "order").read_text()
 
 
 def test_an_operation_on_the_cpu_is_an_error(place: Place) -> None:
@@ -225,7 +235,7 @@ def test_wrong_arguments_are_usage_errors(place: Place) -> None:
     assert place.run("--what").returncode == 2
 
 
-@pytest.mark.parametrize("name", manifest.MODEL_NAMES)
+@pytest.mark.parametrize("name", ALL_MODELS)
 class TestCompiledModel:
     def test_one_operation_with_the_right_tensors(self, name: str) -> None:
         row = manifest.load()[name]

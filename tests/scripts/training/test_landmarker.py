@@ -89,8 +89,8 @@ def test_the_error_is_in_units_of_the_eye_distance() -> None:
     assert error(POINTS, POINTS) == 0
     assert error(POINTS + SHIFT, POINTS) == pytest.approx(5 / 20)
     profile = POINTS.copy()
-    profile[1, 0] = 72  # eyes that are 2 pixels apart: the distance from the eyes to the mouth counts
-    assert error(profile + SHIFT, profile) < 0.4
+    profile[:, 0] = [70, 72, 90, 72, 76]  # eyes that are 2 pixels apart: the distance from the eyes to the mouth counts
+    assert error(profile + SHIFT, profile) == pytest.approx(5 / (0.9 * np.hypot(3, 20)))
 
 
 @pytest.mark.parametrize("seed", range(12))

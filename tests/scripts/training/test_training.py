@@ -19,6 +19,12 @@ from support.paths import SCRIPTS
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default")]
 
 SHIPPED = SCRIPTS.parent / "models_tflite"
+NAMES = {
+    "detector": "face_detector",
+    "mask": "mask_classifier",
+    "expression": "expression_classifier",
+    "landmarks": "face_landmarks",
+}
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
@@ -36,12 +42,18 @@ def _face(picture: np.ndarray, x: int, y: int, size: int, masked: bool, mood: in
         cv2.ellipse(picture, (x, y + size // 5), (size // 6, size // 12), 0, bend, bend + 140, (30, 30, 150), 2)
 
 
+def _points(x: int, y: int, size: int) -> list[list[float]]:
+    """Return the landmarks of a face that `_face` draws."""
+    side, eyes, mouth = size / 6, y - size / 8, y + size / 5
+    return [[x - side, eyes], [x + side, eyes], [x, y + size / 20], [x - side, mouth], [x + side, mouth]]
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """About 150 pictures in the project's format: scenes with boxed faces, crops with labels, 48x48 expressions."""
     folder = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(5)
-    rows = []
+    rows, landmarks = [], []
 
     def add(name: str, picture: np.ndarray, **fields: object) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
@@ -58,6 +70,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         label = ("mask" if k % 10 else "incorrect") if masked else "no_mask"
         faces = [{"box": box, "label": label, "by": "human"}] if k % 12 else []
         add(f"scenes/{k:03}.png", scene, faces=faces)
+        if faces:
+            landmarks.append({"file": f"scenes/{k:03}.png", "faces": [{"box": box, "points": _points(x, y, size)}]})
     for k in range(90):
         crop = rng.integers(60, 200, (48, 48, 3), np.uint8)
         _face(crop, 24, 24, 46, False, k % 7, rng)
@@ -68,6 +82,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"fer/{k:03}.png", crop, crop=True, label="no_mask", expression=EXPRESSIONS[k % 7], split=split, votes=votes
         )
     (folder / "index.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (folder / "points.jsonl").write_text("".join(json.dumps(r) + "\n" for r in landmarks))
     return folder
 
 
@@ -85,7 +100,7 @@ def _script(name: str, *args: object, check: bool = True, **kw: object) -> subpr
     return done
 
 
-@pytest.mark.parametrize("model", ["detector", "mask", "expression"])
+@pytest.mark.parametrize("model", ["detector", "mask", "expression", "landmarks"])
 def test_train_export_evaluate(model: str, data: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     base = tmp_path_factory.getbasetemp()
     run, models = base / f"run-{model}", base / "models"
@@ -99,13 +114,14 @@ def test_train_export_evaluate(model: str, data: Path, tmp_path_factory: pytest.
     done = _script("export", model, "--data", data, "--run", run, "--models", models, "--samples", 8)
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["bytes"] < 4_000_000
-    name = {"detector": "face_detector", "mask": "mask_classifier", "expression": "expression_classifier"}[model]
+    name = NAMES[model]
     assert f"[{name}]" in (models / "manifest.toml").read_text()
     assert name in (models / f"{name}.md").read_text()
 
     done = _script("evaluate", model, "--data", data, "--models", models, "--split", "all")
     figures = json.loads(done.stdout.splitlines()[-1])
-    assert {"detector": "ap35_h10", "mask": "accuracy", "expression": "votes_accuracy"}[model] in figures
+    own = {"detector": "ap35_h10", "mask": "accuracy", "expression": "votes_accuracy", "landmarks": "bare"}
+    assert own[model] in figures
 
 
 def test_a_killed_run_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_turned_head_is_counted_apart(world: World) -> None:
     turned = [[20, 25], [40, 25], [42, 35], [22, 48], [38, 48]]
     file = world.add(scene((A, 0.9, 0.0)), faces=[human(A)])
     figures = evaluated(world, {file: [(A, turned)]})
-    assert figures["turned_bare"] == pytest.approx(12 / 5 / 20, abs=0.01)
+    assert figures["turned_bare"] == pytest.approx(12 / 5 / (0.9 * 23))
     assert figures["frontal_bare"] is None
 
 
