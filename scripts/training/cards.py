@@ -112,6 +112,7 @@ TEXTS = {
         "distances from it divided by the distance between the eyes. Of heads turned by more than 30 degrees (`turned`) the "
         "eyes are close together: there 0.9 times the distance from the eyes to the mouth divides, if that is longer",
         training=(
+            "**Provisional**: the weights are those of step 500 of 2,200 planned ones.",
             "Only faces with landmarks count. They are YuNet's; a bare face often gets a drawn mask, under which they are "
             "known.",
         ),
