@@ -97,7 +97,7 @@ def test_a_usual_relay_has_no_notes(tmp_path: Path, text: str) -> None:
         ("[relay]\npin = 8", r"GPIO8 .*pulled high .*on \(unlocked\) .* GPIO9 to GPIO27$"),
         ("[relay]\npin = 0\nactive_low = true", "relay.pin = 0 is the pin GPIO0, which is reserved"),
         ('[relay]\npin = 9\nseconds = 0.5\nfail = "safe"', r'on all the time, except for 0.5 s .*"secure"$'),
-        ("[landmarks]\nmax_turn = 30", "no effect with landmarks.enabled = false: landmarks.max_turn$"),
+        ("[landmarks]\nmax_turn = 60", "no effect with landmarks.enabled = false: landmarks.max_turn$"),
         (
             "[tracker]\nnew_score = 0.3\n[detector]\nthreshold = 0.9",
             r"new_score is 0.3, below detector.threshold \(0.9\)",
