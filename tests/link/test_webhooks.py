@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import hashlib
 import hmac
@@ -16,6 +17,7 @@ from edge.config import load
 from edge.errors import ConfigError, InputError, OutputError
 from edge.link import cursor, webhook_worker
 from edge.link.cursor import CursorFile
+from edge.link.http_post import post
 from edge.link.log_tail import Missing
 from edge.link.webhook_message import MAX_EVENTS, Batch, body_of, signature_headers
 from edge.link.webhook_worker import host_of
@@ -111,7 +113,7 @@ def test_nothing_is_lost_while_the_receiver_fails(
             return hang(number, connection)  # type: ignore[arg-type]
         return b"HTTP/1.1 20" if bad == "close" else answer(int(bad))
 
-    monkeypatch.setattr(webhook_worker, "post", lambda *args: webhook_worker_post(*args, timeout_s=0.2))
+    monkeypatch.setattr(webhook_worker, "post", functools.partial(post, timeout_s=0.2))
     receiver.reply = reply
     log.touch()
     link = start_link(*lines(receiver.url))
@@ -237,9 +239,6 @@ def test_a_batch_is_bounded() -> None:
     content = batch.as_json("d")
     assert (content["count"], len(content["events"])) == (10_000, MAX_EVENTS)
     assert len(body_of(batch, "d", {})) < 100_000
-
-
-webhook_worker_post = webhook_worker.post
 
 
 def test_the_examples_of_the_guide_are_right(tmp_path: Path) -> None:
