@@ -38,7 +38,7 @@ def add_parser(subparsers: Subparsers) -> Parser:
         choices=range(1, 366),
         metavar="DAYS",
         default=7,
-        help="count missing events of DAYS (default: 7)",
+        help="count missing events of DAYS; fewer are quicker (default: 7)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON list (default: a table)")
     return parser

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple, get_args
 
-ROOT = "doorlight"
+from ..link.topics import ROOT
+
 Kind = Literal["events", "gap", "availability", "state", "stats"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 #: As `[link] door` allows it.

@@ -225,10 +225,9 @@ class RabbitNode(Server):
         """Wait until it listens."""
         wait_until(lambda: listens(self.port), f"{self.name} does not listen")
 
-    def control(self, *args: str) -> str:
-        """Return the output of rabbitmqctl."""
-        command = self._command("rabbitmqctl", *args)
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    def end_names(self) -> None:
+        """End the name service that all nodes share, once all are killed: it is a daemon that outlives them."""
+        subprocess.run(self._command("epmd", "-kill"), capture_output=True, timeout=60, check=False)
 
     def _command(self, program: str, *args: str) -> list[str]:
         folder = "/tmp/doorlight-rabbitmq"
@@ -246,7 +245,7 @@ class RabbitNode(Server):
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
         }
         environment = [f"{name}={value}" for name, value in variables.items()]
-        inside = ["env", *environment, f"/usr/lib/rabbitmq/bin/{program}", *args]
+        inside = ["env", *environment, program if program == "epmd" else f"/usr/lib/rabbitmq/bin/{program}", *args]
         return ["chroot", "--userspec=rabbitmq:rabbitmq", str(self._root), *inside]
 
 

@@ -104,11 +104,13 @@ def soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     os.chmod(folder, 0o711)
     database = Postgres(folder / "postgres", is_durable=True)
     servers: list[Server] = [database]
+    nodes: list[RabbitNode] = []
     try:
         database.start()
         address = database.new_database()
-        nodes = rabbit_cluster(args.root) if args.broker == "rabbitmq" else []
-        servers += nodes
+        if args.broker == "rabbitmq":
+            nodes += rabbit_cluster(args.root)
+            servers += nodes
         ports = [node.port for node in nodes]
         if not nodes:
             broker = Mosquitto(folder, "allow_anonymous true\nmax_inflight_messages 0")
@@ -135,6 +137,8 @@ def soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     finally:
         for server in reversed(servers):
             server.kill()
+        for node in nodes[:1]:
+            node.end_names()
 
 
 def _play(

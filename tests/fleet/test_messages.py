@@ -21,6 +21,7 @@ from edge.fleet.messages import (
     read_message,
 )
 from edge.fleet.topics import KINDS, parse_topic, topic_filter
+from edge.link.topics import Topics
 from support.played_day import play_day
 
 TOPIC = "doorlight/front/events"
@@ -138,8 +139,10 @@ def test_any_json_is_a_value(value: object) -> None:
     read_message(Message("doorlight/front/state", json.dumps({"signal": value}).encode()))
 
 
-def test_topics_and_filters_fit() -> None:
+def test_topics_are_those_of_the_link() -> None:
+    topics = Topics("front-1")
     for kind in KINDS:
+        assert parse_topic(getattr(topics, kind)) == ("front-1", kind)
         assert parse_topic(topic_filter(kind).replace("+", "front-1")) == ("front-1", kind)
 
 
