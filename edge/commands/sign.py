@@ -62,9 +62,7 @@ def run(args: argparse.Namespace) -> int:
     config = options.load_settings(args.config)
     from ..sign import page, sentences
 
-    # The section is that of doorlight-link.service.
-    sends_events = bool(getattr(getattr(config, "link", None), "is_wanted", False))
-    sides = [page.Side(sentences.title(code), sentences.sections(config, code, sends_events)) for code in languages]
+    sides = [page.Side(sentences.title(code), sentences.sections(config, code)) for code in languages]
     controller = config.privacy.controller.strip()
     picture = page.render(sides, _qr_path(config.privacy.notice or _contact(controller)))
     try:

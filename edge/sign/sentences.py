@@ -23,16 +23,13 @@ def title(language: str) -> str:
     return TEXTS[language]["title"]
 
 
-def sections(config: Config, language: str, sends_events: bool = False) -> list[Section]:
-    """Return the sections of the sign in a language of TEXTS.
-
-    `sends_events`: True if a service sends events to other systems.
-    """
+def sections(config: Config, language: str) -> list[Section]:
+    """Return the sections of the sign in a language of TEXTS."""
     texts = TEXTS[language]
     return [
         Section(texts["looked_at"], _looked_at(config, texts)),
         Section(texts["kept"], _kept(config, texts)),
-        Section(texts["seen_by"], _seen_by(config, texts, sends_events)),
+        Section(texts["seen_by"], _seen_by(config, texts)),
         Section(texts["ask"], _whom_to_ask(config, texts)),
     ]
 
@@ -59,10 +56,10 @@ def visits_in_log(config: Config) -> int:
     return max(int(float(f"{visits:.1e}")), 1)
 
 
-def _seen_by(config: Config, texts: dict[str, str], sends_events: bool) -> tuple[str, ...]:
+def _seen_by(config: Config, texts: dict[str, str]) -> tuple[str, ...]:
     faces = texts["faces_shown" if config.web.show_faces else "faces_hidden"]
     page = texts["page_on" if config.web.enabled else "page_off"].format(faces=faces)
-    return (f"{page} {texts['link' if sends_events else 'no_link']}",)
+    return (f"{page} {texts['link' if config.link.is_wanted else 'no_link']}",)
 
 
 def _whom_to_ask(config: Config, texts: dict[str, str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from ..errors import UnavailableError
 
 UNIT = "doorlight.service"
 #: Services with a process that stays, other than the door.
-OTHER_UNITS = ("doorlight-web.service",)
+OTHER_UNITS = ("doorlight-web.service", "doorlight-link.service")
 TRIAL_TIMER = "doorlight-trial.timer"
 #: A start takes up to two minutes (TimeoutStartSec=).
 TIMEOUT_S = 180.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import json
@@ -35,6 +36,7 @@ needs_ssh_keygen = pytest.mark.skipif(
 def keys() -> Path:
     """Return a folder with two key pairs, "release" and "other"."""
     folder = Path(tempfile.mkdtemp(prefix="doorlight-keys-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name in ("release", "other"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)]
         subprocess.run(command, check=True, timeout=60)
