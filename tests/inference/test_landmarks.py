@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from edge import config
-from edge.config import Config
 from edge.errors import ModelError
 from edge.inference import manifest
 from edge.inference.interpreter import Model
@@ -62,9 +61,9 @@ def test_points_follow_the_face_in_the_picture(perception: Perception) -> None:
     moved = np.roll(picture, (30, -40), (0, 1))
     box = Box(found.box.x1 - 40, found.box.y1 + 30, found.box.x2 - 40, found.box.y2 + 30)
     assert np.array(perception.landmarks.find(moved, box)) - points == pytest.approx(np.tile([-40, 30], (5, 1)), abs=1)
-    large = cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    large = np.asarray(cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR), np.uint8)
     box = Box(*(2 * v for v in found.box))
-    in_large = np.array(perception.landmarks.find(large, box))  # type: ignore[arg-type]
+    in_large = np.array(perception.landmarks.find(large, box))
     assert in_large / 2 == pytest.approx(points, abs=0.03 * found.box.height)
 
 
@@ -161,7 +160,6 @@ def test_the_model_is_small_and_takes_grey_crops() -> None:
 
 
 def test_max_turn_must_be_an_angle_of_a_head() -> None:
-    assert isinstance(ON, Config)
     for wrong in (0, -5, 91):
         with pytest.raises(Exception, match=r"landmarks\.max_turn"):
             config.replaced(OFF, "landmarks", max_turn=wrong)

@@ -36,10 +36,14 @@ class FakeLandmarks:
 FAKES = STAGES._replace(landmarks=FakeLandmarks(), mask=FakeMask())
 
 
-def evaluated(world: World, points: dict[str, list[tuple[Sequence[int], list[list[float]]]]]) -> dict[str, object]:
+def evaluated(
+    world: World, points: dict[str, list[tuple[Sequence[int], Sequence[Sequence[float]]]]]
+) -> dict[str, object]:
     """Return the figures, with these landmarks (box, points) by file."""
     folder = world.write()
-    rows = [{"file": f, "faces": [{"box": list(b), "points": p} for b, p in faces]} for f, faces in points.items()]
+    rows = [
+        {"file": f, "faces": [{"box": list(b), "points": list(p)} for b, p in faces]} for f, faces in points.items()
+    ]
     (folder / LANDMARKS).write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = Dataset(folder)
     return evaluate_landmarks(data, data.records, FAKES).figures
