@@ -103,6 +103,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="threads that draw batches ahead (default: %(default)s)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(argv)
+    if args.model == "landmarks" and args.weights is not None and args.weights.suffix == ".tflite":
+        # The layers of an exported model do not tell which heat map is of which point.
+        parser.error("--weights of landmarks takes best.pt of a run")
     if args.teacher and args.model != "expression":
         parser.error("--teacher is for expression")
     if args.full_size and args.model not in ("detector", "mask"):

@@ -267,6 +267,13 @@ def test_weights_of_something_else_are_named(given: str, why: str, data: Path, t
     assert why in done.stderr
 
 
+def test_landmarks_do_not_start_from_an_exported_model(data: Path, tmp_path: Path) -> None:
+    weights = ("--weights", SHIPPED / "face_landmarks.tflite")
+    done = _script("train", "landmarks", "--data", data, "--out", tmp_path / "run", *weights, check=False)
+    assert done.returncode == 2
+    assert "--weights of landmarks takes best.pt" in done.stderr
+
+
 def test_a_file_that_only_bears_the_name_of_a_model_is_named(data: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.tflite").write_bytes(b"TFL3" * 99)
     plan = ("--data", data, "--out", tmp_path / "run", "--steps", 3, "--batch", 4, "--quiet")
