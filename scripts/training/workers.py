@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -39,6 +40,8 @@ def in_processes(
 def _start(do: Callable[[Any], Any], start: Callable[[], None] | None) -> None:
     global _do
     _do = do
+    # The pool ends its processes by SIGTERM. A handler inherited from the command would only take note of it.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if start is not None:
         start()
 
