@@ -196,7 +196,7 @@ def test_a_connection_that_ends_before_the_acknowledgement(world: World) -> None
                 world.broker_errors = [lost]
             return super().write(batch)
 
-    collector.Store = lambda _: Store(world)  # type: ignore[assignment,misc]
+    collector.Store = lambda _: Store(world)  # type: ignore[assignment,misc,return-value]
     world.run()
     assert world.log == [
         "connect",

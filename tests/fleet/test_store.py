@@ -99,7 +99,7 @@ def test_a_failed_batch_writes_nothing_and_forgets_its_partitions(db: Database) 
 
 def test_what_the_database_refuses_is_put_aside_alone(db: Database) -> None:
     batch: list[Content] = [event("a", k) for k in range(1, 21)]
-    batch[7] = batch[7]._replace(record="{bad}")  # type: ignore[union-attr]
+    batch[7] = event("a", 8)._replace(record="{bad}")
     batch[12] = Document("a", "state", "{bad}", False)
     assert Store(db).write(batch) == Written(18, 0, 2)
     assert rows(db, "topic, reason FROM doorlight.rejected ORDER BY 1") == [
@@ -160,7 +160,7 @@ def test_a_collector_needs_few_rights(cluster: Postgres, db: Database, address: 
     name = str(address.parameters["dbname"])
     with database.connect(office := Address(cluster.address(name, "office"))) as connection:
         database.prepare(connection, office)
-        batch = [event("a", 1), Availability("a", True, False), Gap("a", 1, 2), Rejected("t", b"", "x")]
+        batch: list[Content] = [event("a", 1), Availability("a", True, False), Gap("a", 1, 2), Rejected("t", b"", "x")]
         assert Store(connection).write(batch) == Written(1, 0, 1)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("DELETE FROM doorlight.events")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import cv2
 import numpy as np
@@ -32,3 +33,10 @@ def test_opencv_works_in_the_processes_after_it_has_used_threads_here() -> None:
         assert cv2.getNumThreads() == 4
     finally:
         cv2.setNumThreads(threads)
+
+
+def test_the_processes_end_although_the_command_handles_the_stop_signal() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    outcomes = in_processes(lambda n: n, range(50), 2)
+    assert next(outcomes) == 0
+    outcomes.close()  # type: ignore[attr-defined]  # ends the pool while it has work
