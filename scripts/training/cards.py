@@ -102,8 +102,8 @@ TEXTS = {
         weak="Profiles: of the far eye and the far mouth corner nothing is visible. Faces below 40 pixels, in the dark, and "
         "tilted by more than about 25 degrees are weak. Under a mask, nose and mouth are a guess. All points lie inside the "
         "crop: the outermost of a face in a corner of it are drawn inwards.",
-        never="It must not be used to identify people or to measure faces: its points are off by several per cent of the "
-        "distance between the eyes.",
+        never="It must not be used to identify people or to measure faces: its points are off by a tenth of the distance between "
+        "the eyes, and by a fifth under a mask.",
         start="trained from scratch",
         curve="Mean error by the turn of the head, on validation faces in the boxes of the data set. Numbers at the points are "
         "the counts.",
@@ -112,7 +112,6 @@ TEXTS = {
         "distances from it divided by the distance between the eyes. Of heads turned by more than 30 degrees (`turned`) the "
         "eyes are close together: there 0.9 times the distance from the eyes to the mouth divides, if that is longer",
         training=(
-            "**Provisional**: the weights are those of step 500 of 2,200 planned ones.",
             "Only faces with landmarks count. They are YuNet's; a bare face often gets a drawn mask, under which they are "
             "known.",
         ),
