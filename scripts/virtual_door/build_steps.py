@@ -166,7 +166,8 @@ def wheels() -> BuildStep:
 
 def _make_wheels(folder: Path) -> None:
     log = folder / "build.log"
-    pip_wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--wheel-dir", str(folder), f"{CHECKOUT}[link,metrics,web]"]
+    extras = f"{CHECKOUT}[link,metrics,web]"
+    pip_wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--wheel-dir", str(folder), extras]
     run_program(pip_wheel, log, error=UnsupportedHostError)
     for own in folder.glob("doorlight-*.whl"):
         own.unlink()
