@@ -26,7 +26,7 @@ DESCRIPTION = """\
 Install a new version from a signed bundle, beside the one that runs. The new
 version is kept after ten healthy minutes. If it does not start, ends by itself,
 shows FAULT, or the box restarts before, the version before comes back by
-itself. One of the two always runs. Settings and event log stay.
+itself. One of the two can start at any time. Settings and event log stay.
 
   sudo doorlight update /media/usb                      from a stick
   sudo doorlight update https://example.org/doorlight   from an address

@@ -1,4 +1,4 @@
-"""The door's service, as systemd knows it: whether it runs, whether it is healthy, whether somebody stands there."""
+"""The door's service, as systemd knows it: whether it runs, whether it is healthy, whether a person is there."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Door:
         )  # fmt: skip
 
     def is_anybody_there(self, now: float | None = None) -> bool:
-        """Return whether somebody stands at the door, or did a moment ago. A door that does not run sees nobody.
+        """Return whether a person is at the door, or was a moment ago. A door that does not run sees nobody.
 
         A door that shows FAULT sees nobody either; an update may mend it.
         """

@@ -42,11 +42,11 @@ Phase = Literal["switching", "trying", "back"]
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """A trial: versions and folders of the releases.
+    """A trial, as stored in trial.json.
 
-    `units` are the names of the units that the new version writes. `boot` is what
-    `Layout.boot` has until the box restarts; `reason` is why it is taken
-    back.
+    `release` and `previous_release` are names of folders, `bundle` is the SHA-256 of the manifest, `began` is UTC and
+    `began_s` seconds since boot. `units` are the units that the new version writes. `boot` is the content of `Layout.boot`
+    until the box restarts. `was_fault`: the previous version showed FAULT. `reason` is why the trial is taken back.
     """
 
     phase: Phase

@@ -24,9 +24,9 @@ from .layout import Layout, version_of
 from .manifest import Manifest
 from .trial import HEALTHY_S, Trials
 
-#: How often the door is asked whether somebody stands there.
+#: How often the door is asked whether a person is there.
 ASK_EVERY_S = 5.0
-#: install.sh ends with these if it is used wrongly, and if the settings do not fit.
+#: Exit code of install.sh if the settings do not fit the new version.
 WRONG_SETTINGS = 78
 
 
@@ -180,7 +180,7 @@ class Updater:
     def reason_against(self, candidate: Candidate, allow_downgrade: bool, is_nightly: bool) -> str | None:
         """Return why there is nothing to do with a bundle; None if it is to be installed.
 
-        Raises InputError if somebody asks for a lower version without saying so.
+        Raises InputError if the version is lower and `allow_downgrade` is not set.
         """
         new, installed = candidate.manifest.version, self.installed
         if new == installed:
@@ -254,10 +254,10 @@ class Updater:
         waited_s = 0.0
         while self._door.is_anybody_there():
             if not waited_s:
-                self._say("somebody stands at the door; waiting until nobody does …")
+                self._say("a person is at the door; waiting until nobody is …")
             if waited_s >= wait_s:
                 raise UnavailableError(
-                    f"somebody stood at the door for {wait_s / 60:g} minutes; nothing was changed",
+                    f"a person was at the door for {wait_s / 60:g} minutes; nothing was changed",
                     "run the command again later",
                 )
             self._sleep(ASK_EVERY_S)

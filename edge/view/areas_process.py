@@ -66,7 +66,7 @@ def carry_out(order: Order) -> dict[str, object]:
     except OutputError as error:
         return {"state": "failed", "problem": str(error)}
     shares = {"share": (new or own).share, "share_before": (current or own).share}
-    return {"state": "done", "areas": msgspec.to_builtins(new or own), "from_page": new is not None, **shares}
+    return {"state": "done", "areas": msgspec.to_builtins(new or own), **shares}
 
 
 if __name__ == "__main__":

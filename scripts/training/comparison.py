@@ -139,7 +139,7 @@ def _table_lines(table: Table, row: ModelEntry, peers: Sequence[Mapping[str, Any
     if all("times_ours" in p and p["ours"] == row.architecture for p in peers):
         lines.append(_line(TIME, [1.0, *(p["times_ours"] for p in peers)]))
     if not_comparable:
-        lines += ["", f"Ours was not yet evaluated on the same pictures: {', '.join(not_comparable)}."]
+        lines += ["", f"No figure of ours for exactly these faces: {', '.join(not_comparable)}."]
     return lines
 
 

@@ -63,7 +63,7 @@ def test_figures_of_other_pictures_are_not_compared() -> None:
     text = comparison.comparison(rows, {"p": peer(mask={"test": {"accuracy": 0.9, "n": 100}})})
     assert "| accuracy; a face not found is wrong | – | 90.0 % |" in text
     assert "99.0 %" not in text
-    assert text.endswith("Ours was not yet evaluated on the same pictures: all.")
+    assert text.endswith("No figure of ours for exactly these faces: all.")
 
 
 def test_only_models_with_a_peer_are_compared() -> None:
