@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import sys
@@ -158,6 +159,7 @@ class TestDamagedFile:
     ) -> None:
         models = manifest_of(DAMAGED["text"], tmp_path)
         load_error(models, NAMES[0], runtime)
+        gc.collect()  # what earlier tests left open must not be closed in between
         before = len(os.listdir("/proc/self/fd"))
         load_error(models, NAMES[0], runtime)
         Model(SHIPPED, NAMES[0], runtime_name=runtime)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -18,6 +19,7 @@ def test_captures_what_native_code_writes(capfd: pytest.CaptureFixture[str]) -> 
 
 
 def test_restores_stderr_after_an_exception(capfd: pytest.CaptureFixture[str]) -> None:
+    gc.collect()  # what earlier tests left open must not be closed in between
     before = len(os.listdir("/proc/self/fd"))
     lines: list[str] = []
 
