@@ -1,12 +1,11 @@
 """Load the settings: a TOML file over the commented defaults in default.toml.
 
-The classes below give types and ranges. `_check` covers what involves several keys. To add a setting, add it to its
+The classes below give types and ranges. config_checks.py covers what involves several keys. To add a setting, add it to its
 class and to default.toml, with a comment.
 """
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -16,14 +15,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from . import config_messages, light_checks, toml_hints
+from . import config_checks, config_messages, toml_hints
 from .errors import ConfigError
-from .link_settings import LinkSettings, check_link, check_webhook_tables
+from .link_settings import LinkSettings, check_webhook_tables
 from .listen_address import parse_listen
 from .renamed_settings import check_keys
-from .source_kind import ADDRESS_HINT, address_problem
 from .system.files import WrongEncodingError, parse_toml, read_toml_text
-from .zone import Zone, crossing_sides, polygon_area, without_closing_corner
 
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -35,9 +32,6 @@ Pattern = Annotated[tuple[Annotated[float, Meta(ge=0.01, le=10)], ...], Meta(min
 Polygon = Annotated[tuple[tuple[Share, Share], ...], Meta(max_length=100)]
 AcceleratorMode = Literal["auto", "cpu", "edgetpu"]
 Expression = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
-
-#: Smallest area of a polygon, as a share of the picture.
-MIN_AREA = 1e-4
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -172,10 +166,6 @@ class EventSettings(Section, frozen=True):
     keep_files: Annotated[int, Meta(ge=1, le=1000)]
 
 
-#: A name of a machine on the network, or an address, without port.
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
-
-
 class WebSettings(Section, frozen=True):
     enabled: bool
     listen: str
@@ -255,7 +245,7 @@ def load(path: Path | None = None) -> Config:
         raise config_messages.wrong_value(str(error), name, settings, Config) from None
     except ValueError:  # msgspec formats the rejected number, and Python refuses to format thousands of digits.
         raise config_messages.enormous_number(name, settings, Config) from None
-    _check(config, given, name)
+    config_checks.check(config, given, name)
     return _only_answered(config, given)
 
 
@@ -278,7 +268,7 @@ def replaced(config: Config, section: str, **values: object) -> Config:
         changed = msgspec.convert(settings, Config)
     except msgspec.ValidationError as error:
         raise config_messages.wrong_value(str(error), "settings", settings, Config) from None
-    _check(changed, {section: values}, "settings")
+    config_checks.check(changed, {section: values}, "settings")
     return changed
 
 
@@ -297,125 +287,3 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not TOML: {error}", toml_hints.advice(text, str(error))) from None
     except ValueError as error:
         raise ConfigError(f"{path}: is not TOML: {error}", toml_hints.GENERAL) from None
-
-
-def _check(config: Config, given: Mapping[str, Mapping[str, Any]], name: str) -> None:
-    """Raise ConfigError if values contradict each other; `given` are the tables of the file, without the defaults."""
-    _check_paths(config, name)
-    check_door(config.door, name)
-    light_checks.check(config.lights, config.relay, given, name)
-    _check_order(config, name)
-    _check_web(config.web, name)
-    _check_privacy(config.privacy, name)
-    source = config.update.source
-    if source and not source.startswith(("/", "https://")):
-        raise ConfigError(
-            f"{name}: 'update.source' is {config_messages.shown(source)}, no whole path and no https address",
-            'write "https://example.org/doorlight", or a folder such as "/media/updates"',
-        )
-    check_link(config.link, name)
-
-
-def _check_paths(config: Config, name: str) -> None:
-    paths = {
-        "camera.source": config.camera.source,
-        "models.directory": config.models.directory,
-        "events.file": config.events.file,
-        "web.certificate": config.web.certificate,
-        "web.key": config.web.key,
-        "update.source": config.update.source,
-        "link.ca": config.link.ca,
-        "link.certificate": config.link.certificate,
-    }
-    for key, path in paths.items():
-        if "\0" in path:
-            raise ConfigError(f"{name}: '{key}' has a NUL character", "remove it")
-        # Refused, not replaced: the service runs as another user, whose home folder is none.
-        if home := re.match(r"~([\w-]*)|\$\{?\w+\}?", path):
-            rest = path[home.end() :] or "/…"
-            raise ConfigError(
-                f"{name}: '{key}' begins with {home[0]}, which only a shell replaces",
-                f"write the whole path: /home/{home[1] or 'USER'}{config_messages.shown(rest)[1:-1]}",
-            )
-    if problem := address_problem(config.camera.source):
-        raise ConfigError(f"{name}: 'camera.source' {problem}", ADDRESS_HINT)
-
-
-def check_door(door: DoorSettings, name: str) -> None:
-    """Raise ConfigError if a polygon of the section is no area, or if no face would count; `name` is the file's."""
-    named = {"door.zone": door.zone} if door.zone else {}
-    named |= {f"door.ignore[{k}]": area for k, area in enumerate(door.ignore)}
-    for key, corners in named.items():
-        polygon = without_closing_corner(corners)
-        if len(polygon) < 3:
-            raise ConfigError(
-                f"{name}: '{key}' needs at least 3 corners, not {len(polygon)}",
-                "write [x, y] for each corner, as shares of the picture's width and height",
-            )
-        # With corners in a wrong order, the polygon is not the area that its author has in mind.
-        if sides := crossing_sides(polygon):
-            raise ConfigError(
-                f"{name}: '{key}' crosses itself: the sides after corner {sides[0]} and corner {sides[1]} meet",
-                "list the corners in their order around the area",
-            )
-        if polygon_area(polygon) < MIN_AREA:
-            raise ConfigError(f"{name}: '{key}' is a line, not an area", "move its corners apart")
-    if door.ignore and Zone(door.zone, door.ignore).is_empty:
-        what = "zone" if door.zone else "picture"
-        raise ConfigError(
-            f"{name}: 'door.ignore' covers the whole {what}: no face would count", "make its areas smaller"
-        )
-
-
-def _check_web(web: WebSettings, name: str) -> None:
-    try:
-        parse_listen(web.listen)
-    except ValueError as error:
-        raise ConfigError(
-            f"{name}: 'web.listen' is {config_messages.shown(web.listen)}: {error}",
-            'write "127.0.0.1:8080" for this machine only, "0.0.0.0:8080" for the network',
-        ) from None
-    for host in web.hosts:
-        if not _HOST.fullmatch(host):
-            shown = config_messages.shown(host)
-            raise ConfigError(
-                f"{name}: 'web.hosts' has {shown}, which is no name", 'write the name only: "door.example.org"'
-            )
-    if bool(web.certificate) is not bool(web.key):
-        given, missing = ("certificate", "key") if web.certificate else ("key", "certificate")
-        raise ConfigError(f"{name}: 'web.{given}' needs 'web.{missing}', too", f"add {missing}, or remove {given}")
-
-
-def _check_privacy(privacy: PrivacySettings, name: str) -> None:
-    for key in ("controller", "sign", "notice"):
-        if not getattr(privacy, key).isprintable():
-            raise ConfigError(f"{name}: 'privacy.{key}' has a line break or a control character", "write one line")
-    if privacy.notice and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", privacy.notice):
-        raise ConfigError(
-            f"{name}: 'privacy.notice' is {config_messages.shown(privacy.notice)}, which is no web address",
-            'write it in full: "https://example.org/door"',
-        )
-
-
-def _check_order(config: Config, name: str) -> None:
-    policy, tracker, camera = config.policy, config.tracker, config.camera
-    # Lower key, its value, higher key, its value.
-    ordered = (
-        ("policy.calm_threshold", policy.calm_threshold, "policy.agitated_threshold", policy.agitated_threshold),
-        ("policy.masked_threshold", policy.masked_threshold, "policy.change_to_masked", policy.change_to_masked),
-        (
-            "policy.change_to_unmasked",
-            policy.change_to_unmasked,
-            "policy.unmasked_threshold",
-            policy.unmasked_threshold,
-        ),
-        ("policy.change_to_masked", policy.change_to_masked, "tracker.max_log_odds", tracker.max_log_odds),
-        ("-policy.change_to_unmasked", -policy.change_to_unmasked, "tracker.max_log_odds", tracker.max_log_odds),
-        ("camera.reopen_s", camera.reopen_s, "camera.reopen_max_s", camera.reopen_max_s),
-    )
-    for low_key, low, high_key, high in ordered:
-        if low > high:
-            raise ConfigError(
-                f"{name}: '{low_key}' is {low:g} but '{high_key}' is {high:g}",
-                f"'{low_key}' must not exceed '{high_key}'",
-            )

@@ -10,6 +10,7 @@ import contextlib
 import faulthandler
 import shlex
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,10 +145,7 @@ def _watch(
     """Open source, models and log, and run the door's loop. Return the source, closed, and the totals."""
     areas_path = options.areas_path(settings)
     with_areas, areas_note = areas_file.applied(config, areas_path, settings)
-    notes = (*camera_notes(config, args.source or ""), *other_notes(config), *privacy_notes(config), areas_note)
-    for note in notes:
-        if note:
-            print_note(f"note: {note}")
+    _print_notes(config, args.source or "", areas_note)
     source = open_source(config.camera, args.source)
     if config.relay.resting and not source.live and not lights.simulated:
         lights.release_relay()
@@ -171,14 +169,8 @@ def _watch(
                 console.on_event(event)
 
             pipeline = Pipeline(with_areas, perception)
-            view = DoorView(
-                config,
-                options.models_folder(args, config),
-                lambda: _frame_encoder(config, pipeline, perception, source, log),
-                write,
-                print_note,
-                _area_target(config, areas_path, settings, pipeline),
-            )
+            target = _area_target(config, areas_path, settings, pipeline)
+            view = _make_view(args, config, pipeline, perception, source, log, write, target)
 
             def on_decision(frame: Frame | None, decision: Decision) -> None:
                 view.on_decision(frame, decision)
@@ -199,6 +191,35 @@ def _watch(
                 log.close()
                 if log.problem:
                     print_note(f"the event log is incomplete: {log.problem}")
+
+
+def _print_notes(config: Config, source: str, areas_note: str) -> None:
+    """Print what in the settings has no effect or needs attention; `source` is that of the command line, or empty."""
+    notes = (*camera_notes(config, source), *other_notes(config), *privacy_notes(config), areas_note)
+    for note in notes:
+        if note:
+            print_note(f"note: {note}")
+
+
+def _make_view(
+    args: argparse.Namespace,
+    config: Config,
+    pipeline: Pipeline,
+    perception: Perception,
+    source: Source,
+    log: EventLog,
+    write: Callable[[Event], None],
+    target: AreaTarget | None,
+) -> DoorView:
+    """Return the page's side of the door, not started. It loads the encoder of frames once it is needed."""
+    return DoorView(
+        config,
+        options.models_folder(args, config),
+        lambda: _frame_encoder(config, pipeline, perception, source, log),
+        write,
+        print_note,
+        target,
+    )
 
 
 def _area_target(config: Config, path: Path | None, settings: Path | None, pipeline: Pipeline) -> AreaTarget | None:

@@ -32,7 +32,7 @@ WITH alarms AS (
     WHERE (skipped > 0 AND event NOT IN ('started', 'log_repaired') OR event = 'log_lost') AND received < %(settled)s
     GROUP BY door
 )
-SELECT doors.door, last_seen, doors.signal, signal_time, online, online_since, state, state_at,
+SELECT doors.door, last_seen, doors.signal, signal_time, online, state,
     coalesce(alarms.count, 0), coalesce(gaps.missing, 0)::bigint
 FROM doorlight.doors LEFT JOIN alarms USING (door) LEFT JOIN gaps USING (door)
 """
@@ -81,7 +81,7 @@ def read(database: Database, address: Address, today: datetime, since: datetime)
 
 
 def _door(row: tuple[Any, ...], now: datetime) -> Door:
-    name, last_seen, signal, signal_time, is_online, _, state, _, alarms, missing = row
+    name, last_seen, signal, signal_time, is_online, state, alarms, missing = row
     # The state is what the door says of itself, so it may contain anything.
     state = state if isinstance(state, dict) else {}
     shown = _text(state, "signal") or signal or ""

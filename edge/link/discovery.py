@@ -28,7 +28,25 @@ def discovery_topic(prefix: str, door: str) -> str:
 
 def discovery_payload(door: str, topics: Topics, version: str) -> dict[str, Any]:
     """Return the message."""
-    components: dict[str, dict[str, Any]] = {
+    components = {**_main_entities(topics), **_diagnostic_entities()}
+    return {
+        "device": {
+            "identifiers": [device_id(door)],
+            "name": f"Doorlight {door}",
+            "manufacturer": "Doorlight",
+            "model": "Doorlight",
+            "sw_version": version,
+        },
+        "origin": {"name": "Doorlight", "sw_version": version},
+        "availability": [{"topic": topics.availability}],
+        "qos": 1,
+        "components": {key: _with_ids(key, component, door, topics) for key, component in components.items()},
+    }
+
+
+def _main_entities(topics: Topics) -> dict[str, dict[str, Any]]:
+    """Return the entities that Home Assistant shows first: signal, problem, counts of today and alarm."""
+    return {
         "signal": {
             "platform": "sensor",
             "name": "Signal",
@@ -69,6 +87,12 @@ def discovery_payload(door: str, topics: Topics, version: str) -> dict[str, Any]
             "event_types": [ALARM_EVENT],
             "state_topic": topics.alarm,
         },
+    }
+
+
+def _diagnostic_entities() -> dict[str, dict[str, Any]]:
+    """Return the entities that Home Assistant lists as diagnostics."""
+    return {
         "temperature": {
             "platform": "sensor",
             "name": "Temperature",
@@ -107,20 +131,14 @@ def discovery_payload(door: str, topics: Topics, version: str) -> dict[str, Any]
             "{% else %}{{ installed | tojson }}{% endif %}",
         },
     }
-    for key, component in components.items():
-        component["unique_id"] = f"{device_id(door)}_{key}"
-        component["default_entity_id"] = f"{component['platform']}.{device_id(door)}_{key}".lower().replace("-", "_")
-        component.setdefault("state_topic", topics.state)
+
+
+def _with_ids(key: str, component: dict[str, Any], door: str, topics: Topics) -> dict[str, Any]:
+    """Return an entity with its ids, and with the state's topic if it has no topic of its own."""
+    unique_id = f"{device_id(door)}_{key}"
     return {
-        "device": {
-            "identifiers": [device_id(door)],
-            "name": f"Doorlight {door}",
-            "manufacturer": "Doorlight",
-            "model": "Doorlight",
-            "sw_version": version,
-        },
-        "origin": {"name": "Doorlight", "sw_version": version},
-        "availability": [{"topic": topics.availability}],
-        "qos": 1,
-        "components": components,
+        "state_topic": topics.state,
+        **component,
+        "unique_id": unique_id,
+        "default_entity_id": f"{component['platform']}.{unique_id}".lower().replace("-", "_"),
     }

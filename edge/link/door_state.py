@@ -20,13 +20,6 @@ MAX_LINES = 2000
 #: The signal of a door that does not run.
 OFF = "OFF"
 SIGNALS = (*(signal.value for signal in Signal), OFF)
-#: The fields of `DoorState.as_json`, as edge/link/README.md documents them.
-STATE_FIELDS = frozenset(
-    {
-        *("signal", "since", "people", "running", "blind", "problem", "seq", "time", "today"),
-        *("temperature_c", "frames_per_s", "disk_free_mb", "version", "latest_version"),
-    }
-)
 #: An alarm that is older than this (seconds) is history, and no notification.
 MAX_ALARM_AGE_S = 300.0
 

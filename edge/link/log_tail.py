@@ -50,13 +50,12 @@ class Line(NamedTuple):
 class LogTail:
     """Reads the log at `path` after `cursor`. Used by one thread.
 
-    `last_seq` is the number of the last line. `repeated` counts the lines whose numbers were there before: they are left out,
-    because the receivers could not tell them from those. `unread` names the files that cannot be read, with the reasons.
+    `last_seq` is the number of the last line. Lines whose numbers were there before are left out, because the receivers could
+    not tell them from those. `unread` names the files that cannot be read, with the reasons.
     """
 
     def __init__(self, path: Path, cursor: Cursor) -> None:
         self.last_seq = cursor.seq
-        self.repeated = 0
         self.unread: dict[str, str] = {}
         self._cursor = self._cursor_behind = cursor
         self._files = LogFiles(path)
@@ -67,8 +66,6 @@ class LogTail:
         self._start = b""  # how the file begins, to notice that it was emptied and written again
         self._lines: deque[bytes] = deque()
         self._has_seen_older = False  # the log still has lines up to the cursor
-        self._is_skipping = True  # the first read: lines up to `last_seq` are expected
-        self._is_cut = False  # the file was cut: lines up to `last_seq` are written again
 
     def next(self) -> Line | None:
         """Return the next line; None if there is none yet. Raises InputError if a file of the log cannot be read."""
@@ -106,11 +103,9 @@ class LogTail:
             return None
         if seq <= self.last_seq:
             self._has_seen_older = True
-            self.repeated += not (self._is_skipping or self._is_cut)
             return None
         missing = self._missing_before(seq, record)
         self.last_seq, self._has_seen_older = seq, True
-        self._is_skipping = self._is_cut = False
         device, number = self._identity
         is_compressed = self._current is not None and self._current.is_compressed
         cursor = Cursor(seq) if is_compressed else Cursor(seq, device, number, self._position)
@@ -139,7 +134,6 @@ class LogTail:
             self._successor = next_file(self._files, self._current.file, self.last_seq, self.unread)
         if self._read_block(self._current):
             return True
-        self._is_skipping = False
         if self._successor is None:
             return False
         self._current.file.close()
@@ -186,7 +180,7 @@ class LogTail:
         start = os.pread(descriptor, START_BYTES, 0)
         if os.fstat(descriptor).st_size < self._position or not start.startswith(self._start):
             # The door has removed lines that it could not sync, or another program has emptied the file (copytruncate).
-            self._position, self._is_cut = 0, True
+            self._position = 0
         self._start = start
         data = os.pread(descriptor, _BLOCK_BYTES, self._position)
         if len(data) == _BLOCK_BYTES and b"\n" not in data:

@@ -32,14 +32,11 @@ class Window:
         """Add a message that was sent. A message without a cursor does not move it."""
         self._pending.append(_Pending(number, cursor))
 
-    def acknowledge(self, number: int) -> bool:
-        """Note that a message has arrived, and move the cursor. Return False if the message is not one of these."""
+    def acknowledge(self, number: int) -> None:
+        """Note that a message has arrived, and move the cursor. A message that is not one of these changes nothing."""
         for pending in self._pending:
             if pending.number == number:
                 pending.is_acknowledged = True
                 break
-        else:
-            return False
         while self._pending and self._pending[0].is_acknowledged:
             self.cursor = self._pending.popleft().cursor or self.cursor
-        return True

@@ -23,78 +23,86 @@ from edge.records import Frame, Signal
 #: Frames before this time (seconds) are not counted: models, caches and the first connection settle.
 SETTLE_S = 3.0
 
+# What `main` replaces in the program.
+_open_source: Any = vars(run_door)["open_source"]
+_Lights: Any = vars(run_door)["Lights"]
+
+
+class PlayedVideo:
+    """A video, repeated for some seconds, each frame at its time. It is the source of the door once `open_source` was called."""
+
+    live, damage, note, scene, left_out, damaged = True, None, "", None, (), ()
+
+    def __init__(self, seconds: float, fps: float) -> None:
+        self.name = "camera"
+        self.fps = fps
+        self.read_at = self.cpu = self.began = 0.0
+        self.delays_ms: list[float] = []
+        self.rss_mb: list[float] = []
+        self._seconds = seconds
+
+    def open_source(self, camera: Any, source: str | None) -> Any:
+        self._video = _open_source(camera, source)
+        return self
+
+    def prepare(self) -> None:
+        pass
+
+    def __enter__(self) -> Any:
+        self._video.open()
+        self._opened_at, self._number = time.monotonic(), 0
+        self._pictures: list[Any] = []
+        # Decoded once: the decoder would need more of the machine than the door.
+        while len(self._pictures) < 150 and (frame := self._video.read()) is not None:
+            self._pictures.append(frame.picture)
+        self._video.close()
+        self._opened_at = time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def read(self) -> Frame | None:
+        t = self._number / self.fps
+        if t > self._seconds:
+            return None
+        if t >= SETTLE_S and not self.began:
+            self.began, self.cpu = time.monotonic(), time.process_time()
+        time.sleep(max(0.0, self._opened_at + t - time.monotonic()))
+        picture = self._pictures[self._number % len(self._pictures)]
+        self._number += 1
+        self.read_at = time.monotonic()
+        return Frame(self._number - 1, t, picture)
+
+
+class TimedLights(_Lights):
+    """Lights on mock pins that note when they are shown. `played` is the source of the door."""
+
+    played: PlayedVideo
+
+    def show(self, signal: Signal) -> None:
+        super().show(signal)
+        played = self.played
+        if played.began and played.read_at:
+            played.delays_ms.append(1e3 * (time.monotonic() - played.read_at))
+            if len(played.delays_ms) % 300 == 1:
+                played.rss_mb.append(_rss_mb())
+
 
 def main(video: str, settings: str, seconds: float, fps: float = 30.0) -> None:
     """Run the door, and print a line of JSON."""
     # As if it were alone: the machine may do other things. What the door starts does not inherit it.
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_RR | getattr(os, "SCHED_RESET_ON_FORK", 0), os.sched_param(1))
-    real_open, real_lights = vars(run_door)["open_source"], vars(run_door)["Lights"]
-    played: list[Any] = []
-
-    class Camera:
-        """A video, repeated for some seconds, each frame at its time."""
-
-        live, damage, note, scene, left_out, damaged = True, None, "", None, (), ()
-
-        def __init__(self, camera: Any, source: str | None) -> None:
-            self._video = real_open(camera, source)
-            self.name = "camera"
-            self.fps = fps
-            self.read_at = self.cpu = self.began = 0.0
-            self.delays_ms: list[float] = []
-            self.rss_mb: list[float] = []
-            played.append(self)
-
-        def prepare(self) -> None:
-            pass
-
-        def __enter__(self) -> Any:
-            self._video.open()
-            self._opened_at, self._number = time.monotonic(), 0
-            self._pictures: list[Any] = []
-            # Decoded once: the decoder would need more of the machine than the door.
-            while len(self._pictures) < 150 and (frame := self._video.read()) is not None:
-                self._pictures.append(frame.picture)
-            self._video.close()
-            self._opened_at = time.monotonic()
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def close(self) -> None:
-            pass
-
-        def read(self) -> Frame | None:
-            t = self._number / fps
-            if t > seconds:
-                return None
-            if t >= SETTLE_S and not self.began:
-                self.began, self.cpu = time.monotonic(), time.process_time()
-            time.sleep(max(0.0, self._opened_at + t - time.monotonic()))
-            picture = self._pictures[self._number % len(self._pictures)]
-            self._number += 1
-            self.read_at = time.monotonic()
-            return Frame(self._number - 1, t, picture)
-
-    class TimedLights(real_lights):  # type: ignore[misc, valid-type]
-        """Lights on mock pins that note when they are shown."""
-
-        def show(self, signal: Signal) -> None:
-            super().show(signal)
-            camera = played[0]
-            if camera.began and camera.read_at:
-                camera.delays_ms.append(1e3 * (time.monotonic() - camera.read_at))
-                if len(camera.delays_ms) % 300 == 1:
-                    camera.rss_mb.append(_rss_mb())
-
-    vars(run_door).update(open_source=Camera, Lights=TimedLights)
+    TimedLights.played = played = PlayedVideo(seconds, fps)
+    vars(run_door).update(open_source=played.open_source, Lights=TimedLights)
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
         cli.main(["run", "--simulate", "--source", video, "--config", settings, "--events", f"{settings}.log"])
-    camera = played[0]
-    wall_s, cpu_s = time.monotonic() - camera.began, time.process_time() - camera.cpu
-    delays = sorted(camera.delays_ms[:-1])  # the last signal is that of the end, not of a frame
+    wall_s, cpu_s = time.monotonic() - played.began, time.process_time() - played.cpu
+    delays = sorted(played.delays_ms[:-1])  # the last signal is that of the end, not of a frame
     print(
         json.dumps(
             {
@@ -103,7 +111,7 @@ def main(video: str, settings: str, seconds: float, fps: float = 30.0) -> None:
                 "p50_ms": round(delays[len(delays) // 2], 2),
                 "p99_ms": round(delays[int(0.99 * len(delays))], 2),
                 "max_ms": round(delays[-1], 2),
-                "rss_mb": [round(value, 1) for value in camera.rss_mb],
+                "rss_mb": [round(value, 1) for value in played.rss_mb],
                 "children_cpu_s": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime, 2),
             }
         )

@@ -155,6 +155,33 @@ class Day(Source):
         pass
 
 
+class Happened:
+    """Counts what the door reports while it plays a day. `events` are those of each part of the day, by kind."""
+
+    def __init__(self, source: Day) -> None:
+        self.events: dict[str, Counter[str]] = {}
+        self._source = source
+        self._verdicts: dict[object, str] = {}
+        self._alarms = 0
+        self._dwell: Counter[int] = Counter()
+
+    def count(self, event: Event) -> None:
+        """Count an event."""
+        self.events.setdefault(self._source.playing, Counter())[event.kind] += 1
+        if event.kind in ("masked", "unmasked"):
+            self._verdicts[event.data["person"]] = event.kind
+        elif event.kind == "ignored":
+            self._verdicts.pop(event.data["person"], None)
+        elif event.kind == "cleared":
+            self._dwell[rounded_ms(float(str(event.data["dwell_s"])))] += 1
+        self._alarms += event.kind == "signal" and event.data["signal"] == "ALARM"
+
+    def figures(self) -> dict[str, Any]:
+        """Return the totals, in the form of `DayResult.happened`."""
+        masked = sum(verdict == "masked" for verdict in self._verdicts.values())
+        return _figures(len(self._verdicts), masked, self._alarms, self._dwell)
+
+
 def pictures_of(source: Source, every: int, limit: int = 10**6) -> list[Picture]:
     """Return each `every`-th picture of a source, (H, W, 3) uint8 BGR, at most `limit` of them."""
     found: list[Picture] = []
@@ -181,22 +208,8 @@ def day(hours: float, passages: Path, people_an_hour: float, folder: Path) -> Da
     result.events_of_one_clip = dict(Counter(event.kind for decision in alone for event in decision.events))
 
     source = Day(hours, clip, crowd, people_an_hour)
-    events: dict[str, Counter[str]] = {}
+    happened = Happened(source)
     next_s = 0.0
-
-    verdicts: dict[object, str] = {}
-    alarms, dwell = 0, Counter[int]()
-
-    def count(event: Event) -> None:
-        nonlocal alarms
-        events.setdefault(source.playing, Counter())[event.kind] += 1
-        if event.kind in ("masked", "unmasked"):
-            verdicts[event.data["person"]] = event.kind
-        elif event.kind == "ignored":
-            verdicts.pop(event.data["person"], None)
-        elif event.kind == "cleared":
-            dwell[rounded_ms(float(str(event.data["dwell_s"])))] += 1
-        alarms += event.kind == "signal" and event.data["signal"] == "ALARM"
 
     def sample(frame: Frame | None, decision: Decision) -> None:
         nonlocal next_s
@@ -217,27 +230,38 @@ def day(hours: float, passages: Path, people_an_hour: float, folder: Path) -> Da
         source,
     ):
         summary = door.run(
-            Pipeline(settings, perception), perception, source, lights, log, threading.Event(), began, count, sample
+            Pipeline(settings, perception),
+            perception,
+            source,
+            lights,
+            log,
+            threading.Event(),
+            began,
+            happened.count,
+            sample,
         )
     result.seconds = round(time.monotonic() - began, 1)
     result.written_bytes = _written_bytes() - written
     result.frames = summary.frames
-    result.events = {name: dict(kinds) for name, kinds in events.items()}
+    result.events = {name: dict(kinds) for name, kinds in happened.events.items()}
     result.plays = dict(source.plays)
-    result.people = sum(kinds.get("masked", 0) + kinds.get("unmasked", 0) for kinds in events.values())
+    result.people = sum(kinds.get("masked", 0) + kinds.get("unmasked", 0) for kinds in happened.events.values())
 
+    result.happened = happened.figures()
+    _read_log(path, result)
+    return result
+
+
+def _read_log(path: Path, result: DayResult) -> None:
+    """Set what the log at `path` says of the day, and whether it is complete."""
     counted = figures.collect(path, played=True).total
     result.statistics = _figures(counted.people, counted.masked, counted.alarms, counted.dwell)
-    masked = sum(verdict == "masked" for verdict in verdicts.values())
-    result.happened = _figures(len(verdicts), masked, alarms, dwell)
-
     reading = reader.read(path)
     seqs = [int(str(line["seq"])) for line in reading]
     result.lines, result.damaged = len(seqs), reading.damaged
     result.gaps_in_seq = sum(b != a + 1 for a, b in pairwise(seqs))
-    files = list(folder.glob("events.jsonl*"))
+    files = list(path.parent.glob(f"{path.name}*"))
     result.files, result.log_bytes = len(files), sum(file.stat().st_size for file in files)
-    return result
 
 
 def _figures(people: int, masked: int, alarms: int, dwell: Counter[int]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The description of the door for Home Assistant, and what a state says that it is read from."""
+"""The description of the door for Home Assistant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from edge.link import discovery, door_state
+from edge.link import discovery
 from edge.link.topics import Topics
 from edge.records import Signal
 
@@ -44,11 +44,3 @@ def test_ids_are_unique() -> None:
 def test_the_enum_has_every_signal() -> None:
     assert set(COMPONENTS["signal"]["options"]) == {*(signal.value for signal in Signal), "OFF"}
     assert COMPONENTS["alarm"]["event_types"] == [discovery.ALARM_EVENT]
-
-
-def test_templates_read_what_the_state_has() -> None:
-    state = door_state.STATE_FIELDS
-    for component in COMPONENTS.values():
-        for text in (component.get("value_template", ""), component.get("last_reset_value_template", "")):
-            for name in re.findall(r"value_json\.(\w+)", text):
-                assert name in state

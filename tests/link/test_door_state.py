@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,9 +15,11 @@ import pytest
 from edge.events.record import encode, utc_text
 from edge.events.writer import EventLog
 from edge.link import door_state
+from edge.link.discovery import discovery_payload
 from edge.link.door_state import DoorState
 from edge.link.host_figures import Figures
 from edge.link.hourly import HourlyStats
+from edge.link.topics import Topics
 from edge.records import Event
 
 
@@ -67,8 +70,17 @@ def read(state: DoorState, seq: int) -> dict[str, Any]:
 
 def test_the_fields_are_those_that_are_documented(make_state: MakeState, door: EventLog) -> None:
     state = read(make_state(), 1)
-    assert set(state) == door_state.STATE_FIELDS
+    readme = Path(door_state.__file__).with_name("README.md").read_text(encoding="utf-8")
+    documented = next(text for text in map(str.strip, readme.split("\n\n")) if '"signal"' in text and text[0] == "{")
+    assert set(state) == set(json.loads(documented))
     assert (state["signal"], state["running"], state["blind"], state["problem"]) == ("IDLE", True, False, None)
+
+
+def test_home_assistant_reads_fields_that_the_state_has(make_state: MakeState, door: EventLog) -> None:
+    state = read(make_state(), 1)
+    for component in discovery_payload("door", Topics("door"), "0.1.0")["components"].values():
+        for text in (component.get("value_template", ""), component.get("last_reset_value_template", "")):
+            assert set(re.findall(r"value_json\.(\w+)", text)) <= set(state)
 
 
 def test_signals(make_state: MakeState, door: EventLog) -> None:

@@ -19,7 +19,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from ...areas_file import Areas, applied, read
-from ...config import Config, DoorSettings, check_door, load
+from ...config import Config, DoorSettings, load
+from ...config_checks import check_door
 from ...errors import ConfigError
 from ..feed import NoAnswerError
 from ..page import Page, read_form, render, site_of
