@@ -69,7 +69,7 @@ def test_links_lead_to_files(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_named_scripts_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    for name in re.findall(r"(?<![\w/.])scripts/[\w./]*\w", text):
+    for name in re.findall(r"(?<![\w/.])scripts/[\w./-]*\w", text):
         assert (ROOT / name).exists(), f"{document.name} names {name}, which does not exist"
     for module in re.findall(r"python -m ((?:training|speed|fuzz|assets|virtual_door)[\w.]*\w)", text):
         path = ROOT / "scripts" / module.replace(".", "/")

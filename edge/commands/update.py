@@ -112,6 +112,7 @@ def install(updater: Updater, source: str, args: argparse.Namespace) -> int:
     """Choose a bundle of `source`, and install it unless there is nothing to do or --check is given. Return the exit code."""
     installed = updater.installed
     candidate = updater.choose(source)
+    updater.note_latest(candidate)
     reason = updater.reason_against(candidate, args.allow_downgrade or args.check, args.nightly)
     if reason is not None:
         print(reason)

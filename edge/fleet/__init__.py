@@ -3,7 +3,7 @@
 topics      the topics of the doors
 messages    what a message of a door says, or why it is put aside
 broker      a connection to an MQTT 5 broker: receives, and acknowledges when it is asked to
-backoff     when the next attempt is due
+retry_timer when the next attempt is due
 secret      read a password from a file
 database    a connection to PostgreSQL, its errors in words, and the version of its schema
 store       write a batch of messages in one transaction

@@ -10,7 +10,7 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -195,7 +195,7 @@ class Connection:
                 raise _refused(self._broker, code, "to deliver doorlight/#")
         return all(code < _FIRST_ERROR for code in codes)
 
-    def _wait_for(self, condition: Any) -> None:
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
         while not condition():
             self.wait(0.5)

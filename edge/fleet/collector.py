@@ -16,10 +16,10 @@ import psycopg
 
 from ..errors import UnavailableError
 from ..system.systemd import SystemdNotifier
-from .backoff import Backoff
 from .broker import MAX_IN_FLIGHT, Broker, BrokerError, Connection
 from .database import Address, Database, DatabaseError, connect, explain, prepare
 from .messages import Message, read_message
+from .retry_timer import RetryTimer
 from .store import Store, Written
 
 #: A batch is written if no message has arrived for this time (seconds): at a quiet door, that is at once.
@@ -53,7 +53,7 @@ class Collector:
         self._connection: Connection | None = None
         self._database: Database | None = None
         self._store: Store | None = None
-        self._broker_backoff, self._database_backoff, self._write_backoff = Backoff(), Backoff(), Backoff()
+        self._broker_retry, self._database_retry, self._write_retry = RetryTimer(), RetryTimer(), RetryTimer()
         self._problems: dict[str, str] = {}
         self._connected_once: set[str] = set()
         self._is_ready = False
@@ -81,24 +81,24 @@ class Collector:
     @property
     def _can_write(self) -> bool:
         """Whether the next attempt to write is due."""
-        return self._database is not None and not self._write_backoff.rest_s
+        return self._database is not None and not self._write_retry.rest_s
 
     def _connect_database(self) -> None:
-        if self._database is not None or self._database_backoff.rest_s:
+        if self._database is not None or self._database_retry.rest_s:
             return
         try:
             self._database = connect(self._address)
             prepare(self._database, self._address)
             self._store = Store(self._database)
         except DatabaseError as error:
-            self._lose_database("database", error, self._database_backoff)
+            self._lose_database("database", error, self._database_retry)
             return
-        self._database_backoff.reset()
+        self._database_retry.reset()
         self._recover("database", str(self._address))
 
     def _connect_broker(self) -> None:
         # Before the first connection to the database, nothing could be stored.
-        if self._connection is not None or self._broker_backoff.rest_s or self._database is None:
+        if self._connection is not None or self._broker_retry.rest_s or self._database is None:
             return
         try:
             self._connection = Connection(self._brokers[0], self._leave)
@@ -112,7 +112,7 @@ class Collector:
     def _receive(self, stop: threading.Event) -> None:
         """Receive until nothing comes for a moment, or there is enough for a batch."""
         if self._connection is None:
-            stop.wait(min(IDLE_S, max(self._broker_backoff.rest_s, self._database_backoff.rest_s, 0.01)))
+            stop.wait(min(IDLE_S, max(self._broker_retry.rest_s, self._database_retry.rest_s, 0.01)))
             return
         waiting = self._connection.received
         size = sum(len(each.payload) for each in waiting)
@@ -145,9 +145,9 @@ class Collector:
             self.written += self._store.write([read_message(each) for each in batch])
         except psycopg.Error as error:
             # It may accept connections and no rows, as with a full disk.
-            self._lose_database("writing", explain(self._address, error), self._write_backoff)
+            self._lose_database("writing", explain(self._address, error), self._write_retry)
             return
-        self._write_backoff.reset()
+        self._write_retry.reset()
         if self._problems.pop("writing", None) is not None:
             self._report(f"writing again: {self._address}")
         del self._connection.received[: len(batch)]
@@ -156,7 +156,7 @@ class Collector:
         except BrokerError as error:
             self._lose_broker(error)
         else:
-            self._broker_backoff.reset()
+            self._broker_retry.reset()
 
     def _has_left(self) -> bool:
         """Return whether nothing has come for a while; then end the session."""
@@ -177,19 +177,19 @@ class Collector:
             self._connection.close()
             self._connection = None
         self._brokers.rotate(-1)
-        self._lose("broker", error, self._broker_backoff, is_permanent=error.is_permanent)
+        self._lose("broker", error, self._broker_retry, is_permanent=error.is_permanent)
 
-    def _lose_database(self, what: str, error: DatabaseError, backoff: Backoff) -> None:
+    def _lose_database(self, what: str, error: DatabaseError, retry: RetryTimer) -> None:
         if self._database is not None:
             with contextlib.suppress(psycopg.Error):
                 self._database.close()
         self._database = self._store = None
-        self._lose(what, error, backoff, is_permanent=error.is_permanent)
+        self._lose(what, error, retry, is_permanent=error.is_permanent)
 
-    def _lose(self, what: str, error: UnavailableError, backoff: Backoff, is_permanent: bool) -> None:
+    def _lose(self, what: str, error: UnavailableError, retry: RetryTimer, is_permanent: bool) -> None:
         if is_permanent:
             raise error
-        backoff.fail()
+        retry.fail()
         if self._problems.get(what) != str(error):
             self._report(f"{error}; trying again ({error.hint})")
         self._problems[what] = str(error)

@@ -114,7 +114,7 @@ def _set_up(database: Database, address: Address) -> None:
 
 
 def schema_text() -> str:
-    """Return the SQL that makes the tables and the two roles."""
+    """Return the SQL that makes the schema and its tables."""
     return resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
 
 

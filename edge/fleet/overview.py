@@ -87,10 +87,10 @@ def _door(row: tuple[Any, ...], now: datetime) -> Door:
     shown = _text(state, "signal") or signal or ""
     since = parse_time(state.get("since")) if "signal" in state else signal_time
     problem = _text(state, "problem")
-    if is_online is False:
-        trouble = Trouble.OFFLINE
-    elif shown in BLIND:
+    if shown in BLIND:
         trouble = Trouble.BLIND
+    elif is_online is False:
+        trouble = Trouble.OFFLINE
     elif last_seen is None or now - last_seen > SILENT_AFTER:
         trouble = Trouble.SILENT
     else:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..system.files import read_regular
+from ..system.files import read_regular, replace_file
 from .discovery import discovery_payload, discovery_topic
 from .topics import Topics
 
@@ -44,7 +44,7 @@ class Announcement:
             payload = discovery_payload(self._door, self.topics, self._version)
             yield own, json.dumps(payload, ensure_ascii=False).encode()
         with contextlib.suppress(OSError):
-            self._file.write_text(json.dumps(current))
+            replace_file(self._file, json.dumps(current).encode())
 
     def removal(self) -> Iterator[str]:
         """Yield all topics whose retained messages are to be removed, so that nothing of this door stays."""

@@ -6,10 +6,8 @@ import ssl
 import time
 from datetime import UTC, datetime
 
-from ..system.clock import is_set
+from ..system.clock import EARLIEST_TIME_S, is_set
 
-#: No clock that is right shows a time before this, when this program was written.
-EARLIEST_TIME_S = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
 _UNKNOWN_CA = ("is of an authority that this machine does not know", "name its certificate in [link] ca")
 _OTHER_NAME = ("is for another name", "write the name in the settings that the certificate has")
 #: OpenSSL's codes of a failed verification, X509_V_ERR_…: not yet valid, expired, self-signed, no issuer, host, address.

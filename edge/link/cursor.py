@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import OutputError
-from ..system.files import read_regular, sync_folder, write_all
+from ..system.files import read_regular, replace_file
 
 _MAX_BYTES = 4096
 #: A cursor that moves all the time is written this often. What was received in between is sent again after a power cut.
@@ -61,23 +60,10 @@ class CursorFile:
         if cursor == self._stored or not is_due:
             return
         try:
-            _replace(self.path, json.dumps(asdict(cursor)).encode() + b"\n")
+            replace_file(self.path, json.dumps(asdict(cursor)).encode() + b"\n")
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror}", f"df {self.path.parent}") from error
         self._stored, self._stored_at = cursor, time.monotonic()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Replace the content of a file: after a power cut it has the old or the new content. Raises OSError."""
-    temporary = path.with_name(f"{path.name}.new")
-    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
-        write_all(file, data)
-        os.fsync(file)
-    finally:
-        os.close(file)
-    temporary.rename(path)
-    sync_folder(path.parent)
 
 
 def _parse(data: bytes) -> Cursor | None:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..system.files import read_regular
+from ..update.layout import Layout
 
 #: How often (seconds) the figures are read: the door's own status needs a process.
 READ_EVERY_S = 60.0
 #: The same while only the door's status says what it shows.
 READ_SOON_S = 5.0
 TIMEOUT_S = 5.0
-LATEST_VERSION_FILE = "latest-version"
 _VERSION = re.compile(r"\d[0-9A-Za-z.+-]{0,39}")
 #: The status of the door, as `door.py` reports it to systemd: "STOP, 9.8 frames/s, CPU, all well".
 _STATUS = re.compile(r"(?P<signal>[A-Z]+), (?P<rate>[\d.]+) frames/s, .*?, (?P<health>all well|[a-zA-Z ]+: .*)")
@@ -71,9 +71,9 @@ class HostFigures:
         return round(max(found), 1) if found else None
 
     def _latest_version(self) -> str | None:
-        """Return the version in a file beside the log, which whoever looks for new versions writes; None without one."""
+        """Return the version that `doorlight update` has noted; None if there is none."""
         with contextlib.suppress(OSError):
-            text = read_regular(self._folder / LATEST_VERSION_FILE, 1000).decode("ascii", "replace").strip()
+            text = read_regular(Layout(self._root).latest, 1000).decode("ascii", "replace").strip()
             return text if _VERSION.fullmatch(text) else None
         return None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from typing import Any
 
 from ..errors import DoorlightError
 from ..events.record import utc_text
-from ..system.files import read_regular, write_all
+from ..system.files import read_regular, replace_file
 from .log_tail import Missing
 
 _MAX_BYTES = 1 << 20
@@ -159,7 +158,7 @@ class LinkStatus:
             data = json.dumps([asdict(target) for target in self._targets.values()], ensure_ascii=False).encode()
         for folder in folders:
             with contextlib.suppress(OSError):
-                _write(folder / STATUS_FILE, data)
+                replace_file(folder / STATUS_FILE, data, sync=False)
 
 
 def read_status(path: Path) -> list[TargetStatus]:
@@ -168,13 +167,3 @@ def read_status(path: Path) -> list[TargetStatus]:
         tables: list[Mapping[str, Any]] = json.loads(read_regular(path, _MAX_BYTES))
         return [TargetStatus(**table) for table in tables]
     return []
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.new")
-    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
-        write_all(file, data)
-    finally:
-        os.close(file)
-    temporary.rename(path)

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 from ..errors import OutputError
-from ..system.files import read_regular
+from ..system.files import read_regular, replace_file
 
 ROOT = "doorlight"
 _CLIENT_ID = re.compile(r"doorlight-[A-Za-z0-9_-]{1,64}-[0-9a-f]{8}")
@@ -69,7 +69,7 @@ def new_client_id(door: str, folder: Path) -> str:
     chosen = f"doorlight-{door}-{secrets.token_hex(4)}"
     path = folder / "client-id"
     try:
-        path.write_text(f"{chosen}\n", encoding="ascii")
+        replace_file(path, f"{chosen}\n".encode("ascii"))
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}", f"ls -ld {folder}") from error
     return chosen

@@ -11,8 +11,11 @@ import glob
 import os
 import re
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
+#: A clock that shows a time before this (seconds since 1970) is wrong: this program did not exist then.
+EARLIEST_TIME_S = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
 #: systemd-timesyncd touches this file whenever it sets the clock. A reboot removes it.
 TIMESYNC_FILE = "/run/systemd/timesync/synchronized"
 #: Pattern of the files that give the time of each clock chip, in seconds since 1970.

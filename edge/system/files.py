@@ -123,6 +123,25 @@ def write_all(file: int, data: bytes | bytearray | memoryview) -> None:
         rest = rest[os.write(file, rest) :]
 
 
+def replace_file(path: Path, data: bytes, *, mode: int = 0o644, sync: bool = True) -> None:
+    """Replace the content of a file: a reader sees the old content or the new one. Raises OSError.
+
+    With `sync`, this also holds after a power cut, and the new content is durable on return. `mode` is for a new file,
+    less the umask.
+    """
+    temporary = path.with_name(f"{path.name}.new")
+    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        write_all(file, data)
+        if sync:
+            os.fsync(file)
+    finally:
+        os.close(file)
+    temporary.rename(path)
+    if sync:
+        sync_folder(path.parent)
+
+
 def lock(file: int) -> None:
     """Lock the open file, without waiting, until it is closed. Raises BlockingIOError if another process has locked it.
 

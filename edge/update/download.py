@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DoorlightError, InputError, UnavailableError, UsageError
+from ..system.clock import EARLIEST_TIME_S
 from . import bundle, fit
 from .bundle import Bundle
 from .manifest import MAX_BUNDLE_BYTES, BundleFile
@@ -21,8 +22,6 @@ from .manifest import MAX_BUNDLE_BYTES, BundleFile
 TIMEOUT_S = 30.0
 #: Waits between attempts, in seconds. Each starts where the one before has stopped.
 WAITS_S = (2.0, 5.0, 15.0, 30.0)
-#: Before this, in seconds since 1970, a clock is not set: no certificate is valid.
-CLOCK_IS_WRONG_BEFORE = 1_700_000_000
 AGAIN = "run the command again: it continues where it stopped"
 
 
@@ -141,7 +140,7 @@ def _problem(url: str, error: Exception) -> DoorlightError:
         return InputError(f"{url}: the server answers {error.code} {error.reason}", hint)
     reason = getattr(error, "reason", error)
     if isinstance(reason, ssl.SSLCertVerificationError):
-        if time.time() < CLOCK_IS_WRONG_BEFORE:
+        if time.time() < EARLIEST_TIME_S:
             now = time.strftime("%Y-%m-%d", time.gmtime(time.time()))
             return UnavailableError(
                 f"{url}: the clock is not set ({now}), so no certificate is valid",

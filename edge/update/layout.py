@@ -62,6 +62,11 @@ class Layout:
         return self.updates / "result.json"
 
     @property
+    def latest(self) -> Path:
+        """The highest version that the last update has seen. Anyone may read it: the link publishes it."""
+        return self.updates / "latest-version"
+
+    @property
     def undo(self) -> Path:
         """The managed files of the previous version."""
         return self.updates / "undo"

@@ -201,6 +201,17 @@ class Updater:
             )
         return None
 
+    def note_latest(self, candidate: Candidate) -> None:
+        """Write the version of the bundle, or the installed one if that is higher, for the link."""
+        latest = candidate.manifest.version
+        with contextlib.suppress(ValueError):  # such as one of a developer
+            if version.is_lower(latest, self.installed):
+                latest = self.installed
+        # The update must not depend on it.
+        with contextlib.suppress(OSError):
+            self._disk.make_folder(self._layout.updates)
+            self._disk.write(self._layout.latest, f"{latest}\n".encode())
+
     def update(self, candidate: Candidate, wait_s: float) -> None:
         """Install a bundle and begin its trial. `wait_s` is how long it waits until nobody stands at the door.
 

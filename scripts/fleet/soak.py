@@ -121,9 +121,8 @@ def soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         servers += collectors
         for collector in collectors:
             collector.start()
-        time.sleep(
-            10
-        )  # they subscribe before the doors write: a broker keeps nothing for a subscriber that it does not know
+        # They subscribe before the doors write: a broker keeps nothing for a subscriber that it does not know.
+        time.sleep(10)
         killer = Killer(collectors, nodes, args.kill_every, args.seed)
         written, figures = _play(args, ports, folder, killer)
         settled_s = _settle(address, sum(written.values()))

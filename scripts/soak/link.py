@@ -1,6 +1,6 @@
 """Kill a broker and links at random while doors write events: each event must arrive, in order, as it is in the log.
 
-    python -m soak.link                     5 doors, 5000 events; the broker is away for 60 s once; four minutes
+    python -m soak.link                     5 doors, 5000 events; the broker is away for 60 s once; three minutes
     python -m soak.link --seed 7 --quick    2 doors, 400 events, half a minute
 
 The exit code is 0 if every (door, seq) has arrived, byte for byte, each door's events in the order of their numbers, no gap

@@ -111,7 +111,7 @@ class FakeStore:
         return Written(len(batch), 0, 0)
 
 
-class NoWait(collector.Backoff):
+class NoWait(collector.RetryTimer):
     """Attempts without a wait."""
 
     @property
@@ -127,7 +127,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         "connect": world.database,
         "prepare": lambda *_: None,
         "Store": lambda _: FakeStore(world),
-        "Backoff": NoWait,
+        "RetryTimer": NoWait,
     }
     for name, replacement in replacements.items():
         monkeypatch.setattr(collector, name, replacement)

@@ -140,9 +140,10 @@ def address(cluster: Postgres) -> str:
     since = utc_text((NOW - hour).timestamp())
     batch = [
         *(message(f"{door}/availability", "online") for door in ("good", "blind", "gap", "crashed", "worn", "odd", "stopped")),
-        message("gone/availability", "offline"),
+        *(message(f"{door}/availability", "offline") for door in ("gone", "lost")),
         message("good/state", {"signal": "PASS", "since": since, "version": "0.2.0", "latest_version": "0.3.0"}),
         message("blind/state", {"signal": "FAULT", "since": since, "problem": "the camera is lost", "version": "0.2.0"}),
+        message("lost/state", {"signal": "FAULT", "since": since}),
         message("stopped/state", {"signal": "OFF", "since": since}),
         message("worn/state", {"signal": "IDLE", "problem": "the disk is almost full"}),
         message("odd/state", '{"signal": {"a": "\\u0000"}, "since": 7, "version": "\\u001b[2J\\u202e", "problem": []}'),
@@ -169,6 +170,7 @@ def test_the_doors_in_trouble_come_first(address: str, capsys: pytest.CaptureFix
     doors = json.loads(capsys.readouterr().out)
     assert [(door["door"], door["trouble"]) for door in doors] == [
         ("blind", "blind"),
+        ("lost", "blind"),
         ("stopped", "blind"),
         ("gone", "offline"),
         ("silent", "silent"),
@@ -184,6 +186,7 @@ def test_the_doors_in_trouble_come_first(address: str, capsys: pytest.CaptureFix
     assert found["crashed"]["missing_events"] == 0
     assert found["good"]["alarms_today"] in (0, 3), "0 in the first moments of a day"
     assert found["blind"]["blind_since"] == utc_text((NOW - timedelta(hours=1)).timestamp())
+    assert found["lost"]["online"] is False
     assert found["good"]["newer_version"] == "0.3.0"
 
 
@@ -192,7 +195,7 @@ def test_the_table(address: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fleet", "--database", address]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split("  ")[0] == "door"
-    assert lines[-1] == "9 doors, 6 in trouble"
+    assert lines[-1] == "10 doors, 7 in trouble"
     assert any("FAULT" in line and line.endswith("blind: the camera is lost") for line in lines)
     assert any("0.2.0, 0.3.0 is there" in line for line in lines)
     assert all(line.isprintable() for line in lines)

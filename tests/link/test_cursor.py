@@ -55,13 +55,13 @@ def test_a_cursor_that_moves_all_the_time_spares_the_card(tmp_path: Path, monkey
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     written: list[bytes] = []
-    replace = cursor._replace
+    replace = cursor.replace_file
 
     def note(path: Path, data: bytes) -> None:
         written.append(data)
         replace(path, data)
 
-    monkeypatch.setattr(cursor, "_replace", note)
+    monkeypatch.setattr(cursor, "replace_file", note)
     file = CursorFile(tmp_path / "mqtt.json")
     for seq in range(1, 101):
         now += 0.1

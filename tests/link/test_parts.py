@@ -16,6 +16,7 @@ from edge.link.cursor import Cursor
 from edge.link.day_counts import DayCounts
 from edge.link.host_figures import HostFigures, parse_status
 from edge.link.window import Window
+from edge.update.layout import Layout
 
 
 class TestWindow:
@@ -184,7 +185,9 @@ class TestFigures:
     @pytest.mark.parametrize(("text", "version"), [("0.2.0\n", "0.2.0"), ("", None), ("x", None), ("1" * 50, None)])
     def test_the_latest_version(self, text: str, version: str | None, tmp_path: Path) -> None:
         assert HostFigures(tmp_path, tmp_path).read(is_running=True).latest_version is None
-        (tmp_path / "latest-version").write_text(text)
+        latest = Layout(tmp_path).latest
+        latest.parent.mkdir(parents=True)
+        latest.write_text(text)
         assert HostFigures(tmp_path, tmp_path).read(is_running=True).latest_version == version
 
     def test_the_temperature_is_the_highest(self, tmp_path: Path) -> None:

@@ -262,14 +262,14 @@ def test_a_disk_that_refuses_the_cursor_stops_the_calls(
     link = start_link(*lines(receiver.url))
     wait_until(lambda: has_begun(link, link.place.state_folder))
     is_full = True
-    replace = cursor._replace
+    replace = cursor.replace_file
 
     def refuse(path: Path, data: bytes) -> None:
         if is_full:
             raise OSError(28, "No space left on device")
         replace(path, data)
 
-    monkeypatch.setattr(cursor, "_replace", refuse)
+    monkeypatch.setattr(cursor, "replace_file", refuse)
     monkeypatch.setattr(cursor, "STORE_EVERY_S", 0.0)
     monkeypatch.setattr(webhook_worker, "HOLD_S", 0.3)
     write_log(log, [1])

@@ -130,6 +130,32 @@ def test_write_all_repeats_a_short_write(path: Path, monkeypatch: pytest.MonkeyP
     assert path.read_bytes() == b"1234567"
 
 
+@pytest.mark.parametrize("sync", [True, False])
+def test_replace_file(sync: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    files.replace_file(path, b"old", mode=0o600, sync=sync)
+    assert path.read_bytes() == b"old"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert bool(synced) is sync
+    files.replace_file(path, b"new", sync=sync)
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_replace_file_that_fails_leaves_the_old_content(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_bytes(b"old")
+
+    def write(file: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(OSError, match="No space left"):
+        files.replace_file(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
 def test_lock_is_refused_until_the_other_file_is_closed(path: Path) -> None:
     with path.open("wb") as second:
         with path.open("wb") as first:

@@ -12,6 +12,7 @@ import pytest
 
 from edge.commands import update as command
 from edge.errors import InputError, OutputError, UnavailableError
+from edge.link.host_figures import HostFigures
 from edge.system.files import is_locked
 from edge.update import status
 from edge.update.layout import Layout
@@ -34,10 +35,29 @@ def bundle(tmp_path: Path) -> Path:
     return add_bundle(tmp_path / "bundle")
 
 
-def test_check_changes_nothing(box: Box, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_installs_nothing(box: Box, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(box, bundle, "--check") == 0
     assert capsys.readouterr().out == "version 0.2.0 can be installed; 0.1.0 is installed now\n"
-    assert not box.layout.updates.exists()
+    assert [path.name for path in box.layout.updates.iterdir()] == [box.layout.latest.name]
+
+
+def test_the_latest_version_is_noted_for_the_link(box: Box, bundle: Path, tmp_path: Path) -> None:
+    assert run(box, bundle, "--check") == 0
+    assert box.layout.latest.read_text() == "0.2.0\n"
+    run(box, add_bundle(tmp_path / "old", "0.0.9"), "--check")
+    assert box.layout.latest.read_text() == "0.1.0\n", "the installed one is higher"
+    assert run(box, bundle) == 0
+    figures = HostFigures(tmp_path, box.layout.root).read(is_running=True)
+    assert figures.latest_version == box.version == "0.2.0"
+
+
+def test_a_version_that_cannot_be_noted_stops_no_update(
+    box: Box, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate = box.updater.choose(str(bundle))
+    monkeypatch.setattr(box.disk, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    box.updater.note_latest(candidate)
+    assert not box.layout.latest.exists()
 
 
 def test_the_same_version(box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
-from ..link.backoff import Backoff as Delays
+from ..link.backoff import Backoff
 
 
-class Backoff:
+class RetryTimer:
     """The time of the next attempt: after a failure up to `first_s` later, then twice as long each time, up to `max_s`."""
 
     def __init__(self, first_s: float = 0.5, max_s: float = 30.0) -> None:
-        self._delays = Delays(first_s, max_s)
+        self._backoff = Backoff(first_s, max_s)
         self._due_at = 0.0
 
     @property
@@ -21,11 +21,9 @@ class Backoff:
 
     def reset(self) -> None:
         """Begin again, after a success."""
-        self._delays.reset()
+        self._backoff.reset()
         self._due_at = 0.0
 
-    def fail(self) -> float:
-        """Begin the wait after a failure, and return its length in seconds."""
-        wait_s = self._delays.next_s()
-        self._due_at = time.monotonic() + wait_s
-        return wait_s
+    def fail(self) -> None:
+        """Begin the wait after a failure."""
+        self._due_at = time.monotonic() + self._backoff.next_s()
