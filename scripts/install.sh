@@ -369,7 +369,8 @@ service() {
     put systemd/doorlight-web.service "$WEB_UNIT"
     put systemd/doorlight-link.service "$LINK_UNIT"
     # This installation replaces a version that doorlight update has on trial. It would otherwise be taken back.
-    [ -n "$dry$switch" ] || rm -f "$OPT/update/trial.json"
+    # What the last check of updates found may be older than this version.
+    [ -n "$dry$switch" ] || rm -f "$OPT/update/trial.json" "$OPT/update/latest-version"
     version="$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')"
     if [ "${version:-0}" -ge 254 ]; then
         put systemd/restart-backoff.conf "$DROP_INS/restart-backoff.conf"
