@@ -110,6 +110,7 @@ def _check_failures(door: Door, report: Report, token: str) -> None:
     door.sh(f"systemctl kill --signal=CONT {PAGE}")
     door.sh(f"systemctl set-property --runtime {PAGE} MemoryHigh=20M CPUWeight=1")
     _check_light(door, report, "the page is starved of memory and processor time")
+    door.sh(f"systemctl set-property --runtime {PAGE} MemoryHigh=infinity CPUWeight=100")
     door.spawn(f"{CLIENT} - fuzz 40 {SOCKET} >/tmp/fuzz.json", "fuzz.log")
     for _ in range(3):
         _check_light(door, report, "page and socket are fuzzed")
@@ -117,6 +118,7 @@ def _check_failures(door: Door, report: Report, token: str) -> None:
     sent = json.loads(door.read("/tmp/fuzz.json"))
     report.measure("broken requests to the page", sent["http"], "")
     report.measure("broken requests to the socket", sent["socket"], "")
+    door.wait_until(lambda: door.run(f"{CLIENT} '{token}' watch 1", 60).code == 0, 120, "the page does not recover")
     seen = ask(door, token, "watch", "8")
     report.check(seen["frames"] >= 5, "afterwards: live frames in 8 s", "at least 5", seen)
 
