@@ -67,6 +67,11 @@ class MqttWorker:
         status.add(NAME, str(broker))
         self.cursor_keeper = CursorKeeper(folder / "broker.cursor", NAME, status)
 
+    @property
+    def name(self) -> str:
+        """Its name in the status."""
+        return NAME
+
     def run(self, stop: threading.Event) -> None:
         """Connect, send, and connect again. Raises OutputError if the cursor cannot be read."""
         cursor = self.cursor_keeper.load() or Cursor()

@@ -55,6 +55,7 @@ class LinkStatus:
         self._targets: dict[str, TargetStatus] = {}
         self._printed_at: dict[tuple[str, str], float] = {}
         self._beats: dict[str, float] = {}
+        self._is_connected_at_first: dict[str, bool] = {}
         #: Something was lost that is not in the file of the state folder yet.
         self.has_new_losses = False
 
@@ -63,6 +64,7 @@ class LinkStatus:
         with self._lock:
             self._targets[name] = TargetStatus(name, address, is_connected)
             self._beats[name] = time.monotonic()
+            self._is_connected_at_first[name] = is_connected
 
     def beat(self, name: str) -> None:
         """Say that the thread of a target works."""
@@ -97,6 +99,12 @@ class LinkStatus:
                 self._report(f"{name}: {error}" + (f" ({error.hint})" if error.hint else ""))
             target.is_connected, target.problem, target.hint = is_connected, str(error), error.hint
             target.last_problem, target.last_problem_at = str(error), utc_text(time.time())
+
+    def started_again(self, name: str) -> None:
+        """Forget the problem of a target that starts again after a failure. It stays as `last_problem`."""
+        with self._lock:
+            target = self._targets[name]
+            target.is_connected, target.problem, target.hint = self._is_connected_at_first[name], "", ""
 
     def delivered(self, name: str, topic: str) -> None:
         """Say that a topic is accepted: a problem that names it is over."""

@@ -75,8 +75,14 @@ class WebhookWorker:
         status.add(self._name, host_of(self._url), is_connected=True)
         self._keeper = CursorKeeper(folder / f"webhook-{settings.name}.cursor", self._name, status)
 
+    @property
+    def name(self) -> str:
+        """Its name in the status."""
+        return self._name
+
     def run(self, stop: threading.Event) -> None:
         """Follow the log until `stop` is set. Raises OutputError if the cursor cannot be read."""
+        self._batch = Batch()  # after a failure, the log is read again from the cursor on
         cursor = self._keeper.load()
         if cursor is None:  # a new webhook is not called about the past
             cursor = self._end_of_log(stop)

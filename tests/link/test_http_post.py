@@ -109,6 +109,7 @@ class TestRedirects:
             "http://localhost:{port}/x", "http://127.0.0.1:1/x", "http://example.org/", "//example.org/x", "http://[::1]/",
             "file:///etc/passwd", "gopher://127.0.0.1:{port}/", "https://127.0.0.1:{port}/", "http://127.0.0.1:x/", "",
             "http://169.254.169.254/latest", "http://u:p@127.0.0.1:{port}/", "http://2130706433:{port}/",
+            "http://[bad", "http://[::1", "//[x]/", "http://\u2100.example.org/",
         ],
     )  # fmt: skip
     def test_to_another_place(self, target: str, receive: MakeReceiver) -> None:
