@@ -64,6 +64,7 @@ class LogTail:
         self._identity = (0, 0)  # device and inode of the current file
         self._position = 0
         self._start = b""  # how the file begins, to notice that it was emptied and written again
+        self._is_in_long_line = False  # the position is within a line that is no record, because it is too long
         self._lines: deque[bytes] = deque()
         self._has_seen_older = False  # the log still has lines up to the cursor
 
@@ -144,7 +145,7 @@ class LogTail:
     def _use(self, opened: Opened) -> None:
         self._current = opened
         self._identity = inode(os.fstat(opened.file.fileno()))
-        self._position, self._start = 0, b""
+        self._position, self._start, self._is_in_long_line = 0, b"", False
         cursor = self._cursor
         if not opened.is_compressed and self._identity == (cursor.device, cursor.inode) and cursor.seq == self.last_seq:
             self._position = cursor.offset if _ends_with(opened.file, cursor) else 0
@@ -180,18 +181,30 @@ class LogTail:
         start = os.pread(descriptor, START_BYTES, 0)
         if os.fstat(descriptor).st_size < self._position or not start.startswith(self._start):
             # The door has removed lines that it could not sync, or another program has emptied the file (copytruncate).
-            self._position = 0
+            self._position, self._is_in_long_line = 0, False
         self._start = start
+        if self._is_in_long_line:
+            return self._skip_long_line(descriptor)
         data = os.pread(descriptor, _BLOCK_BYTES, self._position)
         if len(data) == _BLOCK_BYTES and b"\n" not in data:
             data = os.pread(descriptor, MAX_LINE_BYTES, self._position)
         end = data.rfind(b"\n") + 1
         if not end:
-            if len(data) == MAX_LINE_BYTES:  # no record is so long, so the rest of this file is not a log
-                self._position = os.fstat(descriptor).st_size
-            return False
+            if len(data) < MAX_LINE_BYTES:
+                return False
+            self._position += len(data)
+            self._is_in_long_line = True
+            return True
         self._lines.extend(line + b"\n" for line in data[: end - 1].split(b"\n"))
         return True
+
+    def _skip_long_line(self, descriptor: int) -> bool:
+        """Move towards the end of a line that is too long for a record. Return False at the end of the file."""
+        data = os.pread(descriptor, MAX_LINE_BYTES, self._position)
+        end = data.find(b"\n") + 1
+        self._position += end or len(data)
+        self._is_in_long_line = not end
+        return bool(data)
 
     def _read_compressed(self, file: BinaryIO) -> bool:
         """Read lines of a compressed file. A damaged end is the end of the file."""

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import InputError
-from edge.events.record import EventRecord, parse
+from edge.events.record import MAX_LINE_BYTES, EventRecord, parse
 from edge.events.writer import EventLog
 from edge.link.cursor import Cursor
 from edge.link.log_tail import LogTail, Missing, end_of_log, events_behind
@@ -217,6 +217,41 @@ def test_damaged_lines_are_left_out(damage: bytes, log: Path) -> None:
     found = lines_after(log)
     assert [one.seq for one in found] == [1, 2]
     assert numbers_after(log, found[0].cursor) == [2]
+
+
+@pytest.mark.parametrize("size", [MAX_LINE_BYTES - 1, MAX_LINE_BYTES, MAX_LINE_BYTES + 1, 5 * MAX_LINE_BYTES + 7])
+@pytest.mark.parametrize("compress", [None, gzip.compress])
+def test_a_damaged_line_of_a_mebibyte_hides_nothing(
+    size: int, compress: Callable[[bytes], bytes] | None, log: Path
+) -> None:
+    data = line(1) + b"\0" * size + b"\n" + line(2, "signal", signal="ALARM") + line(3)
+    if compress is None:
+        log.write_bytes(data)
+    else:
+        log.with_name("events.jsonl.1.gz").write_bytes(compress(data))
+        log.write_bytes(b"")
+    found = lines_after(log)
+    assert [one.seq for one in found] == [1, 2, 3]
+    assert numbers_after(log, found[0].cursor) == [2, 3]
+    assert numbers_after(log, found[1].cursor) == [3]
+
+
+def test_a_long_damaged_line_that_is_still_being_written(open_tail: OpenTail, log: Path) -> None:
+    log.write_bytes(line(1) + b"x" * 3 * MAX_LINE_BYTES)
+    tail = open_tail(log, Cursor())
+    assert [found.seq for found in read_all(tail)] == [1]
+    tracemalloc.start()
+    try:
+        for _ in range(20):
+            with log.open("ab") as file:
+                file.write(b"x" * MAX_LINE_BYTES)
+            assert read_all(tail) == []
+        assert tracemalloc.get_traced_memory()[1] < 3 * MAX_LINE_BYTES
+    finally:
+        tracemalloc.stop()
+    with log.open("ab") as file:
+        file.write(b"x\n" + line(2))
+    assert [found.seq for found in read_all(tail)] == [2]
 
 
 def test_a_folder_or_a_file_without_permission_is_an_error(open_tail: OpenTail, log: Path) -> None:
