@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -16,7 +17,7 @@ from ..errors import DoorlightError, InputError
 from ..events.compressed import MAX_DECOMPRESSED_BYTES, Opened, decompression_errors, open_decompressed
 from ..events.log_files import LogFiles, inode
 from ..events.numbering import newest_record
-from ..events.reader import START_BYTES, next_file
+from ..events.reader import START_BYTES, next_file, read
 from ..events.record import MAX_LINE_BYTES, EventRecord, parse, sequence_number
 from .cursor import Cursor
 
@@ -52,12 +53,17 @@ class LogTail:
 
     `last_seq` is the number of the last line. Lines whose numbers were there before are left out, because the receivers could
     not tell them from those. `unread` names the files that cannot be read, with the reasons.
+
+    If all numbers of the log are lower, it is another log, as after the folder was deleted. Then all its lines follow, and
+    `on_new_log` is called with the last number of the former log.
     """
 
-    def __init__(self, path: Path, cursor: Cursor) -> None:
+    def __init__(self, path: Path, cursor: Cursor, on_new_log: Callable[[int], None] = lambda _: None) -> None:
         self.last_seq = cursor.seq
         self.unread: dict[str, str] = {}
         self._cursor = self._cursor_behind = cursor
+        self._path = path
+        self._on_new_log = on_new_log
         self._files = LogFiles(path)
         self._current: Opened | None = None
         self._successor: Opened | None = None
@@ -67,13 +73,16 @@ class LogTail:
         self._is_in_long_line = False  # the position is within a line that is no record, because it is too long
         self._lines: deque[bytes] = deque()
         self._has_seen_older = False  # the log still has lines up to the cursor
+        self._may_be_new = False  # since the last line that was returned, all numbers were there before
 
     def next(self) -> Line | None:
         """Return the next line; None if there is none yet. Raises InputError if a file of the log cannot be read."""
         while True:
             try:
                 if not self._lines and not self._fill():
-                    return None
+                    if not self._is_new_log():
+                        return None
+                    self._begin_again()
             except OSError as error:
                 name = error.filename or self._files.path
                 raise InputError(f"{name}: cannot be read: {error.strerror}", f"ls -l {name}") from error
@@ -103,15 +112,45 @@ class LogTail:
         if record is None or not seq:
             return None
         if seq <= self.last_seq:
-            self._has_seen_older = True
+            self._has_seen_older = self._may_be_new = True
             return None
         missing = self._missing_before(seq, record)
-        self.last_seq, self._has_seen_older = seq, True
+        self.last_seq, self._has_seen_older, self._may_be_new = seq, True, False
         device, number = self._identity
         is_compressed = self._current is not None and self._current.is_compressed
         cursor = Cursor(seq) if is_compressed else Cursor(seq, device, number, self._position)
         self._cursor_behind = cursor
         return Line(seq, line.rstrip(b"\r\n"), record, cursor, missing)
+
+    def _is_new_log(self) -> bool:
+        """Return whether the log has only numbers that were there before, and is not the rest of the former log.
+
+        A power cut removes lines that were sent perhaps, but not more than MAX_SKIPPED, and the file stays the same.
+        """
+        if not self._may_be_new:
+            return False
+        self._may_be_new = False
+        place = self._cursor_behind
+        try:
+            is_file_gone = place.inode > 0 and (place.device, place.inode) not in dict(self._files.snapshot())
+            limit = self.last_seq - (0 if is_file_gone else MAX_SKIPPED)
+            # The newest record says it at once for a log that continues; only others are read as a whole.
+            if self.unread or not 0 < end_of_log(self._path).seq < limit:
+                return False
+            reading = read(self._path)
+            for _ in reading:
+                pass
+            return not reading.unread and 0 < reading.last_seq < limit
+        except (OSError, DoorlightError):
+            return False
+
+    def _begin_again(self) -> None:
+        """Continue with the oldest line of a new log."""
+        former = self.last_seq
+        self.close()
+        self.last_seq, self._cursor, self._cursor_behind = 0, Cursor(), Cursor()
+        self._has_seen_older = False
+        self._on_new_log(former)
 
     def _missing_before(self, seq: int, record: EventRecord) -> Missing | None:
         skipped = seq - self.last_seq - 1

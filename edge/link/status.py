@@ -130,6 +130,15 @@ class LinkStatus:
             self._targets[name].missing = f"{text}, noticed {utc_text(time.time())}"
             self._report(f"{name}: the log has lost the events {text} before they were sent")
 
+    def new_log(self, name: str, former_seq: int) -> None:
+        """Say that the log was replaced by one with lower numbers. `former_seq` is the last event of the former log."""
+        with self._lock:
+            text = f"the log was replaced after event {former_seq}: the new one is sent from its first event on"
+            target = self._targets[name]
+            if target.last_problem != text:
+                self._report(f"{name}: {text}")
+            target.last_problem, target.last_problem_at = text, utc_text(time.time())
+
     def skipped(self, name: str, count: int, reason: str) -> None:
         """Count events that a target has refused for good."""
         with self._lock:

@@ -7,6 +7,7 @@ import math
 import ssl
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from .. import __version__
@@ -90,7 +91,7 @@ class WebhookWorker:
                 return
             self._keeper.store(cursor, now=True)
         self._status.received(self._name, cursor.seq)
-        tail = LogTail(self._log, cursor)
+        tail = LogTail(self._log, cursor, partial(self._status.new_log, self._name))
         try:
             while not stop.is_set():
                 self._status.beat(self._name)

@@ -209,6 +209,63 @@ def test_a_log_whose_numbers_begin_again_is_left_out(open_tail: OpenTail, log: P
     assert [found.seq for found in read_all(tail)] == [11]
 
 
+@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize("last", [300, 5000])
+def test_a_log_that_was_replaced_is_sent_from_its_start(is_open: bool, last: int, log: Path) -> None:
+    write_log(log, range(last - 9, last + 1))
+    former: list[int] = []
+    with contextlib.closing(LogTail(log, Cursor(last - 5), former.append)) as tail:
+        cursor = read_all(tail)[-1].cursor
+        log.rename(log.with_name("kept"))  # or the new file may get its inode
+        assert tail.next() is None
+        if is_open:
+            write_log(log, [1, 2, 3])
+            found = read_all(tail)
+    if not is_open:
+        write_log(log, [1, 2, 3])
+        with contextlib.closing(LogTail(log, cursor, former.append)) as tail:
+            found = read_all(tail)
+    assert [one.seq for one in found] == [1, 2, 3]
+    assert not any(one.missing for one in found)
+    assert former == [last]
+    assert numbers_after(log, found[1].cursor) == [3]
+
+
+def test_a_log_that_was_replaced_in_the_same_file(log: Path) -> None:
+    write_log(log, range(4001, 5001))
+    cursor = lines_after(log)[-1].cursor
+    log.write_bytes(b"")
+    write_log(log, [1, 2, 3])
+    assert numbers_after(log, cursor) == [1, 2, 3]
+
+
+def test_a_log_whose_newest_lines_are_gone_is_not_a_new_one(open_tail: OpenTail, log: Path) -> None:
+    write_log(log, range(1, 5001))
+    tail = open_tail(log, Cursor())
+    cursor = read_all(tail)[-1].cursor
+    log.write_bytes(b"".join(map(line, range(1, 3501))))
+    assert read_all(tail) == []
+    assert numbers_after(log, cursor) == []
+
+
+def test_old_lines_again_after_a_rotation_are_not_sent_again(open_tail: OpenTail, log: Path) -> None:
+    write_log(log, range(1, 5001))
+    tail = open_tail(log, Cursor())
+    cursor = read_all(tail)[-1].cursor
+    log.rename(log.with_name("events.jsonl.1"))
+    write_log(log, range(1, 11))
+    assert read_all(tail) == []
+    assert numbers_after(log, cursor) == []
+    write_log(log, [5001])
+    assert [found.seq for found in read_all(tail)] == [5001]
+
+
+def test_a_log_with_a_file_that_cannot_be_read_is_not_a_new_one(log: Path) -> None:
+    write_log(log.with_name("events.jsonl.2"), range(1, 11))
+    log.with_name("events.jsonl.1.zst").write_bytes(b"\x28\xb5\x2f\xfd" + b"x" * 100)
+    assert numbers_after(log, Cursor(5000)) == []
+
+
 @pytest.mark.parametrize(
     "damage", [b"\n", b"\0" * 3000 + b"\n", b"{]\n", b"x" * 70_000 + b"\n", b'{"seq": 0}\n', b"[1]\n" * 100]
 )
