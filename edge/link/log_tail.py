@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -38,7 +38,8 @@ class Missing(NamedTuple):
 class Line(NamedTuple):
     """A line of the log without its line feed, its record, and the cursor behind it.
 
-    `missing` are the numbers that the log should have before this line, but has not.
+    `missing` are the numbers that the log should have before this line, but has not. The cursor of a line whose number is
+    damaged, or may be, is that of the line before.
     """
 
     seq: int
@@ -73,24 +74,27 @@ class LogTail:
         self._is_in_long_line = False  # the position is within a line that is no record, because it is too long
         self._lines: deque[bytes] = deque()
         self._has_seen_older = False  # the log still has lines up to the cursor
+        self._doubted: Line | None = None  # the last line, if its number may be damaged and the cursor is before it
+        self._before_jump: int | None = None  # the number before the last line, if that may be damaged
+        self._damaged_numbers = 0  # lines since the last number that was right
         self._may_be_new = False  # since the last line that was returned, all numbers were there before
 
     def next(self) -> Line | None:
         """Return the next line; None if there is none yet. Raises InputError if a file of the log cannot be read."""
-        while True:
-            try:
+        try:
+            while True:
                 if not self._lines and not self._fill():
                     if not self._is_new_log():
                         return None
                     self._begin_again()
-            except OSError as error:
-                name = error.filename or self._files.path
-                raise InputError(f"{name}: cannot be read: {error.strerror}", f"ls -l {name}") from error
-            while self._lines:
-                line = self._lines.popleft()
-                self._position += len(line)
-                if (found := self._accept(line)) is not None:
-                    return found
+                while self._lines:
+                    line = self._lines.popleft()
+                    self._position += len(line)
+                    if (found := self._accept(line)) is not None:
+                        return found
+        except OSError as error:
+            name = error.filename or self._files.path
+            raise InputError(f"{name}: cannot be read: {error.strerror}", f"ls -l {name}") from error
 
     @property
     def cursor(self) -> Cursor:
@@ -111,16 +115,54 @@ class LogTail:
         seq = sequence_number(record) if record is not None else 0
         if record is None or not seq:
             return None
+        late = self._judge_jump(seq)
         if seq <= self.last_seq:
             self._has_seen_older = self._may_be_new = True
             return None
+        text, cursor = line.rstrip(b"\r\n"), self._cursor_here(seq)
         missing = self._missing_before(seq, record)
+        if seq > self.last_seq + 1:
+            following = self._following_number()
+            if 0 < following < seq:  # damaged: an event, but its number says nothing
+                self._damaged_numbers += 1
+                return Line(seq, text, record, self._cursor_behind, late)
+            if not following and missing is not None and seq > self.last_seq + MAX_SKIPPED:
+                # The next line says whether this is damage. An alarm cannot wait for it, so the cursor does.
+                self._doubted = Line(seq, text, record, cursor, missing)
+                return Line(seq, text, record, self._cursor_behind, late)
+            self._before_jump = None if following else self.last_seq
         self.last_seq, self._has_seen_older, self._may_be_new = seq, True, False
+        self._cursor_behind, self._damaged_numbers = cursor, 0
+        if late is not None:
+            missing = Missing(late.first, missing.last if missing is not None else late.last)
+        return Line(seq, text, record, cursor, missing)
+
+    def _judge_jump(self, seq: int) -> Missing | None:
+        """Decide about the jump before the last line by the number of this one: a jump that is taken back is damage.
+
+        Return the numbers that are missing if the jump is real, and that was not said yet.
+        """
+        doubted, before, late = self._doubted, self._before_jump, None
+        self._doubted = self._before_jump = None
+        if doubted is not None and seq > doubted.seq:
+            self.last_seq, self._cursor_behind, late = doubted.seq, doubted.cursor, doubted.missing
+        elif doubted is not None:
+            self._damaged_numbers += 1
+        elif before is not None and seq < self.last_seq:
+            self.last_seq = before
+            self._damaged_numbers += 1
+        return late
+
+    def _following_number(self) -> int:
+        """Return the number of the next line that has one; 0 if the file has none yet, or not within a block."""
+        if not self._lines and self._current is not None:
+            self._read_block(self._current)
+        return next(filter(None, (sequence_number(parse(line) or {}) for line in self._lines)), 0)
+
+    def _cursor_here(self, seq: int) -> Cursor:
         device, number = self._identity
         is_compressed = self._current is not None and self._current.is_compressed
-        cursor = Cursor(seq) if is_compressed else Cursor(seq, device, number, self._position)
-        self._cursor_behind = cursor
-        return Line(seq, line.rstrip(b"\r\n"), record, cursor, missing)
+        return Cursor(seq) if is_compressed else Cursor(seq, device, number, self._position)
 
     def _is_new_log(self) -> bool:
         """Return whether the log has only numbers that were there before, and is not the rest of the former log.
@@ -138,9 +180,7 @@ class LogTail:
             if self.unread or not 0 < end_of_log(self._path).seq < limit:
                 return False
             reading = read(self._path)
-            for _ in reading:
-                pass
-            return not reading.unread and 0 < reading.last_seq < limit
+            return 0 < _highest_number(reading) < limit and not reading.unread
         except (OSError, DoorlightError):
             return False
 
@@ -150,11 +190,17 @@ class LogTail:
         self.close()
         self.last_seq, self._cursor, self._cursor_behind = 0, Cursor(), Cursor()
         self._has_seen_older = False
+        self._forget_jump()
         self._on_new_log(former)
+
+    def _forget_jump(self) -> None:
+        self._doubted, self._before_jump, self._damaged_numbers = None, None, 0
 
     def _missing_before(self, seq: int, record: EventRecord) -> Missing | None:
         skipped = seq - self.last_seq - 1
         if not skipped or not self.last_seq:  # before the first line, nothing is known about earlier ones
+            return None
+        if skipped <= self._damaged_numbers:
             return None
         kind = record.get("event")
         # The log itself says what it has lost; a crash makes the door skip numbers.
@@ -221,6 +267,7 @@ class LogTail:
         if os.fstat(descriptor).st_size < self._position or not start.startswith(self._start):
             # The door has removed lines that it could not sync, or another program has emptied the file (copytruncate).
             self._position, self._is_in_long_line = 0, False
+            self._forget_jump()
         self._start = start
         if self._is_in_long_line:
             return self._skip_long_line(descriptor)
@@ -270,6 +317,16 @@ def events_behind(path: Path, cursor: Cursor | None) -> int | None:
     except (OSError, DoorlightError):
         return None
     return max(0, newest - (cursor.seq if cursor is not None else 0))
+
+
+def _highest_number(records: Iterable[EventRecord]) -> int:
+    """Return the highest number of a log, without those that are damaged: the next record takes the jump back."""
+    highest = before = last = 0
+    for seq in filter(None, map(sequence_number, records)):
+        if seq >= last or last <= before + MAX_SKIPPED:
+            highest = max(highest, last)
+        before, last = last, seq
+    return max(highest, last)
 
 
 def _ends_with(file: BinaryIO, cursor: Cursor) -> bool:

@@ -17,7 +17,7 @@ from edge.errors import InputError
 from edge.events.record import MAX_LINE_BYTES, EventRecord, parse
 from edge.events.writer import EventLog
 from edge.link.cursor import Cursor
-from edge.link.log_tail import LogTail, Missing, end_of_log, events_behind
+from edge.link.log_tail import Line, LogTail, Missing, end_of_log, events_behind
 from edge.records import Event
 from support.link import line, lines_after, numbers_after, read_all, write_log
 
@@ -264,6 +264,50 @@ def test_a_log_with_a_file_that_cannot_be_read_is_not_a_new_one(log: Path) -> No
     write_log(log.with_name("events.jsonl.2"), range(1, 11))
     log.with_name("events.jsonl.1.zst").write_bytes(b"\x28\xb5\x2f\xfd" + b"x" * 100)
     assert numbers_after(log, Cursor(5000)) == []
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+@pytest.mark.parametrize("damaged", [4, 5, 40, 3000, 9007199254737000])
+@pytest.mark.parametrize("first", [1, 2, 3000])
+def test_a_damaged_number_hides_nothing(
+    open_tail: OpenTail, first: int, damaged: int, is_live: bool, log: Path
+) -> None:
+    """`damaged` stands for the number after `first`; all lines are sent, and nothing is called lost."""
+    tail = open_tail(log, Cursor())
+    numbers = [first, first - 1 + damaged, *range(first + 2, first + 60)]
+    found: list[Line] = []
+    for seq in numbers:
+        write_log(log, [seq])
+        found += read_all(tail) if is_live else []
+    found += read_all(tail)
+    sent = [one.seq for one in found]
+    assert [seq for seq in sent if seq != numbers[1]] == [
+        numbers[0],
+        *(seq for seq in numbers[2:] if seq != numbers[1]),
+    ]
+    if not is_live or damaged > 2002:
+        assert not any(one.missing for one in found)
+    assert found[-1].cursor.seq == first + 59
+    for one in found:
+        rest = numbers_after(log, one.cursor)
+        assert set(range(max(one.cursor.seq, first + 1) + 1, first + 60)) <= {*rest, numbers[1]}
+
+
+def test_a_jump_that_the_next_line_confirms_is_a_loss(open_tail: OpenTail, log: Path) -> None:
+    tail = open_tail(log, Cursor())
+    found: list[Line] = []
+    for seq in (1, 2, 5000, 5001, 5002):
+        write_log(log, [seq])
+        found += read_all(tail)
+    assert [one.seq for one in found] == [1, 2, 5000, 5001, 5002], "none waits for the next"
+    assert [one.missing for one in found] == [None, None, None, Missing(3, 4999), None]
+    assert found[2].cursor.seq == 2, "the line comes again after a restart, and with it what is missing"
+    assert [one.missing for one in lines_after(log, found[2].cursor)] == [Missing(3, 4999), None, None]
+
+
+def test_a_cursor_of_a_damaged_number_is_corrected(log: Path) -> None:
+    write_log(log, [1, 9007199254740000, 3, 4])
+    assert numbers_after(log, Cursor(9007199254740000)) == [1, 9007199254740000, 3, 4]
 
 
 @pytest.mark.parametrize(
