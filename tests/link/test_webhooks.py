@@ -98,6 +98,16 @@ def test_the_alarms_of_a_log_that_was_replaced(receiver: Receiver, start_link: S
     wait_until(lambda: [target.last_problem for target in read_status(link.place.log.parent / STATUS_FILE)] == [said])
 
 
+def test_a_cursor_that_was_written_by_hand_loses_no_alarm(receiver: Receiver, start_link: StartLink, log: Path) -> None:
+    alarm(log, 1, 2, 3)
+    folder = log.parent / "state"
+    folder.mkdir()
+    (folder / "webhook-a.cursor").write_text('{"seq": 1}\n')
+    start_link(*lines(receiver.url))
+    wait_until(lambda: receiver.calls)
+    assert [record["seq"] for record in receiver.calls[0].json["events"]] == [2, 3]
+
+
 def test_a_hundred_alarms_in_a_minute_are_few_calls(receiver: Receiver, start_link: StartLink, log: Path) -> None:
     log.touch()
     link = start_link(*lines(receiver.url, interval_s=0.5))
