@@ -55,7 +55,10 @@ def post(
     `context` says who is trusted; None: the authorities of this system. Raises PostError.
     """
     deadline = time.monotonic() + timeout_s
-    first = urlsplit(url)
+    try:
+        first = urlsplit(url)
+    except ValueError as error:  # the settings do not check each digit of an IPv6 address
+        raise PostError("the url is not an address", "correct the url") from error
     host = first.hostname or ""
     addresses = _addresses(host, first)
     current = first

@@ -172,7 +172,8 @@ class LinkStatus:
     def write(self, *folders: Path) -> None:
         """Write the status into files that anyone may read. A folder that cannot be written is left out."""
         with self._lock:
-            data = json.dumps([asdict(target) for target in self._targets.values()], ensure_ascii=False).encode()
+            text = json.dumps([asdict(target) for target in self._targets.values()], ensure_ascii=False)
+        data = text.encode("utf-8", "replace")  # a path that is not UTF-8 contains lone surrogates
         for folder in folders:
             with contextlib.suppress(OSError):
                 replace_file(folder / STATUS_FILE, data, sync=False)

@@ -225,6 +225,16 @@ class TestAddresses:
     def test_an_address_that_the_settings_name(self, host: str, receive: MakeReceiver) -> None:
         assert post(f"http://{host}:{receive().port}/", {}, b"{}").status == 204
 
+    @pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.org"])
+    def test_a_name_that_is_none(self, host: str) -> None:
+        with pytest.raises(PostError, match="there is no machine of this name"):
+            post(f"https://{host}/key/secret", {}, b"{}")
+
+    @pytest.mark.parametrize("host", ["[.:]", "[1:2]"])
+    def test_an_address_that_is_none(self, host: str) -> None:
+        with pytest.raises(PostError, match=r"^the url is not an address$|there is no machine of this name"):
+            post(f"https://{host}/key/secret", {}, b"{}")
+
     def test_a_name_that_does_not_exist(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object, **__: object) -> None:
             raise socket.gaierror(-2, "Name or service not known")
