@@ -13,9 +13,10 @@ from msgspec import Meta
 from .errors import ConfigError
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
-_HOST = r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+_LABEL = r"[A-Za-z0-9_-]{1,63}"
+_HOST = rf"\[[0-9A-Fa-f:.]+\]|(?![_-])({_LABEL}\.)*{_LABEL}(?<![_-])"
 _BROKER = re.compile(rf"(?P<scheme>mqtts?)://(?P<host>{_HOST})(:(?P<port>\d{{1,5}}))?/?")
-_WEBHOOK = re.compile(rf"https?://({_HOST})(:\d{{1,5}})?([/?][!-~]*)?")
+_WEBHOOK = re.compile(rf"https?://({_HOST})(:(?P<port>\d{{1,5}}))?([/?][!-~]*)?")
 #: The file of a secret: its name in the folder of the secrets, or its path.
 _SECRET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}|/[^\0]+")
 #: Begins the url of a webhook that is in the file of a secret, because it has a key in it.
@@ -145,11 +146,14 @@ def check_link(link: LinkSettings, name: str) -> None:
             raise ConfigError(
                 f"{where}.url' is not an address", f'write https://…, or "{SECRET_PREFIX}NAME" for one in a file'
             )
+        if not is_secret and not is_webhook_address(webhook.url):
+            raise ConfigError(f"{where}.url' has no port from 1 to 65535", "write https://HOST, or https://HOST:8443")
 
 
 def is_webhook_address(text: str) -> bool:
     """Return whether a text is the address of a webhook."""
-    return _WEBHOOK.fullmatch(text) is not None
+    match = _WEBHOOK.fullmatch(text)
+    return match is not None and 1 <= int(match["port"] or 443) <= 65535
 
 
 def _check_broker(link: LinkSettings, name: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from edge import config
 from edge.cli import main
 from edge.errors import ConfigError
-from edge.link_settings import Broker, parse_broker
+from edge.link_settings import Broker, is_webhook_address, parse_broker
 
 WEBHOOK = '[[link.webhook]]\nname = "a"\nurl = "https://example.org/x"\nevents = ["ALARM"]\n'
 
@@ -63,6 +63,11 @@ WRONG = {
         "'link.webhook[0].url' has a login in it",
     ),
     "webhook that is no address": (WEBHOOK.replace("https://example.org/x", "hunter2"), "url' is not an address"),
+    "webhook with port 0": (WEBHOOK.replace("org/x", "org:0/hunter2"), "url' has no port from 1 to 65535"),
+    "webhook with port 70000": (WEBHOOK.replace("org/x", "org:70000/hunter2"), "url' has no port from 1 to 65535"),
+    "webhook with two dots": (WEBHOOK.replace("example.org", "a..hunter2"), "url' is not an address"),
+    "webhook with a long label": (WEBHOOK.replace("example.org", f"{'a' * 64}.org"), "url' is not an address"),
+    "broker with two dots": ('broker = "mqtt://a..hunter2"', "'link.broker' is not the address of a broker"),
     "webhook with a blank": (WEBHOOK.replace("/x", "/x hunter2"), "url' is not an address"),
     "webhook with a list as url": (WEBHOOK.replace('"https', '["https').replace('/x"', '/x"]'), "'url' has a value"),
     "webhook with a number as event": (WEBHOOK.replace('"ALARM"', "3"), "'events' has a value of the wrong type"),
@@ -114,3 +119,13 @@ def test_secrets_without_encryption_are_noted(tmp_path: Path, capsys: pytest.Cap
     file.write_text(lines.format("localhost"))
     assert main(["check-config", str(file)]) == 0
     assert "unencrypted" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "host", ["a", "b-1", "door_2.local", "example.org", "1.2.3.4", "[::1]", "a--b.c", f"{'a' * 63}.org"]
+)
+def test_hosts(host: str) -> None:
+    assert is_webhook_address(f"https://{host}/x")
+    assert is_webhook_address(f"https://{host}:65535")
+    assert not is_webhook_address(f"https://{host}:65536")
+    assert parse_broker(f"mqtt://{host}:1").port == 1

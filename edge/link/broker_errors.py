@@ -66,7 +66,7 @@ def cannot_connect(broker: str, error: Exception, has_tls: bool) -> BrokerError:
             return BrokerError(*untrusted(broker, "the broker", error))
         case ssl.SSLError():
             return _no_tls(broker, str(error.reason or error))
-        case socket.gaierror():
+        case socket.gaierror() | UnicodeError():  # no name at all, such as a..b
             return BrokerError(f"{broker}: there is no machine of this name", "check [link] broker, and the network")
         case TimeoutError():
             return BrokerError(f"{broker}: the broker does not answer", "check [link] broker, firewall and network")

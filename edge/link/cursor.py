@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ class CursorFile:
     def load(self) -> Cursor | None:
         """Return the cursor; None if there is none. Raises OutputError if the file is damaged or cannot be read.
 
-        A damaged cursor is an error, and not the beginning of the log: that could send a year of alarms again.
+        A damaged cursor is an error, and not the beginning of the log: that could send a year of alarms again. Nor is it the
+        end: without a file, a new webhook begins with the next event.
         """
         try:
             data = read_regular(self.path, _MAX_BYTES)
@@ -51,7 +53,11 @@ class CursorFile:
             raise OutputError(f"{self.path}: cannot be read: {error.strerror}", f"ls -l {self.path}") from error
         self._stored = _parse(data)
         if self._stored is None:
-            raise OutputError(f"{self.path}: is damaged", f"remove it, to send the log again: sudo rm {self.path}")
+            raise OutputError(
+                f"{self.path}: is damaged",
+                "write the number of the last event that was received, or 0 to send the whole log again: "
+                f"echo '{{\"seq\": 0}}' | sudo tee {shlex.quote(str(self.path))}",
+            )
         return self._stored
 
     def store(self, cursor: Cursor, *, now: bool = False) -> None:

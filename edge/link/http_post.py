@@ -55,7 +55,10 @@ def post(
     `context` says who is trusted; None: the authorities of this system. Raises PostError.
     """
     deadline = time.monotonic() + timeout_s
-    first = urlsplit(url)
+    try:
+        first = urlsplit(url)
+    except ValueError as error:  # the settings do not check each digit of an IPv6 address
+        raise PostError("the url is not an address", "correct the url") from error
     host = first.hostname or ""
     addresses = _addresses(host, first)
     current = first
@@ -63,11 +66,19 @@ def post(
         status, answer = _exchange(current, addresses, headers, body, context, deadline)
         if status not in _REDIRECTS:
             return Answer(status, _retry_after(answer.get("retry-after", "")))
-        following = urlsplit(urljoin(current.geturl(), answer.get("location", "")))
-        if not _is_same_place(current, following):
+        following = _target_of(current, answer.get("location", ""))
+        if following is None or not _is_same_place(current, following):
             raise PostError(f"{host}: redirects to another place", "write the final address as url")
         current = following
     raise PostError(f"{host}: redirects more than {MAX_REDIRECTS} times", "write the final address as url")
+
+
+def _target_of(current: SplitResult, location: str) -> SplitResult | None:
+    """Return the address that a redirect names; None if it is no address, such as `http://[bad`."""
+    try:
+        return urlsplit(urljoin(current.geturl(), location))
+    except ValueError:
+        return None
 
 
 def _is_same_place(one: SplitResult, other: SplitResult) -> bool:

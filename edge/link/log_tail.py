@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -16,7 +17,7 @@ from ..errors import DoorlightError, InputError
 from ..events.compressed import MAX_DECOMPRESSED_BYTES, Opened, decompression_errors, open_decompressed
 from ..events.log_files import LogFiles, inode
 from ..events.numbering import newest_record
-from ..events.reader import START_BYTES, next_file
+from ..events.reader import START_BYTES, next_file, read
 from ..events.record import MAX_LINE_BYTES, EventRecord, parse, sequence_number
 from .cursor import Cursor
 
@@ -37,7 +38,8 @@ class Missing(NamedTuple):
 class Line(NamedTuple):
     """A line of the log without its line feed, its record, and the cursor behind it.
 
-    `missing` are the numbers that the log should have before this line, but has not.
+    `missing` are the numbers that the log should have before this line, but has not. The cursor of a line whose number is
+    damaged, or may be, is that of the line before.
     """
 
     seq: int
@@ -52,35 +54,47 @@ class LogTail:
 
     `last_seq` is the number of the last line. Lines whose numbers were there before are left out, because the receivers could
     not tell them from those. `unread` names the files that cannot be read, with the reasons.
+
+    If all numbers of the log are lower, it is another log, as after the folder was deleted. Then all its lines follow, and
+    `on_new_log` is called with the last number of the former log.
     """
 
-    def __init__(self, path: Path, cursor: Cursor) -> None:
+    def __init__(self, path: Path, cursor: Cursor, on_new_log: Callable[[int], None] = lambda _: None) -> None:
         self.last_seq = cursor.seq
         self.unread: dict[str, str] = {}
         self._cursor = self._cursor_behind = cursor
+        self._path = path
+        self._on_new_log = on_new_log
         self._files = LogFiles(path)
         self._current: Opened | None = None
         self._successor: Opened | None = None
         self._identity = (0, 0)  # device and inode of the current file
         self._position = 0
         self._start = b""  # how the file begins, to notice that it was emptied and written again
+        self._is_in_long_line = False  # the position is within a line that is no record, because it is too long
         self._lines: deque[bytes] = deque()
         self._has_seen_older = False  # the log still has lines up to the cursor
+        self._doubted: Line | None = None  # the last line, if its number may be damaged and the cursor is before it
+        self._before_jump: int | None = None  # the number before the last line, if that may be damaged
+        self._damaged_numbers = 0  # lines since the last number that was right
+        self._may_be_new = False  # since the last line that was returned, all numbers were there before
 
     def next(self) -> Line | None:
         """Return the next line; None if there is none yet. Raises InputError if a file of the log cannot be read."""
-        while True:
-            try:
+        try:
+            while True:
                 if not self._lines and not self._fill():
-                    return None
-            except OSError as error:
-                name = error.filename or self._files.path
-                raise InputError(f"{name}: cannot be read: {error.strerror}", f"ls -l {name}") from error
-            while self._lines:
-                line = self._lines.popleft()
-                self._position += len(line)
-                if (found := self._accept(line)) is not None:
-                    return found
+                    if not self._is_new_log():
+                        return None
+                    self._begin_again()
+                while self._lines:
+                    line = self._lines.popleft()
+                    self._position += len(line)
+                    if (found := self._accept(line)) is not None:
+                        return found
+        except OSError as error:
+            name = error.filename or self._files.path
+            raise InputError(f"{name}: cannot be read: {error.strerror}", f"ls -l {name}") from error
 
     @property
     def cursor(self) -> Cursor:
@@ -101,20 +115,92 @@ class LogTail:
         seq = sequence_number(record) if record is not None else 0
         if record is None or not seq:
             return None
+        late = self._judge_jump(seq)
         if seq <= self.last_seq:
-            self._has_seen_older = True
+            self._has_seen_older = self._may_be_new = True
             return None
+        text, cursor = line.rstrip(b"\r\n"), self._cursor_here(seq)
         missing = self._missing_before(seq, record)
-        self.last_seq, self._has_seen_older = seq, True
+        if seq > self.last_seq + 1:
+            following = self._following_number()
+            if 0 < following < seq:  # damaged: an event, but its number says nothing
+                self._damaged_numbers += 1
+                return Line(seq, text, record, self._cursor_behind, late)
+            if not following and missing is not None and seq > self.last_seq + MAX_SKIPPED:
+                # The next line says whether this is damage. An alarm cannot wait for it, so the cursor does.
+                self._doubted = Line(seq, text, record, cursor, missing)
+                return Line(seq, text, record, self._cursor_behind, late)
+            self._before_jump = None if following else self.last_seq
+        self.last_seq, self._has_seen_older, self._may_be_new = seq, True, False
+        self._cursor_behind, self._damaged_numbers = cursor, 0
+        if late is not None:
+            missing = Missing(late.first, missing.last if missing is not None else late.last)
+        return Line(seq, text, record, cursor, missing)
+
+    def _judge_jump(self, seq: int) -> Missing | None:
+        """Decide about the jump before the last line by the number of this one: a jump that is taken back is damage.
+
+        Return the numbers that are missing if the jump is real, and that was not said yet.
+        """
+        doubted, before, late = self._doubted, self._before_jump, None
+        self._doubted = self._before_jump = None
+        if doubted is not None and seq > doubted.seq:
+            self.last_seq, self._cursor_behind, late = doubted.seq, doubted.cursor, doubted.missing
+        elif doubted is not None:
+            self._damaged_numbers += 1
+        elif before is not None and seq < self.last_seq:
+            self.last_seq = before
+            self._damaged_numbers += 1
+        return late
+
+    def _following_number(self) -> int:
+        """Return the number of the next line that has one; 0 if the file has none yet, or not within a block."""
+        if not self._lines and self._current is not None:
+            self._read_block(self._current)
+        return next(filter(None, (sequence_number(parse(line) or {}) for line in self._lines)), 0)
+
+    def _cursor_here(self, seq: int) -> Cursor:
         device, number = self._identity
         is_compressed = self._current is not None and self._current.is_compressed
-        cursor = Cursor(seq) if is_compressed else Cursor(seq, device, number, self._position)
-        self._cursor_behind = cursor
-        return Line(seq, line.rstrip(b"\r\n"), record, cursor, missing)
+        return Cursor(seq) if is_compressed else Cursor(seq, device, number, self._position)
+
+    def _is_new_log(self) -> bool:
+        """Return whether the log has only numbers that were there before, and is not the rest of the former log.
+
+        A power cut removes lines that were sent perhaps, but not more than MAX_SKIPPED, and the file stays the same.
+        """
+        if not self._may_be_new:
+            return False
+        self._may_be_new = False
+        place = self._cursor_behind
+        try:
+            is_file_gone = place.inode > 0 and (place.device, place.inode) not in dict(self._files.snapshot())
+            limit = self.last_seq - (0 if is_file_gone else MAX_SKIPPED)
+            # The newest record says it at once for a log that continues; only others are read as a whole.
+            if self.unread or not 0 < end_of_log(self._path).seq < limit:
+                return False
+            reading = read(self._path)
+            return 0 < _highest_number(reading) < limit and not reading.unread
+        except (OSError, DoorlightError):
+            return False
+
+    def _begin_again(self) -> None:
+        """Continue with the oldest line of a new log."""
+        former = self.last_seq
+        self.close()
+        self.last_seq, self._cursor, self._cursor_behind = 0, Cursor(), Cursor()
+        self._has_seen_older = False
+        self._forget_jump()
+        self._on_new_log(former)
+
+    def _forget_jump(self) -> None:
+        self._doubted, self._before_jump, self._damaged_numbers = None, None, 0
 
     def _missing_before(self, seq: int, record: EventRecord) -> Missing | None:
         skipped = seq - self.last_seq - 1
         if not skipped or not self.last_seq:  # before the first line, nothing is known about earlier ones
+            return None
+        if skipped <= self._damaged_numbers:
             return None
         kind = record.get("event")
         # The log itself says what it has lost; a crash makes the door skip numbers.
@@ -144,7 +230,7 @@ class LogTail:
     def _use(self, opened: Opened) -> None:
         self._current = opened
         self._identity = inode(os.fstat(opened.file.fileno()))
-        self._position, self._start = 0, b""
+        self._position, self._start, self._is_in_long_line = 0, b"", False
         cursor = self._cursor
         if not opened.is_compressed and self._identity == (cursor.device, cursor.inode) and cursor.seq == self.last_seq:
             self._position = cursor.offset if _ends_with(opened.file, cursor) else 0
@@ -180,18 +266,31 @@ class LogTail:
         start = os.pread(descriptor, START_BYTES, 0)
         if os.fstat(descriptor).st_size < self._position or not start.startswith(self._start):
             # The door has removed lines that it could not sync, or another program has emptied the file (copytruncate).
-            self._position = 0
+            self._position, self._is_in_long_line = 0, False
+            self._forget_jump()
         self._start = start
+        if self._is_in_long_line:
+            return self._skip_long_line(descriptor)
         data = os.pread(descriptor, _BLOCK_BYTES, self._position)
         if len(data) == _BLOCK_BYTES and b"\n" not in data:
             data = os.pread(descriptor, MAX_LINE_BYTES, self._position)
         end = data.rfind(b"\n") + 1
         if not end:
-            if len(data) == MAX_LINE_BYTES:  # no record is so long, so the rest of this file is not a log
-                self._position = os.fstat(descriptor).st_size
-            return False
+            if len(data) < MAX_LINE_BYTES:
+                return False
+            self._position += len(data)
+            self._is_in_long_line = True
+            return True
         self._lines.extend(line + b"\n" for line in data[: end - 1].split(b"\n"))
         return True
+
+    def _skip_long_line(self, descriptor: int) -> bool:
+        """Move towards the end of a line that is too long for a record. Return False at the end of the file."""
+        data = os.pread(descriptor, MAX_LINE_BYTES, self._position)
+        end = data.find(b"\n") + 1
+        self._position += end or len(data)
+        self._is_in_long_line = not end
+        return bool(data)
 
     def _read_compressed(self, file: BinaryIO) -> bool:
         """Read lines of a compressed file. A damaged end is the end of the file."""
@@ -218,6 +317,16 @@ def events_behind(path: Path, cursor: Cursor | None) -> int | None:
     except (OSError, DoorlightError):
         return None
     return max(0, newest - (cursor.seq if cursor is not None else 0))
+
+
+def _highest_number(records: Iterable[EventRecord]) -> int:
+    """Return the highest number of a log, without those that are damaged: the next record takes the jump back."""
+    highest = before = last = 0
+    for seq in filter(None, map(sequence_number, records)):
+        if seq >= last or last <= before + MAX_SKIPPED:
+            highest = max(highest, last)
+        before, last = last, seq
+    return max(highest, last)
 
 
 def _ends_with(file: BinaryIO, cursor: Cursor) -> bool:

@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from ..errors import DoorlightError
@@ -67,6 +68,11 @@ class MqttWorker:
         status.add(NAME, str(broker))
         self.cursor_keeper = CursorKeeper(folder / "broker.cursor", NAME, status)
 
+    @property
+    def name(self) -> str:
+        """Its name in the status."""
+        return NAME
+
     def run(self, stop: threading.Event) -> None:
         """Connect, send, and connect again. Raises OutputError if the cursor cannot be read."""
         cursor = self.cursor_keeper.load() or Cursor()
@@ -114,7 +120,7 @@ class _Session:
         self._topics = worker.announcement.topics
         self._status = worker.status
         self._window = Window(cursor)
-        self._tail = LogTail(worker.log, cursor)
+        self._tail = self._open_tail(cursor)
         #: A line that waits for the message about what is missing before it.
         self._waiting: Line | None = None
         #: Messages that are no events, by topic: a newer payload replaces an older one. The flag means "retain".
@@ -167,6 +173,9 @@ class _Session:
         """Close connection and log."""
         self._connection.close()
         self._tail.close()
+
+    def _open_tail(self, cursor: Cursor) -> LogTail:
+        return LogTail(self._worker.log, cursor, partial(self._status.new_log, NAME))
 
     def _announce(self) -> None:
         if self._announce_at is None or time.monotonic() < self._announce_at:
@@ -275,7 +284,7 @@ class _Session:
     def _rewind(self) -> None:
         """Send again, later, what the broker has refused: nothing is left out."""
         self._tail.close()
-        self._tail = LogTail(self._worker.log, self.cursor)
+        self._tail = self._open_tail(self.cursor)
         self._window = Window(self.cursor)
         self._waiting = None
         self._hold_until = time.monotonic() + self._refusals.next_s()

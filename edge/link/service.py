@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ..errors import DoorlightError, OutputError
 from ..link_settings import LinkSettings, parse_broker
 from ..system.files import lock
 from ..system.systemd import SystemdNotifier
+from .backoff import Backoff
 from .status import LinkStatus
 from .topics import client_id, door_name
 
@@ -27,10 +29,20 @@ TICK_S = 2.0
 #: A target that gives no sign for this time (seconds) hangs: systemd's watchdog restarts the link.
 MAX_SILENCE_S = 300.0
 STOP_TIMEOUT_S = 10.0
+#: Waiting times (seconds) before a target with a bug starts again. One that has worked for RESET_S is as good as new.
+FIRST_RETRY_S, MAX_RETRY_S, RESET_S = 5.0, 120.0, 600.0
 
 
 class Worker(Protocol):
-    """A target. `run` returns soon after `stop` is set; what it raises ends the link."""
+    """A target. `run` returns soon after `stop` is set, and may be called again after it has raised an exception.
+
+    A DoorlightError ends the link. After any other exception, only this target starts again.
+    """
+
+    @property
+    def name(self) -> str:
+        """Its name in the status."""
+        ...
 
     def run(self, stop: threading.Event) -> None: ...
 
@@ -45,14 +57,14 @@ class Place:
 
 
 class LinkError(DoorlightError):
-    """A target has ended although nobody stopped it."""
+    """A target has failed although nobody stopped it."""
 
 
 def run(settings: LinkSettings, place: Place, stop: threading.Event, report: Callable[[str], None]) -> None:
     """Run the link until `stop` is set. `report` prints a line.
 
     Raises InputError if a secret cannot be read, OutputError if a cursor cannot be read or another link is running, and
-    LinkError if a target fails.
+    LinkError if a target fails so that it cannot start again.
     """
     with _only_one(place.state_folder):
         _run(settings, place, stop, report)
@@ -64,7 +76,9 @@ def _run(settings: LinkSettings, place: Place, stop: threading.Event, report: Ca
     status.restore(place.state_folder)
     failures: list[BaseException] = []
     threads = [
-        threading.Thread(target=_guard, args=(worker, stop, failures), name=type(worker).__name__, daemon=True)
+        threading.Thread(
+            target=_guard, args=(worker, stop, failures, status, report), name=type(worker).__name__, daemon=True
+        )
         for worker in workers
     ]
     systemd = SystemdNotifier()
@@ -87,9 +101,7 @@ def _run(settings: LinkSettings, place: Place, stop: threading.Event, report: Ca
     for failure in failures:
         if isinstance(failure, DoorlightError):
             raise failure
-        for text in traceback.format_exception(failure):
-            for line in text.splitlines():
-                report(line)
+        _report_traceback(failure, report)
         raise LinkError(f"the link has failed: {type(failure).__name__}: {failure}", "systemd restarts it")
 
 
@@ -113,13 +125,45 @@ def _only_one(folder: Path) -> Iterator[None]:
         os.close(file)
 
 
-def _guard(worker: Worker, stop: threading.Event, failures: list[BaseException]) -> None:
-    """Run a worker. If it fails, stop the others: a link that is half dead would look alive."""
+def _guard(
+    worker: Worker,
+    stop: threading.Event,
+    failures: list[BaseException],
+    status: LinkStatus,
+    report: Callable[[str], None],
+) -> None:
+    """Run a worker, again and again if it has a bug. If it fails for good, stop the others: the link would look alive.
+
+    The same event, or the same answer of a receiver, would end a new process, too, and with it all targets.
+    """
+    backoff, printed = Backoff(FIRST_RETRY_S, MAX_RETRY_S), ""
     try:
-        worker.run(stop)
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                return worker.run(stop)
+            except (DoorlightError, MemoryError):
+                raise
+            except Exception as error:
+                if time.monotonic() - began > RESET_S:
+                    backoff.reset()
+                if repr(error) != printed:
+                    _report_traceback(error, report)
+                printed = repr(error)
+                problem = LinkError(f"has failed: {type(error).__name__}", "it starts again; report it")
+                status.failed(worker.name, problem)
+                status.beat(worker.name)
+                stop.wait(backoff.next_s())
+                status.started_again(worker.name)
     except BaseException as error:
         failures.append(error)
         stop.set()
+
+
+def _report_traceback(error: BaseException, report: Callable[[str], None]) -> None:
+    for text in traceback.format_exception(error):
+        for line in text.splitlines():
+            report(line)
 
 
 def _broker(settings: LinkSettings, place: Place, status: LinkStatus) -> Iterator[Worker]:

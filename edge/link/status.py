@@ -55,6 +55,7 @@ class LinkStatus:
         self._targets: dict[str, TargetStatus] = {}
         self._printed_at: dict[tuple[str, str], float] = {}
         self._beats: dict[str, float] = {}
+        self._is_connected_at_first: dict[str, bool] = {}
         #: Something was lost that is not in the file of the state folder yet.
         self.has_new_losses = False
 
@@ -63,6 +64,7 @@ class LinkStatus:
         with self._lock:
             self._targets[name] = TargetStatus(name, address, is_connected)
             self._beats[name] = time.monotonic()
+            self._is_connected_at_first[name] = is_connected
 
     def beat(self, name: str) -> None:
         """Say that the thread of a target works."""
@@ -98,6 +100,12 @@ class LinkStatus:
             target.is_connected, target.problem, target.hint = is_connected, str(error), error.hint
             target.last_problem, target.last_problem_at = str(error), utc_text(time.time())
 
+    def started_again(self, name: str) -> None:
+        """Forget the problem of a target that starts again after a failure. It stays as `last_problem`."""
+        with self._lock:
+            target = self._targets[name]
+            target.is_connected, target.problem, target.hint = self._is_connected_at_first[name], "", ""
+
     def delivered(self, name: str, topic: str) -> None:
         """Say that a topic is accepted: a problem that names it is over."""
         with self._lock:
@@ -121,6 +129,15 @@ class LinkStatus:
             self.has_new_losses = True
             self._targets[name].missing = f"{text}, noticed {utc_text(time.time())}"
             self._report(f"{name}: the log has lost the events {text} before they were sent")
+
+    def new_log(self, name: str, former_seq: int) -> None:
+        """Say that the log was replaced by one with lower numbers. `former_seq` is the last event of the former log."""
+        with self._lock:
+            text = f"the log was replaced after event {former_seq}: the new one is sent from its first event on"
+            target = self._targets[name]
+            if target.last_problem != text:
+                self._report(f"{name}: {text}")
+            target.last_problem, target.last_problem_at = text, utc_text(time.time())
 
     def skipped(self, name: str, count: int, reason: str) -> None:
         """Count events that a target has refused for good."""
@@ -155,7 +172,8 @@ class LinkStatus:
     def write(self, *folders: Path) -> None:
         """Write the status into files that anyone may read. A folder that cannot be written is left out."""
         with self._lock:
-            data = json.dumps([asdict(target) for target in self._targets.values()], ensure_ascii=False).encode()
+            text = json.dumps([asdict(target) for target in self._targets.values()], ensure_ascii=False)
+        data = text.encode("utf-8", "replace")  # a path that is not UTF-8 contains lone surrogates
         for folder in folders:
             with contextlib.suppress(OSError):
                 replace_file(folder / STATUS_FILE, data, sync=False)

@@ -7,6 +7,7 @@ import math
 import ssl
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from .. import __version__
@@ -75,8 +76,14 @@ class WebhookWorker:
         status.add(self._name, host_of(self._url), is_connected=True)
         self._keeper = CursorKeeper(folder / f"webhook-{settings.name}.cursor", self._name, status)
 
+    @property
+    def name(self) -> str:
+        """Its name in the status."""
+        return self._name
+
     def run(self, stop: threading.Event) -> None:
         """Follow the log until `stop` is set. Raises OutputError if the cursor cannot be read."""
+        self._batch = Batch()  # after a failure, the log is read again from the cursor on
         cursor = self._keeper.load()
         if cursor is None:  # a new webhook is not called about the past
             cursor = self._end_of_log(stop)
@@ -84,7 +91,7 @@ class WebhookWorker:
                 return
             self._keeper.store(cursor, now=True)
         self._status.received(self._name, cursor.seq)
-        tail = LogTail(self._log, cursor)
+        tail = LogTail(self._log, cursor, partial(self._status.new_log, self._name))
         try:
             while not stop.is_set():
                 self._status.beat(self._name)

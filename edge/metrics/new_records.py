@@ -15,6 +15,10 @@ from ..system.files import open_regular
 
 #: Further from the end, the log is read from its beginning.
 MAX_LINES_FROM_END = 5000
+#: A crash makes the door skip fewer numbers.
+MAX_JUMP = 2001
+#: Records without a number that may follow a jump, so that a damaged log does not fill the memory.
+MAX_WAITING = 1000
 
 
 class NewRecord(NamedTuple):
@@ -27,11 +31,45 @@ class NewRecord(NamedTuple):
 def records_after(path: Path, seq: int) -> Iterator[NewRecord]:
     """Yield the records of the log at `path` after the one with number `seq`, oldest first. 0: all records.
 
-    If the log has only lower numbers, it is another one, and all its records are new. Raises InputError if there is no
-    log, or it cannot be read.
+    If the log has only lower numbers, it is another one, and all its records are new. A number that the next record takes
+    back is damaged, and corrected. Raises InputError if there is no log, or it cannot be read.
     """
     found = _from_end(path, seq) if seq else None
-    return iter(found) if found is not None else _from_beginning(path, seq)
+    return _corrected(iter(found) if found is not None else _from_beginning(path, seq), seq)
+
+
+def _corrected(records: Iterator[NewRecord], last_seq: int) -> Iterator[NewRecord]:
+    """Yield the records with plausible numbers. `last_seq` is the number before them; 0 if there is none.
+
+    A newest record with a large jump is left out until the next one shows whether its number is damaged.
+    """
+    waiting: list[NewRecord] = []  # a record that jumps, and those without a number after it
+    for found in records:
+        seq = sequence_number(found.record)
+        if seq and waiting:
+            jump = waiting[0]
+            if seq < sequence_number(jump.record):
+                waiting[0] = jump._replace(record={**jump.record, "seq": _number_between(last_seq, seq)})
+            last_seq = sequence_number(waiting[0].record) or last_seq
+            yield from waiting
+            waiting = []
+        if (waiting and len(waiting) < MAX_WAITING) or (not waiting and seq > last_seq + 1):
+            waiting.append(found)
+            continue
+        if waiting:
+            last_seq = sequence_number(waiting[0].record)
+            yield from waiting
+            waiting = []
+        last_seq = seq or last_seq
+        yield found
+    if waiting and (not last_seq or sequence_number(waiting[0].record) <= last_seq + MAX_JUMP):
+        yield from waiting
+
+
+def _number_between(before: int, after: int) -> int:
+    """Return the number of the record between two others; 0 if there is none."""
+    number = before + 1 if before else after - 1
+    return number if before < number < after else 0
 
 
 def _from_end(path: Path, seq: int) -> list[NewRecord] | None:

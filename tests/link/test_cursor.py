@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,13 @@ def test_a_damaged_cursor_is_an_error(text: str, tmp_path: Path) -> None:
     (tmp_path / "mqtt.json").write_text(text)
     with pytest.raises(OutputError, match=r"mqtt.json: (is damaged|cannot be read)"):
         CursorFile(tmp_path / "mqtt.json").load()
+
+
+def test_what_the_hint_for_a_damaged_cursor_says_works(tmp_path: Path) -> None:
+    path = tmp_path / "webhook a.cursor"
+    path.write_text("{")
+    with pytest.raises(OutputError) as caught:
+        CursorFile(path).load()
+    command = caught.value.hint.partition(": ")[2].replace("sudo ", "")
+    subprocess.run(["sh", "-c", command], check=True, capture_output=True)
+    assert CursorFile(path).load() == Cursor(0)

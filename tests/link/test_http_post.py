@@ -109,6 +109,7 @@ class TestRedirects:
             "http://localhost:{port}/x", "http://127.0.0.1:1/x", "http://example.org/", "//example.org/x", "http://[::1]/",
             "file:///etc/passwd", "gopher://127.0.0.1:{port}/", "https://127.0.0.1:{port}/", "http://127.0.0.1:x/", "",
             "http://169.254.169.254/latest", "http://u:p@127.0.0.1:{port}/", "http://2130706433:{port}/",
+            "http://[bad", "http://[::1", "//[x]/", "http://\u2100.example.org/",
         ],
     )  # fmt: skip
     def test_to_another_place(self, target: str, receive: MakeReceiver) -> None:
@@ -223,6 +224,16 @@ class TestAddresses:
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
     def test_an_address_that_the_settings_name(self, host: str, receive: MakeReceiver) -> None:
         assert post(f"http://{host}:{receive().port}/", {}, b"{}").status == 204
+
+    @pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.org"])
+    def test_a_name_that_is_none(self, host: str) -> None:
+        with pytest.raises(PostError, match="there is no machine of this name"):
+            post(f"https://{host}/key/secret", {}, b"{}")
+
+    @pytest.mark.parametrize("host", ["[.:]", "[1:2]"])
+    def test_an_address_that_is_none(self, host: str) -> None:
+        with pytest.raises(PostError, match=r"^the url is not an address$|there is no machine of this name"):
+            post(f"https://{host}/key/secret", {}, b"{}")
 
     def test_a_name_that_does_not_exist(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object, **__: object) -> None:

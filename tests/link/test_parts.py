@@ -205,12 +205,13 @@ class TestSentences:
         ("error", "words"),
         [
             (socket.gaierror(-2, "Name or service not known"), "there is no machine of this name"),
+            (UnicodeError("label empty or too long"), "there is no machine of this name"),
             (TimeoutError(), "the broker does not answer"),
             (ConnectionRefusedError(), "nothing listens there"),
             (OSError(101, "Network is unreachable"), "cannot be reached: Network is unreachable"),
         ],
     )
-    def test_unreachable(self, error: OSError, words: str) -> None:
+    def test_unreachable(self, error: Exception, words: str) -> None:
         found = broker_errors.cannot_connect("broker:8883", error, has_tls=False)
         assert str(found) == f"broker:8883: {words}"
         assert found.hint

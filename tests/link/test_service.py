@@ -22,6 +22,8 @@ from support.wait import wait_until
 class Waiting:
     """A target that does nothing until it is stopped."""
 
+    name = "webhook waiting"
+
     def __init__(self) -> None:
         self.is_stopped = False
 
@@ -31,13 +33,20 @@ class Waiting:
 
 
 class Failing:
-    """A target with a bug, or with a problem that ends it."""
+    """A target with a bug, or with a problem that ends it. It works after `times` failures, if that is given."""
 
-    def __init__(self, error: Exception) -> None:
+    name = "broker"
+
+    def __init__(self, error: Exception, times: int | None = None) -> None:
         self._error = error
+        self._times = times
+        self.runs = 0
 
     def run(self, stop: threading.Event) -> None:
-        raise self._error
+        self.runs += 1
+        if self._times is None or self.runs <= self._times:
+            raise self._error
+        stop.wait(30)
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *workers: service.Worker) -> list[str]:
@@ -53,16 +62,46 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *workers: service.Worker)
     return lines
 
 
-@pytest.mark.parametrize("error", [ValueError("a bug"), KeyError("x"), MemoryError()])
-def test_a_bug_in_one_target_ends_all_with_its_traceback(
-    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_target_without_memory_ends_all_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = Waiting()
-    lines: list[str] = []
-    with pytest.raises(LinkError, match=f"the link has failed: {type(error).__name__}"):
-        lines += run(tmp_path, monkeypatch, other, Failing(error))
+    with pytest.raises(LinkError, match="the link has failed: MemoryError"):
+        run(tmp_path, monkeypatch, other, Failing(MemoryError()))
     assert other.is_stopped
     assert LinkError.exit_code not in (2, 78), "systemd would not restart it"
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), KeyError("x"), OSError(5, "x")])
+def test_a_target_with_a_bug_starts_again_and_the_others_stay(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, failing = Waiting(), Failing(error, times=3)
+    statuses: list[LinkStatus] = []
+
+    def part(_settings: LinkSettings, _place: Place, status: LinkStatus) -> Iterator[service.Worker]:
+        statuses.append(status)
+        for worker in (other, failing):
+            status.add(worker.name, "h", is_connected=True)
+            yield worker
+
+    monkeypatch.setattr(service, "PARTS", (part,))
+    monkeypatch.setattr(service, "TICK_S", 0.02)
+    monkeypatch.setattr(service, "FIRST_RETRY_S", 0.01)
+    stop, printed = threading.Event(), list[str]()
+    place = Place(tmp_path / "events.jsonl", tmp_path)
+    thread = threading.Thread(target=service.run, args=(load().link, place, stop, printed.append))
+    thread.start()
+    try:
+        wait_until(lambda: failing.runs == 4)
+        assert not other.is_stopped
+        assert statuses[0].line() == "webhook waiting: OK, last event 0; broker: OK, last event 0"
+    finally:
+        stop.set()
+        thread.join(20)
+    assert other.is_stopped
+    assert printed.count("Traceback (most recent call last):") == 1
+    assert f"broker: has failed: {type(error).__name__} (it starts again; report it)" in printed
+    (broker,) = [target for target in read_status(tmp_path / STATUS_FILE) if target.name == "broker"]
+    assert broker.last_problem == f"has failed: {type(error).__name__}"
 
 
 def test_a_problem_ends_it_with_its_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,5 +131,5 @@ def test_a_target_that_hangs_gets_no_more_time_from_systemd(tmp_path: Path, monk
     monkeypatch.setattr(SystemdNotifier, "watchdog", lambda _: pings.append(True))
     monkeypatch.setattr(LinkStatus, "silent_for_s", lambda _: service.MAX_SILENCE_S + 1)
     with pytest.raises(LinkError):
-        run(tmp_path, monkeypatch, Failing(ValueError()))
+        run(tmp_path, monkeypatch, Failing(MemoryError()))
     assert not pings

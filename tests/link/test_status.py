@@ -66,6 +66,13 @@ def test_doctor_reads_what_was_written(link: LinkStatus, tmp_path: Path) -> None
     assert link.problems("webhook a") == ["3 events were left out"]
 
 
+def test_a_path_that_is_not_utf_8(link: LinkStatus, tmp_path: Path) -> None:
+    link.failed("broker", UnavailableError("d\udcff.jsonl: cannot be read", "ls -l d\udcff.jsonl"))
+    link.write(tmp_path)
+    broker, _ = read_status(tmp_path / status.STATUS_FILE)
+    assert (broker.problem, broker.hint) == ("d?.jsonl: cannot be read", "ls -l d?.jsonl")
+
+
 def test_losses_are_remembered_by_the_next_process(link: LinkStatus, tmp_path: Path) -> None:
     link.missing("broker", Missing(3, 5))
     link.skipped("webhook a", 2, "x")

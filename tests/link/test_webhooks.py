@@ -19,6 +19,7 @@ from edge.link import cursor, webhook_worker
 from edge.link.cursor import CursorFile
 from edge.link.http_post import post
 from edge.link.log_tail import Missing
+from edge.link.status import STATUS_FILE, read_status
 from edge.link.webhook_message import MAX_EVENTS, Batch, body_of, signature_headers
 from edge.link.webhook_worker import host_of
 from support.link import line, write_log
@@ -82,6 +83,29 @@ def test_an_alarm_is_told_and_nothing_of_the_past(receiver: Receiver, start_link
     assert call.json["text"].startswith("ALARM: someone without a mask looks agitated")
     assert "webhook-signature" not in call.headers
     assert call.headers["webhook-id"] == "d1-8-8"
+
+
+def test_the_alarms_of_a_log_that_was_replaced(receiver: Receiver, start_link: StartLink, log: Path) -> None:
+    alarm(log, 5000)
+    link = start_link(*lines(receiver.url))
+    wait_until(lambda: has_begun(link, link.place.state_folder))
+    log.unlink()
+    alarm(log, 1)
+    wait_until(lambda: receiver.calls)
+    assert [record["seq"] for record in receiver.calls[0].json["events"]] == [1]
+    said = "the log was replaced after event 5000: the new one is sent from its first event on"
+    assert f"webhook a: {said}" in link.lines
+    wait_until(lambda: [target.last_problem for target in read_status(link.place.log.parent / STATUS_FILE)] == [said])
+
+
+def test_a_cursor_that_was_written_by_hand_loses_no_alarm(receiver: Receiver, start_link: StartLink, log: Path) -> None:
+    alarm(log, 1, 2, 3)
+    folder = log.parent / "state"
+    folder.mkdir()
+    (folder / "webhook-a.cursor").write_text('{"seq": 1}\n')
+    start_link(*lines(receiver.url))
+    wait_until(lambda: receiver.calls)
+    assert [record["seq"] for record in receiver.calls[0].json["events"]] == [2, 3]
 
 
 def test_a_hundred_alarms_in_a_minute_are_few_calls(receiver: Receiver, start_link: StartLink, log: Path) -> None:

@@ -95,6 +95,34 @@ def test_another_log_is_counted_from_its_beginning(path: Path) -> None:
     assert totals.last_seq == other.seq
 
 
+@pytest.mark.parametrize("is_live", [True, False])
+@pytest.mark.parametrize("damaged", [4000, 9007199254740000])
+def test_a_damaged_number_loses_nothing(damaged: int, is_live: bool, path: Path) -> None:
+    for seq in (1, 2, damaged, 4, 5, 6):
+        with path.open("ab") as file:
+            file.write(encode({"seq": seq, "time": "2026-11-20T12:00:00Z", "event": "camera_lost"}))
+        if is_live:
+            update(path)
+    totals = update(path)
+    assert (totals.camera_lost, totals.missing, totals.last_seq) == (6, 0, 6)
+
+
+def test_a_jump_that_the_next_record_confirms_is_a_loss(path: Path) -> None:
+    found = []
+    for seq in (1, 2, 5000, 5001, 5002):
+        with path.open("ab") as file:
+            file.write(encode({"seq": seq, "time": "2026-11-20T12:00:00Z", "event": "camera_lost"}))
+        totals = update(path)
+        found.append((totals.camera_lost, totals.missing))
+    assert found == [(1, 0), (2, 0), (2, 0), (4, 4997), (5, 4997)]
+
+
+def test_records_without_numbers_after_a_jump_count(path: Path) -> None:
+    lines = [encode({"seq": seq, "event": "camera_lost"}) for seq in (1, 9000)]
+    path.write_bytes(b"".join(lines) + encode({"event": "camera_lost"}) * 2500)
+    assert update(path).camera_lost == 2502
+
+
 def test_a_log_that_rotated_away_before_it_was_counted(path: Path) -> None:
     log = LogWriter(NOON)
     log.start()
