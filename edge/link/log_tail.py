@@ -115,6 +115,8 @@ class LogTail:
         seq = sequence_number(record) if record is not None else 0
         if record is None or not seq:
             return None
+        if self._doubted is not None and line.rstrip(b"\r\n") == self._doubted.text:
+            return None  # a repetition says nothing about the number
         late = self._judge_jump(seq)
         if seq <= self.last_seq:
             self._has_seen_older = self._may_be_new = True
@@ -122,11 +124,11 @@ class LogTail:
         text, cursor = line.rstrip(b"\r\n"), self._cursor_here(seq)
         missing = self._missing_before(seq, record)
         if seq > self.last_seq + 1:
-            following = self._following_number()
-            if 0 < following < seq:  # damaged: an event, but its number says nothing
+            following = self._following_number(line)
+            if 0 < following <= seq:  # damaged: an event, but its number says nothing
                 self._damaged_numbers += 1
                 return Line(seq, text, record, self._cursor_behind, late)
-            if not following and missing is not None and seq > self.last_seq + MAX_SKIPPED:
+            if not following and missing is not None:
                 # The next line says whether this is damage. An alarm cannot wait for it, so the cursor does.
                 self._doubted = Line(seq, text, record, cursor, missing)
                 return Line(seq, text, record, self._cursor_behind, late)
@@ -153,11 +155,11 @@ class LogTail:
             self._damaged_numbers += 1
         return late
 
-    def _following_number(self) -> int:
-        """Return the number of the next line that has one; 0 if the file has none yet, or not within a block."""
+    def _following_number(self, line: bytes) -> int:
+        """Return the number of the next other line that has one; 0 if the file has none yet, or not within a block."""
         if not self._lines and self._current is not None:
             self._read_block(self._current)
-        return next(filter(None, (sequence_number(parse(line) or {}) for line in self._lines)), 0)
+        return next(filter(None, (sequence_number(parse(other) or {}) for other in self._lines if other != line)), 0)
 
     def _cursor_here(self, seq: int) -> Cursor:
         device, number = self._identity
