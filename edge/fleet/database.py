@@ -55,7 +55,7 @@ class Address:
         """Parse the text. Raises UsageError, without repeating it, if it is wrong or has a password."""
         try:
             self.parameters = conninfo.conninfo_to_dict(text)
-        except psycopg.ProgrammingError:
+        except (psycopg.ProgrammingError, UnicodeEncodeError):
             raise UsageError(
                 "--database: is not an address of PostgreSQL", "for example postgresql://user@host/doorlight"
             ) from None
@@ -63,6 +63,12 @@ class Address:
             raise UsageError(
                 "--database: has a password, which everyone on this machine can read there",
                 "write it into ~/.pgpass (chmod 600), or name such a file in PGPASSFILE",
+            )
+        # libpq ends the host at the first / or @: the rest of a password is then part of another parameter.
+        if any("@" in str(self.parameters.get(key, "")) for key in ("host", "hostaddr", "port", "dbname")):
+            raise UsageError(
+                "--database: has an @ in the name of the host or of the database",
+                "a / or @ in a password must be written %2F, %40; better, write the password into ~/.pgpass (chmod 600)",
             )
 
     def __str__(self) -> str:

@@ -65,6 +65,9 @@ def keep_signal_handlers() -> Iterator[None]:
         (("--broker", "b", "--ca", "missing.pem", *DATABASE), 66, "missing.pem: cannot be used: No such file"),
         (("--broker", "b", "--database", "postgresql://u:hunter2@db/x"), 2, "--database: has a password"),
         (("--broker", "b", "--database", "mysql://db/x"), 2, "--database: is not an address of PostgreSQL"),
+        (("--broker", "b", "--database", "host=x\udcff"), 2, "--database: is not an address of PostgreSQL"),
+        (("--broker", "b", "--user", "u\udcff", *DATABASE), 2, "--user: is not a text in UTF-8"),
+        (("--broker", "b", "--user", "u" * 65536, *DATABASE), 2, "--user: is not a text in UTF-8"),
     ],
 )
 def test_refusals_of_collect(
@@ -120,6 +123,21 @@ def test_collect_waits_for_a_database_and_a_broker() -> None:
 def test_fleet_without_a_database(capfd: pytest.CaptureFixture[str]) -> None:
     assert "cannot be reached" in error(capfd, 69, "fleet", *DATABASE)
     assert "has a password" in error(capfd, 2, "fleet", "--database", "password=hunter2")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://office:1/hunter2@127.0.0.1:1/doorlight",
+        "postgresql://office:hunter2/etpw@127.0.0.1:1/doorlight",
+        "postgresql://office/x:hunter2@127.0.0.1:1/doorlight",
+        "postgresql://office@hunter2@127.0.0.1:1/doorlight",
+        "host=office@hunter2",
+    ],
+)
+def test_no_part_of_a_password_is_printed(address: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """libpq takes the rest of a password after a / or an @ for the name of a host or of a database."""
+    assert "has an @ in the name" in error(capfd, 2, "fleet", "--database", address)
 
 
 def message(topic: str, value: object) -> Content:
