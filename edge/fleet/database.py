@@ -36,6 +36,13 @@ _REFUSALS = (
     (re.compile(r'database ".*" does not exist'), "3D"),
     (re.compile(r'role ".*" does not exist'), "28"),
 )
+#: What libpq says of a wrong value in the address or in a variable such as PGSSLMODE. It repeats the value.
+_WRONG_VALUE = re.compile(
+    r'invalid integer value ".*" for connection option "(?P<option>\w+)"|invalid "?(?P<name>\w+)"? value: '
+    r"|invalid (?P<port>port) number: |bad value for (?P<timeout>\w+): "
+    r'|could not match \d+ (?P<count>port) numbers|(?P<service>service) ".*" not found',
+    re.DOTALL,
+)
 #: Classes of errors that another attempt may mend: connection, transaction, resources, operator, system.
 _TRANSIENT = ("08", "40", "53", "55", "57", "58", "25", "XX")
 
@@ -78,7 +85,7 @@ class Address:
 
 
 def connect(address: Address) -> Database:
-    """Return a connection. Raises DatabaseError."""
+    """Return a connection. Raises DatabaseError, and UsageError if a value of the address is wrong."""
     defaults: dict[str, Any] = {
         "connect_timeout": TIMEOUT_S,
         "keepalives_idle": TIMEOUT_S,
@@ -92,6 +99,11 @@ def connect(address: Address) -> Database:
     try:
         database = psycopg.connect(text, autocommit=True)
     except psycopg.Error as error:
+        if not error.sqlstate and (wrong := _WRONG_VALUE.search(str(error))) is not None:
+            name = next(filter(None, wrong.groups()))
+            raise UsageError(
+                f"--database: the value of {name} is wrong", f"correct {name} in the address, or the variable PG…"
+            ) from None
         raise explain(address, error) from error
     try:
         _set_up(database, address)

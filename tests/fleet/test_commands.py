@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge.cli import main
+from edge.errors import UsageError
 from edge.events.record import utc_text
 from edge.fleet import database
 from edge.fleet.database import Address
@@ -138,6 +139,25 @@ def test_fleet_without_a_database(capfd: pytest.CaptureFixture[str]) -> None:
 def test_no_part_of_a_password_is_printed(address: str, capfd: pytest.CaptureFixture[str]) -> None:
     """libpq takes the rest of a password after a / or an @ for the name of a host or of a database."""
     assert "has an @ in the name" in error(capfd, 2, "fleet", "--database", address)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("port=1 connect_timeout=abc", "connect_timeout"),
+        ("port=1 keepalives_idle=hunter2", "keepalives_idle"),
+        ("port=1 sslmode=hunter2", "sslmode"),
+        ("port=1 ssl_min_protocol_version=x", "ssl_min_protocol_version"),
+        ("port=hunter2", "port"),
+        ("port=99999", "port"),
+        ("port=1,2,3", "port"),
+        ("port=1 service=nope", "service"),
+    ],
+)
+def test_a_wrong_value_is_not_tried_again(value: str, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match=f"the value of {name} is wrong"):
+        database.connect(Address(f"host=127.0.0.1 {value}"))
+    assert f"the value of {name} is wrong" in error(capfd, 2, "fleet", "--database", f"host=127.0.0.1 {value}")
 
 
 def message(topic: str, value: object) -> Content:
