@@ -16,7 +16,7 @@ from edge.errors import UsageError
 from edge.events.record import utc_text
 from edge.fleet import database
 from edge.fleet.database import Address
-from edge.fleet.messages import Content, Message, read_message
+from edge.fleet.messages import Content, Gap, Message, read_message
 from edge.fleet.store import Store
 from fleet.servers import Postgres, free_port
 from support.command import command_line, environment
@@ -261,3 +261,55 @@ def test_no_doors_no_tables_and_a_newer_schema(cluster: Postgres, capfd: pytest.
         db.execute("UPDATE doorlight.schema_version SET version = 99")
     assert "is of version 99" in error(capfd, 69, "fleet", "--database", address)
     assert "is of version 99" in error(capfd, 69, "collect", "--broker", "127.0.0.1", "--database", address)
+
+
+def missing(cluster: Postgres, batch: list[Content], capsys: pytest.CaptureFixture[str]) -> int:
+    """Return the number of missing events of the only door."""
+    address = cluster.new_database()
+    with database.connect(Address(address)) as db:
+        database.prepare(db, Address(address))
+        Store(db).write(batch)
+        db.execute("UPDATE doorlight.events SET received = received - interval '1 hour'")
+    assert main(["fleet", "--json", "--database", address]) == 0
+    found: int = json.loads(capsys.readouterr().out)[0]["missing_events"]
+    return found
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("gaps", "seqs", "expected"),
+    [
+        ([(2, 9)], (1, 10), 8),  # also seen between the events: once
+        ([(2, 9), (5, 12)], (1, 20), 18),
+        ([(1, 100)], (101, 102), 100),  # before the first event that is there
+        ([(2, 9)], (1, 2, 3, 10), 6),  # two came after all
+        ([(1, 2**63 - 1), (1, 2**63 - 3)], (), 2**63 - 2),
+    ],
+)
+def test_gaps_that_the_door_reports_are_missing(
+    cluster: Postgres,
+    gaps: list[tuple[int, int]],
+    seqs: tuple[int, ...],
+    expected: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    batch = [Gap("a", first, last) for first, last in gaps]
+    online = message("a/availability", "online")
+    events = [event("a", seq, "view", timedelta(hours=1)) for seq in seqs]
+    assert missing(cluster, [online, *batch, *events], capsys) == expected
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(("skipped", "expected"), [(2000, 0), (2001, 2001)])
+def test_a_start_skips_no_more_than_a_crash_does(
+    skipped: int, expected: int, cluster: Postgres, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hour = timedelta(hours=1)
+    assert missing(cluster, [event("a", 1, "view", hour), event("a", skipped + 2, "started", hour)], capsys) == expected
+
+
+@pytest.mark.postgres
+def test_events_before_the_clock_was_set_are_not_missing(cluster: Postgres, capsys: pytest.CaptureFixture[str]) -> None:
+    since_1970 = NOW - datetime(1970, 1, 1, tzinfo=UTC)
+    batch = [event("a", seq, "view", since_1970 if 2 < seq < 9 else timedelta(hours=1)) for seq in range(1, 20)]
+    assert missing(cluster, batch, capsys) == 0
