@@ -57,11 +57,15 @@ _NO_SHARED_SUBSCRIPTIONS = frozenset({0x80, 0x8F, 0x9E, 0xA1, 0xA2})
 
 
 class BrokerError(UnavailableError):
-    """The broker cannot be used. `is_permanent`: another attempt fails in the same way."""
+    """The broker cannot be used. `is_permanent`: another attempt fails in the same way.
 
-    def __init__(self, message: str, hint: str = "", *, is_permanent: bool = False) -> None:
+    `is_lost`: an open connection has ended without a reason.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, is_permanent: bool = False, is_lost: bool = False) -> None:
         super().__init__(message, hint)
         self.is_permanent = is_permanent
+        self.is_lost = is_lost
 
 
 @dataclass(frozen=True)
@@ -132,13 +136,13 @@ class Connection:
         if self._problem is not None:
             raise self._problem
         if code != paho.MQTT_ERR_SUCCESS:
-            raise BrokerError(f"{self._broker}: the connection is lost", "check the network, and whether it runs")
+            raise _lost(self._broker)
 
     def acknowledge(self, messages: Iterable[Message]) -> None:
         """Tell the broker that messages are stored. Raises BrokerError if the connection has ended."""
         for message in messages:
             if message.number and self._client.ack(message.number, 1) != paho.MQTT_ERR_SUCCESS:
-                raise BrokerError(f"{self._broker}: the connection is lost", "check the network, and whether it runs")
+                raise _lost(self._broker)
 
     def close(self, end_session: bool = False) -> None:
         """End the connection. The broker keeps this collector's messages, unless `end_session` is True."""
@@ -228,6 +232,10 @@ class Connection:
         # QoS 2 does not happen: the subscriptions ask for 1.
         number = message.mid if message.qos else 0
         self.received.append(Message(topic, bytes(message.payload), bool(message.retain), number))
+
+
+def _lost(broker: Broker) -> BrokerError:
+    return BrokerError(f"{broker}: the connection is lost", "check the network, and whether it runs", is_lost=True)
 
 
 def _refused(broker: Broker, code: int, what: str) -> BrokerError:
