@@ -150,10 +150,18 @@ def _tls(args: argparse.Namespace) -> ssl.SSLContext:
     """Return the settings of TLS. Raises InputError if a file cannot be used."""
     import ssl
 
+    from ..system.files import open_regular
+
     def problem(path: Path, error: OSError | ValueError) -> InputError:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
         return InputError(f"{path}: cannot be used: {reason}", f"it must be a PEM file that you may read: ls -l {path}")
 
+    for path in filter(None, (args.ca, args.certificate, args.key)):
+        try:
+            # OpenSSL would wait at a pipe.
+            open_regular(path).close()
+        except OSError as error:
+            raise problem(path, error) from error
     try:
         context = ssl.create_default_context(cafile=args.ca)
     except (OSError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -102,6 +103,17 @@ def test_a_certificate_that_is_none(tmp_path: Path, capfd: pytest.CaptureFixture
     file = tmp_path / "ca.pem"
     file.write_text("hello")
     assert "cannot be used" in error(capfd, 66, "collect", "--broker", "b", "--ca", file, *DATABASE)
+
+
+def test_a_pipe_instead_of_a_certificate(tmp_path: Path) -> None:
+    pipe = tmp_path / "ca.pem"
+    os.mkfifo(pipe)
+    arguments = ("collect", "--broker", "b", "--ca", pipe, *DATABASE)
+    ended = subprocess.run(
+        command_line(*arguments), stderr=subprocess.PIPE, text=True, env=environment(), timeout=20, check=False
+    )
+    assert ended.returncode == 66
+    assert "it is a pipe" in ended.stderr
 
 
 def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
