@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
         _replace(output.resolve(), picture.encode())
     except (OSError, RuntimeError) as error:
         raise OutputError(
-            f"{name}: cannot be written: {getattr(error, 'strerror', None) or error}", f"see who may write: ls -ld {output.parent}"
+            f"{name}: cannot be written: {getattr(error, 'strerror', None) or error}",
+            f"see who may write: ls -ld {output.parent}",
         ) from None
     print(f"{name}: print it on A4, without scaling, and put it where people see it before the camera sees them")
     if not controller:

@@ -249,6 +249,15 @@ def _cannot_connect(broker: Broker, error: Exception) -> BrokerError:
             return BrokerError(
                 f"{broker}: its certificate is refused: {error.verify_message}", "check --ca, the name, and the clock"
             )
+        # A broker without TLS ends the connection at the first bytes of TLS, or answers in MQTT.
+        case (
+            ssl.SSLEOFError()
+            | ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "PACKET_LENGTH_TOO_LONG")
+            | ConnectionResetError()
+        ) if broker.tls:
+            return BrokerError(
+                f"{broker}: no TLS on this port, it seems", "give the port for TLS, as in mqtts://HOST:8883"
+            )
         case ssl.SSLError():
             return BrokerError(f"{broker}: TLS fails: {error.reason}", "check the port, --ca, --certificate and --key")
         case socket.gaierror():

@@ -133,6 +133,13 @@ def test_collect_waits_for_a_database_and_a_broker() -> None:
     assert "trying again" in line
 
 
+def test_the_help_promises_no_colour_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table has colours only in a terminal, and `watch` reads a pipe."""
+    with pytest.raises(SystemExit):
+        main(["fleet", "--help"])
+    assert "watch --color" not in capsys.readouterr().out
+
+
 def test_fleet_without_a_database(capfd: pytest.CaptureFixture[str]) -> None:
     assert "cannot be reached" in error(capfd, 69, "fleet", *DATABASE)
     assert "has a password" in error(capfd, 2, "fleet", "--database", "password=hunter2")

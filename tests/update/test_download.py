@@ -364,7 +364,9 @@ def test_addresses_that_are_right(url: str) -> None:
     download.check_address(url)
 
 
-@pytest.mark.parametrize("error", [http.client.InvalidURL("port"), UnicodeError("label"), ValueError("Invalid IPv6 URL")])
+@pytest.mark.parametrize(
+    "error", [http.client.InvalidURL("port"), UnicodeError("label"), ValueError("Invalid IPv6 URL")]
+)
 def test_a_redirect_to_no_address_is_not_tried_again(error: Exception, client: Client, waits: list[float]) -> None:
     def fail() -> None:
         raise error
