@@ -213,6 +213,7 @@ def test_a_connection_that_ends_before_the_acknowledgement(world: World) -> None
 def test_connections_that_end_at_once_again_and_again_end_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another collector has the same name. The messages that each connection begins with are written, as retained ones."""
     fails: list[bool] = []
+    collecting: Collector
     monkeypatch.setattr(NoWait, "fail", lambda _: fails.append(True))
     monkeypatch.setattr(NoWait, "reset", lambda self: fails.append(False) if self is collecting._broker_retry else None)
 
