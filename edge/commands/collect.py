@@ -115,11 +115,21 @@ def _brokers(args: argparse.Namespace) -> list[Broker]:
     for option, text in (("name", name), ("group", args.group)):
         if not _NAME.fullmatch(text):
             raise UsageError(f"--{option}: {printable(text, 100)!r} is not a name", "use letters, digits, - _ and .")
+    if not _is_mqtt_text(args.user):
+        raise UsageError("--user: is not a text in UTF-8 of at most 65535 bytes", "correct --user")
     if args.password_file is not None and not args.user:
         raise UsageError("--password-file: needs --user", "give --user")
     password = read_password(args.password_file) if args.password_file is not None else ""
     tls = _tls(args) if has_tls else None
     return [Broker(host, port, name, args.group, args.user, password, tls) for host, port, _ in addresses]
+
+
+def _is_mqtt_text(text: str) -> bool:
+    """Return whether MQTT can send a text: Python makes lone surrogates of what is not UTF-8 on the command line."""
+    try:
+        return len(text.encode()) <= 65535
+    except UnicodeEncodeError:
+        return False
 
 
 def _address(text: str, has_ca: bool) -> tuple[str, int, bool]:
@@ -140,10 +150,18 @@ def _tls(args: argparse.Namespace) -> ssl.SSLContext:
     """Return the settings of TLS. Raises InputError if a file cannot be used."""
     import ssl
 
+    from ..system.files import open_regular
+
     def problem(path: Path, error: OSError | ValueError) -> InputError:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
         return InputError(f"{path}: cannot be used: {reason}", f"it must be a PEM file that you may read: ls -l {path}")
 
+    for path in filter(None, (args.ca, args.certificate, args.key)):
+        try:
+            # OpenSSL would wait at a pipe.
+            open_regular(path).close()
+        except OSError as error:
+            raise problem(path, error) from error
     try:
         context = ssl.create_default_context(cafile=args.ca)
     except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ alarms since midnight, and events that are missing.
 
   doorlight fleet --database postgresql://reception@db.example/doorlight
   PGHOST=db.example PGDATABASE=doorlight doorlight fleet
-  watch --color -n 30 doorlight fleet          look at it all day
+  watch -n 30 doorlight fleet                  look at it all day
   doorlight fleet --json                       for programs
 
 A door is blind if it shows FAULT or does not run, offline if its link to the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import re
 import sys
 from pathlib import Path
@@ -59,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if not output.parent.is_dir():
         raise OutputError(f"{name}: there is no folder {printable(str(output.parent))}", f"mkdir -p {output.parent}")
+    if output.exists() and not (output.is_file() or output.is_dir()):
+        raise OutputError(f"{name}: is a pipe or a device, not a file", "give the name of a file")
     config = options.load_settings(args.config)
     from ..sign import page, sentences
 
@@ -66,10 +69,12 @@ def run(args: argparse.Namespace) -> int:
     controller = config.privacy.controller.strip()
     picture = page.render(sides, _qr_path(config.privacy.notice or _contact(controller)))
     try:
-        output.write_text(picture, encoding="utf-8")
-    except OSError as error:
+        # Beside the old sign, which stays if the disk is full. A link stays a link.
+        _replace(output.resolve(), picture.encode())
+    except (OSError, RuntimeError) as error:
         raise OutputError(
-            f"{name}: cannot be written: {error.strerror}", f"see who may write: ls -ld {output.parent}"
+            f"{name}: cannot be written: {getattr(error, 'strerror', None) or error}",
+            f"see who may write: ls -ld {output.parent}",
         ) from None
     print(f"{name}: print it on A4, without scaling, and put it where people see it before the camera sees them")
     if not controller:
@@ -79,6 +84,20 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return 0
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Replace the content of a file, and leave nothing else behind. Raises OSError."""
+    from ..system.files import replace_file
+
+    temporary = path.with_name(f"{path.name}.new")
+    if temporary.exists() or temporary.is_symlink():
+        raise FileExistsError(errno.EEXIST, f"{printable(temporary.name)} is in the way")
+    try:
+        replace_file(path, data)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _contact(controller: str) -> str:

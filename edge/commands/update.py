@@ -65,6 +65,7 @@ def add_parser(subparsers: Subparsers) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
+    _check_options(args)
     from ..update.disk import Disk
     from ..update.door import Door
     from ..update.layout import Layout
@@ -91,6 +92,17 @@ def run(args: argparse.Namespace) -> int:
             print(f"version {trials.rollback()} runs again")
             return 0
         return _update(args, layout, door, trials, lock)
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Raise UsageError for options and a SOURCE that would be ignored."""
+    for what in ("status", "rollback", "watch"):
+        if not getattr(args, what):
+            continue
+        given = {"SOURCE": args.source, "--nightly": args.nightly, "--allow-downgrade": args.allow_downgrade}
+        for name, value in given.items():
+            if value:
+                raise UsageError(f"--{what}: does not go with {name}", f"leave out --{what} or {name}")
 
 
 def _update(args: argparse.Namespace, layout: Layout, door: Door, trials: Trials, lock: int) -> int:

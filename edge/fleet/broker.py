@@ -57,11 +57,15 @@ _NO_SHARED_SUBSCRIPTIONS = frozenset({0x80, 0x8F, 0x9E, 0xA1, 0xA2})
 
 
 class BrokerError(UnavailableError):
-    """The broker cannot be used. `is_permanent`: another attempt fails in the same way."""
+    """The broker cannot be used. `is_permanent`: another attempt fails in the same way.
 
-    def __init__(self, message: str, hint: str = "", *, is_permanent: bool = False) -> None:
+    `is_lost`: an open connection has ended without a reason.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, is_permanent: bool = False, is_lost: bool = False) -> None:
         super().__init__(message, hint)
         self.is_permanent = is_permanent
+        self.is_lost = is_lost
 
 
 @dataclass(frozen=True)
@@ -132,13 +136,13 @@ class Connection:
         if self._problem is not None:
             raise self._problem
         if code != paho.MQTT_ERR_SUCCESS:
-            raise BrokerError(f"{self._broker}: the connection is lost", "check the network, and whether it runs")
+            raise _lost(self._broker)
 
     def acknowledge(self, messages: Iterable[Message]) -> None:
         """Tell the broker that messages are stored. Raises BrokerError if the connection has ended."""
         for message in messages:
             if message.number and self._client.ack(message.number, 1) != paho.MQTT_ERR_SUCCESS:
-                raise BrokerError(f"{self._broker}: the connection is lost", "check the network, and whether it runs")
+                raise _lost(self._broker)
 
     def close(self, end_session: bool = False) -> None:
         """End the connection. The broker keeps this collector's messages, unless `end_session` is True."""
@@ -230,6 +234,10 @@ class Connection:
         self.received.append(Message(topic, bytes(message.payload), bool(message.retain), number))
 
 
+def _lost(broker: Broker) -> BrokerError:
+    return BrokerError(f"{broker}: the connection is lost", "check the network, and whether it runs", is_lost=True)
+
+
 def _refused(broker: Broker, code: int, what: str) -> BrokerError:
     reason, hint = _PERMANENT.get(code) or (_TRANSIENT.get(code, f"reason 0x{code:02x}"), "see the log of the broker")
     return BrokerError(f"{broker}: it refuses {what}: {reason}", hint, is_permanent=code in _PERMANENT)
@@ -240,6 +248,15 @@ def _cannot_connect(broker: Broker, error: Exception) -> BrokerError:
         case ssl.SSLCertVerificationError():
             return BrokerError(
                 f"{broker}: its certificate is refused: {error.verify_message}", "check --ca, the name, and the clock"
+            )
+        # A broker without TLS ends the connection at the first bytes of TLS, or answers in MQTT.
+        case (
+            ssl.SSLEOFError()
+            | ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "PACKET_LENGTH_TOO_LONG")
+            | ConnectionResetError()
+        ) if broker.tls:
+            return BrokerError(
+                f"{broker}: no TLS on this port, it seems", "give the port for TLS, as in mqtts://HOST:8883"
             )
         case ssl.SSLError():
             return BrokerError(f"{broker}: TLS fails: {error.reason}", "check the port, --ca, --certificate and --key")

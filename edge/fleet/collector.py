@@ -28,6 +28,9 @@ GATHER_S = 0.02
 MAX_WAITING_BYTES = 32 << 20
 #: A collector that leaves waits this long (seconds) for messages that the broker has for it.
 LEAVE_AFTER_S = 10.0
+#: After this number of connections in a row that end within this time (seconds) although the broker answers, another
+#: collector has the same name. Two of them end each other's connections; Mosquitto 2.0 gives no reason.
+MAX_SHORT_SESSIONS, SHORT_SESSION_S = 5, 20.0
 STATUS_EVERY_S = 10.0
 IDLE_S = 0.5
 
@@ -46,6 +49,8 @@ class Collector:
         self.written = Written()
         self._leave = leave
         self._received_at = time.monotonic()
+        self._opened_at = 0.0
+        self._short_sessions = 0
         self._brokers = deque(brokers)
         self._address = address
         self._report = report
@@ -106,7 +111,7 @@ class Collector:
             self._lose_broker(error)
             return
         how = "" if self._connection.is_shared else " (it has no shared subscriptions: each collector receives all)"
-        self._received_at = time.monotonic()
+        self._opened_at = self._received_at = time.monotonic()
         self._recover("broker", f"{self._brokers[0]}{how}")
 
     def _receive(self, stop: threading.Event) -> None:
@@ -155,8 +160,6 @@ class Collector:
             self._connection.acknowledge(batch)
         except BrokerError as error:
             self._lose_broker(error)
-        else:
-            self._broker_retry.reset()
 
     def _has_left(self) -> bool:
         """Return whether nothing has come for a while; then end the session."""
@@ -176,8 +179,30 @@ class Collector:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            error = self._check_name(error)
+        else:
+            self._short_sessions = 0  # the broker is away: that ends connections, too
         self._brokers.rotate(-1)
         self._lose("broker", error, self._broker_retry, is_permanent=error.is_permanent)
+
+    def _check_name(self, error: BrokerError) -> BrokerError:
+        """Return the error, or another one if the connections end as they do when another collector has the same name.
+
+        Messages are no sign of a good connection: the broker sends retained ones at the start of each.
+        """
+        if time.monotonic() - self._opened_at >= SHORT_SESSION_S:
+            self._short_sessions = 0
+            self._broker_retry.reset()
+            return error
+        if error.is_lost:
+            self._short_sessions += 1
+        if self._short_sessions < MAX_SHORT_SESSIONS:
+            return error
+        return BrokerError(
+            f"{self._brokers[0]}: it ends each connection at once; another collector seems to have the same name",
+            "give each its own --name",
+            is_permanent=True,
+        )
 
     def _lose_database(self, what: str, error: DatabaseError, retry: RetryTimer) -> None:
         if self._database is not None:

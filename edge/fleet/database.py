@@ -36,6 +36,13 @@ _REFUSALS = (
     (re.compile(r'database ".*" does not exist'), "3D"),
     (re.compile(r'role ".*" does not exist'), "28"),
 )
+#: What libpq says of a wrong value in the address or in a variable such as PGSSLMODE. It repeats the value.
+_WRONG_VALUE = re.compile(
+    r'invalid integer value ".*" for connection option "(?P<option>\w+)"|invalid "?(?P<name>\w+)"? value: '
+    r"|invalid (?P<port>port) number: |bad value for (?P<timeout>\w+): "
+    r'|could not match \d+ (?P<count>port) numbers|(?P<service>service) ".*" not found',
+    re.DOTALL,
+)
 #: Classes of errors that another attempt may mend: connection, transaction, resources, operator, system.
 _TRANSIENT = ("08", "40", "53", "55", "57", "58", "25", "XX")
 
@@ -55,7 +62,7 @@ class Address:
         """Parse the text. Raises UsageError, without repeating it, if it is wrong or has a password."""
         try:
             self.parameters = conninfo.conninfo_to_dict(text)
-        except psycopg.ProgrammingError:
+        except (psycopg.ProgrammingError, UnicodeEncodeError):
             raise UsageError(
                 "--database: is not an address of PostgreSQL", "for example postgresql://user@host/doorlight"
             ) from None
@@ -63,6 +70,12 @@ class Address:
             raise UsageError(
                 "--database: has a password, which everyone on this machine can read there",
                 "write it into ~/.pgpass (chmod 600), or name such a file in PGPASSFILE",
+            )
+        # libpq ends the host at the first / or @: the rest of a password is then part of another parameter.
+        if any("@" in str(self.parameters.get(key, "")) for key in ("host", "hostaddr", "port", "dbname")):
+            raise UsageError(
+                "--database: has an @ in the name of the host or of the database",
+                "a / or @ in a password must be written %2F, %40; better, write the password into ~/.pgpass (chmod 600)",
             )
 
     def __str__(self) -> str:
@@ -72,7 +85,7 @@ class Address:
 
 
 def connect(address: Address) -> Database:
-    """Return a connection. Raises DatabaseError."""
+    """Return a connection. Raises DatabaseError, and UsageError if a value of the address is wrong."""
     defaults: dict[str, Any] = {
         "connect_timeout": TIMEOUT_S,
         "keepalives_idle": TIMEOUT_S,
@@ -86,6 +99,11 @@ def connect(address: Address) -> Database:
     try:
         database = psycopg.connect(text, autocommit=True)
     except psycopg.Error as error:
+        if not error.sqlstate and (wrong := _WRONG_VALUE.search(str(error))) is not None:
+            name = next(filter(None, wrong.groups()))
+            raise UsageError(
+                f"--database: the value of {name} is wrong", f"correct {name} in the address, or the variable PG…"
+            ) from None
         raise explain(address, error) from error
     try:
         _set_up(database, address)

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 
 from ..events.record import parse_time
+from ..link.log_tail import MAX_SKIPPED
 from ..records import Signal
 from .database import Address, Database, explain
 
@@ -23,17 +24,33 @@ BLIND = frozenset({Signal.FAULT.value, "OFF"})
 _QUERY = """
 WITH alarms AS (
     SELECT door, count(*) AS count FROM doorlight.events WHERE signal = 'ALARM' AND time >= %(today)s GROUP BY door
+), numbered AS (
+    SELECT door, seq, event, received, lag(seq) OVER (PARTITION BY door ORDER BY seq) AS before
+    FROM doorlight.events WHERE time >= %(since)s
+), ranges AS (
+    -- A start after a crash skips numbers, but not more than a limit.
+    SELECT door, int8range(before, seq, '()') AS numbers FROM numbered
+    WHERE seq - before > 1 AND received < %(settled)s
+        AND (event NOT IN ('started', 'log_repaired') OR seq - before - 1 > %(max_skipped)s)
+    UNION ALL
+    SELECT door, int8range(first_seq, least(last_seq, 9223372036854775806), '[]') FROM doorlight.gaps
+    WHERE received >= %(since)s AND first_seq <= least(last_seq, 9223372036854775806)
+), merged AS (
+    SELECT door, unnest(range_agg(numbers)) AS numbers FROM ranges GROUP BY door
+), counts AS (
+    -- Events that are there in spite of it: of a time before the clock was set, or sent later.
+    SELECT door, upper(numbers)::numeric - lower(numbers) - (
+        SELECT count(DISTINCT seq) FROM doorlight.events AS found
+        WHERE found.door = merged.door AND seq >= lower(numbers) AND seq < upper(numbers)
+    ) AS missing FROM merged
+    UNION ALL
+    -- log_lost has the number of the last event that the door could not write.
+    SELECT door, 1 FROM numbered WHERE event = 'log_lost' AND received < %(settled)s
 ), gaps AS (
-    -- A start after a crash skips numbers. log_lost has the number of the last event that the door could not write.
-    SELECT door, sum(skipped + (event = 'log_lost')::int) AS missing FROM (
-        SELECT door, event, received, seq - 1 - lag(seq) OVER (PARTITION BY door ORDER BY seq) AS skipped
-        FROM doorlight.events WHERE time >= %(since)s
-    ) AS numbered
-    WHERE (skipped > 0 AND event NOT IN ('started', 'log_repaired') OR event = 'log_lost') AND received < %(settled)s
-    GROUP BY door
+    SELECT door, sum(missing) AS missing FROM counts GROUP BY door
 )
 SELECT doors.door, last_seen, doors.signal, signal_time, online, state,
-    coalesce(alarms.count, 0), coalesce(gaps.missing, 0)::bigint
+    coalesce(alarms.count, 0), least(coalesce(gaps.missing, 0), 9223372036854775807)::bigint
 FROM doorlight.doors LEFT JOIN alarms USING (door) LEFT JOIN gaps USING (door)
 """
 
@@ -73,7 +90,10 @@ def read(database: Database, address: Address, today: datetime, since: datetime)
     """
     now = datetime.now(UTC)
     try:
-        rows = database.execute(_QUERY, {"today": today, "since": since, "settled": now - _ON_THE_WAY}).fetchall()
+        rows = database.execute(
+            _QUERY,
+            {"today": today, "since": since, "settled": now - _ON_THE_WAY, "max_skipped": MAX_SKIPPED},
+        ).fetchall()
     except psycopg.Error as error:
         raise explain(address, error) from error
     doors = [_door(row, now) for row in rows]

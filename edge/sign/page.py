@@ -79,7 +79,9 @@ def _lines(sides: Sequence[Side], size: float) -> Iterator[_Line]:
             yield _Line("", "gap", 0.5 * size)
             yield _Line(heading, "bold", LINE_HEIGHT * size)
             for paragraph in paragraphs:
-                if paragraph.endswith(":"):
+                # A text of the settings may end with a colon, too.
+                blank = MARGIN + text_width(paragraph) * size + 2 + BLANK_LINE
+                if paragraph.endswith(":") and blank <= WIDTH - MARGIN:
                     yield _Line(paragraph, "blank", 2 * LINE_HEIGHT * size)
                     continue
                 for text in wrap(paragraph, (WIDTH - 2 * MARGIN) / size):

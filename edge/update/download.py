@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from .manifest import MAX_BUNDLE_BYTES, BundleFile
 TIMEOUT_S = 30.0
 #: Waits between attempts, in seconds. Each starts where the one before has stopped.
 WAITS_S = (2.0, 5.0, 15.0, 30.0)
+_EXAMPLE = "for example https://example.org/doorlight"
 AGAIN = "run the command again: it continues where it stopped"
 
 
@@ -116,7 +118,7 @@ class Client:
                 return action()
             except DoorlightError:
                 raise
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a redirect to no address
                 if isinstance(error, urllib.error.HTTPError):
                     error.close()  # it is the answer, too
                 if wait_s is None or not _may_pass(error):
@@ -130,7 +132,7 @@ def _may_pass(error: Exception) -> bool:
     if isinstance(error, urllib.error.HTTPError):
         return error.code in (408, 429, 500, 502, 503, 504)
     reason = getattr(error, "reason", error)
-    return not isinstance(reason, ssl.SSLCertVerificationError) and not isinstance(reason, str)
+    return not isinstance(reason, ssl.SSLCertVerificationError | http.client.InvalidURL | ValueError | str)
 
 
 def _problem(url: str, error: Exception) -> DoorlightError:
@@ -159,15 +161,27 @@ def _problem(url: str, error: Exception) -> DoorlightError:
 
 
 def check_address(url: str) -> None:
-    """Raise UsageError if an address has no https."""
+    """Raise UsageError if an address has no https, or is none that a request can have."""
     if not url.lower().startswith("https://"):
         raise UsageError(
             f"{url.partition('://')[0]}://…: updates come by https only", "use an https address, or a stick"
         )
-    if not url.split("/")[2]:
-        raise UsageError(f"{url}: names no server", "for example https://example.org/doorlight")
-    if "@" in url.split("/")[2] or "?" in url or "#" in url:
+    server = url.split("/")[2]
+    if not server:
+        raise UsageError(f"{url}: names no server", _EXAMPLE)
+    if "@" in server or "?" in url or "#" in url:
         raise UsageError("the address has a login, a ? or a #", "use an address that needs none: the bundle is signed")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise UsageError(f"{url}: has a space or a letter that an address cannot have", "write it as %20, %C3%B6, …")
+    try:
+        parts = urllib.parse.urlsplit(url)
+        is_right = bool(parts.hostname) and parts.port != 0
+        # As the resolver does: no empty label, none of more than 63 letters.
+        (parts.hostname or "").encode("idna")
+    except ValueError:  # UnicodeError, too
+        is_right = False
+    if not is_right:
+        raise UsageError(f"{url}: the name or the port of the server is wrong", _EXAMPLE)
 
 
 class AddressBundle(Bundle):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import errno
+import os
 import re
 import sys
 from pathlib import Path
@@ -91,3 +93,44 @@ def test_a_folder_of_that_name(door: Path, capsys: pytest.CaptureFixture[str]) -
     Path("out.svg").mkdir()
     assert sign("out.svg", "--config", door) == 74
     assert "cannot be written: Is a directory" in capsys.readouterr().err
+
+
+def test_an_old_sign_stays_if_the_disk_is_full(
+    door: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    Path("old.svg").write_text("the old sign")
+    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(Path, "write_text", lambda path, *_, **__: path.touch() or full())
+    for name in ("old.svg", "new.svg"):
+        assert sign(name, "--config", door) == 74
+        assert "cannot be written: No space left" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert Path(door.parent, "old.svg").read_text() == "the old sign"
+    assert {path.name for path in door.parent.iterdir()} == {"door.toml", "old.svg"}
+
+
+def test_another_file_is_not_overwritten(door: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out.svg.new").write_text("of somebody else")
+    assert sign("out.svg", "--config", door) == 74
+    assert "out.svg.new is in the way" in capsys.readouterr().err
+    assert Path("out.svg.new").read_text() == "of somebody else"
+
+
+def test_a_link_stays_a_link(door: Path) -> None:
+    Path("out.svg").symlink_to("real.svg")
+    assert sign("out.svg", "--config", door) == 0
+    assert Path("out.svg").is_symlink()
+    assert "<svg" in Path("real.svg").read_text(encoding="utf-8")
+
+
+def test_a_pipe_is_refused(door: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo("out.svg")
+    reader = os.open("out.svg", os.O_RDWR | os.O_NONBLOCK)  # so that a writer does not wait
+    try:
+        assert sign("out.svg", "--config", door) == 74
+    finally:
+        os.close(reader)
+    assert "a pipe" in capsys.readouterr().err

@@ -42,6 +42,16 @@ def test_only_root_updates(
     assert "put sudo before the command" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("what", ["--status", "--rollback", "--watch"])
+@pytest.mark.parametrize("ignored", ["/media/usb", "--nightly", "--allow-downgrade"])
+def test_what_would_be_ignored_is_refused(
+    root: Path, capsys: pytest.CaptureFixture[str], what: str, ignored: str
+) -> None:
+    assert main(["update", what, ignored]) == 2
+    name = ignored if ignored.startswith("--") else "SOURCE"
+    assert f"{what}: does not go with {name}" in capsys.readouterr().err
+
+
 def test_a_source_is_needed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     empty = root / "empty.toml"
     empty.write_text("")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import socket
+import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,6 +83,34 @@ def test_a_server_that_is_no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_module, "CONNECT_TIMEOUT_S", 1.0)
     assert "does not answer in MQTT" in str(refusal(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
     assert "does not answer in MQTT" in str(refusal(b""))
+
+
+@pytest.mark.parametrize("answer", [b"", b"\x20\x03\x00\x84\x00", None])
+def test_tls_on_a_port_without_tls(answer: bytes | None) -> None:
+    """A broker answers in MQTT, ends the connection, or resets it as Mosquitto does."""
+
+    def answer_and_end(client: socket.socket) -> None:
+        if answer is None:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            client.sendall(answer)
+            client.shutdown(socket.SHUT_WR)
+            return
+        client.close()
+
+    context = ssl.create_default_context()
+    # Not by Connection: paho leaves the socket open if the handshake fails.
+    with (
+        answering(answer_and_end) as broker,
+        socket.create_connection((broker.host, broker.port)) as plain,
+        context.wrap_socket(plain, server_hostname="x", do_handshake_on_connect=False) as wrapped,
+    ):
+        with pytest.raises((ssl.SSLError, ConnectionResetError)) as caught:
+            wrapped.do_handshake()
+        found = broker_module._cannot_connect(dataclasses.replace(broker, tls=context), caught.value)
+    assert "no TLS on this port" in str(found)
+    assert "mqtts://" in found.hint
+    assert not found.is_permanent
 
 
 def test_nothing_listens() -> None:

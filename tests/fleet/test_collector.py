@@ -210,6 +210,42 @@ def test_a_connection_that_ends_before_the_acknowledgement(world: World) -> None
     ]
 
 
+def test_connections_that_end_at_once_again_and_again_end_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another collector has the same name. The messages that each connection begins with are written, as retained ones."""
+    fails: list[bool] = []
+    collecting: Collector
+    monkeypatch.setattr(NoWait, "fail", lambda _: fails.append(True))
+    monkeypatch.setattr(NoWait, "reset", lambda self: fails.append(False) if self is collecting._broker_retry else None)
+
+    class Connection(FakeConnection):
+        def wait(self, timeout_s: float) -> None:
+            if world.log[-1].startswith("acknowledge"):
+                raise BrokerError("lost", "wait", is_lost=True)
+            self.received.append(Message("doorlight/a/availability", b"online", is_retained=True, number=1))
+
+    monkeypatch.setattr(collector, "Connection", lambda *_: world.connection(BROKER) and Connection(world))
+    collecting = Collector([BROKER], Address("postgresql://db/x"), lambda _: None)
+    with pytest.raises(BrokerError, match="another collector seems to have the same name") as caught:
+        collecting.run(world.stop)
+    assert caught.value.exit_code == 69
+    assert "--name" in caught.value.hint
+    assert world.connected == [BROKER.host] * collector.MAX_SHORT_SESSIONS
+    assert False not in fails, "the back-off goes on"
+
+
+@pytest.mark.parametrize("lasted_s", [0.0, 30.0])
+def test_a_broker_that_is_away_or_lasts_is_tried_again(
+    lasted_s: float, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector, "SHORT_SESSION_S", 20.0 - lasted_s)
+    world.publish(1)
+    lost = LostError("lost", is_lost=True)
+    away = [] if lasted_s else [BrokerError("away")]
+    world.broker_errors = [each for _ in range(20) for each in (*away, None, lost)]
+    world.run()
+    assert world.acknowledged == [1]
+
+
 def test_the_machines_of_a_cluster_are_tried_in_turn(world: World) -> None:
     world.publish(1)
     world.brokers = [dataclasses.replace(BROKER, host=host) for host in ("one", "two", "three")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from edge.cli import main
+from edge.errors import UsageError
 from edge.events.record import utc_text
 from edge.fleet import database
 from edge.fleet.database import Address
-from edge.fleet.messages import Content, Message, read_message
+from edge.fleet.messages import Content, Gap, Message, read_message
 from edge.fleet.store import Store
 from fleet.servers import Postgres, free_port
 from support.command import command_line, environment
@@ -65,6 +67,9 @@ def keep_signal_handlers() -> Iterator[None]:
         (("--broker", "b", "--ca", "missing.pem", *DATABASE), 66, "missing.pem: cannot be used: No such file"),
         (("--broker", "b", "--database", "postgresql://u:hunter2@db/x"), 2, "--database: has a password"),
         (("--broker", "b", "--database", "mysql://db/x"), 2, "--database: is not an address of PostgreSQL"),
+        (("--broker", "b", "--database", "host=x\udcff"), 2, "--database: is not an address of PostgreSQL"),
+        (("--broker", "b", "--user", "u\udcff", *DATABASE), 2, "--user: is not a text in UTF-8"),
+        (("--broker", "b", "--user", "u" * 65536, *DATABASE), 2, "--user: is not a text in UTF-8"),
     ],
 )
 def test_refusals_of_collect(
@@ -100,6 +105,17 @@ def test_a_certificate_that_is_none(tmp_path: Path, capfd: pytest.CaptureFixture
     assert "cannot be used" in error(capfd, 66, "collect", "--broker", "b", "--ca", file, *DATABASE)
 
 
+def test_a_pipe_instead_of_a_certificate(tmp_path: Path) -> None:
+    pipe = tmp_path / "ca.pem"
+    os.mkfifo(pipe)
+    arguments = ("collect", "--broker", "b", "--ca", pipe, *DATABASE)
+    ended = subprocess.run(
+        command_line(*arguments), stderr=subprocess.PIPE, text=True, env=environment(), timeout=20, check=False
+    )
+    assert ended.returncode == 66
+    assert "it is a pipe" in ended.stderr
+
+
 def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["collect", "--print-schema"]) == 0
     assert capsys.readouterr().out == database.schema_text()
@@ -117,9 +133,50 @@ def test_collect_waits_for_a_database_and_a_broker() -> None:
     assert "trying again" in line
 
 
+def test_the_help_promises_no_colour_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table has colours only in a terminal, and `watch` reads a pipe."""
+    with pytest.raises(SystemExit):
+        main(["fleet", "--help"])
+    assert "watch --color" not in capsys.readouterr().out
+
+
 def test_fleet_without_a_database(capfd: pytest.CaptureFixture[str]) -> None:
     assert "cannot be reached" in error(capfd, 69, "fleet", *DATABASE)
     assert "has a password" in error(capfd, 2, "fleet", "--database", "password=hunter2")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://office:1/hunter2@127.0.0.1:1/doorlight",
+        "postgresql://office:hunter2/etpw@127.0.0.1:1/doorlight",
+        "postgresql://office/x:hunter2@127.0.0.1:1/doorlight",
+        "postgresql://office@hunter2@127.0.0.1:1/doorlight",
+        "host=office@hunter2",
+    ],
+)
+def test_no_part_of_a_password_is_printed(address: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """libpq takes the rest of a password after a / or an @ for the name of a host or of a database."""
+    assert "has an @ in the name" in error(capfd, 2, "fleet", "--database", address)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("port=1 connect_timeout=abc", "connect_timeout"),
+        ("port=1 keepalives_idle=hunter2", "keepalives_idle"),
+        ("port=1 sslmode=hunter2", "sslmode"),
+        ("port=1 ssl_min_protocol_version=x", "ssl_min_protocol_version"),
+        ("port=hunter2", "port"),
+        ("port=99999", "port"),
+        ("port=1,2,3", "port"),
+        ("port=1 service=nope", "service"),
+    ],
+)
+def test_a_wrong_value_is_not_tried_again(value: str, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match=f"the value of {name} is wrong"):
+        database.connect(Address(f"host=127.0.0.1 {value}"))
+    assert f"the value of {name} is wrong" in error(capfd, 2, "fleet", "--database", f"host=127.0.0.1 {value}")
 
 
 def message(topic: str, value: object) -> Content:
@@ -223,3 +280,55 @@ def test_no_doors_no_tables_and_a_newer_schema(cluster: Postgres, capfd: pytest.
         db.execute("UPDATE doorlight.schema_version SET version = 99")
     assert "is of version 99" in error(capfd, 69, "fleet", "--database", address)
     assert "is of version 99" in error(capfd, 69, "collect", "--broker", "127.0.0.1", "--database", address)
+
+
+def missing(cluster: Postgres, batch: list[Content], capsys: pytest.CaptureFixture[str]) -> int:
+    """Return the number of missing events of the only door."""
+    address = cluster.new_database()
+    with database.connect(Address(address)) as db:
+        database.prepare(db, Address(address))
+        Store(db).write(batch)
+        db.execute("UPDATE doorlight.events SET received = received - interval '1 hour'")
+    assert main(["fleet", "--json", "--database", address]) == 0
+    found: int = json.loads(capsys.readouterr().out)[0]["missing_events"]
+    return found
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("gaps", "seqs", "expected"),
+    [
+        ([(2, 9)], (1, 10), 8),  # also seen between the events: once
+        ([(2, 9), (5, 12)], (1, 20), 18),
+        ([(1, 100)], (101, 102), 100),  # before the first event that is there
+        ([(2, 9)], (1, 2, 3, 10), 6),  # two came after all
+        ([(1, 2**63 - 1), (1, 2**63 - 3)], (), 2**63 - 2),
+    ],
+)
+def test_gaps_that_the_door_reports_are_missing(
+    cluster: Postgres,
+    gaps: list[tuple[int, int]],
+    seqs: tuple[int, ...],
+    expected: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    batch = [Gap("a", first, last) for first, last in gaps]
+    online = message("a/availability", "online")
+    events = [event("a", seq, "view", timedelta(hours=1)) for seq in seqs]
+    assert missing(cluster, [online, *batch, *events], capsys) == expected
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(("skipped", "expected"), [(2000, 0), (2001, 2001)])
+def test_a_start_skips_no_more_than_a_crash_does(
+    skipped: int, expected: int, cluster: Postgres, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hour = timedelta(hours=1)
+    assert missing(cluster, [event("a", 1, "view", hour), event("a", skipped + 2, "started", hour)], capsys) == expected
+
+
+@pytest.mark.postgres
+def test_events_before_the_clock_was_set_are_not_missing(cluster: Postgres, capsys: pytest.CaptureFixture[str]) -> None:
+    since_1970 = NOW - datetime(1970, 1, 1, tzinfo=UTC)
+    batch = [event("a", seq, "view", since_1970 if 2 < seq < 9 else timedelta(hours=1)) for seq in range(1, 20)]
+    assert missing(cluster, batch, capsys) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -33,6 +34,15 @@ def test_everything_is_on_the_page() -> None:
     assert " ".join(line for line, _, _ in lines).count(" word59") == 2
     assert all(right <= WIDTH - MARGIN + 0.01 and y <= HEIGHT - MARGIN for _, right, y in lines)
     assert [y for _, _, y in lines] == sorted(y for _, _, y in lines)
+
+
+@pytest.mark.parametrize("words", [1, 4, 8, 40])
+def test_the_line_to_write_on_is_on_the_page(words: int) -> None:
+    """The name of who is responsible may end with a colon, too."""
+    picture = render([Side("T", [Section("H", (" ".join(["Controller"] * words) + ":",))])])
+    for start, length in re.findall(r'd="M([\d.]+) [\d.]+h([\d.]+)"', picture):
+        assert float(start) + float(length) <= WIDTH - MARGIN
+    assert all(right <= WIDTH - MARGIN + 0.01 for _, right, _ in texts(picture))
 
 
 def test_much_text_is_smaller() -> None:

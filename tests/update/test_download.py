@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import http.server
 import shutil
 import ssl
@@ -336,3 +337,40 @@ def test_an_error_of_ours_is_not_retried(client: Client, waits: list[float]) -> 
 def test_the_address_needs_a_host() -> None:
     with pytest.raises(UsageError):
         download.check_address("https://")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://localhost:1/d\u00f6rlight",
+        "https://localhost:1/a b",
+        "https://localhost:1/\udcff",
+        "https://[::1/x",
+        "https://a..b/x",
+        f"https://{'a' * 64}.example/x",
+        "https://host:abc/x",
+        "https://host:70000/x",
+        "https://host:0/x",
+        "https://:1/x",
+    ],
+)
+def test_addresses_that_no_request_can_have(url: str) -> None:
+    with pytest.raises(UsageError):
+        download.check_address(url)
+
+
+@pytest.mark.parametrize("url", ["https://example.org", "https://[::1]:8443/x/%C3%B6", "HTTPS://a.b:1/x.tar"])
+def test_addresses_that_are_right(url: str) -> None:
+    download.check_address(url)
+
+
+@pytest.mark.parametrize(
+    "error", [http.client.InvalidURL("port"), UnicodeError("label"), ValueError("Invalid IPv6 URL")]
+)
+def test_a_redirect_to_no_address_is_not_tried_again(error: Exception, client: Client, waits: list[float]) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(UnavailableError):
+        client._with_retries(fail, "https://x")
+    assert not waits
