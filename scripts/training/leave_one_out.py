@@ -22,6 +22,7 @@ from training.command_line import BAD_DATA, INTERRUPTED, add_data, parser_for, p
 from training.dataset import Dataset
 from training.loop import train
 from training.mask import Example, MaskTask, examples
+from training.nets import FULL_MASK
 from training.records import DataError
 from training.train import PLANS, keep_memory
 
@@ -64,7 +65,7 @@ def leave_out(args: argparse.Namespace) -> dict[str, Figures]:
     """Train with all sources and without each; return the figures by source. Raises DataError or TrainingError."""
     data = Dataset(*args.data)
     splits = data.splits()
-    task = MaskTask(data, splits)
+    task = MaskTask(data, splits, FULL_MASK)  # ImageNet's weights do not fit a pruned network
     held_back: dict[str, list[Example]] = {}
     for example in examples(splits["test"]):
         held_back.setdefault(example.record.source, []).append(example)
