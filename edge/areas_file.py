@@ -6,7 +6,6 @@ cannot write it: the door does, see view/areas_process.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tomllib
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import msgspec
 
 from .config import Config, Polygon, replaced
 from .errors import ConfigError, OutputError
-from .system.files import WrongEncodingError, read_toml, state_folder, sync_folder
+from .system.files import WrongEncodingError, read_toml, replace_file, state_folder
 from .zone import Zone
 
 FILE_NAME = "areas.toml"
@@ -102,19 +101,9 @@ def with_areas(config: Config, areas: Areas) -> Config:
 
 def write(path: Path, content: AreasFile) -> None:
     """Write the file: after a power cut it is the old one or the new one. Raises OutputError."""
-    new = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with new.open("w", encoding="utf-8") as file:
-                file.write(to_toml(content))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(new, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                new.unlink()
-        sync_folder(path.parent)
+        replace_file(path, to_toml(content).encode())
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}", "doorlight doctor") from error
 

@@ -12,7 +12,8 @@ from msgspec import Meta
 
 from .errors import ConfigError
 
-_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+#: A name of a door or a webhook, as a regular expression.
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 _LABEL = r"[A-Za-z0-9_-]{1,63}"
 _HOST = rf"\[[0-9A-Fa-f:.]+\]|(?![_-])({_LABEL}\.)*{_LABEL}(?<![_-])"
 _BROKER = re.compile(rf"(?P<scheme>mqtts?)://(?P<host>{_HOST})(:(?P<port>\d{{1,5}}))?/?")
@@ -118,9 +119,9 @@ def check_link(link: LinkSettings, name: str) -> None:
 
     No message has a value that may be a secret by mistake.
     """
-    if link.door and not re.fullmatch(_NAME, link.door):
+    if link.door and not re.fullmatch(NAME, link.door):
         raise ConfigError(f"{name}: 'link.door' is no name", 'write letters, digits, - and _: "entrance-2"')
-    if not re.fullmatch(rf"{_NAME}(/{_NAME})*", link.discovery_prefix):
+    if not re.fullmatch(rf"{NAME}(/{NAME})*", link.discovery_prefix):
         raise ConfigError(f"{name}: 'link.discovery_prefix' is no topic", 'write "homeassistant", as in Home Assistant')
     if link.broker:
         _check_broker(link, name)
@@ -135,7 +136,7 @@ def check_link(link: LinkSettings, name: str) -> None:
     names = [webhook.name for webhook in link.webhook]
     for k, webhook in enumerate(link.webhook):
         where = f"{name}: 'link.webhook[{k}]"
-        if not re.fullmatch(_NAME, webhook.name):
+        if not re.fullmatch(NAME, webhook.name):
             raise ConfigError(f"{where}.name' is no name", 'write letters, digits, - and _: "office"')
         if webhook.name in names[:k]:
             raise ConfigError(f"{where}.name' is there twice", "give each webhook a name of its own")

@@ -87,17 +87,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Replace the content of a file, and leave nothing else behind. Raises OSError."""
+    """Replace the content of a file, and no other file. Raises OSError."""
     from ..system.files import replace_file
 
     temporary = path.with_name(f"{path.name}.new")
     if temporary.exists() or temporary.is_symlink():
         raise FileExistsError(errno.EEXIST, f"{printable(temporary.name)} is in the way")
-    try:
-        replace_file(path, data)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    replace_file(path, data)
 
 
 def _contact(controller: str) -> str:

@@ -6,11 +6,12 @@ import re
 from typing import Literal, NamedTuple, get_args
 
 from ..link.topics import ROOT
+from ..link_settings import NAME
 
 Kind = Literal["events", "gap", "availability", "state", "stats"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 #: As `[link] door` allows it.
-DOOR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+DOOR_NAME = re.compile(NAME)
 
 
 class Topic(NamedTuple):

@@ -5,7 +5,6 @@ Without that file, counters would decrease when the log rotates, and each run wo
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ import msgspec
 
 from ..errors import OutputError
 from ..statistics import hours_file
-from ..system.files import is_locked, read_regular, sync_folder, write_all
+from ..system.files import is_locked, read_regular, replace_file
 from .new_records import first_time_s, records_after
 from .totals import Totals
 
@@ -120,23 +119,8 @@ def replace(path: Path, data: bytes, sync: bool = False) -> None:
     """
     if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
         raise OutputError(f"{path}: is not a regular file", "name a file, not a link to one")
-    new = path.with_name(f".{path.name}.new")
     try:
-        with contextlib.suppress(FileNotFoundError):
-            new.unlink()  # of a run that was interrupted
-        # In a folder of another user, root must not follow a link that leads elsewhere.
-        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        try:
-            write_all(file, data)
-            if sync:
-                os.fsync(file)
-        finally:
-            os.close(file)
-        new.replace(path)
-        if sync:
-            sync_folder(path.parent)
+        replace_file(path, data, sync=sync)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            new.unlink()
         hint = f"mkdir -p {path.parent}" if not path.parent.exists() else f"see who may write: ls -ld {path.parent}"
         raise OutputError(f"{path}: cannot be written: {error.strerror}", hint) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import errno
 import fcntl
 import os
@@ -127,17 +128,24 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o644, sync: bool = Tru
     """Replace the content of a file: a reader sees the old content or the new one. Raises OSError.
 
     With `sync`, this also holds after a power cut, and the new content is durable on return. `mode` is for a new file,
-    less the umask.
+    less the umask. A failure leaves the old file, and nothing else.
     """
-    temporary = path.with_name(f"{path.name}.new")
-    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)  # of a run that was interrupted
     try:
-        write_all(file, data)
-        if sync:
-            os.fsync(file)
-    finally:
-        os.close(file)
-    temporary.rename(path)
+        # In a folder of another user, root must not follow a link that leads elsewhere.
+        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        try:
+            write_all(file, data)
+            if sync:
+                os.fsync(file)
+        finally:
+            os.close(file)
+        new.rename(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
     if sync:
         sync_folder(path.parent)
 

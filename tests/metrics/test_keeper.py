@@ -226,9 +226,10 @@ def test_no_log(path: Path) -> None:
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     target = tmp_path / "x.prom"
     replace(target, b"old")
-    (tmp_path / ".x.prom.new").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "x.prom.new").symlink_to(tmp_path / "elsewhere")
     replace(target, b"new")
     assert target.read_bytes() == b"new"
+    assert not (tmp_path / "elsewhere").exists(), "a link that waits there is not followed"
     assert [file.name for file in tmp_path.iterdir()] == ["x.prom"]
     with pytest.raises(OutputError, match="cannot be written"):
         replace(tmp_path / "missing" / "x.prom", b"")
