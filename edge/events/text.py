@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from ..system.terminal import printable
-from .record import EventRecord, timestamp
+from .record import EventRecord, parse_time, timestamp
 
 #: A file that is played does not last longer.
 MAX_PLAYED_S = 1e8
@@ -39,6 +39,10 @@ _EVENTS = {
     "clock_set": "the clock was set; it would show {before}",
     "view": "watching on the page {state}",
     "areas_set": "the areas were changed on the page: faces count in {share} of the picture, before in {before}",
+    "buzzer_silenced": "the buzzer is silenced for {minutes} minutes, until {until}",
+    "buzzer_back": "the buzzer is not silenced any more",
+    "lamps_tested": "a test lights both lamps for {seconds} s",
+    "command_refused": "a command from the network is refused: {command}",
     "log_lost": "{count} events are missing here: the log could not be written",
     "log_repaired": "{bytes} bytes of a torn line were removed from the log",
 }
@@ -162,6 +166,8 @@ def _is_known(record: EventRecord) -> bool:
 
 
 def _value_text(key: str, value: object) -> str:
+    if key == "until" and (moment := parse_time(value)) is not None:
+        return moment.astimezone().strftime("%H:%M")
     if key in ("share", "before") and isinstance(value, int | float):
         return _percent(value)
     return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -19,8 +19,8 @@ Each packet on the socket is one message:
 
 - The child's first message is DONE if the pins are open, an error if they cannot be opened, or {"simulated": reason} on a
   machine without pins.
-- The door then sends names of signals, or RELEASE_RELAY before the first one. The child answers each with DONE, or with
-  an error if the pins fail.
+- The door then sends names of signals, SILENT_ALARM or LAMP_TEST, and RELEASE_RELAY before the first one. The child answers
+  each with DONE, or with an error if the pins fail.
 - An error is {"error": message, "hint": hint}, in JSON. The child exits after it.
 """
 
@@ -54,6 +54,7 @@ CLOSE_TIMEOUT_S = 2.0
 MAX_ANSWER_BYTES = 65536
 DONE = b"done"
 RELEASE_RELAY = b"release relay"
+SILENT_ALARM, LAMP_TEST = b"silent alarm", b"lamp test"
 
 
 class PinProcess:
@@ -103,12 +104,16 @@ class PinProcess:
             report(f"the lights are simulated: {message['simulated']}")
         return Lights(self._settings, True, report, relay=self._relay)
 
-    def show(self, shown: Signal) -> None:
+    def show(self, shown: Signal, *, is_silent: bool = False) -> None:
         """Show a signal, and reset the child's timeout. Do nothing after `close` or after a LightsError.
 
-        Never blocks. Raises LightsError if the pins cannot be driven any more.
+        With `is_silent`, the buzzer does not sound. Never blocks. Raises LightsError if the pins cannot be driven any more.
         """
-        self._send(shown.value.encode())
+        self._send(SILENT_ALARM if is_silent and shown is Signal.ALARM else shown.value.encode())
+
+    def test_lamps(self) -> None:
+        """Light red and green together if IDLE is shown, until the next signal. As `show` otherwise."""
+        self._send(LAMP_TEST)
 
     def release_relay(self) -> None:
         """Switch the relay off and release its pin: the signals that follow do not switch it. As `show` otherwise."""
@@ -231,7 +236,12 @@ def _serve(channel: socket.socket, lights: Lights, silence_timeout_s: float) -> 
             channel.send(DONE)
             continue
         channel.settimeout(silence_timeout_s)  # from the first signal on: loading the models may take long
-        lights.show(Signal(message.decode()))
+        if message == LAMP_TEST:
+            lights.test_lamps()
+        elif message == SILENT_ALARM:
+            lights.show(Signal.ALARM, is_silent=True)
+        else:
+            lights.show(Signal(message.decode()))
         channel.send(DONE)
 
 

@@ -71,6 +71,7 @@ class Received(NamedTuple):
 
     topic: str
     payload: bytes
+    is_retained: bool = False
 
 
 class MqttConnection:
@@ -88,6 +89,9 @@ class MqttConnection:
         self._problem: BrokerError | None = None
         self._error_text = ""
         self._is_open = False
+        self._subscribing: dict[int | None, tuple[str, ...]] = {}
+        #: Topics that the broker has refused to deliver, with its reason code.
+        self.refused: deque[tuple[str, int]] = deque()
         client = self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=login.client_id,
@@ -105,6 +109,7 @@ class MqttConnection:
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
         client.on_log = self._on_log
 
     def open(self) -> None:
@@ -129,11 +134,13 @@ class MqttConnection:
     def subscribe(self, *topics: str, retained: bool = False) -> None:
         """Ask for what other clients publish on some topics, and with `retained` also for what the broker keeps of them.
 
-        A broker that refuses this sends nothing.
+        A broker that refuses this sends nothing. Topics that it refuses are in `refused`, if it says so.
         """
         handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if retained else SubscribeOptions.RETAIN_DO_NOT_SEND
-        options = SubscribeOptions(qos=0, noLocal=True, retainHandling=handling)
-        self._client.subscribe([(topic, options) for topic in topics])
+        # At most once: a command must not come twice. "As published" says of each message whether it is retained.
+        options = SubscribeOptions(qos=0, noLocal=True, retainAsPublished=True, retainHandling=handling)
+        _, number = self._client.subscribe([(topic, options) for topic in topics])
+        self._subscribing[number] = topics
 
     def wait(self, timeout_s: float) -> None:
         """Send and receive, for up to `timeout_s` seconds if there is nothing. Raises BrokerError if the connection ends."""
@@ -152,6 +159,7 @@ class MqttConnection:
         # Without these references, the client closes its sockets as soon as this object goes.
         client = self._client
         client.on_connect = client.on_disconnect = client.on_publish = client.on_message = client.on_log = None
+        client.on_subscribe = None
 
     def _lost(self) -> BrokerError:
         return tls_alert(str(self._broker), self._error_text) or BrokerError(
@@ -180,7 +188,17 @@ class MqttConnection:
         self.acknowledged.append(Acknowledgement(number, reason.value if reason.value >= _FIRST_ERROR else None))
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
-        self.received.append(Received(message.topic, bytes(message.payload)))
+        self.received.append(Received(message.topic, bytes(message.payload), bool(message.retain)))
+
+    def _on_subscribe(
+        self, _client: object, _data: object, number: int, reasons: list[ReasonCode], _properties: object
+    ) -> None:
+        topics = self._subscribing.pop(number, ())
+        self.refused.extend(
+            (topic, reason.value)
+            for topic, reason in zip(topics, reasons, strict=False)
+            if reason.value >= _FIRST_ERROR
+        )
 
     def _on_log(self, _client: object, _data: object, level: int, text: str) -> None:
         if level == LogLevel.MQTT_LOG_ERR:

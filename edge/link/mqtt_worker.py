@@ -6,22 +6,25 @@ import json
 import random
 import threading
 import time
+from collections import deque
 from functools import partial
 from pathlib import Path
 
 from ..errors import DoorlightError
 from ..events.record import EventRecord, utc_text
 from ..link_settings import Broker
+from ..remote_commands import BURST
 from .announcement import Announcement
 from .backoff import Backoff
 from .broker_errors import BrokerError, refused
+from .command_inbox import CommandError, CommandInbox
 from .cursor import Cursor
 from .cursor_keeper import CursorKeeper
 from .discovery import ALARM_EVENT, OFFLINE, ONLINE
 from .door_state import DoorState
 from .hourly import HourlyStats
 from .log_tail import Line, LogTail, Missing
-from .mqtt import PACKET_OVERHEAD_BYTES, Login, MqttConnection, Will
+from .mqtt import PACKET_OVERHEAD_BYTES, Login, MqttConnection, Received, Will
 from .status import LinkStatus
 from .topics import new_client_id
 from .window import Window
@@ -54,8 +57,11 @@ class MqttWorker:
         announcement: Announcement,
         state: DoorState,
         status: LinkStatus,
+        inbox: CommandInbox | None = None,
     ) -> None:
+        """Without `inbox`, the link takes no commands."""
         self.log = log
+        self.inbox = inbox
         self._folder = folder
         self.broker = broker
         self.login = login
@@ -93,6 +99,8 @@ class MqttWorker:
                 self.cursor_keeper.store(cursor, now=True)
             stop.wait(0 if stop.is_set() else self.backoff.next_s())
         self.state.close()
+        if self.inbox is not None:
+            self.inbox.close()
 
     def _check_client_id(self, error: BrokerError, lasted_s: float | None) -> None:
         """Choose a new client id if another door has the same, as after a card was copied: then both can be connected.
@@ -127,6 +135,7 @@ class _Session:
         self._outbox: dict[str, tuple[bytes, bool]] = {}
         #: Those on their way, by number: their topics.
         self._others: dict[int, str] = {}
+        self._commands: deque[Received] = deque(maxlen=BURST)
         self._hourly = HourlyStats(worker.log)
         self._sent_state: bytes = b""
         self._state_due = self._state_at = 0.0
@@ -153,6 +162,8 @@ class _Session:
         self._opened_at = self._heard_at = time.monotonic()
         self._status.connected(NAME)
         self._connection.subscribe(*self._worker.announcement.subscriptions)
+        if self._worker.inbox is not None:
+            self._connection.subscribe(self._topics.command)
         while not stop.is_set():
             self._status.beat(NAME)
             self._announce()
@@ -162,6 +173,7 @@ class _Session:
             self._connection.wait(POLL_S if self._worker.state.is_current else 0.0)
             self._take_acknowledgements()
             self._take_messages()
+            self._take_commands()
             if not self._worker.cursor_keeper.store(self.cursor):
                 self._hold_until = time.monotonic() + HOLD_S
             self._heard_at = time.monotonic() if not (self._window or self._others) else self._heard_at
@@ -291,12 +303,33 @@ class _Session:
 
     def _take_messages(self) -> None:
         while self._connection.received:
-            topic, payload = self._connection.received.popleft()
-            if topic == self._topics.availability:
+            message = self._connection.received.popleft()
+            topic, payload = message.topic, message.payload
+            if topic == self._topics.command:
+                self._commands.append(message)
+            elif topic == self._topics.availability:
                 if payload == OFFLINE:  # the will of a former connection, which the broker has noticed late
                     self._send(topic, ONLINE, retain=True)
             elif payload == b"online":
                 self._announce_at = time.monotonic() + self._worker.rng.uniform(0, MAX_ANNOUNCE_DELAY_S)
+
+    def _take_commands(self) -> None:
+        """Say what became of the commands."""
+        inbox = self._worker.inbox
+        if inbox is None:
+            return
+        while self._connection.refused:
+            topic, code = self._connection.refused.popleft()
+            if topic == self._topics.command:
+                problem = refused(str(self._worker.broker), code, f"the topic {topic}")
+                self._status.failed(NAME, problem, is_connected=True)
+        try:
+            while self._commands:
+                message = self._commands.popleft()
+                inbox.take(message.payload, is_retained=message.is_retained)
+            inbox.check_answer()
+        except CommandError as error:
+            self._status.refused_command(NAME, error)
 
     def _say_goodbye(self) -> None:
         """Publish that the door is offline: a broker keeps the will of a client that leaves in order."""

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .. import __version__
 from ..errors import DoorlightError, OutputError
@@ -23,6 +23,10 @@ from ..system.systemd import SystemdNotifier
 from .backoff import Backoff
 from .status import LinkStatus
 from .topics import client_id, door_name
+
+if TYPE_CHECKING:
+    from .command_inbox import CommandInbox
+    from .door_state import DoorState
 
 #: How often (seconds) status and watchdog are served.
 TICK_S = 2.0
@@ -176,13 +180,31 @@ def _broker(settings: LinkSettings, place: Place, status: LinkStatus) -> Iterato
     from .login import broker_login
     from .mqtt_worker import MqttWorker
 
+    has_commands = settings.commands
     broker, door = parse_broker(settings.broker), door_name(settings.door)
     login = broker_login(settings, client_id(door, place.state_folder))
     announcement = Announcement(
-        door, settings.discovery_prefix, __version__, place.state_folder, is_wanted=settings.home_assistant
+        door,
+        settings.discovery_prefix,
+        __version__,
+        place.state_folder,
+        is_wanted=settings.home_assistant,
+        has_commands=has_commands,
     )
-    state = DoorState(place.log, __version__, HostFigures(place.log.parent))
-    yield MqttWorker(place.log, place.state_folder, broker, login, announcement, state, status)
+    state = DoorState(place.log, __version__, HostFigures(place.log.parent), has_commands=has_commands)
+    inbox = _inbox(state) if has_commands else None
+    yield MqttWorker(place.log, place.state_folder, broker, login, announcement, state, status, inbox)
+
+
+def _inbox(state: DoorState) -> CommandInbox:
+    """Return what takes the commands. Raises OutputError if there is no folder for them."""
+    from ..remote_commands import commands_file
+    from .command_inbox import CommandInbox
+
+    path = commands_file()
+    if path is None:
+        raise OutputError("link.commands: there is no folder for commands", "set XDG_RUNTIME_DIR, as a login does")
+    return CommandInbox(path, state)
 
 
 def _webhooks(settings: LinkSettings, place: Place, status: LinkStatus) -> Iterator[Worker]:

@@ -91,13 +91,15 @@ class LinkStatus:
         """Set the problem of a target. The same problem is printed once an hour."""
         with self._lock:
             target = self._targets[name]
-            now = time.monotonic()
-            if now - self._printed_at.get((name, str(error)), -math.inf) > PRINT_AGAIN_S:
-                if len(self._printed_at) >= MAX_PRINTED:
-                    self._printed_at.clear()
-                self._printed_at[name, str(error)] = now
-                self._report(f"{name}: {error}" + (f" ({error.hint})" if error.hint else ""))
+            self._report_again(name, error)
             target.is_connected, target.problem, target.hint = is_connected, str(error), error.hint
+            target.last_problem, target.last_problem_at = str(error), utc_text(time.time())
+
+    def refused_command(self, name: str, error: DoorlightError) -> None:
+        """Say that a command from the network is not carried out. The target works: this is its last problem only."""
+        with self._lock:
+            self._report_again(name, error)
+            target = self._targets[name]
             target.last_problem, target.last_problem_at = str(error), utc_text(time.time())
 
     def started_again(self, name: str) -> None:
@@ -113,6 +115,15 @@ class LinkStatus:
             if topic in target.problem:
                 self._report(f"{name}: {topic} is accepted again")
                 target.problem = target.hint = ""
+
+    def _report_again(self, name: str, error: DoorlightError) -> None:
+        """Print a problem, unless it was printed within the last hour."""
+        now = time.monotonic()
+        if now - self._printed_at.get((name, str(error)), -math.inf) > PRINT_AGAIN_S:
+            if len(self._printed_at) >= MAX_PRINTED:
+                self._printed_at.clear()
+            self._printed_at[name, str(error)] = now
+            self._report(f"{name}: {error}" + (f" ({error.hint})" if error.hint else ""))
 
     def solved(self, name: str, error: DoorlightError) -> None:
         """Say that this problem is over, if it is the current one."""

@@ -27,10 +27,12 @@ class Snapshots:
         runs_on: Callable[[], str],
         problems: Callable[[], list[str]],
         zone: Callable[[], Zone] | None = None,
+        silenced_until: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`source` is a name without passwords. The functions return what the models run on, what is degraded, and where
-        faces count (default: the settings).
+        """`source` is a name without passwords. The functions return what the models run on, what is degraded, where faces
+        count (default: the settings), and until when the network has silenced the buzzer (UTC; None: not at all).
         """
+        self._silenced_until = silenced_until
         self._config = config
         self._zone = zone or (lambda: Zone(config.door.zone, config.door.ignore))
         self._source = source
@@ -49,6 +51,7 @@ class Snapshots:
             "t": round(decision.t, 3),
             "signal": decision.signal.value,
             "lights": self._lights(decision.signal),
+            "silenced_until": self._silenced_until(),
             "fault": decision.fault,
             "source": self._source,
             "frame_rate": round(frame_rate, 1),
@@ -64,12 +67,13 @@ class Snapshots:
         }
 
     def _lights(self, signal: Signal) -> dict[str, str]:
-        """Return the state of each light: "on", "off", "blinks", "silent" (quiet hours) or "none" (not there)."""
+        """Return the state of each light: "on", "off", "blinks", "silent" (quiet hours, or on request) or "none"."""
         pins = self._config.lights.pins
         red = {Signal.STOP: "on", Signal.ALARM: "on", Signal.FAULT: "blinks"}.get(signal, "off")
         buzzer = "off"
         if signal is Signal.ALARM:
-            buzzer = "silent" if is_quiet_now(self._config.lights) else "on"
+            is_silent = is_quiet_now(self._config.lights) or self._silenced_until() is not None
+            buzzer = "silent" if is_silent else "on"
         return {
             "green": ("on" if signal is Signal.PASS else "off") if "green" in pins else "none",
             "red": red,

@@ -314,6 +314,25 @@ def test_a_door_without_relay_sends_no_message_about_it(monkeypatch: pytest.Monk
             assert process._unanswered == 0
 
 
+def test_commands_reach_the_pins(start_door: Callable[[str], PiDoor]) -> None:
+    running = start_door("""
+        with PinProcess(settings, 60).connect() as shown:
+            print("ready", flush=True)
+            shown.show(Signal.IDLE)
+            shown.test_lamps()
+            sys.stdin.readline()
+            shown.show(Signal.ALARM, is_silent=True)
+            sys.stdin.readline()
+            shown.show(Signal.ALARM)
+            sys.stdin.readline()
+    """)
+    assert running.process.stdin is not None
+    for levels in ((1, 1, 0), (0, 1, 0), (0, 1, 1)):
+        running.wait_for_levels(levels)
+        running.process.stdin.write("\n")
+        running.process.stdin.flush()
+
+
 class TestSilence:
     def test_shows_fault_until_the_next_signal(self, start_door: Callable[[str], PiDoor]) -> None:
         running = start_door(SHOW_GREEN.format(timeout=0.3, then=f"sys.stdin.readline()\n        {FOREVER}"))

@@ -12,10 +12,13 @@ from ...errors import DoorlightError, UnavailableError
 from ...link.cursor import Cursor
 from ...link.log_tail import events_behind
 from ...link.secret_files import secret_path
+from ...link.silence import silenced_until
 from ...link.status import RUNTIME_FOLDER, STATUS_FILE, TargetStatus, read_status
 from ...link_settings import SECRET_PREFIX, LinkSettings, parse_broker
+from ...system.files import is_locked
 from ..finding import Finding
 from ..host import REPAIR, Host, run_command
+from ..host import UNIT as DOOR_UNIT
 
 UNIT = "doorlight-link.service"
 SHOW_JOURNAL = f"sudo journalctl -u {UNIT} -b -e"
@@ -36,6 +39,8 @@ def check(host: Host) -> Iterator[Finding]:
         yield from _secrets(settings)
     if settings.broker:
         yield _broker(settings)
+    if settings.commands:
+        yield _commands(host.events_file)
     state = _service_state()
     if state != "active":
         yield Finding("note", f"the link does not run ({UNIT}: {state})", f"sudo systemctl enable --now {UNIT}")
@@ -73,6 +78,18 @@ def _broker(settings: LinkSettings) -> Finding:
         reason = "does not answer" if isinstance(error, TimeoutError) else str(error.strerror or error)
         return Finding("bad", f"broker {broker}: cannot be reached: {reason}", "check [link] broker, and the network")
     return Finding("ok", f"broker {broker}: can be reached")
+
+
+def _commands(log: Path) -> Finding:
+    """Return whether a command from the network silences the buzzer."""
+    until = silenced_until(log) if is_locked(log) else None
+    if until is None:
+        return Finding("ok", "the network may silence the buzzer and test the lamps ([link] commands)")
+    return Finding(
+        "note",
+        f"the buzzer is silenced until {until.astimezone():%H:%M}, by a command from the network",
+        f"to end it: sudo systemctl restart {DOOR_UNIT}",
+    )
 
 
 def _service_state() -> str:

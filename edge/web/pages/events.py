@@ -28,7 +28,7 @@ ROWS_PER_PAGE = 200
 FILTERS: dict[str, tuple[str, frozenset[str]]] = {
     "all": (N_("everything"), frozenset()),
     "people": (N_("people"), frozenset({"masked", "unmasked", "agitated", "calm", "cleared", "ignored"})),
-    "lights": (N_("lights"), frozenset({"signal"})),
+    "lights": (N_("lights"), frozenset({"signal", "buzzer_silenced", "buzzer_back", "lamps_tested"})),
     "alarms": (N_("alarms"), frozenset({"alarm", "agitated", "calm"})),
     "problems": (
         N_("problems"),
@@ -37,7 +37,13 @@ FILTERS: dict[str, tuple[str, frozenset[str]]] = {
             | {"clock_set", "log_lost", "log_repaired"}
         ),
     ),
-    "door": (N_("the door itself"), frozenset({"started", "stopped", "scene", "view", "areas_set", "clock_set"})),
+    "door": (
+        N_("the door itself"),
+        frozenset(
+            {"started", "stopped", "scene", "view", "areas_set", "clock_set"}
+            | {"buzzer_silenced", "buzzer_back", "lamps_tested", "command_refused"}
+        ),
+    ),
 }
 
 

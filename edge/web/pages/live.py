@@ -35,6 +35,7 @@ WORDS = {
     "off": N_("off"),
     "blinks": N_("blinks"),
     "silent": N_("silent: quiet hours"),
+    "silenced": N_("silenced until {time}"),
     "none": N_("not there"),
     "verdict": N_("decided in {s} s"),
     "verdict_open": N_("not clear yet"),
