@@ -174,6 +174,7 @@ class WebSettings(Section, frozen=True):
     may_configure: bool
     certificate: str
     key: str
+    fleet_database: str
 
     @property
     def address(self) -> tuple[str, int]:
