@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -60,23 +60,39 @@ class Place:
     runtime_folder: Path | None = None
 
 
+#: Yields the workers that the settings want.
+Part = Callable[[LinkSettings, Place, LinkStatus], Iterator[Worker]]
+
+
 class LinkError(DoorlightError):
     """A target has failed although nobody stopped it."""
 
 
-def run(settings: LinkSettings, place: Place, stop: threading.Event, report: Callable[[str], None]) -> None:
-    """Run the link until `stop` is set. `report` prints a line.
+def run(
+    settings: LinkSettings,
+    place: Place,
+    stop: threading.Event,
+    report: Callable[[str], None],
+    further: Sequence[Part] = (),
+) -> None:
+    """Run the link until `stop` is set. `report` prints a line. `further` make parts beside those of PARTS.
 
     Raises InputError if a secret cannot be read, OutputError if a cursor cannot be read or another link is running, and
     LinkError if a target fails so that it cannot start again.
     """
     with _only_one(place.state_folder):
-        _run(settings, place, stop, report)
+        _run(settings, place, stop, report, (*PARTS, *further))
 
 
-def _run(settings: LinkSettings, place: Place, stop: threading.Event, report: Callable[[str], None]) -> None:
+def _run(
+    settings: LinkSettings,
+    place: Place,
+    stop: threading.Event,
+    report: Callable[[str], None],
+    parts: Sequence[Part],
+) -> None:
     status = LinkStatus(report)
-    workers = [worker for part in PARTS for worker in part(settings, place, status)]
+    workers = [worker for part in parts for worker in part(settings, place, status)]
     status.restore(place.state_folder)
     failures: list[BaseException] = []
     threads = [
@@ -218,4 +234,4 @@ def _webhooks(settings: LinkSettings, place: Place, status: LinkStatus) -> Itera
         yield WebhookWorker(webhook, settings.ca, door, place.log, place.state_folder, status)
 
 
-PARTS: tuple[Callable[[LinkSettings, Place, LinkStatus], Iterator[Worker]], ...] = (_broker, _webhooks)
+PARTS: tuple[Part, ...] = (_broker, _webhooks)

@@ -29,7 +29,7 @@ STATUS_FILE = "status.json"
 class TargetStatus:
     """The state of one target: "broker", or "webhook NAME". Texts have no secrets.
 
-    `seq` is the number of the last event that it has received. `problem` is what is wrong now and `hint` what to do; ""
+    `seq` is the number of the last event that it has received; None if it takes none. `problem` is what is wrong now and `hint` what to do; ""
     if nothing is. `last_problem` is the newest problem, with its time, also after it is over. `missing` are the last numbers
     that were lost before they were sent. `skipped` counts events that the target has refused for good.
     """
@@ -37,7 +37,7 @@ class TargetStatus:
     name: str
     address: str = ""
     is_connected: bool = False
-    seq: int = 0
+    seq: int | None = 0
     problem: str = ""
     hint: str = ""
     last_problem: str = ""
@@ -59,10 +59,10 @@ class LinkStatus:
         #: Something was lost that is not in the file of the state folder yet.
         self.has_new_losses = False
 
-    def add(self, name: str, address: str, *, is_connected: bool = False) -> None:
+    def add(self, name: str, address: str, *, is_connected: bool = False, takes_events: bool = True) -> None:
         """Add a target. One that is only called now and then counts as connected."""
         with self._lock:
-            self._targets[name] = TargetStatus(name, address, is_connected)
+            self._targets[name] = TargetStatus(name, address, is_connected, 0 if takes_events else None)
             self._beats[name] = time.monotonic()
             self._is_connected_at_first[name] = is_connected
 
@@ -168,7 +168,8 @@ class LinkStatus:
         with self._lock:
             return "; ".join(
                 f"{target.name}: {target.problem or ('OK' if target.is_connected else 'waiting')}"
-                f", last event {target.seq}" + (f", lost {target.missing}" if target.missing else "")
+                + ("" if target.seq is None else f", last event {target.seq}")
+                + (f", lost {target.missing}" if target.missing else "")
                 for target in self._targets.values()
             )
 

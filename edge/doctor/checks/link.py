@@ -31,7 +31,7 @@ def check(host: Host) -> Iterator[Finding]:
     """Yield findings about libraries, secrets, broker and service; one if the link is off."""
     settings = host.settings.link
     if not settings.is_wanted:
-        yield Finding("ok", "off: [link] names no broker and no webhook")
+        yield Finding("ok", "off: [link] names no broker, no webhook and no metrics_listen")
         return
     if settings.broker and find_spec("paho") is None:
         yield Finding("bad", "paho-mqtt is not installed: the link cannot reach a broker", REPAIR)
@@ -101,8 +101,10 @@ def _service_state() -> str:
 
 def _target(target: TargetStatus, log: Path) -> Iterator[Finding]:
     """Yield the state of a target, and what it will never get."""
-    behind = events_behind(log, Cursor(target.seq))
+    behind = 0 if target.seq is None else events_behind(log, Cursor(target.seq))
     waiting = "the log cannot be read" if behind is None else f"{behind} events behind"
+    if target.seq is None:
+        waiting = "answers when it is asked"
     if target.problem:
         yield Finding("bad", f"{target.problem} ({waiting})", target.hint or SHOW_JOURNAL)
     elif not target.is_connected:
