@@ -129,6 +129,8 @@ class Signal(enum.Enum):
         return _STRENGTH[self]
 
 
+#: The names of the signals, as log and network have them.
+SIGNAL_NAMES = frozenset(signal.value for signal in Signal)
 _STRENGTH = {signal: k for k, signal in enumerate(Signal)}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 
 from ..events.record import parse_time
+from ..link.door_state import OFF
 from ..link.log_tail import MAX_SKIPPED
 from ..records import Signal
 from .database import Address, Database, check_version, connect, explain
@@ -21,7 +22,7 @@ _ON_THE_WAY = timedelta(minutes=10)
 #: Missing events are counted for this many days.
 DAYS = 7
 #: Signals of a door that sees nothing: FAULT, and what the link says of a door that does not run.
-BLIND = frozenset({Signal.FAULT.value, "OFF"})
+BLIND = frozenset({Signal.FAULT.value, OFF})
 
 _QUERY = """
 WITH alarms AS (

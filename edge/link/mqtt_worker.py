@@ -82,7 +82,7 @@ class MqttWorker:
     def run(self, stop: threading.Event) -> None:
         """Connect, send, and connect again. Raises OutputError if the cursor cannot be read."""
         cursor = self.cursor_keeper.load() or Cursor()
-        self.status.received(NAME, cursor.seq)
+        self.status.set_received(NAME, cursor.seq)
         while not stop.is_set():
             self.status.beat(NAME)
             connection = MqttConnection(self.broker, self.login, Will(self.announcement.topics.availability, OFFLINE))
@@ -91,7 +91,7 @@ class MqttWorker:
                 connection.open()
                 session.run(stop)
             except BrokerError as error:
-                self.status.failed(NAME, error)
+                self.status.report_failure(NAME, error)
                 self._check_client_id(error, session.lasted_s)
             finally:
                 cursor = session.cursor
@@ -160,7 +160,7 @@ class _Session:
     def run(self, stop: threading.Event) -> None:
         """Send until `stop` is set. Raises BrokerError if the connection ends."""
         self._opened_at = self._heard_at = time.monotonic()
-        self._status.connected(NAME)
+        self._status.set_connected(NAME)
         self._connection.subscribe(*self._worker.announcement.subscriptions)
         if self._worker.inbox is not None:
             self._connection.subscribe(self._topics.command)
@@ -187,7 +187,7 @@ class _Session:
         self._tail.close()
 
     def _open_tail(self, cursor: Cursor) -> LogTail:
-        return LogTail(self._worker.log, cursor, partial(self._status.new_log, NAME))
+        return LogTail(self._worker.log, cursor, partial(self._status.report_new_log, NAME))
 
     def _announce(self) -> None:
         if self._announce_at is None or time.monotonic() < self._announce_at:
@@ -207,17 +207,17 @@ class _Session:
             state.update()
         except DoorlightError as error:
             self._log_problem = error
-            self._status.failed(NAME, error, is_connected=True)
+            self._status.report_failure(NAME, error, is_connected=True)
             return
         if self._log_problem is not None:
-            self._status.solved(NAME, self._log_problem)
+            self._status.report_solved(NAME, self._log_problem)
             self._log_problem = None
         for record in state.take_alarms():
             self._send(self._topics.alarm, _alarm(record))
         if not state.is_current or now < self._state_due:
             return
         self._state_due = now + STATE_EVERY_S
-        payload = _json(state.as_json(self._status.problems(NAME)))
+        payload = _json(state.as_json(self._status.lost_events(NAME)))
         if payload != self._sent_state or now - self._state_at > STATE_AT_LEAST_EVERY_S:
             self._sent_state, self._state_at = payload, now
             self._send(self._topics.state, payload, retain=True)
@@ -232,7 +232,7 @@ class _Session:
             try:
                 line, self._waiting = self._waiting or self._tail.next(), None
             except DoorlightError as error:
-                self._status.failed(NAME, error, is_connected=True)
+                self._status.report_failure(NAME, error, is_connected=True)
                 self._hold_until = time.monotonic() + self._refusals.next_s()
                 return
             if line is None:
@@ -242,14 +242,14 @@ class _Session:
                 self._waiting = line._replace(missing=None)
                 continue
             if self._is_too_long(line.text):
-                self._status.skipped(NAME, 1, f"the line of event {line.seq} is longer than the broker accepts")
+                self._status.count_skipped(NAME, 1, f"the line of event {line.seq} is longer than the broker accepts")
                 self._send_missing(Missing(line.seq, line.seq), line.cursor)
                 continue
             self._window.add(self._connection.publish(self._topics.events, line.text), line.cursor)
 
     def _send_missing(self, missing: Missing, cursor: Cursor | None = None) -> None:
         """Send what is missing. `cursor` is behind a line that is left out."""
-        self._status.missing(NAME, missing)
+        self._status.report_missing(NAME, missing)
         payload = _json({"first": missing.first, "last": missing.last, "time": utc_text(time.time())})
         self._window.add(self._connection.publish(self._topics.gap, payload), cursor)
 
@@ -280,16 +280,16 @@ class _Session:
             number, error = self._connection.acknowledged.popleft()
             topic = self._others.pop(number, None)
             if error is None:
-                self._status.delivered(NAME, topic or self._topics.events)
+                self._status.report_delivery(NAME, topic or self._topics.events)
                 if topic is None:
                     self._window.acknowledge(number)
                 continue
             problem = refused(str(self._worker.broker), error, f"the topic {topic or self._topics.events}")
-            self._status.failed(NAME, problem, is_connected=True)
+            self._status.report_failure(NAME, problem, is_connected=True)
             if number in self._window:  # the broker refuses all of a window, one by one
                 self._rewind()
         if self.cursor != before:
-            self._status.received(NAME, self.cursor.seq)
+            self._status.set_received(NAME, self.cursor.seq)
             self._refusals.reset()
             self._worker.backoff.reset()
 
@@ -322,14 +322,14 @@ class _Session:
             topic, code = self._connection.refused.popleft()
             if topic == self._topics.command:
                 problem = refused(str(self._worker.broker), code, f"the topic {topic}")
-                self._status.failed(NAME, problem, is_connected=True)
+                self._status.report_failure(NAME, problem, is_connected=True)
         try:
             while self._commands:
                 message = self._commands.popleft()
                 inbox.take(message.payload, is_retained=message.is_retained)
             inbox.check_answer()
         except CommandError as error:
-            self._status.refused_command(NAME, error)
+            self._status.report_refused_command(NAME, error)
 
     def _say_goodbye(self) -> None:
         """Publish that the door is offline: a broker keeps the will of a client that leaves in order."""

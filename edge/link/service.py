@@ -106,7 +106,7 @@ def _run(
         thread.start()
     systemd.ready()
     while not stop.wait(TICK_S):
-        systemd.status(status.line())
+        systemd.status(status.describe())
         if status.silent_for_s() < MAX_SILENCE_S:
             systemd.watchdog()
         if place.runtime_folder is not None:
@@ -171,10 +171,10 @@ def _guard(
                     _report_traceback(error, report)
                 printed = repr(error)
                 problem = LinkError(f"has failed: {type(error).__name__}", "it starts again; report it")
-                status.failed(worker.name, problem)
+                status.report_failure(worker.name, problem)
                 status.beat(worker.name)
                 stop.wait(backoff.next_s())
-                status.started_again(worker.name)
+                status.clear_problem(worker.name)
     except BaseException as error:
         failures.append(error)
         stop.set()

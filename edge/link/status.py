@@ -74,11 +74,11 @@ class LinkStatus:
         """Return for how long (seconds) the most silent thread has not given a sign."""
         return time.monotonic() - min(self._beats.values(), default=time.monotonic())
 
-    def received(self, name: str, seq: int) -> None:
+    def set_received(self, name: str, seq: int) -> None:
         """Set the number of the last event that a target has received."""
         self._targets[name].seq = seq
 
-    def connected(self, name: str) -> None:
+    def set_connected(self, name: str) -> None:
         """Say that a target can be used."""
         with self._lock:
             target = self._targets[name]
@@ -87,7 +87,7 @@ class LinkStatus:
             target.is_connected, target.problem, target.hint = True, "", ""
             self._printed_at = {key: at for key, at in self._printed_at.items() if key[0] != name}
 
-    def failed(self, name: str, error: DoorlightError, *, is_connected: bool = False) -> None:
+    def report_failure(self, name: str, error: DoorlightError, *, is_connected: bool = False) -> None:
         """Set the problem of a target. The same problem is printed once an hour."""
         with self._lock:
             target = self._targets[name]
@@ -95,20 +95,20 @@ class LinkStatus:
             target.is_connected, target.problem, target.hint = is_connected, str(error), error.hint
             target.last_problem, target.last_problem_at = str(error), utc_text(time.time())
 
-    def refused_command(self, name: str, error: DoorlightError) -> None:
+    def report_refused_command(self, name: str, error: DoorlightError) -> None:
         """Say that a command from the network is not carried out. The target works: this is its last problem only."""
         with self._lock:
             self._report_again(name, error)
             target = self._targets[name]
             target.last_problem, target.last_problem_at = str(error), utc_text(time.time())
 
-    def started_again(self, name: str) -> None:
+    def clear_problem(self, name: str) -> None:
         """Forget the problem of a target that starts again after a failure. It stays as `last_problem`."""
         with self._lock:
             target = self._targets[name]
             target.is_connected, target.problem, target.hint = self._is_connected_at_first[name], "", ""
 
-    def delivered(self, name: str, topic: str) -> None:
+    def report_delivery(self, name: str, topic: str) -> None:
         """Say that a topic is accepted: a problem that names it is over."""
         with self._lock:
             target = self._targets[name]
@@ -125,7 +125,7 @@ class LinkStatus:
             self._printed_at[name, str(error)] = now
             self._report(f"{name}: {error}" + (f" ({error.hint})" if error.hint else ""))
 
-    def solved(self, name: str, error: DoorlightError) -> None:
+    def report_solved(self, name: str, error: DoorlightError) -> None:
         """Say that this problem is over, if it is the current one."""
         with self._lock:
             target = self._targets[name]
@@ -133,7 +133,7 @@ class LinkStatus:
                 self._report(f"{name}: it works again")
                 target.problem = target.hint = ""
 
-    def missing(self, name: str, missing: Missing) -> None:
+    def report_missing(self, name: str, missing: Missing) -> None:
         """Set numbers that were lost before they were sent."""
         with self._lock:
             text = f"{missing.first} to {missing.last}"
@@ -141,7 +141,7 @@ class LinkStatus:
             self._targets[name].missing = f"{text}, noticed {utc_text(time.time())}"
             self._report(f"{name}: the log has lost the events {text} before they were sent")
 
-    def new_log(self, name: str, former_seq: int) -> None:
+    def report_new_log(self, name: str, former_seq: int) -> None:
         """Say that the log was replaced by one with lower numbers. `former_seq` is the last event of the former log."""
         with self._lock:
             text = f"the log was replaced after event {former_seq}: the new one is sent from its first event on"
@@ -150,20 +150,20 @@ class LinkStatus:
                 self._report(f"{name}: {text}")
             target.last_problem, target.last_problem_at = text, utc_text(time.time())
 
-    def skipped(self, name: str, count: int, reason: str) -> None:
+    def count_skipped(self, name: str, count: int, reason: str) -> None:
         """Count events that a target has refused for good."""
         with self._lock:
             self.has_new_losses = True
             self._targets[name].skipped += count
             self._report(f"{name}: {count} {'event is' if count == 1 else 'events are'} left out: {reason}")
 
-    def problems(self, name: str) -> list[str]:
+    def lost_events(self, name: str) -> list[str]:
         """Return what others should know about a target: what is lost."""
         target = self._targets[name]
         lost = [f"the log has lost the events {target.missing} before they were sent"] if target.missing else []
         return [*lost, *([f"{target.skipped} events were left out"] if target.skipped else [])]
 
-    def line(self) -> str:
+    def describe(self) -> str:
         """Return the line for `systemctl status`."""
         with self._lock:
             return "; ".join(

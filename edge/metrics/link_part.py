@@ -11,7 +11,7 @@ from ..link.service import Place
 from ..link.status import LinkStatus
 from ..link_settings import LinkSettings
 from ..listen_address import parse_listen
-from .keeper import Keeper
+from .keeper import TotalsKeeper
 from .server import MetricsServer
 
 NAME = "metrics"
@@ -39,12 +39,12 @@ class MetricsWorker:
         """Answer until `stop` is set."""
         while not stop.is_set():
             try:
-                server = MetricsServer(Keeper(self._log, self._totals), *self._address)
+                server = MetricsServer(TotalsKeeper(self._log, self._totals), *self._address)
             except DoorlightError as error:
-                self._status.failed(NAME, error)
+                self._status.report_failure(NAME, error)
                 self._wait(stop, RETRY_S)
                 continue
-            self._status.connected(NAME)
+            self._status.set_connected(NAME)
             self._wait(stop, None)
             server.close()
 

@@ -86,7 +86,7 @@ def test_a_port_in_use_is_said_and_tried_again(tmp_path: Path, lines: list[str])
 def test_the_line_of_systemd_names_no_event_that_it_has_received() -> None:
     status = LinkStatus(print)
     status.add("metrics", "127.0.0.1:9187", is_connected=True, takes_events=False)
-    assert status.line() == "metrics: OK"
+    assert status.describe() == "metrics: OK"
 
 
 @pytest.mark.parametrize(
