@@ -72,7 +72,7 @@ class RemoteControl:
 
     def show(self, signal: Signal) -> None:
         """Show a signal, with a silent buzzer during a silence. A lamp test goes on while it is IDLE."""
-        if self._testing_until_s is not None and signal is Signal.IDLE:
+        if self._testing_until_s is not None and signal is Signal.IDLE and _now() < self._testing_until_s:
             self._lights.test_lamps()
         else:
             self._testing_until_s = None

@@ -133,7 +133,7 @@ def soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         # They subscribe before the doors write: a broker keeps nothing for a subscriber that it does not know.
         time.sleep(10)
         killer = Killer(collectors, nodes, args.kill_every, args.seed)
-        kinds = {"broker": brokers, "collectors": collectors, "database": [database]}
+        kinds: dict[str, Sequence[Server]] = {"broker": brokers, "collectors": collectors, "database": [database]}
         before = {kind: sum(map(processor_s, each)) for kind, each in kinds.items()}
         written, figures, doors_s = _play(args, ports, folder, killer, ca)
         settled_s = _settle(address, sum(written.values()))

@@ -83,8 +83,8 @@ class TimedLights(_Lights):
 
     played: PlayedVideo
 
-    def show(self, signal: Signal) -> None:
-        super().show(signal)
+    def show(self, signal: Signal, **options: bool) -> None:
+        super().show(signal, **options)
         played = self.played
         if played.began and played.read_at:
             played.delays_ms.append(1e3 * (time.monotonic() - played.read_at))

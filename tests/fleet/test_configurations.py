@@ -113,7 +113,12 @@ def test_only_home_assistant_commands_a_door(certificates: Path, broker: Mosquit
     found: list[bytes] = []
     with client(broker, tls(certificates, "front-door")) as door, client(broker, tls(certificates, "office")) as office:
         heard, subscribed = threading.Event(), threading.Event()
-        door.on_message = lambda _client, _data, message: (found.append(message.payload), heard.set())
+
+        def take(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+            found.append(bytes(message.payload))
+            heard.set()
+
+        door.on_message = take
         door.on_subscribe = lambda *_: subscribed.set()
         door.subscribe([("doorlight/front-door/command", 0), ("doorlight/back-door/command", 0)])
         assert subscribed.wait(10)
