@@ -188,11 +188,11 @@ def _update_agitation(
     is_masked = person.verdict is Verdict.MASKED
     may_alarm = not is_masked or masked_alarm
     # Another verdict is another figure: what was high for the one says nothing about the other.
-    was, maybe_was = (False, None), (False, None)
-    if person.verdict is before:
-        was, maybe_was = (person.agitated, person.agitation_since), (person.maybe_agitated, person.maybe_since)
-    agitated, since = _hysteresis(*was, level if may_alarm else None, now, settings)
-    maybe_agitated, maybe_since = _hysteresis(*maybe_was, None if may_alarm else level, now, settings)
+    known = person if person.verdict is before else Person(person.first_seen)
+    agitated, since = _hysteresis(known.agitated, known.agitation_since, level if may_alarm else None, now, settings)
+    maybe_agitated, maybe_since = _hysteresis(
+        known.maybe_agitated, known.maybe_since, None if may_alarm else level, now, settings
+    )
     if person.agitated and not agitated:
         last = track.masked_agitation if before is Verdict.MASKED else track.agitation
         events.append(Event("calm", now, {"person": person.number, "agitation": round(last, 3)}))
