@@ -126,7 +126,7 @@ class Attention:
 
     def _may_be_agitated(self, track: Track, person: Person) -> bool:
         """Return True if the agitation that counts for `person` is not low enough to be calm."""
-        level = agitation_of(track, person.verdict)
+        level = agitation_of(track, person)
         return level is not None and level >= self._config.policy.calm_threshold
 
 

@@ -35,7 +35,8 @@ class Person:
     verdict: the track may be a false detection. `last_seen` is the time of the last sighting. `doubt_since` is the time
     since which the evidence contradicts the verdict. `agitation_since` is the time since which the agitation is above
     its threshold. `alarm_from` is the time at which the person's last alarm began. `maybe_agitated` is `agitated` of a person
-    with a mask who cannot raise an alarm, `maybe_since` its `agitation_since`.
+    with a mask who cannot raise an alarm, `maybe_since` its `agitation_since`. `verdict_from` is the time of the earliest look
+    that the present verdict rests on.
     """
 
     first_seen: float
@@ -48,6 +49,7 @@ class Person:
     last_seen: float = 0.0
     maybe_agitated: bool = False
     maybe_since: float | None = None
+    verdict_from: float = 0.0
 
     @property
     def is_settled(self) -> bool:
@@ -124,6 +126,7 @@ def _update_verdict(
         verdict = _first_verdict(track, track.last_look - track.first_look, settings)
         if verdict is Verdict.UNKNOWN:
             return person
+        since = track.first_look
     else:
         if person.verdict is Verdict.MASKED:
             contradicts = track.evidence <= settings.change_to_unmasked
@@ -140,7 +143,7 @@ def _update_verdict(
     if not person.number:
         data["decision_s"] = round(now - person.first_seen, 3)
     events.append(Event(verdict.value, now, data))
-    return replace(person, verdict=verdict, number=number, doubt_since=None)
+    return replace(person, verdict=verdict, number=number, doubt_since=None, verdict_from=since)
 
 
 def is_consistent(track: Track, settings: PolicySettings) -> bool:
@@ -162,16 +165,18 @@ def _first_verdict(track: Track, looked_at_s: float, settings: PolicySettings) -
     return Verdict.UNKNOWN
 
 
-def agitation_of(track: Track, verdict: Verdict) -> float | None:
-    """Return the agitation (0..1) of a person with this verdict; None without a look that tells it.
+def agitation_of(track: Track, person: Person) -> float | None:
+    """Return the agitation (0..1) of a person with a verdict; None without a look that tells it.
 
-    That of a bare face and that above a mask are two figures, which never mix.
+    That of a bare face and that above a mask are two figures, which never mix. Above a mask, looks at an earlier mask do not
+    count: a head that is turned away is masked, too, but its expression is not read.
     """
-    if verdict is Verdict.UNMASKED:
+    if person.verdict is Verdict.UNMASKED:
         return None if track.last_expression is None else track.agitation
-    if verdict is Verdict.MASKED:
-        return None if track.last_masked_expression is None else track.masked_agitation
-    return None
+    last = track.last_masked_expression
+    if person.verdict is not Verdict.MASKED or last is None or last < person.verdict_from:
+        return None
+    return track.masked_agitation
 
 
 def _update_agitation(
@@ -184,7 +189,7 @@ def _update_agitation(
     events: list[Event],
 ) -> Person:
     """Return `person` with the agitation at `now`; append an event if it changes. `before` is the verdict until now."""
-    level = agitation_of(track, person.verdict)
+    level = agitation_of(track, person)
     is_masked = person.verdict is Verdict.MASKED
     may_alarm = not is_masked or masked_alarm
     # Another verdict is another figure: what was high for the one says nothing about the other.

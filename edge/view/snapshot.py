@@ -81,7 +81,8 @@ class Snapshots:
         what, seconds = self._next_decision(track, person, decision.t, frame_rate)
         is_masked = person.verdict is Verdict.MASKED
         # Before the first verdict, the page shows what is known of a face that looks bare.
-        agitation = agitation_of(track, person.verdict if is_masked else Verdict.UNMASKED)
+        bare = track.agitation if track.last_expression is not None else None
+        agitation = agitation_of(track, person) if is_masked else bare
         return {
             "track": track.number,
             "person": person.number,

@@ -8,7 +8,7 @@ from hypothesis import Phase, find, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from edge.policy import State, Verdict, agitation_of, step
+from edge.policy import Person, State, Verdict, agitation_of, step
 from edge.records import Box, Event, Signal, Track
 from support.policy_stories import POLICY, Moment, Scene, Story, looked_at, stories
 
@@ -105,7 +105,7 @@ def _alarm_state(moment: Moment) -> object:
     return moment.signal is Signal.ALARM, [(p.agitated, p.agitation_since, p.alarm_from) for p in people], kinds
 
 
-class _Person:
+class InView:
     """One person in view, frame by frame."""
 
     def __init__(self, masked_alarm: bool) -> None:
@@ -131,7 +131,7 @@ def kinds(events: list[Event]) -> list[str]:
 
 
 def test_it_is_logged_once_as_uncertain() -> None:
-    person = _Person(masked_alarm=False)
+    person = InView(masked_alarm=False)
     events = person.shown(10.0, 3.0, None, 0.64)
     assert kinds(events) == ["masked", "maybe_agitated"]
     assert events[-1].data == {"person": 1, "agitation": 0.64, "above_mask": True}
@@ -140,19 +140,19 @@ def test_it_is_logged_once_as_uncertain() -> None:
 
 def test_a_mask_that_is_taken_off_begins_anew() -> None:
     """What was guessed above the mask says nothing about the bare face, and the other way round."""
-    person = _Person(masked_alarm=True)
+    person = InView(masked_alarm=True)
     assert kinds(person.shown(3.0, 3.0, None, 0.9)) == ["masked", "agitated"]
     assert person.signal is Signal.ALARM
     # Above the threshold for calm, but too low to be agitated by itself.
     assert kinds(person.shown(3.0, -3.0, 0.4, 0.9)) == ["unmasked", "calm"]
     assert person.signal is Signal.STOP
-    other = _Person(masked_alarm=True)
+    other = InView(masked_alarm=True)
     assert kinds(other.shown(3.0, -3.0, 0.9, None)) == ["unmasked", "agitated"]
     assert kinds(other.shown(3.0, 3.0, None, 0.4)) == ["masked", "calm"]
 
 
 def test_the_cool_down_is_of_the_person_with_and_without_mask() -> None:
-    person = _Person(masked_alarm=True)
+    person = InView(masked_alarm=True)
     person.shown(3.0, 3.0, None, 0.9)
     assert person.signal is Signal.ALARM
     person.shown(POLICY.alarm_max_s + 1, -3.0, 0.9, None)
@@ -164,8 +164,19 @@ def test_the_cool_down_is_of_the_person_with_and_without_mask() -> None:
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_an_agitation_is_that_of_the_verdict(bare: float, above: float) -> None:
     track = Track(1, Box(0, 0, 9, 9), 0.5, 0.0, 0.0)
-    assert {agitation_of(track, verdict) for verdict in Verdict} == {None}
+    assert {agitation_of(track, Person(0.0, verdict)) for verdict in Verdict} == {None}
     track = replace(track, agitation=bare, masked_agitation=above, last_expression=1.0, last_masked_expression=1.0)
-    assert agitation_of(track, Verdict.UNMASKED) == bare
-    assert agitation_of(track, Verdict.MASKED) == above
-    assert agitation_of(track, Verdict.UNKNOWN) is None
+    assert agitation_of(track, Person(0.0, Verdict.UNMASKED)) == bare
+    assert agitation_of(track, Person(0.0, Verdict.MASKED)) == above
+    assert agitation_of(track, Person(0.0)) is None
+
+
+def test_looks_above_an_earlier_mask_do_not_count() -> None:
+    """The mask of a head that is turned away is seen, but its expression is not read."""
+    for masked_alarm in (False, True):
+        person = InView(masked_alarm)
+        person.shown(3.0, 3.0, None, 0.9)
+        person.shown(40.0, -3.0, 0.1, None)
+        assert kinds(person.shown(5.0, 3.0, None, None)) == ["masked"]
+        assert person.signal is Signal.PASS
+        assert kinds(person.shown(2.0, 3.0, None, 0.9)) == ["agitated" if masked_alarm else "maybe_agitated"]
