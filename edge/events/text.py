@@ -17,7 +17,7 @@ _SIGNALS = {
     "IDLE": "nobody is there",
     "PASS": "everyone wears a mask",
     "STOP": "someone wears no mask",
-    "ALARM": "someone without a mask looks agitated",
+    "ALARM": "someone looks agitated",
     "FAULT": "the door is blind",
 }
 _EVENTS = {
@@ -28,6 +28,7 @@ _EVENTS = {
     "unmasked": "person {person} wears no mask",
     "agitated": "person {person} looks agitated",
     "calm": "person {person} is calm again",
+    "maybe_agitated": "person {person} may look agitated",
     "cleared": "person {person} has gone, after {dwell_s} s",
     "ignored": "person {person} never moves and is ignored, after {dwell_s} s",
     "camera_lost": "the camera is lost",
@@ -68,6 +69,7 @@ _PHRASES = {
     "before": "was {}",
     "runtime": "models run by {}",
     "undone": "the change before was undone",
+    "above_mask": "judged above the mask, uncertain",
 }
 _UNDECIDED = "nobody is decided yet"
 #: Everything that `describe_event` translates.
@@ -151,8 +153,8 @@ def _phrase(key: str, value: object, translate: Callable[[str], str]) -> str:
             return translate(_VALUES[value]) if value in _VALUES else value
         case "by", "page":
             return ""  # the sentence says it
-        case "undone", bool():
-            return translate(_PHRASES["undone"]) if value else ""
+        case "undone" | "above_mask", bool():
+            return translate(_PHRASES[key]) if value else ""
     return f"{key} {_value_text(key, value)}"
 
 

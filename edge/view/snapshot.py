@@ -9,7 +9,7 @@ from ..config import Config
 from ..inference.perception import sigmoid
 from ..lights.lights import is_quiet_now
 from ..pipeline import Decision
-from ..policy import Person, Verdict
+from ..policy import Person, Verdict, agitation_of
 from ..records import Box, Signal, Track
 from ..zone import Zone
 
@@ -83,6 +83,10 @@ class Snapshots:
     def _person(self, track: Track, decision: Decision, size: tuple[int, int], frame_rate: float) -> dict[str, Any]:
         person = decision.people.get(track.number) or Person(track.first_seen)
         what, seconds = self._next_decision(track, person, decision.t, frame_rate)
+        is_masked = person.verdict is Verdict.MASKED
+        # Before the first verdict, the page shows what is known of a face that looks bare.
+        bare = track.agitation if track.last_expression is not None else None
+        agitation = agitation_of(track, person) if is_masked else bare
         return {
             "track": track.number,
             "person": person.number,
@@ -90,8 +94,9 @@ class Snapshots:
             "verdict": person.verdict.value,
             "too_far": track.height < self._config.tracker.min_face_height,
             "evidence": round(sigmoid(max(-50.0, min(track.evidence, 50.0))), 3) if track.looks else None,
-            "agitation": round(track.agitation, 3) if track.last_expression is not None else None,
+            "agitation": None if agitation is None else round(agitation, 3),
             "agitated": person.agitated,
+            "above_mask": is_masked,
             "next": what,
             "next_s": None if seconds is None else round(max(seconds, 0.0), 2),
         }

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from .checkpoints import load_best
 from .dataset import Dataset
 from .detector import DetectorTask
 from .figures import flat
+from .manifest_rows import tensor_of
 from .manifest_rows import write as write_rows
 from .nets import STRIDES, ExpressionClassifier, normalise
 from .records import EXPRESSIONS, Record
@@ -37,6 +38,8 @@ from .records import EXPRESSIONS, Record
 #: The seed of the pictures that calibrate the ranges of activations.
 CALIBRATION_SEED = 7
 Splits = dict[str, list[Record]]
+#: The models that read expressions.
+EXPRESSION_KINDS = ("expression", "masked_expression")
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,20 @@ class Kind:
     """
 
     name: str
-    task: type[DetectorTask] | type[mask.MaskTask] | type[expression.ExpressionTask] | type[landmarker.LandmarkTask]
+    task: Callable[[Dataset, Splits], Task]
     architecture: str
     labels: tuple[str, ...]
     margin: float = 1.0
     colour: str = "RGB"
     strides: tuple[int, ...] = ()
     has_points: bool = False
+
+
+def masked_expression_task(data: Dataset, splits: Splits) -> Task:
+    """Return the task of the model for expressions above a mask."""
+    from .masked_expression import MaskedExpressionTask
+
+    return MaskedExpressionTask(data, splits)
 
 
 KINDS = {
@@ -68,6 +78,14 @@ KINDS = {
     "expression": Kind(
         "expression_classifier",
         expression.ExpressionTask,
+        "VGG-like, 8 convolutions of 3x3",
+        EXPRESSIONS,
+        expression.MARGIN,
+        colour="grey",
+    ),
+    "masked_expression": Kind(
+        "masked_expression_classifier",
+        masked_expression_task,
         "VGG-like, 8 convolutions of 3x3",
         EXPRESSIONS,
         expression.MARGIN,
@@ -191,14 +209,14 @@ def _row(kind: Kind, content: bytes, parameters: int) -> manifest.ModelEntry:
         key = "points" if kind.has_points else "probabilities"
         if kind.strides:
             key = {4: "distances", 1: "scores"}[int(detail["shape"][-1])]
-        outputs[key] = _tensor(detail)
+        outputs[key] = tensor_of(detail)
     row: dict[str, Any] = {
         "file": f"{kind.name}.tflite",
         "sha256": hashlib.sha256(content).hexdigest(),
         "date": datetime.date.today().isoformat(),
         "architecture": f"{kind.architecture}; {parameters:,} parameters",
         "colour": kind.colour,
-        "input": _tensor(interpreter.get_input_details()[0]),
+        "input": tensor_of(interpreter.get_input_details()[0]),
         "outputs": outputs,
         "labels": kind.labels,
         "threshold": 0.5,
@@ -210,18 +228,11 @@ def _row(kind: Kind, content: bytes, parameters: int) -> manifest.ModelEntry:
     return manifest.ModelEntry(**row)
 
 
-def _tensor(detail: dict[str, Any]) -> manifest.Tensor:
-    scale, zero_point = detail["quantization"]
-    shape = tuple(int(v) for v in detail["shape"])
-    dtype: Any = np.dtype(detail["dtype"]).name
-    return manifest.Tensor(shape, dtype, float(scale), int(zero_point))
-
-
 def _count_data(splits: Splits, kind_name: str) -> dict[str, dict[str, int]]:
     """Return the number of pictures that a model uses, by split and source."""
 
     def is_used(r: Record) -> bool:
-        if kind_name == "expression":
+        if kind_name in EXPRESSION_KINDS:
             return r.expression is not None
         if kind_name == "landmarks":
             return bool(landmarks.examples([r]))
@@ -241,7 +252,7 @@ def _evaluate(kind_name: str, folders: Sequence[Path], models: Path, splits: Spl
     "wild" is the test split.
     """
     choices = {"test": ["--split", "test"]}
-    if kind_name == "expression":
+    if kind_name in EXPRESSION_KINDS:
         choices = {}
         if sources := sorted({r.source for r in splits["val"] if r.split and r.expression}):
             choices["test"] = ["--split", "val", "--sources", ",".join(sources)]

@@ -21,6 +21,7 @@ PLANS = {
     "teacher": Plan(steps=4000, batch=64, rate=6e-4, backbone_rate=0.6, weight_decay=0.05, validate_every=440),
     "landmarks": Plan(steps=2200, batch=96, rate=3e-3, weight_decay=0.01, validate_every=500),
     "expression": Plan(steps=10500, batch=128, rate=2.5e-3, weight_decay=0.05, validate_every=440, ema=0.999),
+    "masked_expression": Plan(steps=10500, batch=128, rate=2.5e-3, weight_decay=0.05, validate_every=440, ema=0.999),
 }
 
 
@@ -84,7 +85,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         action="append",
         default=[],
-        help="expression: learn from this network's answers too, best.pt of a teacher or an exported model; may be repeated",
+        help="expression, masked_expression: learn from this network's answers too, best.pt of a teacher or an exported model; may be repeated",
     )
     parser.add_argument(
         "--full-size",
@@ -106,8 +107,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.model == "landmarks" and args.weights is not None and args.weights.suffix == ".tflite":
         # The layers of an exported model do not tell which heat map is of which point.
         parser.error("--weights of landmarks takes best.pt of a run")
-    if args.teacher and args.model != "expression":
-        parser.error("--teacher is for expression")
+    if args.teacher and args.model not in ("expression", "masked_expression"):
+        parser.error("--teacher is for expression and masked_expression")
     if args.full_size and args.model not in ("detector", "mask"):
         parser.error("--full-size is for detector and mask")
     if args.pretrained and args.model in ("detector", "mask") and not args.full_size:
@@ -144,7 +145,12 @@ def _task(args: argparse.Namespace) -> Task:
 
     if args.model == "teacher":
         return TeacherTask(data, splits)
-    task = ExpressionTask(data, splits)
+    if args.model == "masked_expression":
+        from training.masked_expression import MaskedExpressionTask
+
+        task: ExpressionTask = MaskedExpressionTask(data, splits)
+    else:
+        task = ExpressionTask(data, splits)
     if args.teacher:
         from training import teachers
 

@@ -27,7 +27,10 @@ ROWS_PER_PAGE = 200
 #: Filters: title, and kinds of events and signals; none: all.
 FILTERS: dict[str, tuple[str, frozenset[str]]] = {
     "all": (N_("everything"), frozenset()),
-    "people": (N_("people"), frozenset({"masked", "unmasked", "agitated", "calm", "cleared", "ignored"})),
+    "people": (
+        N_("people"),
+        frozenset({"masked", "unmasked", "agitated", "maybe_agitated", "calm", "cleared", "ignored"}),
+    ),
     "lights": (N_("lights"), frozenset({"signal", "buzzer_silenced", "buzzer_back", "lamps_tested"})),
     "alarms": (N_("alarms"), frozenset({"alarm", "agitated", "calm"})),
     "problems": (

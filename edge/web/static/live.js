@@ -58,7 +58,8 @@ function nextText(person) {
     const seconds = person.next_s === null ? null : person.next_s.toFixed(1);
     parts.push(seconds === null ? word("verdict_open") : word(person.next, { s: seconds }));
   }
-  if (person.agitation !== null) parts.push(word("agitation_share", { p: Math.round(100 * person.agitation) }));
+  const agitation = person.above_mask ? "agitation_above_mask" : "agitation_share";
+  if (person.agitation !== null) parts.push(word(agitation, { p: Math.round(100 * person.agitation) }));
   return parts.join(" · ");
 }
 
