@@ -22,6 +22,7 @@ from training.command_line import add_data, parser_for, print_error
 from training.dataset import SPLITS, Dataset
 from training.evaluation.common import Result
 from training.evaluation.detector import evaluate_detector
+from training.evaluation.embedding import evaluate_embedding
 from training.evaluation.explaining import explainer
 from training.evaluation.expression import evaluate_expression
 from training.evaluation.landmarks import evaluate_landmarks
@@ -38,6 +39,7 @@ TASKS: dict[str, Callable[[Dataset, Sequence[Record], Stages], Result]] = {
     "mask": evaluate_mask,
     "expression": evaluate_expression,
     "landmarks": evaluate_landmarks,
+    "embedding": evaluate_embedding,
 }
 
 
@@ -87,8 +89,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--explain", action="store_true", help="with --out: heat maps beside the worst mistakes")
     args = parser.parse_args(argv)
     needed = ("data",) if args.task != "passages" else ("video",) if _is_folder(args.video) else ("video", "truth")
-    if args.explain and (args.out is None or args.task in ("passages", "landmarks")):
-        parser.error("--explain needs --out, and another task than passages and landmarks")
+    if args.explain and (args.out is None or args.task not in ("detector", "mask", "expression")):
+        parser.error("--explain needs --out, and detector, mask or expression")
     for name in needed:
         if getattr(args, name) is None:
             parser.error(f"{args.task} needs --{name}")

@@ -90,6 +90,7 @@ class Stages(NamedTuple):
     new_score: float | None = None
     explain: Explainer | None = None
     landmarks: LandmarkStage | None = None
+    embedding: Model | None = None
 
 
 def open_stages(task: str, settings: Config, models: Manifest, runtime: str | None) -> Stages:
@@ -104,5 +105,8 @@ def open_stages(task: str, settings: Config, models: Manifest, runtime: str | No
         MaskClassifier(model("mask_classifier")) if task in ("mask", "landmarks") else None,
         ExpressionClassifier(model("expression_classifier")) if task == "expression" else None,
         settings.tracker.new_score,
-        landmarks=LandmarkFinder(model("face_landmarks"), settings.landmarks.max_turn) if task == "landmarks" else None,
+        landmarks=LandmarkFinder(model("face_landmarks"), settings.landmarks.max_turn)
+        if task in ("landmarks", "embedding")
+        else None,
+        embedding=model("face_embedding") if task == "embedding" else None,
     )
