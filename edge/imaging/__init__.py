@@ -2,6 +2,8 @@
 
 - images: resize, letterbox, crop, rotate, convert
 - boxes: the detector's grid, decoding, overlap, non-maximum suppression
+- head_turn: how far a head is turned, from landmarks
+- alignment: a face in the place, size and direction that an embedder expects
 - label_layout: labels that cover neither boxes nor each other
 - cells: a small grid of brightness and colours
 - motion: changes between frames

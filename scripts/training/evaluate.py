@@ -22,6 +22,7 @@ from training.command_line import add_data, parser_for, print_error
 from training.dataset import SPLITS, Dataset
 from training.evaluation.common import Result
 from training.evaluation.detector import evaluate_detector
+from training.evaluation.embedding import evaluate_embedding
 from training.evaluation.explaining import explainer
 from training.evaluation.expression import evaluate_expression
 from training.evaluation.landmarks import evaluate_landmarks
@@ -40,6 +41,7 @@ TASKS: dict[str, Callable[[Dataset, Sequence[Record], Stages], Result]] = {
     "expression": evaluate_expression,
     "masked_expression": evaluate_masked_expression,
     "landmarks": evaluate_landmarks,
+    "embedding": evaluate_embedding,
 }
 
 
@@ -94,7 +96,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--explain", action="store_true", help="with --out: heat maps beside the worst mistakes")
     args = parser.parse_args(argv)
     needed = ("data",) if args.task != "passages" else ("video",) if _is_folder(args.video) else ("video", "truth")
-    if args.explain and (args.out is None or args.task in ("passages", "landmarks", "masked_expression")):
+    if args.explain and (args.out is None or args.task not in ("detector", "mask", "expression")):
         parser.error("--explain needs --out, and the task detector, mask or expression")
     if args.model is not None and args.task != "masked_expression":
         parser.error("--model is for masked_expression; --models takes a folder")

@@ -23,7 +23,7 @@ from edge.inference import manifest
 from edge.inference.interpreter import load_runtime
 from edge.system import stderr
 
-from . import cards, comparison, convert, expression, landmarker, landmarks, mask, modelfile
+from . import cards, comparison, convert, embedder, expression, landmarker, landmarks, mask, modelfile
 from .arrays import Floats
 from .calibration import Task, choose, log
 from .checkpoints import load_best
@@ -46,7 +46,7 @@ EXPRESSION_KINDS = ("expression", "masked_expression")
 class Kind:
     """What the manifest and the card say of each export of a model.
 
-    The outputs of a detector have `strides`; with `has_points` they are points, otherwise probabilities.
+    The outputs of a detector have `strides`; all others have one `output`.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Kind:
     margin: float = 1.0
     colour: str = "RGB"
     strides: tuple[int, ...] = ()
-    has_points: bool = False
+    output: str = "probabilities"
 
 
 def masked_expression_task(data: Dataset, splits: Splits) -> Task:
@@ -98,7 +98,14 @@ KINDS = {
         landmarker.LABELS,
         landmarker.MARGIN,
         colour="grey",
-        has_points=True,
+        output="points",
+    ),
+    "embedding": Kind(
+        "face_embedding",
+        embedder.EmbedderTask,
+        "MobileNetV2 1.0 to its 15th layer at stride 16, dense layer over 6x6 places",
+        (),
+        output="embedding",
     ),
 }
 
@@ -160,10 +167,10 @@ class _Network:
             import tensorflow as tf
 
             def finish(outputs: list[Any]) -> Any:
-                """Return distances and scores of the detector, points, or the probabilities of a classifier."""
+                """Return distances and scores of the detector, probabilities of a classifier, or the output as it is."""
                 if self.kind.strides:
                     return [outputs[0], tf.keras.layers.Activation("sigmoid")(outputs[1])]
-                return outputs[0] if self.kind.has_points else tf.keras.layers.Softmax()(outputs[0])
+                return tf.keras.layers.Softmax()(outputs[0]) if self.kind.output == "probabilities" else outputs[0]
 
             keras = convert.to_keras(self._net, (height, width, channels), finish)
             return convert.to_tflite(keras, [*edges, *(inputs[k : k + 1] for k in range(len(inputs)))])
@@ -206,7 +213,7 @@ def _row(kind: Kind, content: bytes, parameters: int) -> manifest.ModelEntry:
     interpreter = load_runtime()[1].Interpreter(model_content=content)
     outputs = {}
     for detail in interpreter.get_output_details():
-        key = "points" if kind.has_points else "probabilities"
+        key = kind.output
         if kind.strides:
             key = {4: "distances", 1: "scores"}[int(detail["shape"][-1])]
         outputs[key] = tensor_of(detail)
@@ -234,7 +241,7 @@ def _count_data(splits: Splits, kind_name: str) -> dict[str, dict[str, int]]:
     def is_used(r: Record) -> bool:
         if kind_name in EXPRESSION_KINDS:
             return r.expression is not None
-        if kind_name == "landmarks":
+        if kind_name in ("landmarks", "embedding"):
             return bool(landmarks.examples([r]))
         return kind_name == "mask" or (not r.crop and r.faces is not None)
 

@@ -92,6 +92,7 @@ class Stages(NamedTuple):
     explain: Explainer | None = None
     landmarks: LandmarkStage | None = None
     masked_expression: ExpressionStage | None = None
+    embedding: Model | None = None
 
 
 def open_stages(task: str, settings: Config, models: Manifest, runtime: str | None) -> Stages:
@@ -106,9 +107,12 @@ def open_stages(task: str, settings: Config, models: Manifest, runtime: str | No
         MaskClassifier(model("mask_classifier")) if task in ("mask", "landmarks", "masked_expression") else None,
         ExpressionClassifier(model("expression_classifier")) if "expression" in task else None,
         settings.tracker.new_score,
-        landmarks=LandmarkFinder(model("face_landmarks"), settings.landmarks.max_turn) if task == "landmarks" else None,
+        landmarks=LandmarkFinder(model("face_landmarks"), settings.landmarks.max_turn)
+        if task in ("landmarks", "embedding")
+        else None,
         # Without one, the table shows what the model for bare faces does.
         masked_expression=ExpressionClassifier(model(MASKED_MODEL))
         if task == "masked_expression" and MASKED_MODEL in models
         else None,
+        embedding=model("face_embedding") if task == "embedding" else None,
     )
