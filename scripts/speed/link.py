@@ -92,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     results: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for _ in range(args.rounds):
         for kind in KINDS:
-            results[kind].append(measure(kind, args.seconds))
+            results[kind].append(result := measure(kind, args.seconds))
+            print(f"{kind:9} {json.dumps({key: result[key] for key in FIGURES})}", file=sys.stderr, flush=True)
     medians = {kind: {key: _median(results[kind], key) for key in FIGURES} for kind in KINDS}
     for kind in KINDS:
         spread = [f"{key} {medians[kind][key]:.2f} ({_range(results[kind], key)})" for key in FIGURES]
