@@ -5,7 +5,7 @@
 
 Each round runs the three kinds in turn. The door runs on the demo video as a camera with 30 frames/s; its main thread has
 realtime priority if that is allowed, because a busy machine is no property of the door. Processor time is that of the door's
-process, in per cent of a core. The link sends the door's log to a Mosquitto; with commands, the buzzer is silenced once.
+process, in per cent of a core. The link sends the door's log to a Mosquitto; with commands, the buzzer is silenced.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def measure(kind: str, seconds: float) -> dict[str, Any]:
             with subprocess.Popen(
                 [str(word) for word in words], env=environment, stdout=subprocess.PIPE, text=True, cwd=folder
             ) as door:
-                if kind == "commands":
-                    time.sleep(seconds / 2)
+                while kind == "commands" and door.poll() is None:
+                    time.sleep(2)  # the first may come before the door or its link listens
                     _silence(broker.port)
                 out, _ = door.communicate()
         finally:
@@ -92,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     results: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for _ in range(args.rounds):
         for kind in KINDS:
-            results[kind].append(measure(kind, args.seconds))
+            results[kind].append(result := measure(kind, args.seconds))
+            print(f"{kind:9} {json.dumps({key: result[key] for key in FIGURES})}", file=sys.stderr, flush=True)
     medians = {kind: {key: _median(results[kind], key) for key in FIGURES} for kind in KINDS}
     for kind in KINDS:
         spread = [f"{key} {medians[kind][key]:.2f} ({_range(results[kind], key)})" for key in FIGURES]
