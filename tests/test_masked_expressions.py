@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from edge import cli, config
@@ -20,6 +21,7 @@ from edge.explain import sheet
 from edge.explain.explanation import Stage, explain
 from edge.explain.people import explain_people
 from edge.inference import manifest
+from edge.inference.interpreter import Model
 from edge.inference.perception import Perception, required_models
 from edge.pipeline import Decision, Pipeline, decide_image
 from edge.policy import Person, Verdict
@@ -64,9 +66,18 @@ class TestPerception:
         assert perception.expression is not None
         assert perception.masked_expression is not None
         ran: list[str] = []
-        for name, model in (("bare", perception.expression.model), ("masked", perception.masked_expression.model)):
+
+        def listen(name: str, model: Model) -> None:
             invoke = model.invoke
-            monkeypatch.setattr(model, "invoke", lambda x, name=name, invoke=invoke: (ran.append(name), invoke(x)))
+
+            def invoke_and_note(pixels: npt.NDArray[np.uint8]) -> None:
+                ran.append(name)
+                invoke(pixels)
+
+            monkeypatch.setattr(model, "invoke", invoke_and_note)
+
+        listen("bare", perception.expression.model)
+        listen("masked", perception.masked_expression.model)
         look(perception, UNMASKED_S)
         look(perception, MASKED_S)
         assert ran == ["bare", "masked"]

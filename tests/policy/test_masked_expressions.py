@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge.policy import Person, State, Verdict, agitation_of, step
 from edge.records import Box, Event, Signal, Track
-from support.policy_stories import POLICY, Moment, Scene, Story, looked_at, stories
+from support.policy_stories import POLICY, Moment, Occupant, Scene, Story, looked_at, stories
 
 #: Longer than one frame, and shorter than `agitated_s`.
 PAUSE_S = 0.1
@@ -63,7 +63,7 @@ def test_looks_above_a_mask_change_nothing_else(story: Story) -> None:
         assert people == other.after.people
 
 
-def _bare(place: tuple[float | None, float | None, float | None] | None) -> object:
+def _bare(place: Occupant) -> Occupant:
     return None if place is None else (*place[:2], None)
 
 
