@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.events.text import describe_without_time
+from edge.events.write_ahead import missing
 from virtual_door import clips, logwrites
 from virtual_door.agent_client import MachineError
 from virtual_door.door import CONFIG, STATE, Door, rotation_number
@@ -121,9 +122,16 @@ class LogRecord:
 
 def read_log(path: Path) -> tuple[list[bytes], bytes]:
     """Return the complete lines of a log, rotated files included, oldest first, and the rest after the last line
-    break."""
+    break. Lines that only the write-ahead file has are among them: the next start restores them."""
     files = sorted(path.parent.glob(f"{path.name}*"), key=rotation_number, reverse=True)
-    *lines, rest = b"".join(file.read_bytes() for file in files).split(b"\n")
+    parts = [file.read_bytes() for file in files]
+    if path.exists():
+        with path.open("rb") as file:
+            lost = missing(file.fileno(), path)
+        if lost is not None:
+            end = lost.position + len(lost.lines)
+            parts[-1] = parts[-1][: lost.position] + lost.lines + parts[-1][end:]
+    *lines, rest = b"".join(parts).split(b"\n")
     return [line + b"\n" for line in lines], rest
 
 
