@@ -129,18 +129,19 @@ class Appender:
         except OSError:
             self._is_doubtful = True  # the kernel drops the pages, and the next sync would succeed without them
             raise
-        self._is_doubtful = False
         self._begin_pass(size)
 
     def _begin_pass(self, size: int) -> None:
         """Continue with an empty write-ahead file: the log is synced up to `size`."""
-        self._synced, self._unsynced = size, bytearray()
+        self._synced, self._unsynced, self._is_doubtful = size, bytearray(), False
         self._ahead.begin(size)
 
     def _rewrite(self) -> None:
         """If a sync has failed, write everything again that it was to make durable."""
         if self._is_doubtful:
             assert self._file is not None
+            if os.fstat(self._file).st_size < self._synced:
+                raise OSError(errno.EIO, "was emptied by another program")
             os.ftruncate(self._file, self._synced)
             write_all(self._file, self._unsynced)
 

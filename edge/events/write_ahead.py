@@ -32,6 +32,8 @@ from ..system.files import read_regular, sync_folder
 #: The log is synced when the file is full: after some 80 moments.
 FILE_BYTES = 1 << 16
 SECTOR_BYTES = 512
+#: If the disk refuses the file, the log is synced for this number of moments before the next attempt.
+RETRY_AFTER = 64
 #: What is compared of the log before the lines of a pass.
 ANCHOR_BYTES = 1024
 #: The file is made only if it takes less than this part of the free space.
@@ -58,7 +60,7 @@ class WriteAhead:
         self._path = write_ahead_path(log)
         self._file: int | None = None
         self._buffer = mmap.mmap(-1, FILE_BYTES)  # direct writes come from an aligned address
-        self._failed = False
+        self._refused = 0  # passes until the next attempt
         self._start = 0
         self._pass = b""  # what each record of this pass begins with
         self._position = 0
@@ -66,24 +68,25 @@ class WriteAhead:
     def begin(self, start: int) -> None:
         """Begin a pass: the log is synced up to `start`."""
         self._start, self._pass, self._position = start, b"", 0
+        self._refused = max(0, self._refused - 1)
 
     def prepare(self, log: int) -> None:
         """Make the file if there is none, and name the pass, before the open file `log` gets its first lines of it."""
         # Without a line before it, a pass would fit any empty file.
-        if self._failed or self._pass or self._start == 0:
+        if self._refused or self._pass or self._start == 0:
             return
         try:
             if self._file is None:
                 self._file = _open(self._path, os.fstat(log).st_mode & 0o666)
             anchor = zlib.crc32(_before(log, self._start))
         except OSError:
-            self._failed = True  # its disk refuses it
+            self._refused = RETRY_AFTER
             return
         self._pass = f"{os.urandom(8).hex()} {self._start} {anchor:08x}".encode()
 
     def add(self, lines: bytes | bytearray) -> bool:
         """Write and sync lines of the log. Return whether they are durable; if not, the log has to be synced."""
-        if self._failed or self._file is None or not self._pass:
+        if self._file is None or not self._pass:
             return False
         record = _record(self._pass, bytes(lines))
         if self._position + len(record) > FILE_BYTES:
@@ -92,7 +95,7 @@ class WriteAhead:
             self._write(self._file, record)
             os.fdatasync(self._file)
         except OSError:
-            self._failed = True
+            self._pass, self._refused = b"", RETRY_AFTER
             return False
         self._position += len(record)
         return True
@@ -113,14 +116,14 @@ class WriteAhead:
 
     def close(self, *, remove: bool) -> None:
         """Close the file. With `remove`, for a log that is synced, delete it: nothing is missing, whatever happens to the log."""
-        if remove and not self._failed:
+        if remove:
             with contextlib.suppress(OSError):
                 if stat.S_ISREG(self._path.lstat().st_mode):
                     self._path.unlink()
         if self._file is not None:
             os.close(self._file)
             self._file = None
-        self._failed = False  # the next log is on another disk, perhaps
+        self._refused = 0  # the next log is on another disk, perhaps
         self.begin(0)
 
 

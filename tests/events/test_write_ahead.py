@@ -13,7 +13,7 @@ import pytest
 from edge.events.appender import Appender
 from edge.events.reader import read
 from edge.events.record import encode
-from edge.events.write_ahead import FILE_BYTES, write_ahead_path
+from edge.events.write_ahead import FILE_BYTES, RETRY_AFTER, write_ahead_path
 from edge.events.writer import EventLog
 from support.event_log import NO_ROTATION, kinds, records, write
 from support.log_disk import LogDisk
@@ -269,6 +269,15 @@ def test_without_the_file_the_log_is_synced(
     assert not path.with_name("target").exists()
 
 
+def test_a_disk_that_has_room_again_is_noticed(path: Path, log: Appender, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("edge.events.write_ahead._MIN_FREE_FILES", 1 << 50)
+        append(log, line(2))
+    for seq in range(3, 3 + RETRY_AFTER):
+        append(log, line(seq))
+    assert write_ahead_path(path).exists()
+
+
 def refuse(_: int) -> None:
     raise OSError(errno.EIO, "Input/output error")
 
@@ -291,6 +300,20 @@ def test_after_a_failed_sync_everything_since_the_last_one_is_written_again(
     append(log, line(10))
     assert b"".join(written) == b"".join(map(line, range(2, 11)))
     assert seqs(path) == list(range(1, 11))
+
+
+def test_a_log_that_is_emptied_after_a_failed_sync_gets_no_zeros(
+    path: Path, log: Appender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(log, line(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", refuse)
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError, match="Input/output"):
+            append(log, line(3))
+    path.write_bytes(b"")
+    log.close()
+    assert path.read_bytes() == b""
 
 
 def test_lines_whose_sync_failed_at_the_end_are_restored(
