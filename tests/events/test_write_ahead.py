@@ -296,7 +296,12 @@ def test_after_a_failed_sync_everything_since_the_last_one_is_written_again(
                 append(log, line(10))
     written: list[bytes] = []
     real = os.write
-    monkeypatch.setattr(os, "write", lambda file, data: written.append(bytes(data)) or real(file, data))
+
+    def recorded(file: int, data: bytes) -> int:
+        written.append(bytes(data))
+        return real(file, data)
+
+    monkeypatch.setattr(os, "write", recorded)
     append(log, line(10))
     assert b"".join(written) == b"".join(map(line, range(2, 11)))
     assert seqs(path) == list(range(1, 11))
