@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Check everything that the door depends on: Python, libraries, models, camera,
-Coral, pins, permissions, privacy, event log, wear of the card, temperature and
-power, journal, clock, service and updates. The camera check captures a picture
-and does not keep it.
+Coral, pins, permissions, privacy, event log and what it lies on, wear of the
+card, temperature and power, journal, clock, service and updates. The camera
+check captures a picture and does not keep it.
 
 Each line shows a severity, what was found, and after an arrow how to repair
 it. The severities are "ok", "note" (the door works) and "bad". The exit code
