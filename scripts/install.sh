@@ -43,6 +43,7 @@ Installed files:
 
 State of the service: systemctl status doorlight      Its messages: journalctl -u doorlight
 Exit codes: 0 OK, 2 wrong usage, 69 a requirement is missing on this machine, 77 not root, 78 wrong settings
+After an upgrade of the system to another Python (Debian 12 to 13), every command says so and exits with 71: run this again.
 
 For doorlight update, which holds the lock and begins a trial, with --wheels DIR:
   --prepare          build the new program beside the old one, try it, and check the settings; print its folder
@@ -229,10 +230,27 @@ program() {
             "check the network, then run this script again"
     # They are not needed any more, since an upgrade builds a new program. This saves 25 MB.
     "$release/bin/python" -m pip --disable-pip-version-check uninstall --quiet --yes setuptools pip
+    launcher "$release"
     try_out "$release"
     # Sync before .complete is written: otherwise a power cut could leave a complete program with empty files.
     sync
     touch "$release/.complete"
+}
+
+# Put a script before the program that names the problem after an upgrade of the system (Debian 12 to 13): the packages are those of
+# the former Python, and the new one would only say that there is no module. The exit code prevents restarts, see the units.
+launcher() {
+    python="$(readlink -f "$PYTHON")"
+    mkdir -p "$1/libexec"
+    mv "$1/bin/doorlight" "$1/libexec/doorlight"
+    cat >"$1/bin/doorlight" <<SCRIPT
+#!/bin/sh
+[ "$1/bin/python" -ef "$python" ] && exec "$1/libexec/doorlight" "\$@"
+echo "doorlight: this program was installed for ${python##*/}, which is not the system's Python any more: the system was upgraded" >&2
+echo "           install it again: sudo scripts/install.sh (settings and event log are kept)" >&2
+exit 71
+SCRIPT
+    chmod 755 "$1/bin/doorlight"
 }
 
 # Run one picture through all three models, as the service's user. This detects a missing library, a damaged model or a

@@ -26,6 +26,8 @@ WEB_UNIT = FOLDER / "doorlight-web.service"
 LINK_UNIT = FOLDER / "doorlight-link.service"
 UNITS = {UNIT: 1.5, WEB_UNIT: 2.0, LINK_UNIT: 2.0}
 PROGRAM = "/opt/doorlight/current/bin/doorlight"
+#: Exit code of the script that install.sh puts before the program, if the system has another Python than it was installed for.
+WRONG_PYTHON = 71
 #: Keys that systemd 252 (Debian 12) does not know; they belong in the drop-in.
 NEWER = {"RestartSteps", "RestartMaxDelaySec"}
 
@@ -178,7 +180,8 @@ def test_timeouts_fit_the_camera_timeout() -> None:
 
 def test_wrong_settings_and_usage_prevent_restarts() -> None:
     codes = {int(code) for code in values("RestartPreventExitStatus")[0].split()}
-    assert codes == {errors.ConfigError.exit_code, errors.UsageError.exit_code}
+    assert codes == {errors.ConfigError.exit_code, errors.UsageError.exit_code, WRONG_PYTHON}
+    assert f"exit {WRONG_PYTHON}\n" in (ROOT / "scripts/install.sh").read_text(encoding="utf-8")
     for unit in (WEB_UNIT, LINK_UNIT):
         assert values("RestartPreventExitStatus", unit) == values("RestartPreventExitStatus")
 

@@ -32,7 +32,10 @@ from .build import (
 from .debian import LGPIO, download, install_lgpio, mmdebstrap, prepare_network, run_inside
 
 #: Packages of the guest beyond a minimal Debian. install.sh adds none: the guest has no network.
-GUEST_PACKAGES = ("systemd-sysv", "udev", "kmod", "dbus", "python3", "python3-venv", "e2fsprogs", "procps", "dmsetup")
+GUEST_PACKAGES = (
+    *("systemd-sysv", "udev", "kmod", "dbus", "python3", "python3-venv", "e2fsprogs", "procps", "dmsetup"),
+    "openssh-client",
+)
 LOOPBACK = "v4l2loopback-dkms"
 IMAGE_MB = 2500
 #: What install.sh needs of the checkout.
