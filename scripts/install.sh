@@ -391,6 +391,9 @@ service() {
     [ -n "$dry$switch" ] || rm -f "$OPT/update/trial.json" "$OPT/update/latest-version"
     version="$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')"
     if [ "${version:-0}" -ge 254 ]; then
+        for unit in doorlight-steady.service doorlight-steady.timer; do
+            put "systemd/$unit" "$(dirname "$UNIT")/$unit"
+        done
         put systemd/restart-backoff.conf "$DROP_INS/restart-backoff.conf"
     fi
     act systemctl --quiet enable doorlight.service
@@ -529,12 +532,12 @@ uninstall() {
         [ ! -d /run/systemd/system ] || act systemctl stop doorlight-hours.timer
         act systemctl --quiet disable doorlight-hours.timer
     fi
-    for unit in doorlight-update.timer doorlight-trial.timer doorlight-trial.service; do
+    for unit in doorlight-steady.timer doorlight-update.timer doorlight-trial.timer doorlight-trial.service; do
         [ -e "$units/$unit" ] || continue
         [ ! -d /run/systemd/system ] || act systemctl stop "$unit"
         act systemctl --quiet disable "$unit"
     done
-    for path in "$units"/doorlight-trial.* "$units"/doorlight-update.* "$UNIT" "$WEB_UNIT" "$LINK_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
+    for path in "$units"/doorlight-steady.* "$units"/doorlight-trial.* "$units"/doorlight-update.* "$UNIT" "$WEB_UNIT" "$LINK_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
         /etc/modules-load.d/doorlight.conf /etc/tmpfiles.d/doorlight.conf /etc/sysusers.d/doorlight.conf; do
         if [ -e "$path" ] || [ -L "$path" ]; then act rm -rf "$path"; fi
     done

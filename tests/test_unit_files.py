@@ -187,8 +187,17 @@ def test_wrong_settings_and_usage_prevent_restarts() -> None:
 
 
 def test_newer_keys_stay_out_of_the_unit() -> None:
-    assert {key for key, _ in settings(FOLDER / "restart-backoff.conf")} == NEWER
+    assert {key for key, _ in settings(FOLDER / "restart-backoff.conf")} - {"Wants"} == NEWER
     assert not NEWER & {key for key, _ in settings()}
+
+
+def test_restarts_of_long_ago_do_not_lengthen_the_pause() -> None:
+    """systemd 254 and later never forget them by themselves."""
+    assert dict(settings(FOLDER / "restart-backoff.conf"))["Wants"] == "doorlight-steady.timer"
+    timer, service = (dict(settings(FOLDER / f"doorlight-steady.{kind}")) for kind in ("timer", "service"))
+    assert timer["PartOf"] == "doorlight.service", "each start of the door begins the ten minutes again"
+    assert service["ExecCondition"].endswith("is-active doorlight.service"), "a failure must stay visible"
+    assert service["ExecStart"].endswith("reset-failed doorlight.service")
 
 
 def test_no_network_without_the_drop_in() -> None:

@@ -44,10 +44,10 @@ def chosen_suite() -> Suite:
     raise BuildError(f"VDOOR_SUITE: there is no suite {name!r}; set it to one of: {', '.join(NAMES)}")
 
 
-def build_command() -> str:
-    """Return the command that builds the chosen suite, for hints."""
-    suite = chosen_suite()
-    return "scripts/vdoor build" if suite == SUITES[0] else f"scripts/vdoor --suite {suite.name} build"
+def build_command(suite: str = "") -> str:
+    """Return the command that builds a suite (default: the chosen one), for hints."""
+    suite = suite or chosen_suite().name
+    return "scripts/vdoor build" if suite == NAMES[0] else f"scripts/vdoor --suite {suite} build"
 
 
 def cache_folder() -> Path:
