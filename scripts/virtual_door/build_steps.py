@@ -50,10 +50,8 @@ INSTALLED_FILES = (
 
 AGENT_SCRIPT = """\
 #!/bin/sh
-# Mounts the folder that host and guest share (vdoor=… on the kernel's command line) and starts the agent in it.
-for word in $(cat /proc/cmdline); do
-    case "$word" in vdoor=*) mount -t hostfs none /root/vdoor -o "${word#vdoor=}" ;; esac
-done
+# Mounts the folder that host and guest share (hostfs=… on the kernel's command line) and starts the agent in it.
+mount -t hostfs none /root/vdoor
 exec /usr/bin/python3 -I -S -B /root/vdoor/guest/agent.py
 """
 AGENT_UNIT = """\
@@ -62,7 +60,7 @@ Description=Virtual door: agent of the test bench
 DefaultDependencies=no
 After=systemd-remount-fs.service systemd-udevd.service systemd-tmpfiles-setup-dev.service
 Before=sysinit.target
-ConditionKernelCommandLine=vdoor
+ConditionKernelCommandLine=hostfs
 
 [Service]
 Type=notify

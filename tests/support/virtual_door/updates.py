@@ -26,7 +26,7 @@ LOG_MB = 4000
 INIT = """\
 mount -t proc proc /proc
 dmsetup create --noudevsync root --table "0 $(blockdev --getsz /dev/ubdd) log-writes /dev/ubdd /dev/ubdc"
-mount -o rw /dev/mapper/root /media
+mount -o rw /dev/dm-0 /media
 exec switch_root /media /sbin/init
 """
 #: What a door says of its version, one fact a line.
@@ -134,9 +134,9 @@ class LoggedRoot:
         """Boot with the logged root. Call it once: a second boot would begin a new log."""
         folder = self._session
         disks = f"ubd2={self._log} ubd3={folder}/logged.cow,{folder}/root.ext4"
-        init = f'"mount -t hostfs none /mnt -o {folder} && exec sh /mnt/init.sh"'
+        init = '"mount -t hostfs none /mnt && exec sh /mnt/init.sh"'
         door.boot(data="", kernel=f"{disks} ro init=/bin/sh -- -c '{init}'", within_s=BOOT_S)
-        if not door.read("/proc/mounts").split("\n")[0].startswith("/dev/mapper/root"):
+        if "/dev/dm-0 / ext4" not in door.read("/proc/mounts"):
             raise MachineError(f"the root is not on the logged disk: {door.read('/proc/mounts')}")
 
     @property
@@ -145,8 +145,4 @@ class LoggedRoot:
 
     def moments(self) -> dict[int, str]:
         """Return the moments at which writes became durable, with the phase of the update."""
-        found = {}
-        for number, mark in logwrites.durable_moments(self._log).items():
-            if mark.startswith("mark "):
-                found[number] = mark.removeprefix("mark ")
-        return found
+        return {number: mark for number, mark in logwrites.durable_moments(self._log).items() if mark}
