@@ -227,7 +227,8 @@ def test_restarts_are_forgotten(lab: Lab, report: Report) -> None:
         for _ in range(3):
             wait_green(door)
             t = send_signal(door, SIGKILL, pids(door)[0])
-            door.wait_for_lamps("green", MAX_BACK_S, since=door.wait_for_lamps("off", 10, since=t).t)
+            off = door.wait_for_lamps("off", 10, since=t)
+            door.wait_for_lamps("green", MAX_BACK_S, since=off.t + INSTANT_S)
             seen.append(_pause_before_the_next_restart(door))
         growing = "the first one 2 s, then longer each time"
         done = "the pause before the next restart, at first and after 1 to 3 restarts"
@@ -237,7 +238,7 @@ def test_restarts_are_forgotten(lab: Lab, report: Report) -> None:
             lambda: _pause_before_the_next_restart(door) == 2, 120, "the restarts are not forgotten"
         )
         report.check(pause, "40 s without a restart: the pause before the next one", "2 s", "2 s")
-        report.measure("40 s without a restart: the pause is short again after", door.now() - began, "s", at_most=60)
+        report.measure("40 s without a restart: the pause is short again after", door.now() - began, "s", at_most=90)
         state = door.properties("ActiveState", "NRestarts")
         report.equal(state, {"ActiveState": "active", "NRestarts": "0"}, "then: state and restarts of the door")
 
