@@ -24,8 +24,6 @@ def download(suite: Suite, packages: tuple[str, ...], folder: Path, log: Path) -
         apt, deb = Path(scratch), f"deb [signed-by={KEYRING}]"
         for name in ("lists/partial", "cache/archives/partial", "packages"):
             (apt / name).mkdir(parents=True)
-        # apt gives up its privileges to download.
-        apt.chmod(0o755)
         (apt / "sources.list").write_text(
             f"{deb} {MIRROR} {suite.name} main\n{deb} {MIRROR}-security {suite.name}-security main\n"
         )

@@ -26,6 +26,7 @@ PACKAGES = (
     "xz-utils",
     "python3-venv",
     "swig",
+    "openssh-client",
     "debian-archive-keyring",
 )
 MIN_FREE_MB = 6000

@@ -58,7 +58,7 @@ def log(tmp_path: Path) -> Path:
     path = tmp_path / "writes.log"
     write_log(
         path, (0, MARK, "preparing"), (0, 0, sectors("AB")), (0, FLUSH, b""), (0, MARK, "switching"), (1, 0, sectors("CD")),
-        (0, FUA, sectors("E")), (3, 0, sectors("F")), (0, FLUSH, b""),
+        (0, FUA, sectors("E")), (3, 0, sectors("F")), (0, FLUSH, b""), (0, 0, sectors("G")),
     )  # fmt: skip
     return path
 
@@ -70,13 +70,14 @@ def test_durable_moments_have_the_last_mark(log: Path) -> None:
 def test_disk_without_what_was_not_flushed(log: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.write_bytes(sectors("...."))
-    seen = {k: letters(disk) for k in logwrites.disks(log, disk, {3: NoneOfTheCache(), 6: NoneOfTheCache()})}
-    assert seen == {3: "AB..", 6: "ECD."}
-    assert letters(disk) == "ECDF", "the log to its end"
+    moments = {3: NoneOfTheCache(), 6: NoneOfTheCache(), 8: NoneOfTheCache()}
+    seen = {k: letters(disk) for k in logwrites.disks(log, disk, moments)}
+    assert seen == {3: "AB..", 6: "ECD.", 8: "ECDF"}
 
 
 def test_what_the_cache_wrote_is_taken_back(log: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.write_bytes(sectors("...."))
-    seen = {k: letters(disk) for k in logwrites.disks(log, disk, {3: AllOfTheCache(), 6: NoneOfTheCache()})}
-    assert seen == {3: "ACD.", 6: "ECD."}
+    moments = {3: AllOfTheCache(), 6: NoneOfTheCache(), 8: AllOfTheCache()}
+    seen = {k: letters(disk) for k in logwrites.disks(log, disk, moments)}
+    assert seen == {3: "ACD.", 6: "ECD.", 8: "GCDF"}
