@@ -82,6 +82,8 @@ until ls -d "$root"/opt/doorlight/releases/*/lib/python3*/site-packages/cv2 >/de
 done
 kill -s KILL -- "-$victim"
 wait "$victim" 2>/dev/null || true
+# On a busy machine, the last of its processes, which has the lock of installations, ends a moment later.
+flock -w 60 "$root/run/doorlight-install.lock" true || fail "the killed installation still runs"
 ls "$root"/opt/doorlight/releases/*/.complete >/dev/null 2>&1 && fail "killed too late"
 [ ! -e "$root/opt/doorlight/current" ] || fail "an incomplete program is in use"
 ok "killed while Python packages were being unpacked: the incomplete program is not used"

@@ -92,7 +92,7 @@ def hash_of(*parts: str | bytes | Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def source_of(make: Callable[[Path], None]) -> str:
+def source_of(make: Callable[..., None]) -> str:
     """Return the source of a step's function: a change to it runs the step again."""
     return inspect.getsource(make)
 

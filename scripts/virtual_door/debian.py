@@ -32,9 +32,9 @@ def download(suite: Suite, packages: tuple[str, ...], folder: Path, log: Path) -
             f'Dir::State::Lists "{apt}/lists";\nDir::Cache "{apt}/cache";\n'
         )
         apt_get = ["apt-get", "-q", "-o", "APT::Sandbox::User=root"]
-        configured = {"APT_CONFIG": f"{apt}/apt.conf"}
-        run_program([*apt_get, "update"], log, apt, UnsupportedHostError, **configured)
-        run_program([*apt_get, "download", *packages], log, apt / "packages", UnsupportedHostError, **configured)
+        conf = f"{apt}/apt.conf"
+        run_program([*apt_get, "update"], log, apt, UnsupportedHostError, APT_CONFIG=conf)
+        run_program([*apt_get, "download", *packages], log, apt / "packages", UnsupportedHostError, APT_CONFIG=conf)
         for package in sorted((apt / "packages").iterdir()):
             run_program(["dpkg-deb", "-x", package, folder], log)
 
@@ -44,12 +44,12 @@ def install_lgpio(suite: Suite, root: Path, log: Path) -> None:
     target = root / "usr/lib/python3/dist-packages"
     pip = [sys.executable, "-m", "pip"]
     if suite.has_lgpio_wheel:
-        wheel = ["--only-binary=:all:", "--python-version", suite.python, "--target", target]
+        wheel = ["--only-binary=:all:", "--python-version", suite.python, "--target", str(target)]
         run_program([*pip, "install", "-q", "--no-deps", *wheel, LGPIO], log, error=UnsupportedHostError)
         return
     with tempfile.TemporaryDirectory(prefix="vdoor-lgpio-") as scratch:
         work = Path(scratch)
-        source = [*pip, "download", "-q", "--no-deps", "--no-binary=lgpio", "--dest", work, LGPIO]
+        source = [*pip, "download", "-q", "--no-deps", "--no-binary=lgpio", "--dest", str(work), LGPIO]
         run_program(source, log, error=UnsupportedHostError)
         (archive,) = work.glob("lgpio-*.tar.gz")
         run_program(["tar", "-xf", archive, "-C", work], log)
@@ -72,8 +72,14 @@ def run_inside(root: Path, command: str, log: Path, *, has_network: bool = False
     """Run a shell command in a guest's root, at the host's speed. The root needs `prepare_network` for a network."""
     inside = f"mount -t proc proc proc; mount --rbind /dev dev; exec chroot . {command}"
     name_spaces = ["--mount", "--propagation", "private", *([] if has_network else ["--net"])]
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
-    run_program(["unshare", *name_spaces, "sh", "-euc", inside], log, root, **environment)
+    run_program(
+        ["unshare", *name_spaces, "sh", "-euc", inside],
+        log,
+        root,
+        PATH="/usr/sbin:/usr/bin:/sbin:/bin",
+        HOME="/root",
+        LANG="C.UTF-8",
+    )
 
 
 def prepare_network(root: Path) -> None:
