@@ -43,6 +43,7 @@ Installed files:
 
 State of the service: systemctl status doorlight      Its messages: journalctl -u doorlight
 Exit codes: 0 OK, 2 wrong usage, 69 a requirement is missing on this machine, 77 not root, 78 wrong settings
+After an upgrade of the system to another Python (Debian 12 to 13), every command says so and exits with 71: run this again.
 
 For doorlight update, which holds the lock and begins a trial, with --wheels DIR:
   --prepare          build the new program beside the old one, try it, and check the settings; print its folder
@@ -229,10 +230,27 @@ program() {
             "check the network, then run this script again"
     # They are not needed any more, since an upgrade builds a new program. This saves 25 MB.
     "$release/bin/python" -m pip --disable-pip-version-check uninstall --quiet --yes setuptools pip
+    launcher "$release"
     try_out "$release"
     # Sync before .complete is written: otherwise a power cut could leave a complete program with empty files.
     sync
     touch "$release/.complete"
+}
+
+# Put a script before the program that names the problem after an upgrade of the system (Debian 12 to 13): the packages are those of
+# the former Python, and the new one would only say that there is no module. The exit code prevents restarts, see the units.
+launcher() {
+    python="$(readlink -f "$PYTHON")"
+    mkdir -p "$1/libexec"
+    mv "$1/bin/doorlight" "$1/libexec/doorlight"
+    cat >"$1/bin/doorlight" <<SCRIPT
+#!/bin/sh
+[ "$1/bin/python" -ef "$python" ] && exec "$1/libexec/doorlight" "\$@"
+echo "doorlight: this program was installed for ${python##*/}, which is not the system's Python any more: the system was upgraded" >&2
+echo "           install it again: sudo scripts/install.sh (settings and event log are kept)" >&2
+exit 71
+SCRIPT
+    chmod 755 "$1/bin/doorlight"
 }
 
 # Run one picture through all three models, as the service's user. This detects a missing library, a damaged model or a
@@ -373,6 +391,9 @@ service() {
     [ -n "$dry$switch" ] || rm -f "$OPT/update/trial.json" "$OPT/update/latest-version"
     version="$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')"
     if [ "${version:-0}" -ge 254 ]; then
+        for unit in doorlight-steady.service doorlight-steady.timer; do
+            put "systemd/$unit" "$(dirname "$UNIT")/$unit"
+        done
         put systemd/restart-backoff.conf "$DROP_INS/restart-backoff.conf"
     fi
     act systemctl --quiet enable doorlight.service
@@ -511,12 +532,12 @@ uninstall() {
         [ ! -d /run/systemd/system ] || act systemctl stop doorlight-hours.timer
         act systemctl --quiet disable doorlight-hours.timer
     fi
-    for unit in doorlight-update.timer doorlight-trial.timer doorlight-trial.service; do
+    for unit in doorlight-steady.timer doorlight-update.timer doorlight-trial.timer doorlight-trial.service; do
         [ -e "$units/$unit" ] || continue
         [ ! -d /run/systemd/system ] || act systemctl stop "$unit"
         act systemctl --quiet disable "$unit"
     done
-    for path in "$units"/doorlight-trial.* "$units"/doorlight-update.* "$UNIT" "$WEB_UNIT" "$LINK_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
+    for path in "$units"/doorlight-steady.* "$units"/doorlight-trial.* "$units"/doorlight-update.* "$UNIT" "$WEB_UNIT" "$LINK_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
         /etc/modules-load.d/doorlight.conf /etc/tmpfiles.d/doorlight.conf /etc/sysusers.d/doorlight.conf; do
         if [ -e "$path" ] || [ -L "$path" ]; then act rm -rf "$path"; fi
     done

@@ -72,7 +72,8 @@ def script(
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed (apt install shellcheck)")
 @pytest.mark.parametrize("name", SHELL)
 def test_shellcheck(name: str) -> None:
-    done = subprocess.run(["shellcheck", SCRIPTS / name], capture_output=True, text=True, timeout=300, check=False)
+    command = ["shellcheck", "-x", f"scripts/{name}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout == ""
     assert done.returncode == 0
 
@@ -214,6 +215,52 @@ def test_page_and_link_are_installed_and_not_enabled(name: str, upgrade: Upgrade
     text = (SCRIPTS / "install.sh").read_text(encoding="utf-8")
     assert f"enable doorlight-{name}" not in text
     assert text.count("[link,metrics,web]") == 3, "the extras are installed from the checkout, from wheels, and fetched"
+
+
+#: Puts the script before a program, as install.sh does.
+LAUNCHER = r"""
+. "$1/functions"
+PYTHON=$2
+launcher "$1/opt/releases/new"
+"""
+
+
+@pytest.fixture
+def launched(upgrade: Upgrade, tmp_path: Path) -> Path:
+    """A program that prints its arguments, for the Python in `tmp_path`/python3."""
+    release, python = upgrade.release("new"), tmp_path / "python3"
+    (tmp_path / "python3.11").write_text("")
+    python.symlink_to("python3.11")
+    (release / "bin").mkdir()
+    (release / "bin/python").symlink_to(python)
+    program = release / "bin/doorlight"
+    program.write_text("#!/bin/sh\nprintf '<%s>' \"$@\"\nexit 3\n")
+    program.chmod(0o755)
+    subprocess.run(["sh", "-euc", LAUNCHER, "sh", str(tmp_path), str(python)], cwd=ROOT, timeout=60, check=True)
+    return program
+
+
+def launch(program: Path, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_program_gets_its_arguments(launched: Path) -> None:
+    assert launch(launched, "run", "a b", "") == (3, "<run><a b><>")
+
+
+@pytest.mark.parametrize("is_former_there", [False, True], ids=["removed", "kept"])
+def test_a_program_of_the_former_python_says_so(launched: Path, tmp_path: Path, is_former_there: bool) -> None:
+    """The system was upgraded, and python3 is another one; the former one may be there still."""
+    (tmp_path / "python3").unlink()
+    (tmp_path / "python3.13").write_text("")
+    (tmp_path / "python3").symlink_to("python3.13")
+    if not is_former_there:
+        (tmp_path / "python3.11").unlink()
+    code, printed = launch(launched, "run")
+    assert code == 71
+    assert "installed for python3.11" in printed
+    assert "sudo scripts/install.sh" in printed
 
 
 #: Runs the steps "Three questions" and "Settings" of install.sh in a folder, with the answers as the program's settings.
