@@ -136,7 +136,7 @@ apt_packages() {
     if [ -z "$updated" ] && ! known python3-venv; then
         apt-get -q update && updated=yes
     fi
-    # Only Raspberry Pi OS has picamera2. Debian 12 has no lgpio either: Doorlight then runs without pins.
+    # Only Raspberry Pi OS has these. Elsewhere Doorlight runs without pins, except on a Raspberry Pi: see gpio_library.
     wanted="python3-lgpio"
     is_raspberry_pi && wanted="$wanted python3-picamera2"
     for package in $wanted; do
@@ -163,6 +163,14 @@ apt_packages() {
     # shellcheck disable=SC2086  # a list of package names
     DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $missing ||
         die 69 "could not install these Debian packages:$missing" "check the network, then run: sudo apt-get update"
+}
+
+# Refuse a Raspberry Pi on which lgpio is missing, or is the empty package that pip takes for Python 3.13: no lamp would be
+# lit there. Debian's own Python sees what the program will see.
+gpio_library() {
+    if [ -n "$dry" ] || ! is_raspberry_pi; then return 0; fi
+    "$PYTHON" -B -m edge.system.gpio_library ||
+        die 69 "the pins of this Raspberry Pi cannot be used, see the lines above; the program in use is not changed"
 }
 
 user_and_devices() {
@@ -454,6 +462,7 @@ update_units() {
 prepare() {
     check_machine
     apt_packages
+    gpio_library
     program
     step "Settings"
     check_settings
@@ -651,6 +660,7 @@ fi
 check_machine
 questions
 apt_packages
+gpio_library
 user_and_devices
 program
 settings

@@ -149,11 +149,14 @@ class PinProcess:
         self._channel.close()
         child = os.pidfd_open(self._pid)
         try:
-            has_exited = bool(select.select([child], [], [], CLOSE_TIMEOUT_S)[0])
+            if not select.select([child], [], [], CLOSE_TIMEOUT_S)[0]:
+                os.kill(self._pid, signal.SIGKILL)
+                # The kernel may hold the child in a driver, where no signal ends it. Then nobody else gets the pins
+                # either, and this process must not hang, too.
+                if not select.select([child], [], [], CLOSE_TIMEOUT_S)[0]:
+                    return
         finally:
             os.close(child)
-        if not has_exited:
-            os.kill(self._pid, signal.SIGKILL)
         _, status = os.waitpid(self._pid, 0)
         if status:
             with contextlib.suppress(LightsError, OSError):

@@ -415,6 +415,27 @@ class TestErrors:
         assert message in line
         assert printed.count(f"off {CONFIG.lights.resting}") == 1
 
+    def test_a_pin_process_that_no_signal_ends_does_not_hold_the_door(
+        self, start_door: Callable[[str], PiDoor]
+    ) -> None:
+        """As one that the kernel holds in a driver. Nobody else could switch its pins off."""
+        running = start_door("""
+            pin_process.gpio.switch_off = lambda resting: print("off", resting, flush=True)
+            pin_process.CLOSE_TIMEOUT_S = 0.2
+            process = PinProcess(settings, 60)
+            process.connect().show(Signal.PASS)
+            kill = os.kill
+            kill(process._pid, signal.SIGSTOP)
+            pin_process.os.kill = lambda *_: None
+            process.close()
+            print("returned", flush=True)
+            kill(process._pid, signal.SIGKILL)
+        """)
+        printed = running.wait_for_end()
+        assert running.process.wait() == 0
+        assert "returned" in printed
+        assert not [line for line in printed if line.startswith("off")]
+
     def test_pins_that_fail_later(self, tmp_path: Path) -> None:
         printed = run_on_pi(tmp_path, """
             import time

@@ -19,6 +19,7 @@ import pytest
 
 from edge import config
 from edge.inference import perception
+from support.lgpio import add_empty_lgpio
 from support.paths import ROOT, SCRIPTS
 from support.wait import wait_until
 
@@ -429,3 +430,40 @@ def test_tail_needs_a_host() -> None:
     done = script("tail.sh")
     assert done.returncode == 2
     assert "usage: " in done.stderr
+
+
+def shell_function(name: str) -> str:
+    """Return the source of a function of scripts/install.sh."""
+    text = (SCRIPTS / "install.sh").read_text()
+    found = re.search(rf"^{name}\(\) \{{.*?(^\}}| \}})$", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("version", "is_pi", "code"), [("0.0.0.2", True, 69), ("0.2.2.0", True, 0), ("0.0.0.2", False, 0)]
+)
+def test_a_raspberry_pi_with_an_empty_lgpio_is_refused(tmp_path: Path, version: str, is_pi: bool, code: int) -> None:
+    add_empty_lgpio(tmp_path, version)
+    program = "\n".join(
+        [
+            f"set -eu; dry= PYTHON={sys.executable}",
+            f"is_raspberry_pi() {{ {'true' if is_pi else 'false'}; }}",
+            shell_function("die"),
+            shell_function("gpio_library"),
+            "gpio_library",
+        ]
+    )
+    done = subprocess.run(
+        ["sh", "-c", program],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert ("is PyPI's empty package" in done.stderr) is (code == 69)
+    assert ("the program in use is not changed" in done.stderr) is (code == 69)
+
+
+def test_lgpio_is_looked_at_before_anything_is_built_or_switched() -> None:
+    text = (SCRIPTS / "install.sh").read_text()
+    assert "\napt_packages\ngpio_library\nuser_and_devices\nprogram\n" in text
+    assert "apt_packages\n    gpio_library\n    program\n" in shell_function("prepare")
