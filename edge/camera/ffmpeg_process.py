@@ -24,7 +24,8 @@ from ..imaging.images import Picture, orient
 from ..system import child_process
 from ..system.files import write_all
 from .container_header import ContainerHeader, read_header
-from .decoder_process import DecoderProcess, protect_process, run_child
+from .decoder_process import DecoderProcess
+from .picture_process import protect_process, run_child
 
 if TYPE_CHECKING:
     import cv2
