@@ -107,6 +107,7 @@ class LiveSource(Source):
                 self._start = time.monotonic()
             self._closed, self._error, self._last = False, None, None
             self._pause_s, self._attempts = self._settings.reopen_s, 0
+            self._interval.clear()  # the time since the last close() says nothing about the camera's rate
             self._prepared = self._connect()
 
     def open(self) -> None:

@@ -21,7 +21,6 @@ Nothing here loads OpenCV: the parent converts colours, and the child process st
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import time

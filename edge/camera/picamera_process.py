@@ -123,7 +123,9 @@ class PicameraProcess(PictureProcess):
 
 def serve(*request: Any) -> None:
     """Open the camera, then write a frame to stdout for each _REQUEST on stdin."""
-    with contextlib.suppress(OSError):  # before protect_process: afterwards the process may not write its files in /proc
+    with contextlib.suppress(
+        OSError
+    ):  # before protect_process: afterwards the process may not write its files in /proc
         Path("/proc/self/comm").write_text(PROCESS_NAME)
     protect_process()
     out = os.dup(1)

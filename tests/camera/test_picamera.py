@@ -22,7 +22,7 @@ from edge.errors import CameraError
 from edge.imaging.images import Picture
 from edge.records import Frame
 from edge.system import libraries
-from support.camera import PATIENCE_S, quick_settings, wait_until
+from support.camera import PATIENCE_S, quick_settings
 from support.picamera import SCENE, AeExposureModeEnum, AeMeteringModeEnum, World
 
 
@@ -256,7 +256,9 @@ def test_open_reports_the_cause(world: World, changes: dict[str, Any], message: 
 
 def test_program_that_uses_the_camera_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.busy = True
-    monkeypatch.setattr(picamera_driver, "processes_using", lambda *nodes: [(os.getpid(), "doorlight"), (812, "motion")])
+    monkeypatch.setattr(
+        picamera_driver, "processes_using", lambda *nodes: [(os.getpid(), "doorlight"), (812, "motion")]
+    )
     with pytest.raises(CameraError, match=r"^picamera: is in use by motion \(process 812\)$"):
         open_source(fast_settings(), "picamera").open()
 

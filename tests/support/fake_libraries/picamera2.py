@@ -64,12 +64,13 @@ class _FileWorld(World):
 
     def on_construct(self) -> None:
         self._lock = os.open(FOLDER / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            if state() == "busy":
-                raise BlockingIOError
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError("Failed to acquire camera: Device or resource busy") from None
+        is_free = False
+        if state() != "busy":
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_free = True
+        if not is_free:
+            raise RuntimeError("Failed to acquire camera: Device or resource busy")
 
     def on_start(self, controls: dict[str, Any]) -> None:
         text = " ".join(f"{name}={_shown(value)}" for name, value in controls.items())
