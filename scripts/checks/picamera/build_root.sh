@@ -21,6 +21,7 @@ mmdebstrap --quiet --variant=minbase --aptopt='APT::Install-Recommends "false"' 
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 cp "$here/dmaheap_shim.c" "$root/usr/local/src/"
+# shellcheck disable=SC2016  # the variables belong to the inner shell
 inside sh -eu -c '
     gcc -shared -fPIC -O1 -o /usr/local/lib/dmaheap_shim.so /usr/local/src/dmaheap_shim.c
     python3 -m venv --system-site-packages /venv
@@ -43,6 +44,7 @@ inside sh -eu -c '
 '
 cp "$here/libcamera/virtual.cpp" "$here/libcamera/meson.build" \
     "$root/usr/src/libcamera/source/src/libcamera/pipeline/virtual/"
+# shellcheck disable=SC2016
 inside sh -eu -c '
     cd /usr/src/libcamera/source
     meson setup ../build --prefix=/opt/libcamera --libdir=lib -Dbuildtype=plain -Dcpp_args=-O1 \

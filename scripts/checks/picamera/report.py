@@ -6,7 +6,9 @@ usage: python3 -m checks.picamera.report JUNIT.xml RESULTS.json OUT.md
 from __future__ import annotations
 
 import datetime
+import importlib.metadata
 import json
+import platform
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -14,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-VERSIONS = "libcamera 0.7.2 and Picamera2 0.3.38 on Debian 13 (Python 3.13, x86-64)"
+#: Where build_root.sh installs libcamera.
+LIBCAMERA = Path("/opt/libcamera/lib")
 #: How each fault is described.
 FAULTS = {
     "hang": "no frame comes",
@@ -50,12 +53,21 @@ def read_scenarios(junit: str) -> list[Scenario]:
     return [Scenario(name, *numbers) for name, numbers in counts.items()]
 
 
-def render(scenarios: Sequence[Scenario], results: Mapping[str, Any], date: datetime.date) -> str:
-    """Return the report as Markdown."""
+def versions() -> str:
+    """Return names and versions of what is real here."""
+    library = max((path.name for path in LIBCAMERA.glob("libcamera.so.*.*.*")), key=len, default="")
+    return (
+        f"libcamera {library.removeprefix('libcamera.so.')} and Picamera2 {importlib.metadata.version('picamera2')} "
+        f"(Python {platform.python_version()}, {platform.machine()})"
+    )
+
+
+def render(scenarios: Sequence[Scenario], results: Mapping[str, Any], date: datetime.date, libraries: str) -> str:
+    """Return the report as Markdown. `libraries` are names and versions of what is real."""
     lines = [
         f"# Doorlight on the real Picamera2, {date}",
         "",
-        f"{VERSIONS}; the sensor is a folder. No image processor, no kernel driver, no Raspberry Pi.",
+        f"{libraries}; the sensor is a folder. No image processor, no kernel driver, no Raspberry Pi.",
         "",
     ]
     if scenarios:
@@ -103,4 +115,4 @@ if __name__ == "__main__":
     junit_path, results_path, out = map(Path, sys.argv[1:])
     read = read_scenarios(junit_path.read_text()) if junit_path.exists() else []
     measured = json.loads(results_path.read_text()) if results_path.exists() else {}
-    out.write_text(render(read, measured, datetime.date.today()))
+    out.write_text(render(read, measured, datetime.date.today(), versions()))
