@@ -7,10 +7,11 @@ thread, the timeouts and the reopening.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..config import CameraSettings
-from ..imaging.images import Picture
+if TYPE_CHECKING:  # a camera process needs the constants below, and neither settings nor OpenCV
+    from ..config import CameraSettings
+    from ..imaging.images import Picture
 
 #: Minimum time for open() and the first picture together: cameras need a second or two to start, streams longer.
 MIN_OPEN_TIMEOUT_S = 10.0

@@ -27,11 +27,10 @@ import numpy as np
 from ..errors import CameraError
 from ..system import child_process
 from ..system.files import write_all
+from .device import PREPARE_TIMEOUT_S
 from .picamera_driver import CHECK_HINT, PicameraDriver, PicameraRequest, PicameraStreams, RawCapture
 from .picture_process import READ_GRACE_S, PictureProcess, protect_process, run_child
 
-#: Start of the child and import of Picamera2, from a slow card with all cores busy.
-IMPORT_TIMEOUT_S = 30.0
 #: How long the child may take to close the camera. Picamera2 needs up to 0.3 s.
 CLOSE_S = 1.0
 #: Height and width of the large picture, rows and stride of the small one (0 without); or 0, length of a message, 0, 0.
@@ -61,7 +60,7 @@ class PicameraProcess(PictureProcess):
 
     def prepare(self) -> None:
         """Wait until Picamera2 is imported. Raises CameraError if it is missing or unusable."""
-        self._receive_message(IMPORT_TIMEOUT_S, "has not imported Picamera2")
+        self._receive_message(PREPARE_TIMEOUT_S, "has not imported Picamera2")
 
     def open(self, timeout_s: float) -> PicameraStreams:
         """Wait until the camera is open. Raises CameraError, also after `timeout_s` (seconds)."""
@@ -75,7 +74,7 @@ class PicameraProcess(PictureProcess):
         limit_s = timeout_s + READ_GRACE_S
         height, width, rows, stride = self._receive_fields(limit_s, "gives no picture")
         if not height:
-            self._raise_problem(self._receive_json(width))
+            raise _problem(self._receive_json(width))
         main = np.empty((height, width, 3), np.uint8)
         lores = np.empty((rows, stride), np.uint8) if rows else None
         for picture in (main, lores):
@@ -101,7 +100,7 @@ class PicameraProcess(PictureProcess):
         """Return a message. Raises CameraError if the child is `late`, ends, or reports a problem."""
         message = self._receive_json(self._receive_fields(timeout_s, late)[1])
         if "problem" in message:
-            self._raise_problem(message)
+            raise _problem(message)
         return message
 
     def _receive_json(self, length: int) -> dict[str, Any]:
@@ -111,11 +110,12 @@ class PicameraProcess(PictureProcess):
         message: dict[str, Any] = json.loads(text)
         return message
 
-    def _raise_problem(self, message: dict[str, Any]) -> None:
-        raise CameraError(message["problem"], message["hint"])
-
     def _failed(self) -> CameraError:
         return CameraError(f"picamera: {self.failure}", CHECK_HINT)
+
+
+def _problem(message: dict[str, Any]) -> CameraError:
+    return CameraError(message["problem"], message["hint"])
 
 
 # ---- Child process ---------------------------------------------------------------------------------------------------
@@ -123,9 +123,8 @@ class PicameraProcess(PictureProcess):
 
 def serve(*request: Any) -> None:
     """Open the camera, then write a frame to stdout for each _REQUEST on stdin."""
-    with contextlib.suppress(
-        OSError
-    ):  # before protect_process: afterwards the process may not write its files in /proc
+    # Before protect_process: a process that writes no core file may not write its own files in /proc.
+    with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(PROCESS_NAME)
     protect_process()
     out = os.dup(1)

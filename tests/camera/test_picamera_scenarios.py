@@ -26,21 +26,21 @@ from edge.config import CameraSettings
 from edge.errors import CameraError
 from edge.imaging.images import Picture
 from edge.records import Frame
-from support.camera import PATIENCE_S, quick_settings, wait_until
+from support.camera import quick_settings
 from support.fake_picamera2 import SCENE
-from support.sensor import IS_REAL_THERE, TESTS, Sensor, camera_processes
+from support.sensor import TESTS, Sensor, camera_processes
 
-#: The real libraries need more time than the fakes.
-SLOWNESS = 2.0 if IS_REAL_THERE else 1.0
+#: Time limit for what must happen at some time: each new camera process starts Python, on a test machine that may be busy.
+PATIENCE_S = 90.0
 #: How far a colour may be off: the sensor's noise, and the rounding of two conversions.
 TOLERANCE = 6
-#: Pixels around the middle of a picture in which two quarters mix when it is scaled.
+#: Pixels at the edges of a quarter that mix with the next one when a picture is scaled.
 BLURRED = 8
 
 
 def settings(**changes: Any) -> CameraSettings:
     """Return settings that are quick, and slow enough for a busy machine."""
-    return quick_settings(**({"fps": 30, "timeout_s": 0.4 * SLOWNESS, "reopen_s": 0.05, "reopen_max_s": 0.2} | changes))
+    return quick_settings(**({"fps": 30, "timeout_s": 1.0, "reopen_s": 0.05, "reopen_max_s": 0.2} | changes))
 
 
 def camera(**changes: Any) -> LiveSource:
@@ -61,8 +61,7 @@ def shows(picture: Picture | None, quarters: Picture) -> bool:
     height, width = picture.shape[0] // 2, picture.shape[1] // 2
     for row, column in np.ndindex(2, 2):
         quarter = picture[row * height : (row + 1) * height, column * width : (column + 1) * width].astype(int)
-        inner = quarter[: height - BLURRED, : width - BLURRED] if not row and not column else quarter
-        inner = inner[BLURRED:-BLURRED, BLURRED:-BLURRED]
+        inner = quarter[BLURRED:-BLURRED, BLURRED:-BLURRED]
         if np.abs(inner - quarters[row, column]).max() > TOLERANCE:
             return False
     return True
@@ -71,7 +70,7 @@ def shows(picture: Picture | None, quarters: Picture) -> bool:
 def read_until(source: LiveSource, is_due: Callable[[Frame | CameraLostError], bool]) -> Frame | CameraLostError:
     """Read until a frame or error is due, and return it."""
     last: Frame | CameraLostError | None = None
-    deadline = time.monotonic() + 2 * PATIENCE_S
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
             last = source.read()
@@ -82,6 +81,14 @@ def read_until(source: LiveSource, is_due: Callable[[Frame | CameraLostError], b
     raise AssertionError(f"did not happen in time: {last!r}")
 
 
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until `condition` is true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.01)
+
+
 def is_lost(event: Frame | CameraLostError) -> bool:
     return isinstance(event, CameraLostError)
 
@@ -90,11 +97,16 @@ def is_back(event: Frame | CameraLostError) -> bool:
     return isinstance(event, Frame)
 
 
+def one(event: Frame | CameraLostError) -> Frame:
+    assert isinstance(event, Frame)
+    return event
+
+
 @pytest.fixture
 def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait ten seconds for a first picture that never comes."""
-    monkeypatch.setattr(device, "MIN_REOPEN_TIMEOUT_S", 0.5 * SLOWNESS)
-    monkeypatch.setattr(picamera_process, "READ_GRACE_S", 0.25 * SLOWNESS)
+    monkeypatch.setattr(device, "MIN_REOPEN_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(picamera_process, "READ_GRACE_S", 0.5)
 
 
 # ---- Pictures --------------------------------------------------------------------------------------------------------
@@ -145,7 +157,7 @@ def test_settings_become_controls(sensor: Sensor) -> None:
 
 def test_short_exposure_speeds_up_the_sensor_and_extra_frames_are_dropped(sensor: Sensor) -> None:
     with camera(fps=20, max_exposure_s=0.01) as source:
-        frames = [source.read() for _ in range(8)]
+        frames = [one(read_until(source, is_back)) for _ in range(8)]
     assert sensor.controls()["FrameDurationLimits"] == "[ 10000, 10000 ]"
     assert frames[-1].t - frames[0].t >= (frames[-1].number - frames[0].number) * 0.04
 
@@ -193,11 +205,6 @@ def test_busy_camera_is_waited_for(sensor: Sensor) -> None:
 
 
 # ---- The camera fails ------------------------------------------------------------------------------------------------
-
-
-def one(event: Frame | CameraLostError) -> Frame:
-    assert isinstance(event, Frame)
-    return event
 
 
 @pytest.mark.usefixtures("short_limits")
@@ -254,7 +261,7 @@ def test_driver_that_never_stops_freezes_nothing(sensor: Sensor) -> None:
         wait_until(lambda: read_lost(source) and not set(before) & set(camera_processes()))
         stop.set()
         beat.join()
-        assert np.diff(beats).max() < PATIENCE_S / 4, "other threads ran all the time"
+        assert np.diff(beats).max() < PATIENCE_S / 9, "other threads ran all the time"
         sensor.order("play")
         assert shows(one(read_until(source, is_back)).picture, SCENE)
 
@@ -294,8 +301,15 @@ def test_stop_signals_do_not_end_the_camera_process(sensor: Sensor) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(pid, number)
         for _ in range(3):
-            source.read()
+            read_until(source, is_back)
         assert camera_processes() == [pid]
+
+
+def test_camera_process_stays_small() -> None:
+    """It converts no colours and reads no settings."""
+    program = "import sys, edge.camera.picamera_process; print(*{'cv2', 'msgspec', 'edge.config'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
 def test_camera_process_ends_with_a_door_that_is_killed(sensor: Sensor) -> None:

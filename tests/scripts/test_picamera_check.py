@@ -74,7 +74,7 @@ def test_decisions_are_compared_without_start_and_end() -> None:
     file = [record("started", 0.0), record("signal", 1.0, signal="PASS"), record("masked", 1.5, person=1)]
     live = [record("started", 0.4), record("signal", 3.0, signal="PASS"), record("masked", 3.6, person=1)]
     assert decisions(file) == decisions(live) == [("signal", "PASS", None), ("masked", None, 1)]
-    assert largest_shift_s(file, live) == pytest.approx(0.1)
+    assert largest_shift_s(file, live) == pytest.approx(0.05)
     assert largest_shift_s(file, file[:1]) == 0.0
     assert decisions(file[:2]) != decisions(live)
 

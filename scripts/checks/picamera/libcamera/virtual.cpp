@@ -279,7 +279,7 @@ private:
 	std::string folder_;
 	DmaBufAllocator allocator_;
 	Timer timer_;
-	Clock::time_point due_;
+	Clock::time_point due_, seen_at_;
 	PiCameraData *running_ = nullptr;
 	std::vector<Request *> queued_;
 	unsigned int sequence_ = 0;
@@ -482,7 +482,8 @@ int PipelineHandlerVirtual::start(Camera *camera, const ControlList *given)
 		return -EIO;
 	running_ = dataOf(camera);
 	sequence_ = 0;
-	due_ = Clock::now() + 3 * frame_; /* the first pictures take longer */
+	seen_at_ = Clock::now();
+	due_ = seen_at_ + 3 * frame_; /* the first pictures take longer */
 	timer_.start(due_);
 	return 0;
 }
@@ -567,6 +568,9 @@ void PipelineHandlerVirtual::tick()
 /* Take the next picture, flipped and with brightness and colour as the controls say. */
 void PipelineHandlerVirtual::see(const std::string &order)
 {
+	const auto now = Clock::now();
+	const std::chrono::duration<double> passed = now - seen_at_;
+	seen_at_ = now;
 	if (order == "freeze" && !scene_.data.empty())
 		return;
 	scene_ = Picture(shown_);
@@ -574,8 +578,9 @@ void PipelineHandlerVirtual::see(const std::string &order)
 		memset(scene_.y(), 16, shown_.width * shown_.height);
 	} else {
 		memcpy(scene_.y(), frames_ + static_cast<size_t>(position_) * scene_.data.size(), scene_.data.size());
+		/* By the clock: a busy machine loses frames, and does not slow the video down. */
 		if (order != "hold")
-			position_ = std::fmod(position_ + rate_ * frame_.count() / 1e6, count_);
+			position_ = std::fmod(position_ + rate_ * passed.count(), count_);
 		const float gain = std::pow(2.0f, stops_);
 		for (size_t i = 0; i < shown_.width * shown_.height; i++) {
 			uint8_t &y = scene_.data[i];
