@@ -5,7 +5,7 @@
 - live: the newest frame of a camera, in a thread that is replaced when it hangs
 - device: the interface of a camera driver
 - picamera: the Raspberry Pi camera
-- picamera_process, picamera_driver: Picamera2 in a child process
+- picamera_process, picamera_driver: Picamera2 in a child process; picamera_request: its start
 - v4l2: USB cameras, through OpenCV
 - stream: network cameras, through FFmpeg or HTTP
 - address, login: addresses with passwords; answers to a camera that asks for a login

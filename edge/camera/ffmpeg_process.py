@@ -88,7 +88,6 @@ class FfmpegProcess(DecoderProcess):
 
     def open(self) -> StreamInfo | None:
         """Open the source and return what it announces; None if it cannot be opened."""
-        self._send_request()
         info = bytearray(_INFO.size)
         if not self._receive(memoryview(info), self._open_timeout_s):
             return None

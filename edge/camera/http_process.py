@@ -49,7 +49,6 @@ class HttpProcess(DecoderProcess):
 
         Raises CameraError.
         """
-        self._send_request()
         self._close_stdin()
         first = self._first = self._next()
         if self._is_video:

@@ -6,8 +6,8 @@ from ..config import CameraSettings
 from ..imaging.images import Picture, orient, yuv420_to_rgb
 from .adjust import without_colour
 from .device import CameraDevice, Capture
-from .picamera_driver import PicameraRequest
 from .picamera_process import PicameraProcess
+from .picamera_request import make_request
 
 
 class PiCamera(CameraDevice):
@@ -22,7 +22,7 @@ class PiCamera(CameraDevice):
         self._chip_removes_colour = False
 
     def prepare(self) -> None:
-        self._process = PicameraProcess(request(self._settings))
+        self._process = PicameraProcess(make_request(self._settings))
         self._process.prepare()
 
     def open(self) -> None:
@@ -47,28 +47,6 @@ class PiCamera(CameraDevice):
         """Apply the rest of rotate, mirror and grey, which the hardware has not done."""
         picture = orient(picture, *self._orientation)
         return picture if self._chip_removes_colour or not self._settings.grey else without_colour(picture)
-
-
-def request(settings: CameraSettings) -> PicameraRequest:
-    """Return what the camera is asked for."""
-    return PicameraRequest(
-        settings.width,
-        settings.height,
-        settings.lores_width,
-        settings.fps,
-        settings.max_exposure_s,
-        settings.metering,
-        settings.exposure_stops,
-        settings.grey,
-        *hardware_flips(settings),
-    )
-
-
-def hardware_flips(settings: CameraSettings) -> tuple[bool, bool]:
-    """Return the flips requested from the hardware: (left to right, top to bottom). It cannot rotate by 90 degrees."""
-    if settings.rotate in (90, 270):
-        return False, settings.mirror  # rotated afterwards, which exchanges the axes
-    return (settings.rotate == 180) != settings.mirror, settings.rotate == 180
 
 
 def remaining_orientation(settings: CameraSettings, hflip: bool, vflip: bool) -> tuple[int, bool]:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import CameraError
 from ..system.open_files import processes_using
+from .picamera_request import PicameraRequest
 
 if TYPE_CHECKING:  # its module loads OpenCV
     from ..imaging.images import Picture
@@ -43,21 +44,6 @@ MIN_INTERVAL = 0.9
 FORMATS = {"main": "BGR888", "lores": "YUV420"}
 METERING = {"centre": "CentreWeighted", "spot": "Spot", "matrix": "Matrix"}
 CHECK_HINT = "check it with: rpicam-hello --list-cameras"
-
-
-class PicameraRequest(NamedTuple):
-    """What the camera is asked for; the names are those of CameraSettings. The flips are before the picture leaves the chip."""
-
-    width: int
-    height: int
-    lores_width: int
-    fps: float
-    max_exposure_s: float
-    metering: str
-    exposure_stops: float
-    grey: bool
-    hflip: bool
-    vflip: bool
 
 
 class PicameraStreams(NamedTuple):

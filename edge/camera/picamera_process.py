@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import CameraError
-from ..system import child_process
 from ..system.files import write_all
 from .device import PREPARE_TIMEOUT_S
-from .picamera_driver import CHECK_HINT, PicameraDriver, PicameraRequest, PicameraStreams, RawCapture
+from .picamera_driver import CHECK_HINT, PicameraDriver, PicameraStreams, RawCapture
+from .picamera_request import PicameraRequest, start
 from .picture_process import READ_GRACE_S, PictureProcess, protect_process, run_child
 
 #: How long the child may take to close the camera. Picamera2 needs up to 0.3 s.
@@ -39,8 +39,6 @@ _HEADER = struct.Struct("<iiii")
 _REQUEST = struct.Struct("<d")
 #: Longest message; most characters of an error in it.
 MAX_MESSAGE_BYTES, MAX_PROBLEM = 1 << 16, 2000
-#: libcamera prints a dozen lines for each opening otherwise. NumPy would start a thread for each core.
-ENVIRONMENT = {"LIBCAMERA_LOG_LEVELS": "*:WARN", "OPENBLAS_NUM_THREADS": "1"}
 #: Shown by `ps`, and for the user of a device.
 PROCESS_NAME = "doorlight-cam"
 
@@ -52,11 +50,7 @@ class PicameraProcess(PictureProcess):
 
     def __init__(self, request: PicameraRequest) -> None:
         """Start the child, which imports Picamera2 and opens the camera."""
-        variables = {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
-        command = child_process.command("edge.camera.picamera_process")
-        # The child's messages go where the door's go: libcamera's say what is wrong with a camera.
-        super().__init__(command, request, 0.0, 0.0, variables, stderr=None)
-        self._send_request()
+        super().__init__(start(request))
 
     def prepare(self) -> None:
         """Wait until Picamera2 is imported. Raises CameraError if it is missing or unusable."""

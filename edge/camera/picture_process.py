@@ -15,24 +15,39 @@ import os
 import resource
 import select
 import signal
-import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
-
-import numpy as np
+from typing import NoReturn
 
 from ..system import child_process
 
-if TYPE_CHECKING:  # its module loads OpenCV, which not every child needs
-    from ..imaging.images import Picture
-
 #: Limit of the child's data segment: enough for pictures of 64 million pixels.
 MAX_MEMORY_BYTES = 1 << 30
-#: The child has timeouts of its own. It is killed this much later. Opening includes the start of the child.
-OPEN_GRACE_S, READ_GRACE_S = 5.0, 1.0
+#: The child has timeouts of its own. It is killed this much later.
+READ_GRACE_S = 1.0
+
+
+def start(
+    command: Sequence[str],
+    request: Sequence[object],
+    variables: Mapping[str, str] | None = None,
+    stderr: int | None = subprocess.DEVNULL,
+) -> subprocess.Popen[bytes]:
+    """Start `command`, whose `serve` gets `request`. `variables` are added to the environment; `stderr` is as in Popen."""
+    child = subprocess.Popen(
+        command,
+        env=child_process.environment() | dict(variables or {}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        bufsize=0,
+    )
+    assert child.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # the child has died: reading from it gives the reason
+        child.stdin.write(json.dumps(request).encode() + b"\n")
+    return child
 
 
 class PictureProcess:
@@ -44,32 +59,10 @@ class PictureProcess:
     #: How `failure` begins if the child is killed by a signal, and what it is if the child ends.
     crashed, ended = "its decoder crashed", "cannot be decoded"
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        request: Sequence[object],
-        open_timeout_s: float,
-        read_timeout_s: float,
-        variables: Mapping[str, str] | None = None,
-        stderr: int | None = subprocess.DEVNULL,
-    ) -> None:
-        """Start `command`, whose `serve` gets `request`. The timeouts (seconds) limit the opening and each picture.
-
-        `variables` are added to the environment. `stderr` is as in Popen.
-        """
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        """Use a child whose stdin and stdout are unbuffered pipes."""
         self.failure = ""
-        self._request = json.dumps(request).encode() + b"\n"
-        self._open_timeout_s, self._read_timeout_s = open_timeout_s + OPEN_GRACE_S, read_timeout_s + READ_GRACE_S
-        #: For the first picture: that of a stream may have to wait for a key frame.
-        self._first_timeout_s = self._open_timeout_s
-        self._child = subprocess.Popen(
-            command,
-            env=child_process.environment() | dict(variables or {}),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            bufsize=0,
-        )
+        self._child = child
 
     def close(self) -> None:
         """Kill the child. May be called twice."""
@@ -79,25 +72,9 @@ class PictureProcess:
             assert pipe is not None
             pipe.close()
 
-    def _send_request(self) -> None:
-        assert self._child.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # the child has died: reading from it gives the reason
-            self._child.stdin.write(self._request)
-
     def _close_stdin(self) -> None:
         assert self._child.stdin is not None
         self._child.stdin.close()
-
-    def _receive_header(self, header: struct.Struct) -> tuple[Any, ...] | None:
-        """Return the fields of a picture's header; None, and set `failure`, if it is late or the child ends."""
-        timeout_s, self._first_timeout_s = self._first_timeout_s, self._read_timeout_s
-        data = bytearray(header.size)
-        return header.unpack(data) if self._receive(memoryview(data), timeout_s) else None
-
-    def _receive_picture(self, height: int, width: int) -> Picture | None:
-        """Return a picture, (height, width, 3) uint8 RGB; None, and set `failure`, as above."""
-        picture = np.empty((height, width, 3), np.uint8)
-        return picture if self._receive(picture.data.cast("B"), self._read_timeout_s) else None
 
     def _receive(self, buffer: memoryview, timeout_s: float, late: str = "gives no picture") -> bool:
         """Fill `buffer` from the child's stdout. Return False and set `failure` if it is late or ends.

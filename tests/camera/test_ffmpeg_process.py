@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.camera import picture_process
+from edge.camera import decoder_process, picture_process
 from edge.camera.ffmpeg_process import FfmpegProcess
 from edge.camera.video_file import VideoFile
 from edge.config import load
@@ -58,7 +58,7 @@ def test_crash_ends_the_video_with_a_reason(clip: FfmpegProcess, number: signal.
 
 
 def test_hang_ends_the_video_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture_process, "READ_GRACE_S", 0.1)
+    monkeypatch.setattr(decoder_process, "READ_GRACE_S", 0.1)
     decoder = FfmpegProcess(str(CLIP), 30, 0.1)
     assert decoder.open()
     os.kill(child_pid(decoder), signal.SIGSTOP)

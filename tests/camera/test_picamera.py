@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.camera import device, picamera, picamera_driver
+from edge.camera import device, picamera, picamera_driver, picamera_request
 from edge.camera.factory import open_source
 from edge.camera.live import LiveSource
 from edge.camera.picamera import PiCamera
@@ -110,7 +110,7 @@ def test_hardware_does_all_flips_and_half_turns() -> None:
     for rotate in (0, 90, 180, 270):
         for mirror in (False, True):
             settings = fast_settings(rotate=rotate, mirror=mirror)
-            left = picamera.remaining_orientation(settings, *picamera.hardware_flips(settings))
+            left = picamera.remaining_orientation(settings, *picamera_request.hardware_flips(settings))
             assert left == (rotate % 180 and rotate, False)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.camera import device, picamera_process
+from edge.camera import device, picamera_process, picamera_request
 from edge.camera.factory import open_source
 from edge.camera.live import LiveSource
 from edge.camera.source import CameraLostError
@@ -291,6 +291,25 @@ def test_camera_process_that_dies_or_stops_is_replaced(sensor: Sensor, number: s
 def read_any(source: LiveSource) -> bool:
     read_lost(source)
     return True
+
+
+def test_first_connection_uses_the_process_that_was_started_early(sensor: Sensor) -> None:
+    picamera_request.start_early(settings())
+    wait_until(camera_processes)
+    early = camera_processes()
+    with camera() as source:
+        source.read()
+        assert camera_processes() == early
+    one_frame()
+
+
+def test_process_that_was_started_early_for_other_settings_is_killed(sensor: Sensor) -> None:
+    picamera_request.start_early(settings(width=320, height=240))
+    wait_until(camera_processes)
+    (early,) = camera_processes()
+    with camera() as source:
+        assert one(read_until(source, is_back)).picture.shape == (480, 640, 3)
+        assert early not in camera_processes()
 
 
 def test_stop_signals_do_not_end_the_camera_process(sensor: Sensor) -> None:

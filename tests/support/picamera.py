@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge.camera import picamera
+from edge.camera import picamera, picamera_request
 from edge.camera.picamera_driver import PicameraDriver, PicameraStreams
 
 from .fake_picamera2 import SCENE, AeExposureModeEnum, AeMeteringModeEnum, ColorSpace, FakePicamera2, Transform, World
@@ -28,6 +28,7 @@ class InThisProcess(PicameraDriver):
 def no_camera_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use Picamera2 in the process of the test."""
     monkeypatch.setattr(picamera, "PicameraProcess", InThisProcess)
+    monkeypatch.setattr(picamera_request, "start_early", lambda settings: None)
 
 
 @pytest.fixture

@@ -226,14 +226,13 @@ def measure_costs(folder: Path, sensor: Path) -> Record:
         before, begin = sum(map(_cpu_s, door.processes())), time.monotonic()
         time.sleep(COSTS_S)
         cpu = (sum(map(_cpu_s, door.processes())) - before) / (time.monotonic() - begin)
-        pss = [_pss_kib(pid) / 1024 for pid in door.processes()]
-        private = [_pss_kib(pid, "Private_Clean", "Private_Dirty") / 1024 for pid in door.processes()]
+        pss, private = zip(*map(_memory_mb, door.processes()), strict=True)
         files = [len(os.listdir(f"/proc/{pid}/fd")) for pid in door.processes()]
     return {
         "first_light_s": round(first_light_s, 2),
         "cpu_cores": round(cpu, 3),
-        "pss_mb": [round(each, 1) for each in pss],
-        "private_mb": [round(each, 1) for each in private],
+        "pss_mb": pss,
+        "private_mb": private,
         "descriptors": files,
     }
 
@@ -243,9 +242,17 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _pss_kib(pid: int, *names: str) -> int:
-    rows = dict(line.split(":") for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
-    return sum(int(rows[name].split()[0]) for name in names or ("Pss",))
+def _memory_mb(pid: int) -> tuple[float, float]:
+    """Return the memory of a process in MB, without the video before the sensor: its share of all, and its own."""
+    sizes = {"Pss": 0, "Private_Clean": 0, "Private_Dirty": 0}
+    is_video = False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if "-" in name:  # the first line of a mapping: its addresses
+            is_video = line.endswith("/frames")
+        elif name in sizes and not is_video:
+            sizes[name] += int(rest.split()[0])
+    return round(sizes["Pss"] / 1024, 1), round((sizes["Private_Clean"] + sizes["Private_Dirty"]) / 1024, 1)
 
 
 def main(clip: str, results: str, *parts: str) -> int:
