@@ -10,7 +10,7 @@ Runs, in a Debian 13 with the real libcamera and Picamera2 and with this checkou
   - every scenario of tests/camera/test_picamera_scenarios.py, with the real libraries and with their fakes
   - the demo clip through the camera: its decisions must be those on the file
   - every fault of a camera with the whole door: FAULT within 4 s, back within 30 s of its end
-  - what the camera costs: time to the first decision, processor, memory
+  - what the camera costs: time to the first picture, processor, memory
 Only the sensor, its image processor and the kernel's driver are not real. It does not run on a Raspberry Pi.
 
 It needs root, mmdebstrap, and for the first run a network, 2 GB of disk and ten minutes on two cores; later runs take four

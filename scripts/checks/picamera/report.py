@@ -85,7 +85,7 @@ def render(scenarios: Sequence[Scenario], results: Mapping[str, Any], date: date
             "",
         ]
     if faults := results.get("faults"):
-        lines += ["| fault | FAULT after | back after its end |", "|---|---|---|"]
+        lines += ["| fault | FAULT after | back after its end (0: a picture counted before it) |", "|---|---|---|"]
         lines += [
             f"| {FAULTS[each['fault']]} | {_seconds(each['fault_after_s'])} | {_seconds(each['back_after_s'])} |"
             for each in faults
@@ -102,7 +102,7 @@ def _seconds(seconds: float | None) -> str:
 
 def _cost_rows(costs: Mapping[str, Any]) -> list[str]:
     names = ["the door", *["its camera process"] * (len(costs["pss_mb"]) - 1)]
-    rows = [f"| start to the first decision | {costs['first_light_s']:.1f} s |"]
+    rows = [f"| start to the first picture | {costs['first_light_s']:.1f} s |"]
     rows.append(f"| processor, door and camera process | {100 * costs['cpu_cores']:.0f} % of a core |")
     for name, pss, private, files in zip(
         names, costs["pss_mb"], costs["private_mb"], costs["descriptors"], strict=True
