@@ -86,7 +86,7 @@ class World:
         }
         self.made: list[FakePicamera2] = []
         self.out: set[FakeRequest] = set()  # requests not yet released
-        self.given_up: set[FakeRequest] = set()  # requests of jobs that nobody waited for any more
+        self.given_up: list[FakeJob] = []  # jobs that nobody waits for any more; they may hold a request
         self.used: list[FakeRequest] = []  # requests whose pictures were read
 
     def look(self, number: int) -> tuple[Picture, int | None]:
@@ -104,11 +104,11 @@ class World:
 
 
 class FakeJob:
-    def __init__(self, function: Callable[[], tuple[bool, Any]]) -> None:
+    def __init__(self, function: Callable[[], tuple[bool, Any]], given_up: list[FakeJob]) -> None:
         self.function = function
         self.future: Future[Any] = Future()
         self.result: Any = None
-        self.is_given_up = False
+        self.given_up = given_up
 
     def execute(self) -> bool:
         done, self.result = self.function()
@@ -118,7 +118,7 @@ class FakeJob:
         try:
             return self.future.result(timeout)
         except TimeoutError:
-            self.is_given_up = True
+            self.given_up.append(self)
             raise
 
 
@@ -275,12 +275,10 @@ class FakePicamera2:
                 while len(self.completed) > keep:
                     self.completed.pop(0).release()
             for job in finished:
-                if job.is_given_up:
-                    self.world.given_up.add(job.result)
                 job.future.set_result(job.result)
 
     def _dispatch(self, function: Callable[[], tuple[bool, Any]]) -> FakeJob:
-        job = FakeJob(function)
+        job = FakeJob(function, self.world.given_up)
         with self.lock:
             self.jobs.append(job)
         return job
