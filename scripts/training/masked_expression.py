@@ -69,19 +69,16 @@ class MaskedExpressionTask(ExpressionTask):
     def __init__(self, data: Dataset, splits: dict[str, list[Record]]) -> None:
         super().__init__(data, splits)
         self._bare_val = self.val
-        self._masked_val = []
         wanted = [r for r in splits["val"] if r.expression is not None]
-        for k, r in enumerate(wanted):
-            for face, _, points in faces_of(data, [r]):
-                self._masked_val.append((with_mask(face, points, np.random.default_rng((5, k))), r))
+        self.val = [
+            (with_mask(face, points, np.random.default_rng((5, k))), r)
+            for k, r in enumerate(wanted)
+            for face, _, points in faces_of(data, [r])
+        ]
 
     def faces_for(self, data: Dataset, records: Sequence[Record]) -> Faces48:
         return MaskedFaces(data, records)
 
     def validate(self, net: nn.Module) -> dict[str, float]:
         """Return the figures of `ExpressionTask` for masked faces, and the mean for bare ones."""
-        self.val = self._bare_val
-        bare = super().validate(net)
-        self.val = self._masked_val
-        figures = super().validate(net)
-        return {**figures, "val bare": bare["val mean"]}
+        return {**super().validate(net), "val bare": self.figures(net, self._bare_val)["val mean"]}
