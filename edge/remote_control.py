@@ -102,13 +102,14 @@ class RemoteControl:
         self._look_at = now + LOOK_EVERY_S
         version = self._version_of_file()
         if version is not None and version != self._version:
-            self._carry_out(self._read(), decision, now)
+            self._carry_out(self._read(), decision)
         self._version = version
 
-    def _carry_out(self, commands: Commands | None, decision: Decision, now: float) -> None:
+    def _carry_out(self, commands: Commands | None, decision: Decision) -> None:
         """Carry out what is new in `commands`."""
         if commands is None:
             return
+        now = _now()  # after the file was read: a command must not be from the future
         silence, lamp_test, known = commands.silence, commands.lamp_test, self._known
         self._known = commands
         if silence is not None and silence != known.silence and self._is_allowed(silence.at_s, now):
