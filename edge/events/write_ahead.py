@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..system.files import read_regular, sync_folder
+from .log_files import is_same_file
 
 #: The log is synced when the file is full: after some 80 moments.
 FILE_BYTES = 1 << 16
@@ -92,6 +93,11 @@ class WriteAhead:
         if self._position + len(record) > FILE_BYTES:
             return False
         try:
+            if not is_same_file(self._file, self._path):
+                # Deleted or moved: no start would find the lines. Another file is made once the log is synced.
+                os.close(self._file)
+                self._file, self._pass = None, b""
+                return False
             self._write(self._file, record)
             os.fdatasync(self._file)
         except OSError:

@@ -97,6 +97,26 @@ def test_the_log_is_synced_when_the_file_is_full(path: Path, log: Appender, monk
     assert 2 <= disk.syncs["fsync"] <= 7
 
 
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_a_file_that_was_deleted_or_moved_is_made_again(
+    path: Path, log: Appender, monkeypatch: pytest.MonkeyPatch, is_moved: bool
+) -> None:
+    append(log, line(2))
+    ahead = write_ahead_path(path)
+    if is_moved:
+        ahead.rename(ahead.with_name("elsewhere"))
+    else:
+        ahead.unlink()
+    disk = LogDisk(path.parent, monkeypatch)
+    append(log, line(3))
+    assert disk.syncs == {"fsync": 1, "fdatasync": 0}, "the log itself is synced"
+    size = path.stat().st_size
+    append(log, line(4))
+    crash(log, path, size)
+    reopened(path)
+    assert seqs(path) == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("rotate_bytes", [4096, 20_000, 200_000])
 def test_no_event_is_lost_on_any_of_three_hundred_disks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rotate_bytes: int
