@@ -88,7 +88,7 @@ def private_values(settings: str, root: str = "/", source: str = "") -> Iterator
     names = {socket.gethostname(), os.environ.get("SUDO_USER", ""), os.environ.get("USER", ""), Path.home().name}
     with contextlib.suppress(OSError):
         names |= {home.name for home in (Path(root) / "home").iterdir()}
-    yield from (name for name in names if len(name) > MIN_LENGTH and name.lower() not in ORDINARY_NAMES)
+    yield from (name for name in names if len(name) >= MIN_LENGTH and name.lower() not in ORDINARY_NAMES)
 
 
 def _texts_of_file(path: Path) -> Iterator[str]:
