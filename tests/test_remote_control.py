@@ -153,8 +153,8 @@ def test_a_lamp_test_lights_both_lamps_for_a_moment(door: Door) -> None:
         (decision(signal=Signal.PASS, tracks=(TRACK,)), "a face is in view"),
         (decision(signal=Signal.STOP), "a face is in view"),
         (ALARM, "a face is in view"),
-        (decision(signal=Signal.FAULT, fault="covered", found=None), "the door is blind: somebody may be there"),
-        (decision(signal=Signal.IDLE, fault="covered", found=None), "the door is blind: somebody may be there"),
+        (decision(signal=Signal.FAULT, fault="covered", found=None), "the door is blind: someone may be there"),
+        (decision(signal=Signal.IDLE, fault="covered", found=None), "the door is blind: someone may be there"),
     ],
 )
 def test_no_lamp_test_while_somebody_may_be_there(door: Door, there: Decision, reason: str) -> None:

@@ -180,7 +180,7 @@ def shown_settings(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> 
 def _shown(value: object) -> str:
     if isinstance(value, bool | int | float) or (isinstance(value, str) and HARMLESS.fullmatch(value)):
         return json.dumps(value)
-    if isinstance(value, list) and not any(True for _ in _texts(value)) and not any(isinstance(v, dict) for v in value):
+    if isinstance(value, list) and not list(_texts(value)) and not any(isinstance(each, dict) for each in value):
         return json.dumps(value)
     if isinstance(value, list):
         return f"{len(value)} entries, not shown"

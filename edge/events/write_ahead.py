@@ -151,7 +151,7 @@ def missing(log: int, path: Path) -> Missing | None:
     if not lines or os.fstat(log).st_size < start or zlib.crc32(_before(log, start)) != anchor:
         return None
     there = os.pread(log, len(lines), start)
-    # What was not written is not there, or is zeros. Anything else was written by somebody else.
+    # Bytes that were not written are absent, or zeros. Any other difference comes from another program.
     if there == lines or any(one and one != other for one, other in zip(there, lines, strict=False)):
         return None
     present = next((k for k, (one, other) in enumerate(zip(there, lines, strict=False)) if one != other), len(there))
