@@ -1,4 +1,4 @@
-"""The write-ahead file: what it saves, and what is in the log after a power cut, a full disk, or somebody else's work."""
+"""The write-ahead file: what it saves, and what is in the log after a power cut, a full disk, or a change by another program."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_a_log_that_somebody_has_changed_is_left_alone(path: Path, log: Appender
 
 
 def test_nothing_is_restored_after_a_stop(path: Path) -> None:
-    """Whoever deletes lines of a log, or the log, deletes them."""
+    """Lines that a user deletes, alone or with the log, are not restored."""
     write(path, *["calm"] * 20)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
     assert reopened(path) == 0
