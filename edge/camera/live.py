@@ -229,6 +229,7 @@ class LiveSource(Source):
             device.prepare()
             self._note_prepared(connection)
             device.open()
+            self._note_opened(connection, device.first_timeout_s)
             while self._publish(connection, device.read(), device.repeat_allowed_s):
                 pass
         except CameraError as error:
@@ -258,6 +259,11 @@ class LiveSource(Source):
             # open() may use the whole open timeout, and the first picture timeout_s after that.
             connection.due = time.monotonic() + self._open_timeout_s + self._settings.timeout_s + GRACE_S
             self._changed.notify_all()
+
+    def _note_opened(self, connection: _Connection, first_timeout_s: float) -> None:
+        with self._changed:
+            # A device that reports a late first picture has a better reason than "hangs".
+            connection.due = max(connection.due, time.monotonic() + first_timeout_s + GRACE_S)
 
     def _publish(self, connection: _Connection, capture: Capture, repeat_allowed_s: float) -> bool:
         """Make `capture` the newest frame. Return False if the connection was abandoned or the source closed.

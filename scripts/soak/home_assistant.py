@@ -270,7 +270,7 @@ def _play_commands(hass: Hass, link: Link, door: EventLog) -> None:
     wait_for("the lamps are tested", lambda: is_last("a test lights both lamps"))
     stand_in.is_somebody_there = True
     hass.call("button/press", "button.doorlight_soak_test_lamps")
-    wait_for("a test is refused while somebody is there", lambda: is_last("a face is in view"))
+    wait_for("a test is refused while someone is there", lambda: is_last("a face is in view"))
     hass.call("button/press", "button.doorlight_soak_silence")
     wait_for("the buzzer is silenced", lambda: hass.states()["number.doorlight_soak_silence_minutes"] == "10")
     hass.call("number/set_value", "number.doorlight_soak_silence_minutes", value=2)
