@@ -53,7 +53,7 @@ class RemoteControl:
         self._path = path
         self._write = write
         self._report = report
-        self._has_buzzer = "buzzer" in config.lights.pins
+        self._has_buzzer, self._has_green = "buzzer" in config.lights.pins, "green" in config.lights.pins
         self._allowance = Allowance()
         self._look_at = 0.0
         self._silent_until_s: float | None = None
@@ -138,7 +138,8 @@ class RemoteControl:
         self._write(Event("buzzer_back", decision.t))
 
     def _test_lamps(self, decision: Decision, now: float) -> None:
-        if reason := _reason_against_test(decision):
+        reason = _reason_against_test(decision) if self._has_green else "without a green lamp, red alone would say STOP"
+        if reason:
             self._refuse("test_lamps", reason, decision)
             return
         self._testing_until_s = now + LAMP_TEST_S

@@ -35,8 +35,9 @@ from ..records import Frame
 from .device import PREPARE_TIMEOUT_S, CameraDevice, Capture, first_timeout_s, open_timeout_s
 from .source import CameraLostError, Source
 
-#: A device has timeouts of its own. A call that is this much later than they allow has hung.
-GRACE_S = 1.0
+#: A device has timeouts of its own. A call that is this much later than they allow has hung. Longer than READ_GRACE_S, after which
+#: a device in a process of its own says so itself.
+GRACE_S = 2.0
 #: How long close() waits for the capture thread.
 CLOSE_TIMEOUT_S = 2.0
 #: With this many hung threads, none is started until one of them wakes up.

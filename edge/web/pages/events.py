@@ -67,7 +67,7 @@ async def show(request: Request) -> Response:
     day = _parse_day(query.get("day", ""), today)
     chosen = query.get("show", "all") if query.get("show") in FILTERS else "all"
     number = query.get("page", "1")
-    page = int(number) if number.isascii() and number.isdigit() and 0 < len(number) < 6 else 1
+    page = max(int(number), 1) if number.isascii() and number.isdigit() and len(number) < 6 else 1
     path = site_of(request).events_file
     state = _log_state(path)
     tag = f'"{state}-{day}-{today}-{language_of(request)}"'
