@@ -19,7 +19,7 @@ from ...fleet.database import Address
 from ...fleet.overview import DoorSummary, Trouble
 from ...fleet.table import age
 from ...system.terminal import printable
-from ..page import Page, language_of, render, site_of
+from ..page import Page, language_of, page_number, render, site_of
 from ..translation import N_, translations
 
 KEY = "web.fleet_database"
@@ -83,9 +83,7 @@ def check_address(database: str) -> None:
 async def show(request: Request) -> HTMLResponse:
     """Return the doors of ?page=NUMBER."""
     found = await _overview(request)
-    number = request.query_params.get("page", "1")
-    page = int(number) if number.isascii() and number.isdigit() and 0 < len(number) < 6 else 1
-    page = min(max(page, 1), max(-(-len(found.doors) // ROWS_PER_PAGE), 1))
+    page = min(page_number(request), max(-(-len(found.doors) // ROWS_PER_PAGE), 1))
     first = (page - 1) * ROWS_PER_PAGE
     now, translate = datetime.now(UTC), translations(language_of(request)).gettext
     return render(
