@@ -27,7 +27,7 @@ MAX_SILENCE_MIN = 240
 #: A command that is older (seconds) is not carried out.
 MAX_AGE_S = 10.0
 #: Commands at once, and the time (seconds) after which another one is allowed: each writes a line of the event log.
-BURST, EVERY_S = 5, 60.0
+COMMAND_BURST, COMMAND_EVERY_S = 5, 60.0
 
 #: A moment on the monotonic clock, which all processes of a machine share.
 Moment = Annotated[float, Meta(ge=0)]
@@ -54,16 +54,16 @@ class Commands(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Allowance:
-    """Allows BURST commands at once, and then one every EVERY_S seconds."""
+    """Allows COMMAND_BURST commands at once, and then one every COMMAND_EVERY_S seconds."""
 
     def __init__(self) -> None:
-        self._left = float(BURST)
+        self._left = float(COMMAND_BURST)
         self._at: float | None = None
 
     def take(self, now: float) -> bool:
         """Return whether another command is allowed at the monotonic time `now`, and count it."""
         passed_s = 0.0 if self._at is None else max(now - self._at, 0.0)
-        self._left, self._at = min(float(BURST), self._left + passed_s / EVERY_S), now
+        self._left, self._at = min(float(COMMAND_BURST), self._left + passed_s / COMMAND_EVERY_S), now
         if self._left < 1:
             return False
         self._left -= 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge import remote_commands
-from edge.remote_commands import BURST, EVERY_S, MAX_BYTES, Allowance, Commands, LampTest, Silence
+from edge.remote_commands import COMMAND_BURST, COMMAND_EVERY_S, MAX_BYTES, Allowance, Commands, LampTest, Silence
 
 COMMANDS = Commands(Silence(12.5, 10), LampTest(13.0))
 
@@ -92,8 +92,8 @@ def test_door_and_link_agree_on_the_place(environ: dict[str, str], expected: str
 
 def test_a_few_commands_at_once_then_one_a_minute() -> None:
     allowance = Allowance()
-    assert [allowance.take(100.0) for _ in range(BURST + 2)] == [True] * BURST + [False] * 2
-    assert not allowance.take(100.0 + EVERY_S - 1)
-    assert allowance.take(100.0 + EVERY_S)
-    assert not allowance.take(100.0 + EVERY_S)
+    assert [allowance.take(100.0) for _ in range(COMMAND_BURST + 2)] == [True] * COMMAND_BURST + [False] * 2
+    assert not allowance.take(100.0 + COMMAND_EVERY_S - 1)
+    assert allowance.take(100.0 + COMMAND_EVERY_S)
+    assert not allowance.take(100.0 + COMMAND_EVERY_S)
     assert not allowance.take(0.0), "a clock that goes back allows nothing"

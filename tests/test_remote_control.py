@@ -12,7 +12,7 @@ from edge import config, remote_commands, remote_control
 from edge.lights.lights import Lights
 from edge.pipeline import Decision
 from edge.records import Box, Event, Signal, Track
-from edge.remote_commands import BURST, MAX_AGE_S, Commands, LampTest, Silence
+from edge.remote_commands import COMMAND_BURST, MAX_AGE_S, Commands, LampTest, Silence
 from edge.remote_control import LAMP_TEST_S, RemoteControl
 from support.lights import QUICK, LightBox
 from support.view import decision
@@ -203,7 +203,7 @@ def test_a_flood_writes_few_lines_into_the_log(door: Door) -> None:
     for k in range(120):
         door.send(silence=Silence(door.now, 1 + k % 240))
         door.step()
-    assert len(door.events) <= BURST + 3
+    assert len(door.events) <= COMMAND_BURST + 3
     assert door.now - 1000.0 > 120
 
 

@@ -38,21 +38,22 @@ HARMLESS = re.compile(
 ORDINARY_NAMES = {"raspberrypi", "localhost", "doorlight", "door", "root", "debian", "camera", "admin", "user"}
 MAX_SECRET_BYTES = 64 << 10
 
-#: Forms of what is private, and what takes its place. The order matters: an address may contain an e-mail address.
+#: Forms of what is private, and what takes its place. The order matters: an address may contain an e-mail address. Each begins
+#: only where a run of its characters begins: otherwise a word of 40,000 letters would take minutes.
 FORMS = (
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*)://\S+"), rf"\1://{HIDDEN}"),
+    (re.compile(r"(?i)(?<![a-z0-9+.-])([a-z0-9+.-]+)://\S+"), rf"\1://{HIDDEN}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), rf"\1 {HIDDEN}"),
     (
-        re.compile(r"""(?i)\b([\w.-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|psk|api[_-]?key|serial(?: ?n\w*)?))["']?(\s*[=:]\s*|\s+is\s+)\S+"""),
+        re.compile(r"""(?i)(?<![\w.-])([\w.-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|psk|api[_-]?key|serial(?: ?n\w*)?))["']?(\s*[=:]\s*|\s+is\s+)\S+"""),
         rf"\1\2{HIDDEN}",
     ),
-    (re.compile(r"[^\s@<>()\"']+@[\w.-]+"), HIDDEN),
+    (re.compile(r"(?<![^\s@<>()\"'])[^\s@<>()\"']+@[\w.-]+"), HIDDEN),
     (re.compile(r"(?i)(?<![\w:])(?:[0-9a-f]{1,4}:){3,7}[0-9a-f]{1,4}(?![\w:])"), HIDDEN),  # IPv6, MAC
     (re.compile(r"(?i)(?<![\w:])[0-9a-f]{0,4}(?::[0-9a-f]{1,4})*::(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4})*)?(?![\w:])"), HIDDEN),
     (re.compile(r"(?i)\b(?=[a-z]*\d)[0-9a-f]{16,}\b"), HIDDEN),  # serial numbers, checksums, identifiers
     (re.compile(r"(/home/|/media/)[^/\s]+"), rf"\1{HIDDEN}"),
 )  # fmt: skip
-IPV4 = re.compile(r"(?P<before>[\w.-]+ )?(?<![\w.])(?P<ip>\d{1,3}(?:\.\d{1,3}){3})(?![\w.]*\.\d)")
+IPV4 = re.compile(r"(?:(?<![\w.-])(?P<before>[\w.-]+ ))?(?<![\w.])(?P<ip>\d{1,3}(?:\.\d{1,3}){3})(?![\w.]*\.\d)")
 
 
 class PrivateText:

@@ -18,12 +18,12 @@ import msgspec
 
 from .. import remote_commands
 from ..errors import UnavailableError
-from ..remote_commands import BURST, EVERY_S, MAX_SILENCE_MIN, Allowance, Commands, LampTest, Silence
+from ..remote_commands import COMMAND_BURST, COMMAND_EVERY_S, MAX_SILENCE_MIN, Allowance, Commands, LampTest, Silence
 from .door_state import DoorState
 
 MAX_COMMAND_BYTES = 500
 #: A command whose time differs more (seconds) from this machine's clock is old, or from a wrong clock.
-MAX_AGE_S = 30.0
+MAX_CLOCK_DIFFERENCE_S = 30.0
 #: A door that looks at the file logs what it has done within this time (seconds).
 ANSWER_S = 5.0
 
@@ -52,9 +52,9 @@ class CommandInbox:
         self._state = state
         self._allowance = Allowance()
         self._commands = Commands()
-        #: When the command was passed on that the door has not answered, and the number of its answers before.
+        #: When the command was passed on that the door has not answered, and the newest event of the log before.
         self._asked_at: float | None = None
-        self._answers = 0
+        self._asked_after = 0
 
     def take(self, payload: bytes, *, is_retained: bool) -> None:
         """Pass a command on to the door. Raises CommandError if it is not one, or must not be carried out."""
@@ -68,7 +68,7 @@ class CommandInbox:
         """Raise CommandError once if the door has not answered the last command in time."""
         if self._asked_at is None:
             return
-        if self._state.answers != self._answers:
+        if self._state.answered > self._asked_after:
             self._asked_at = None
         elif time.monotonic() - self._asked_at > ANSWER_S:
             self._asked_at = None
@@ -83,12 +83,15 @@ class CommandInbox:
     def _pass_on(self, command: _SilenceBuzzer | _TestLamps) -> None:
         now = time.monotonic()
         if not self._allowance.take(now):
-            raise CommandError(f"there are too many commands: {BURST} at once, then one every {EVERY_S:g} s", "wait")
+            raise CommandError(
+                f"there are too many commands: {COMMAND_BURST} at once, then one every {COMMAND_EVERY_S:g} s", "wait"
+            )
         if isinstance(command, _SilenceBuzzer):
             self._commands = msgspec.structs.replace(self._commands, silence=Silence(now, command.minutes))
         else:
             self._commands = msgspec.structs.replace(self._commands, lamp_test=LampTest(now))
-        self._asked_at, self._answers = now, self._state.answers
+        # Events that were logged before, and that the state has not read yet, answer nothing.
+        self._asked_at, self._asked_after = now, self._state.newest_number()
         try:
             remote_commands.write(self._path, self._commands)
         except OSError as error:
@@ -108,9 +111,9 @@ def _parse(payload: bytes, is_retained: bool) -> _SilenceBuzzer | _TestLamps:
         command = _DECODER.decode(payload)
     except (msgspec.MsgspecError, ValueError, RecursionError):  # ValueError: not UTF-8
         raise CommandError("a message is no command", "edge/link/README.md shows what a command is") from None
-    if not abs(time.time() - command.time) <= MAX_AGE_S:
+    if not abs(time.time() - command.time) <= MAX_CLOCK_DIFFERENCE_S:
         raise CommandError(
-            f"a command is ignored: its time differs by more than {MAX_AGE_S:g} s from this machine's clock",
+            f"a command is ignored: its time differs by more than {MAX_CLOCK_DIFFERENCE_S:g} s from this machine's clock",
             "if it was a new one, set the clocks: timedatectl",
         )
     if isinstance(command, _SilenceBuzzer) and not 0 <= command.minutes <= MAX_SILENCE_MIN:

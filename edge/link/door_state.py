@@ -37,8 +37,8 @@ class DoorState:
 
     def __init__(self, path: Path, version: str, figures: HostFigures, *, has_commands: bool = False) -> None:
         self.is_current = False
-        #: The number of events that answer a command.
-        self.answers = 0
+        #: The number (`seq`) of the newest event that answers a command.
+        self.answered = 0
         self._has_commands = has_commands
         self._silenced_until: datetime | None = None
         self._last_command: str | None = None
@@ -48,7 +48,7 @@ class DoorState:
         self._figures = figures
         self._counts = DayCounts()
         self._tail = LogTail(path, begin_of(path, self._counts.since.timestamp()))
-        self._live_after = _newest_number(path)
+        self._live_after = self.newest_number()
         self._alarms: list[EventRecord] = []
         self._signal: str | None = None
         self._people = 0
@@ -56,6 +56,12 @@ class DoorState:
         self._reason = ""
         self._seq = 0
         self._time: str | None = None
+
+    def newest_number(self) -> int:
+        """Return the number of the newest event in the log, read or not; 0 if there is none."""
+        with contextlib.suppress(OSError, DoorlightError):
+            return end_of_log(self._path).seq
+        return 0
 
     def update(self) -> None:
         """Read new events, up to MAX_LINES. Raises InputError if the log cannot be read."""
@@ -136,7 +142,7 @@ class DoorState:
         moment = record.get("time")
         self._time = moment if isinstance(moment, str) else self._time
         if record.get("event") in ANSWERS:
-            self.answers += 1
+            self.answered = self._seq
             self._last_command, self._last_command_at = describe_event(record)[:200], self._time
         match record.get("event"):
             case "started" | "stopped" as kind:
@@ -162,9 +168,3 @@ class DoorState:
 def _is_new(record: EventRecord) -> bool:
     moment = timestamp(record)
     return moment is not None and abs(time.time() - moment.timestamp()) < MAX_ALARM_AGE_S
-
-
-def _newest_number(path: Path) -> int:
-    with contextlib.suppress(OSError, DoorlightError):
-        return end_of_log(path).seq
-    return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import DoorlightError
 from ..events.record import EventRecord, utc_text
 from ..link_settings import Broker
-from ..remote_commands import BURST
+from ..remote_commands import COMMAND_BURST
 from .announcement import Announcement
 from .backoff import Backoff
 from .broker_errors import BrokerError, refused
@@ -136,7 +136,7 @@ class _Session:
         #: Those on their way, by number: their topics.
         self._others: dict[int, str] = {}
         #: One more than are allowed at once, so that the surplus is refused with a message.
-        self._commands: deque[Received] = deque(maxlen=BURST + 1)
+        self._commands: deque[Received] = deque(maxlen=COMMAND_BURST + 1)
         self._hourly = HourlyStats(worker.log)
         self._sent_state: bytes = b""
         self._state_due = self._state_at = 0.0

@@ -168,3 +168,10 @@ def test_keys_that_are_not_known_are_not_shown() -> None:
     wrong = {"camera": {"geheim": 1, "source": "picamera"}, "hunter2": {"a": 1}, "tulpe": 3}
     lines = list(shown_settings(wrong, tomllib.loads(default_text())))
     assert not {"geheim", "hunter2", "tulpe"} & set(" ".join(lines).split())
+
+
+@pytest.mark.parametrize("part", ["a", "a.", "x-", "pass", "1:", "a@ ", "http ", "1.1.1.1 "])
+def test_a_long_line_takes_no_minutes(part: str) -> None:
+    """A regular expression that begins anew at every letter of such a line would not end before the test's time is over."""
+    text = (part * 20_000)[:20_000]
+    assert PrivateText(()).hide(text + f" password=hunter22 {text}").count("hunter22") == 0

@@ -143,7 +143,7 @@ def test_a_command_too_many_is_refused_with_a_message(
 ) -> None:
     link = start(start_link, broker, log, ON)
     wait_until(lambda: bool(office.on(STATE)))
-    for k in range(2 * remote_commands.BURST):
+    for k in range(2 * remote_commands.COMMAND_BURST):
         office.client.publish(COMMAND, silence(1 + k), qos=0)
     link.wait_for_line("there are too many commands")
     link.stop()
