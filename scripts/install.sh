@@ -403,12 +403,12 @@ managed_files() {
 # systemd/restore-units.sh, which puts them in their places at boot.
 keep_units() {
     if [ -n "$dry" ] || [ ! -d "$OPT/system" ]; then return 0; fi
-    for file in $(managed_files); do put "/$file" "$OPT/system/$file"; done
+    for file in $(managed_files); do put "/$file" "$OPT/system/$file" >/dev/null; done
     find "$OPT/system/etc" -type f | while read -r kept; do
         [ -f "${kept#"$OPT/system"}" ] || rm "$kept"
     done
     find /etc/systemd/system -path '*.wants/doorlight*' -printf '%f\n' | sort >"$scratch/enabled"
-    put "$scratch/enabled" "$OPT/system/enabled"
+    put "$scratch/enabled" "$OPT/system/enabled" >/dev/null
 }
 
 service() {

@@ -178,11 +178,11 @@ $DATA$folder $folder none bind,nofail,x-systemd.requires-mounts-for=$DATA 0 0"
 # might start an old door if the disk is missing.
 use_folders() {
     [ ! -d /run/systemd/system ] || systemctl daemon-reload
-    open_root
     for folder in $(moved_folders "$FSTAB"); do
         is_mounted "$folder" || mount "$folder" || die 69 "$folder: cannot be mounted from $device" "sudo dmesg | tail"
-        find "$root$folder" -xdev -mindepth 1 -delete
     done
+    open_root
+    for folder in $(moved_folders "$FSTAB"); do empty_on_root "$folder"; done
     close_root
     sync
 }
@@ -266,12 +266,22 @@ open_root() {
     else
         root="$BARE_ROOT"
         mkdir -p "$root"
-        is_mounted "$root" || mount --bind / "$root"
+        # Private: otherwise what is mounted later at / is seen here, too.
+        is_mounted "$root" || { mount --bind / "$root" && mount --make-private "$root"; }
     fi
 }
 
+# Remove what the root itself has in a folder; never what is mounted there.
+empty_on_root() {
+    if [ "$root$1" -ef "$1" ] || [ "$root$1" -ef "$DATA$1" ]; then die 70 "$root$1: is not the root's own folder; nothing is removed"; fi
+    find "$root$1" -xdev -mindepth 1 -delete
+}
+
 close_root() {
-    if is_overlay; then mount -o remount,ro "$LOWER" || say "$LOWER stays writable until the next boot"; else umount "$root"; fi
+    if is_overlay; then mount -o remount,ro "$LOWER" || say "$LOWER stays writable until the next boot"; else
+        # Lazy: services with their own view of the mounts may still hold it.
+        umount -l "$root"
+    fi
 }
 
 read_write() {
@@ -319,7 +329,7 @@ move_back() {
     for folder in $moved; do
         say "copying $folder …"
         mkdir -p "$root$folder"
-        find "$root$folder" -xdev -mindepth 1 -delete && cp -a "$folder/." "$root$folder/" || return 1
+        empty_on_root "$folder" && cp -a "$folder/." "$root$folder/" || return 1
     done
     rm -rf "$root$OPT/system"
     # Units that an update has written are in memory only.

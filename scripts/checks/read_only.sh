@@ -104,7 +104,7 @@ mke2fs -q -t ext4 -U 11111111-2222-3333-4444-555555555555 -E lazy_itable_init=0,
 rm -rf --one-file-system "$tree"
 truncate -s 2000M "$work/data.img"
 mke2fs -q -t ext4 -U 66666666-7777-8888-9999-aaaaaaaaaaaa -E lazy_itable_init=0,lazy_journal_init=0 "$work/data.img"
-echo "console=tty1 root=UUID=11111111-2222-3333-4444-555555555555 rootwait" >"$work/cmdline"
+echo "console=tty1 root=UUID=11111111-2222-3333-4444-555555555555 rootwait" >"$work/out/cmdline"
 echo "disks are ready"
 
 # --- boot, run commands, cut the power -----------------------------------------------------------------------------------
@@ -118,17 +118,17 @@ boot() {
     (cd "$initramfs" && { zstd -dc initrd 2>/dev/null || gzip -dc initrd; } | cpio -id --quiet)
     mkdir -p "$initramfs/proc" "$initramfs/dev" "$initramfs/root" "$initramfs/run/initramfs" "$initramfs/tmp"
     mount -t proc proc "$initramfs/proc"
-    mount --bind "$work/cmdline" "$initramfs/proc/cmdline"
+    mount --bind "$work/out/cmdline" "$initramfs/proc/cmdline"
     mount --bind /dev "$initramfs/dev"
     mount -o ro "$root_disk" "$initramfs/root"
-    env -i PATH=/sbin:/bin rootmnt=/root ROOT="$root_disk" UNAME_R="$release" chroot "$initramfs" /bin/sh /scripts/init-bottom/overlayroot \
+    env -i PATH=/sbin:/bin quiet=n rootmnt=/root ROOT="$root_disk" UNAME_R="$release" chroot "$initramfs" /bin/sh /scripts/init-bottom/overlayroot \
         >"$work/init.log" 2>&1 || { cat "$work/init.log"; fail "the initramfs"; }
     # systemd-nspawn writes to the root: an overlay is writable, and a root that is mounted as a usual one will be.
     findmnt -n -t overlay "$initramfs/root" >/dev/null || mount -o remount,rw "$initramfs/root"
     set -- "--bind=$root_disk"
     [ -z "$data_disk" ] || set -- "$@" "--bind=$data_disk"
     UNIFIED_CGROUP_HIERARCHY=1 systemd-nspawn --quiet --register=no --keep-unit --private-network --resolv-conf=off --timezone=off \
-        --link-journal=no "$@" "--bind=$work/out:/out" "--bind-ro=$work/cmdline:/proc/cmdline" "--bind=$initramfs/run/initramfs:/run/initramfs" \
+        --link-journal=no "$@" "--bind=$work/out:/out" \
         -D "$initramfs/root" --boot >"$work/console.log" 2>&1 </dev/null &
     nspawn=$!
     tries=0
@@ -137,6 +137,9 @@ boot() {
         [ "$tries" -lt 300 ] || { cat "$work/console.log"; fail "the system does not start"; }
         sleep 0.5
     done
+    # What the kernel and the initramfs leave.
+    run mount --bind /out/cmdline /proc/cmdline
+    run mkdir -p /run/initramfs
 }
 # run COMMAND...: in the system, as root.
 run() { nsenter -t "$pid" -a env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@"; }
@@ -171,8 +174,9 @@ equal() { [ "$2" = "$3" ] || fail "$1: expected '$2', seen '$3'"; }
 version() { run doorlight --version; }
 # All files that the way back must leave as they were.
 snapshot() {
-    run sh -c 'cd /; find etc usr/local opt/doorlight var/lib/doorlight var/lib/doorlight-link -type f ! -path "*__pycache__*" ! -name "*.jsonl*" \
-        -printf "%p %m %U:%G " -exec sh -c "cksum <\$1" - {} \; ; find etc opt/doorlight -type l -printf "%p %l\n"' | sort
+    # shellcheck disable=SC2016  # variables of the other shell
+    run sh -c 'cd /; what="etc usr/local opt/doorlight var/lib/doorlight"; not="-type f ! -path *__pycache__* ! -name *.jsonl*"
+        set -f; find $what $not -printf "%p %m %U:%G\n"; find $what $not -exec cksum {} +; find etc opt/doorlight -type l -printf "%p %l\n"' | sort
 }
 
 # --- writable, then read-only -------------------------------------------------------------------------------------------

@@ -34,9 +34,10 @@ sync
 INSTALLER = "/root/vdoor/source/scripts/install.sh"
 #: Files of the door and of the system that the way back must leave as they were: names, modes, owners, contents.
 SNAPSHOT = """\
-cd /; find etc opt/doorlight usr/local var/lib/doorlight* -type f ! -name '*.pyc' ! -path '*/__pycache__/*' ! -name 'events.jsonl*' \
-    ! -name hours.jsonl -printf '%p %m %U:%G ' -exec sh -c 'cksum <"$1"' - {} \\; | sort
-find etc/systemd -type l -printf '%p %l\\n' | sort; systemctl list-unit-files 'doorlight*' --no-legend | sort
+cd /; set -f; what="etc usr/local opt/doorlight var/lib/doorlight"
+not="-type f ! -path *__pycache__* ! -name *.jsonl*"
+find $what $not -printf '%p %m %U:%G\\n' | sort; find $what $not -exec cksum {} + | sort
+find etc opt/doorlight -type l -printf '%p %l\\n' | sort; systemctl list-unit-files 'doorlight*' --no-legend | sort
 """
 
 
