@@ -74,7 +74,7 @@ check_read_only() {
     check_device
 }
 
-# Only systems that it was shown on, see scripts/virtual_door/README.md.
+# Only systems that it was shown on, see scripts/checks/README.md.
 check_system() {
     name="$(sed -n 's/^PRETTY_NAME="\{0,1\}\([^"]*\).*/\1/p' "$OS_RELEASE")"
     if grep -qx 'ID=debian' "$OS_RELEASE" && grep -qxE 'VERSION_ID="?13"?' "$OS_RELEASE" && [ ! -e "$RPI_ISSUE" ]; then return 0; fi

@@ -35,8 +35,6 @@ from .debian import LGPIO, download, install_lgpio, mmdebstrap, prepare_network,
 GUEST_PACKAGES = (
     *("systemd-sysv", "udev", "kmod", "dbus", "python3", "python3-venv", "e2fsprogs", "procps", "dmsetup"),
     "openssh-client",
-    # For a read-only root; busybox makes the initramfs smaller.
-    *("overlayroot", "initramfs-tools", "busybox"),
 )
 LOOPBACK = "v4l2loopback-dkms"
 IMAGE_MB = 2500

@@ -49,8 +49,6 @@ class Machine:
     def __init__(self, session: Path, *, image: Path | None = None, data_mb: int = 64, memory_mb: int = 1024) -> None:
         self.session = session.absolute()
         self.powered_at = 0.0  # host's monotonic time of the last power-on
-        #: The initramfs that a boot loader loads. Without one, the kernel itself mounts the root, writable.
-        self.initramfs: Path | None = None
         self._memory_mb = memory_mb
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
@@ -122,8 +120,7 @@ class Machine:
         folder = self.session
         return [
             *(f"{folder}/kernel/linux", f"mem={self._memory_mb}M", f"dtb={folder}/kernel/door.dtb"),
-            *(f"ubd0={folder}/root.cow,{folder}/root.ext4", f"ubd1={folder}/data.ext4", "root=/dev/ubda"),
-            "rw" if self.initramfs is None else f"initrd={self.initramfs}",
+            *(f"ubd0={folder}/root.cow,{folder}/root.ext4", f"ubd1={folder}/data.ext4", "root=/dev/ubda", "rw"),
             *("con=null", "con0=null,fd:1", f"ssl0=fd:{serial_fd}", "ssl=null", "panic=1"),
             *("quiet", "loglevel=4", "systemd.show_status=0", "audit=0", f"hostfs={folder}"),
         ]

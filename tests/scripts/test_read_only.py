@@ -1,6 +1,6 @@
 """scripts/install.sh --read-only and --read-write, as far as they can be tested without changing this machine.
 
-tests/virtual_door/test_read_only.py boots with a read-only root.
+scripts/checks/read_only.sh boots with a read-only root.
 """
 
 from __future__ import annotations

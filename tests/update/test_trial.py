@@ -44,7 +44,9 @@ def test_the_units_of_the_trial_stay_those_of_the_version_before(box: Box, bundl
     assert (box.layout.root / "etc/systemd/system/doorlight-trial.service").read_text() == "# trial 0.1.0\n"
 
 
-def test_with_a_read_only_root_the_units_of_the_version_before_are_kept_for_the_next_boot(box: Box, bundle: Path) -> None:
+def test_with_a_read_only_root_the_units_of_the_version_before_are_kept_for_the_next_boot(
+    box: Box, bundle: Path
+) -> None:
     """install.sh keeps those of the new version there; these are of a version that is taken back."""
     root, kept = box.layout.root, box.layout.kept_units
     for name in ("doorlight.service", "doorlight-new.service"):
