@@ -36,11 +36,17 @@ release="$(uname -r)"
 clean_system read-only systemd-sysv,dbus,udev,kmod,procps,python3,python3-venv,e2fsprogs,initramfs-tools,busybox,overlayroot,openssh-client
 work="$(mktemp -d -p "$cache")"
 tree="$work/tree"
-pid="" root_disk="" data_disk=""
+pid="" root_disk="" data_disk="" hammer=""
 # Release what a boot has made; what was not written to the disks is lost with the machine.
 switch_off() {
     if [ -n "$pid" ]; then
         kill -s KILL "$pid" 2>/dev/null || true
+        # nsenter stops with the program that it has started; the machine ends only if it is gone.
+        if [ -n "$hammer" ]; then
+            pkill -KILL -P "$hammer" || true
+            wait "$hammer" 2>/dev/null || true
+            hammer=""
+        fi
         wait "$nspawn" 2>/dev/null || true
         pid=""
     fi
@@ -239,6 +245,7 @@ while [ "$cut" -lt "$cuts" ]; do
     [ "$cut" = 0 ] || check_log
     cut=$((cut + 1))
     run runuser -u doorlight -- /opt/doorlight/current/bin/python -B /out/hammer.py /var/lib/doorlight/hammer.jsonl "$((cut * 1000000))" >"$work/out/hammered-$cut" 2>"$work/hammer.log" &
+    hammer=$!
     # Between 2 and 8 s after the start of the hammer; each cut another.
     sleep "$((2 + cut * 7 % 7)).$((cut * 37 % 100))"
     no_root_writes "power cut $cut"
