@@ -10,6 +10,8 @@ help() {
     cat <<'HELP'
 usage: sudo scripts/install.sh [--camera SRC] [--expressions yes|no] [--controller TEXT] [--sign TEXT]
                                [--wheels DIR] [--without-start] [--dry-run]
+       sudo scripts/install.sh --read-only --data DEVICE [--without-start] [--dry-run]
+       sudo scripts/install.sh --read-write [--without-start] [--dry-run]
        sudo scripts/install.sh --uninstall [--dry-run]
             scripts/install.sh --fetch-wheels DIR
 
@@ -31,6 +33,11 @@ first installation needs a network and takes about ten minutes.
                      latest at the next boot
   --dry-run          print the steps, change nothing
   --uninstall        remove Doorlight; it asks before it deletes the event log and your settings
+  --read-only        after the installation: write nothing to the root any more, so that a card lives longer. Event log, settings
+                     and program move to the disk of --data; whatever else is changed is lost at the next boot. It restarts the
+                     box. On Debian 13; elsewhere only with --untested. See "A read-only root" in the README of the folder systemd
+  --data DEVICE      a partition of the card or a USB stick with ext4 and 2 GB: /dev/sda1, UUID=…, PARTUUID=… or LABEL=…
+  --read-write       the way back: everything moves to the root again
 
 Installed files:
   doorlight                          the command; see  doorlight events --follow  and  doorlight --help
@@ -116,7 +123,10 @@ check_machine() {
     x86_64 | aarch64 | armv7l) ;;
     *) die 69 "there are no TFLite packages for this processor ($(uname -m))" ;;
     esac
-    free_mb="$(df -Pm /opt 2>/dev/null | awk 'NR == 2 { print $4 }')"
+    where=/opt
+    # With a read-only root it is on another disk.
+    [ ! -d "$OPT" ] || where="$OPT"
+    free_mb="$(df -Pm "$where" 2>/dev/null | awk 'NR == 2 { print $4 }')"
     # The program needs about 250 MB; during an upgrade the old program needs the same again.
     [ "${free_mb:-0}" -ge 600 ] || die 69 "only ${free_mb:-0} MB are free on the disk of /opt; the installation needs 600 MB"
 }
@@ -152,6 +162,10 @@ apt_packages() {
         return
     fi
     say "missing:$missing"
+    if is_overlay; then
+        die 69 "these Debian packages are missing:$missing. The root is read-only: they would be lost at the next boot" \
+            "sudo scripts/install.sh --read-write, then run this script again"
+    fi
     if [ -n "$dry" ]; then
         say "would: apt-get install --no-install-recommends$missing"
         return
@@ -376,6 +390,27 @@ link() {
     mv -fT "$2.new" "$2"
 }
 
+# The files outside of /opt and of the settings that belong to a version, as in edge/update/layout.py. Without the leading slash.
+managed_files() {
+    for file in /etc/systemd/system/doorlight*.service /etc/systemd/system/doorlight*.timer "$DROP_INS/restart-backoff.conf" \
+        /etc/sysusers.d/doorlight.conf /etc/tmpfiles.d/doorlight.conf /etc/modules-load.d/doorlight.conf \
+        /etc/udev/rules.d/60-doorlight.rules; do
+        if [ -f "$file" ] && [ ! -L "$file" ]; then printf '%s\n' "${file#/}"; fi
+    done
+}
+
+# With a read-only root, these files are in memory. Keep copies of them, and the names of the enabled units, for
+# systemd/restore-units.sh, which puts them in their places at boot.
+keep_units() {
+    if [ -n "$dry" ] || [ ! -d "$OPT/system" ]; then return 0; fi
+    for file in $(managed_files); do put "/$file" "$OPT/system/$file" >/dev/null; done
+    find "$OPT/system/etc" -type f | while read -r kept; do
+        [ -f "${kept#"$OPT/system"}" ] || rm "$kept"
+    done
+    find /etc/systemd/system -path '*.wants/doorlight*' -printf '%f\n' | sort >"$scratch/enabled"
+    put "$scratch/enabled" "$OPT/system/enabled" >/dev/null
+}
+
 service() {
     step "Service"
     # The program and the unit of a door that runs: they are restored if the new one does not start.
@@ -405,6 +440,7 @@ service() {
         put systemd/restart-backoff.conf "$DROP_INS/restart-backoff.conf"
     fi
     act systemctl --quiet enable doorlight.service
+    keep_units
     [ -n "$dry" ] || sync
     if [ ! -d /run/systemd/system ]; then
         say "systemd is not running (in a chroot or an image): the service starts at the next boot"
@@ -454,6 +490,7 @@ update_units() {
         put "systemd/$unit" "$units/$unit"
     done
     act systemctl --quiet enable doorlight-trial.service doorlight-trial.timer
+    keep_units
     [ -d /run/systemd/system ] || return 0
     act systemctl daemon-reload
 }
@@ -487,6 +524,7 @@ go_back() {
     say "the new version does not start; restoring $before"
     link "$before" "$OPT/current"
     put "$scratch/unit" "$UNIT"
+    keep_units
     if "$before/bin/doorlight" check-config >"$scratch/defaults.toml"; then put "$scratch/defaults.toml" "$ETC/defaults.toml"; fi
     systemctl daemon-reload
     systemctl restart doorlight.service
@@ -527,6 +565,7 @@ forget_link() {
 }
 
 uninstall() {
+    if has_fstab_lines; then die 69 "the root is read-only" "first: sudo scripts/install.sh --read-write"; fi
     if [ -d /run/systemd/system ] && [ -e "$UNIT" ]; then
         act systemctl stop doorlight.service
     fi
@@ -589,6 +628,7 @@ fetch_wheels() {
 }
 
 dry="" wheels="" fetch="" camera="" expressions="" controller="" sign="" without_start="" uninstall="" prepare="" switch=""
+read_only="" read_write="" data="" untested=""
 while [ $# -gt 0 ]; do
     case "$1" in
     -h | --help)
@@ -599,9 +639,13 @@ while [ $# -gt 0 ]; do
     --without-start) without_start=yes ;;
     --uninstall) uninstall=yes ;;
     --prepare) prepare=yes ;;
-    --camera | --expressions | --controller | --sign | --wheels | --fetch-wheels | --switch)
+    --read-only) read_only=yes ;;
+    --read-write) read_write=yes ;;
+    --untested) untested=yes ;;
+    --data | --camera | --expressions | --controller | --sign | --wheels | --fetch-wheels | --switch)
         [ -n "${2:-}" ] || die 2 "$1 needs a value" "see scripts/install.sh --help"
         case "$1" in
+        --data) data="$2" ;;
         --camera) camera="$2" ;;
         --expressions)
             case "$2" in yes | no) ;; *) die 2 "--expressions: yes or no, not $2" ;; esac
@@ -624,7 +668,15 @@ if [ -n "$wheels" ] && ! ls "$wheels"/doorlight-*.whl >/dev/null 2>&1; then
         "on a machine of the same kind with a network, run: scripts/install.sh --fetch-wheels DIR"
 fi
 
+if [ -n "$read_only$read_write" ] && [ -n "$camera$expressions$controller$sign$wheels$fetch$uninstall$prepare$switch" ]; then
+    die 2 "--read-only and --read-write go with --data, --untested, --without-start and --dry-run only" "run the script twice"
+fi
+[ -z "$read_only" ] || [ -z "$read_write" ] || die 2 "--read-only or --read-write, not both"
+[ -n "$read_only" ] || [ -z "$data$untested" ] || die 2 "--data and --untested go with --read-only only" "see scripts/install.sh --help"
+
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/read_only.sh
+. scripts/read_only.sh
 scratch="$(mktemp -d)"
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT
@@ -645,6 +697,14 @@ if [ -z "$dry$prepare$switch" ]; then
 fi
 if [ -n "$uninstall" ]; then
     uninstall
+    exit 0
+fi
+if [ -n "$read_only" ]; then
+    read_only
+    exit 0
+fi
+if [ -n "$read_write" ]; then
+    read_write
     exit 0
 fi
 # A running door comes first: on a small processor, unpacking and compiling packages would slow it down for minutes.

@@ -14,7 +14,7 @@ import pytest
 from edge import cli
 from edge.commands.options import SERVICE_SETTINGS
 from edge.update.door import OTHER_UNITS, TRIAL_TIMER
-from edge.update.layout import Layout
+from edge.update.layout import MANAGED, Layout
 from edge.update.trial import TRIAL_UNITS
 from support.paths import ROOT
 
@@ -113,3 +113,50 @@ def test_the_script_installs_and_removes_them() -> None:
     for unit in UNITS:
         assert unit.name in update_units
         assert f"{unit.name.partition('.')[0]}." in uninstall
+
+
+#: Only with a read-only root.
+RESTORE = FOLDER / "doorlight-units.service"
+
+
+@needs_analyze
+def test_systemd_verifies_the_unit_of_a_read_only_root(tmp_path: Path) -> None:
+    text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", RESTORE.read_text(), flags=re.MULTILINE)
+    (tmp_path / RESTORE.name).write_text(text)
+    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / RESTORE.name)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_units_are_restored_before_everything_of_the_door() -> None:
+    found = settings(RESTORE)
+    unit = dict(found)
+    assert set(unit["Before"].split()) >= {"doorlight.service", TRIAL.name, *OTHER_UNITS}
+    layout = Layout()
+    conditions = [value for key, value in found if key == "ConditionPathExists"]
+    assert conditions == [str(layout.kept_units), f"!{layout.trial}"]
+    script = (ROOT / "scripts/read_only.sh").read_text()
+    assert f"RESTORE={unit['ExecStart']}\n" in script
+    assert f"kept={layout.kept_units}\n" in (FOLDER / "restore-units.sh").read_text()
+
+
+def test_every_service_waits_for_the_disk_of_its_program() -> None:
+    for path in FOLDER.glob("*.service"):
+        program = dict(settings(path))["ExecStart"].split()[0]
+        mounts = dict(settings(path)).get("RequiresMountsFor", "").split()
+        if program.startswith(str(Layout().opt)) or path == RESTORE:
+            assert str(Layout().opt) in mounts, path
+
+
+def test_readme_explains_every_setting_of_the_unit_of_a_read_only_root() -> None:
+    text = (FOLDER / "README.md").read_text().partition("\n# The unit of a read-only root")[2].partition("\n# ")[0]
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`([^`]+)`", row)} == {key for key, _ in settings(RESTORE)}
+
+
+def test_the_script_keeps_the_files_that_an_update_manages() -> None:
+    """All but the settings, which are on the disk of the data themselves."""
+    text = (ROOT / "scripts/install.sh").read_text().partition("\nmanaged_files() {")[2].partition("\n}")[0]
+    for pattern in MANAGED:
+        name = pattern.replace("etc/systemd/system/doorlight.service.d", '"$DROP_INS').removeprefix("etc/")
+        assert (name in text) != name.startswith("doorlight/"), pattern

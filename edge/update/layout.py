@@ -72,6 +72,14 @@ class Layout:
         return self.updates / "undo"
 
     @property
+    def kept_units(self) -> Path:
+        """With a read-only root: copies of the managed files, which doorlight-units.service puts in their places at boot.
+
+        Only such a root has the folder; scripts/install.sh --read-only makes it.
+        """
+        return self.opt / "system"
+
+    @property
     def staging(self) -> Path:
         """The folder into which a bundle is copied."""
         return self.updates / "staging"
@@ -95,9 +103,14 @@ class Layout:
         return self.root / "run/doorlight-install.lock"
 
     @property
+    def settings(self) -> Path:
+        """The folder of the settings."""
+        return self.root / "etc/doorlight"
+
+    @property
     def keys(self) -> Path:
         """The keys whose updates are trusted."""
-        return self.root / "etc/doorlight/update-keys"
+        return self.settings / "update-keys"
 
     def is_installed(self) -> bool:
         """Return whether there is a version that the service starts."""

@@ -251,6 +251,7 @@ class Trials:
             self._store(msgspec.structs.replace(trial, phase="back", reason=reason))
         disk.link(str(previous), layout.current)
         self._restore_managed_files(trial.units)
+        self._keep_units()
         disk.sync()
         with contextlib.suppress(UnavailableError):
             self._door.reload_units()
@@ -286,6 +287,23 @@ class Trials:
                 disk.make_folder(target.parent)
                 disk.write(target, data)
                 target.chmod(0o644)
+
+    def _keep_units(self) -> None:
+        """With a read-only root, copy the managed files that are in memory to the disk, for the next boot."""
+        layout, disk = self._layout, self._disk
+        if not layout.kept_units.is_dir():
+            return
+        in_memory = {
+            file.relative_to(layout.root) for file in layout.managed_files() if layout.settings not in file.parents
+        }
+        for copy in sorted((layout.kept_units / "etc").rglob("*")):
+            if copy.is_file() and copy.relative_to(layout.kept_units) not in in_memory:
+                disk.remove(copy)
+        for name in sorted(in_memory):
+            data, copy = (layout.root / name).read_bytes(), layout.kept_units / name
+            if not copy.is_file() or copy.read_bytes() != data:
+                disk.make_folder(copy.parent)
+                disk.write(copy, data)
 
     def rollback(self) -> str:
         """Put the version before the last update back, at once. Return its number.

@@ -16,7 +16,7 @@ from pathlib import Path
 NAMESPACE = "doorlight-update"
 MANIFEST, SIGNATURE, FORMAT = "manifest.json", "manifest.json.sig", 1
 #: What scripts/install.sh needs of the checkout.
-CHECKOUT_FILES = ("scripts/install.sh", "scripts/assets/demo/still.jpg")
+CHECKOUT_FILES = ("scripts/install.sh", "scripts/read_only.sh", "scripts/assets/demo/still.jpg")
 UNITS = "systemd"
 
 

@@ -44,6 +44,7 @@ INSTALLED_FILES = (
     "models_tflite",
     "systemd",
     "scripts/install.sh",
+    "scripts/read_only.sh",
     "scripts/assets/demo/still.jpg",
     "pyproject.toml",
 )

@@ -23,7 +23,16 @@ from support.lgpio import add_empty_lgpio
 from support.paths import ROOT, SCRIPTS
 from support.wait import wait_until
 
-SHELL = ["install.sh", "release", "tail.sh", "view.sh", "checks/install.sh", "checks/update.sh", "checks/arm64.sh"]
+SHELL = [
+    "install.sh",
+    "release",
+    "tail.sh",
+    "view.sh",
+    "checks/install.sh",
+    "checks/update.sh",
+    "checks/read_only.sh",
+    "checks/arm64.sh",
+]
 PLACES = [
     "/opt/doorlight",
     "/etc/doorlight",
@@ -87,7 +96,9 @@ def test_help_shows_usage(name: str) -> None:
     assert len(done.stdout.splitlines()) > 3
 
 
-@pytest.mark.parametrize("name", ["install.sh", "checks/install.sh", "checks/update.sh", "checks/arm64.sh"])
+@pytest.mark.parametrize(
+    "name", ["install.sh", "checks/install.sh", "checks/update.sh", "checks/read_only.sh", "checks/arm64.sh"]
+)
 def test_unknown_option_is_an_error(name: str) -> None:
     done = script(name, "--frobnicate")
     assert done.returncode == 2

@@ -44,6 +44,31 @@ def test_the_units_of_the_trial_stay_those_of_the_version_before(box: Box, bundl
     assert (box.layout.root / "etc/systemd/system/doorlight-trial.service").read_text() == "# trial 0.1.0\n"
 
 
+def test_with_a_read_only_root_the_units_of_the_version_before_are_kept_for_the_next_boot(
+    box: Box, bundle: Path
+) -> None:
+    """install.sh keeps those of the new version there; these are of a version that is taken back."""
+    root, kept = box.layout.root, box.layout.kept_units
+    for name in ("doorlight.service", "doorlight-new.service"):
+        path = kept / "etc/systemd/system" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(unit_text("0.2.0"))
+    (kept / "enabled").write_text("doorlight.service\n")
+    box.update(bundle)
+    box.door.restarts = 1
+    box.watch(0.5)
+    found = {str(path.relative_to(kept)): path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+    units = ("etc/systemd/system/doorlight.service", "etc/systemd/system/doorlight-trial.service")
+    assert found == {"enabled": b"doorlight.service\n"} | {name: (root / name).read_bytes() for name in units}
+    assert found[units[0]] == unit_text("0.1.0").encode()
+
+
+def test_with_a_writable_root_no_units_are_kept(box: Box, bundle: Path) -> None:
+    box.update(bundle)
+    box.trials.rollback()
+    assert not box.layout.kept_units.exists()
+
+
 def test_a_version_that_does_not_start(box: Box, bundle: Path) -> None:
     box.door.broken.add("0.2.0")
     with pytest.raises(UnavailableError, match=r"0\.2\.0 could not be started: .*; version 0\.1\.0 runs again"):

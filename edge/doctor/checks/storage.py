@@ -1,7 +1,8 @@
-"""Check `storage`: whether log, settings and program survive power-off, where the root is read-only or in memory."""
+"""Check `storage`: whether the root is read-only or in memory, and whether log, settings and program survive power-off."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -17,6 +18,14 @@ IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 #: systems.
 MEMORY_OVERLAYS = re.compile(r"(?:^|\s)(?:overlayroot=\"?tmpfs\S*|boot=overlay|boot=live)(?=\s|$)")
 SETTINGS, PROGRAM = Path("/etc/doorlight"), Path("/opt/doorlight")
+#: Lines of /etc/fstab that scripts/install.sh --read-only writes: the disk, and the folders that are mounted from it.
+DATA = Path("/media/doorlight")
+DATA_DISK = re.compile(rf"^(\S+) {DATA} ", re.MULTILINE)
+DATA_FOLDER = re.compile(rf"^{DATA}(/\S+) \S+ none bind", re.MULTILINE)
+#: What it writes last, for overlayroot; where overlayroot mounts the root itself, and the file system in memory over it.
+OVERLAY_CONF, LOWER, UPPER = "etc/overlayroot.local.conf", "media/root-ro", "media/root-rw"
+#: A file system in memory that is as full as this will be full one day.
+MAX_UPPER_SHARE = 0.8
 
 OVERLAY_OFF = "sudo raspi-config nonint disable_overlayfs && sudo reboot"
 KEEP_LOG = "mount a partition there (with overlayroot, add :recurse=0 to its setting), or switch the overlay off: "
@@ -41,6 +50,9 @@ def check(host: Host) -> Iterator[Finding]:
     root = mount_of(Path("/"), found)
     if root is None:
         yield Finding("ok", "the kernel does not tell what is mounted")
+        return
+    if disk := DATA_DISK.search(host.read("etc/fstab")):
+        yield from _read_only_root(host, disk[1], found)
         return
     log = Path(os.path.realpath(host.events_file.absolute().parent))
     is_lost = _is_in_memory(log, found, host)
@@ -69,6 +81,66 @@ def check(host: Host) -> Iterator[Finding]:
         yield Finding("ok", message)
     if not is_lost:
         yield Finding("ok", f"the log survives power-off: {log} is on {_disk(log, found)}")
+
+
+def _read_only_root(host: Host, disk: str, found: list[Mount]) -> Iterator[Finding]:
+    """Yield the state of a root that scripts/install.sh --read-only has made read-only, or was about to make."""
+    folders = [Path(folder) for folder in DATA_FOLDER.findall(host.read("etc/fstab"))]
+    missing = [str(folder) for folder in folders if folder not in (mount.point for mount in found)]
+    if missing:
+        yield Finding(
+            "bad",
+            f"the disk of {', '.join(missing)} ({disk}) is not mounted: every event and every change is lost at power-off",
+            "plug the disk in, then: sudo reboot",
+        )
+        return
+    log = Path(os.path.realpath(host.events_file.absolute().parent))
+    if _is_in_memory(log, found, host):
+        yield Finding(
+            "bad",
+            f"{log}: is in memory only: every event is lost at power-off",
+            f"name a file in /var/lib/doorlight in [events] file; that folder is on {_disk(DATA, found)}",
+        )
+    where = f"log, settings and program are on {_disk(DATA, found)}"
+    if not _is_in_memory(Path("/"), found, host):
+        again = "sudo reboot" if host.read(OVERLAY_CONF) else "sudo scripts/install.sh --read-only --data " + disk
+        yield Finding("note", f"the root is still writable; {where}", f"to make it read-only: {again}")
+        return
+    yield Finding("ok", f"the root is read-only, nothing is written to it; {where}")
+    if units := _enabled_in_memory(host):
+        yield Finding(
+            "note",
+            f"{', '.join(units)}: enabled until the next boot only, since the root is read-only",
+            f"sudo overlayroot-chroot systemctl enable {' '.join(units)}",
+        )
+    if (share := _upper_share(host)) > MAX_UPPER_SHARE:
+        yield Finding(
+            "note",
+            f"the memory for changes of the root is {share:.0%} full",
+            "sudo reboot empties it; see what fills it: sudo du -xm /media/root-rw | sort -n | tail",
+        )
+
+
+def _enabled_in_memory(host: Host) -> list[str]:
+    """Return the door's units that are enabled now, and will not be after the next boot."""
+    wanted = "etc/systemd/system/*.wants/doorlight*"
+    there = {path.name for path in host.glob(f"{LOWER}/{wanted}")}
+    # These are put in their places at boot, see systemd/restore-units.sh.
+    restored = {
+        name
+        for name in host.read("opt/doorlight/system/enabled").split()
+        if not host.glob(f"{LOWER}/etc/systemd/system/{name}")
+    }
+    return sorted({path.name for path in host.glob(wanted)} - there - restored)
+
+
+def _upper_share(host: Host) -> float:
+    """Return how full the file system in memory over the root is, 0 to 1."""
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(Path(host.root) / UPPER)
+        if disk.f_blocks:
+            return 1 - disk.f_bavail / disk.f_blocks
+    return 0.0
 
 
 def mounts(host: Host) -> list[Mount]:

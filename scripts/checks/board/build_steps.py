@@ -69,7 +69,15 @@ IMAGE_MB = 4096
 MIN_FREE_MB = 8000
 #: What install.sh needs of the checkout.
 INSTALLED_FILES = (
-    *("edge", "models_tflite", "systemd", "scripts/install.sh", "scripts/assets/demo/still.jpg", "pyproject.toml"),
+    *(
+        "edge",
+        "models_tflite",
+        "systemd",
+        "scripts/install.sh",
+        "scripts/read_only.sh",
+        "scripts/assets/demo/still.jpg",
+        "pyproject.toml",
+    ),
 )
 #: Where the guest has the clip, the picture and the scripts. The service sees no home folder.
 GUEST_FOLDER = "srv/board"

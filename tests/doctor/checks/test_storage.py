@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,75 @@ def test_a_space_in_the_path_of_a_mount(machine: FakeMachine) -> None:
 @pytest.mark.parametrize("rows", [(DOCKER,), ("",), ("nonsense",), ("a b c - d",)])
 def test_a_container_and_an_unreadable_list_are_ok(machine: FakeMachine, rows: tuple[str, ...]) -> None:
     assert {finding.severity for finding in check(machine, "/var/lib/doorlight/e.jsonl", *rows)} == {"ok"}
+
+
+#: As scripts/install.sh --read-only leaves it, and as overlayroot copies it into the root that is seen.
+FSTAB = """\
+# begin: folders of Doorlight on a disk of their own, see install.sh --read-only
+UUID=1-2 /media/doorlight ext4 noatime,nofail,x-systemd.device-timeout=30s 0 2
+/media/doorlight/etc/doorlight /etc/doorlight none bind,nofail,x-systemd.requires-mounts-for=/media/doorlight 0 0
+/media/doorlight/opt/doorlight /opt/doorlight none bind,nofail,x-systemd.requires-mounts-for=/media/doorlight 0 0
+/media/doorlight/var/lib/doorlight /var/lib/doorlight none bind,nofail,x-systemd.requires-mounts-for=/media/doorlight 0 0
+# end: folders of Doorlight on a disk of their own
+"""
+MOVED = ("/media/doorlight", "/etc/doorlight", "/opt/doorlight", "/var/lib/doorlight")
+LOG = "/var/lib/doorlight/events.jsonl"
+
+
+@pytest.fixture
+def read_only(machine: FakeMachine) -> FakeMachine:
+    """A machine after scripts/install.sh --read-only."""
+    machine.add_file("etc/fstab", FSTAB)
+    return machine
+
+
+def test_a_read_only_root_names_the_disk_of_the_data(read_only: FakeMachine) -> None:
+    (finding,) = check(read_only, LOG, OVERLAYROOT, *map(DATA.format, MOVED))
+    assert finding == Finding(
+        "ok", "the root is read-only, nothing is written to it; log, settings and program are on /dev/mmcblk0p3 (ext4)"
+    )
+
+
+def test_a_missing_disk_of_the_data_is_bad(read_only: FakeMachine) -> None:
+    (finding,) = check(read_only, LOG, OVERLAYROOT, DATA.format("/media/doorlight"), DATA.format("/etc/doorlight"))
+    assert finding.severity == "bad"
+    assert "/opt/doorlight, /var/lib/doorlight (UUID=1-2) is not mounted" in finding.message
+
+
+def test_a_log_outside_of_the_disk_of_the_data_is_bad(read_only: FakeMachine) -> None:
+    log, root = check(read_only, "/srv/events.jsonl", OVERLAYROOT, *map(DATA.format, MOVED))
+    assert (log.severity, root.severity) == ("bad", "ok")
+    assert "/srv: is in memory only" in log.message
+
+
+@pytest.mark.parametrize(("is_complete", "fix"), [(True, "sudo reboot"), (False, "--read-only --data UUID=1-2")])
+def test_a_root_that_is_not_yet_read_only(read_only: FakeMachine, is_complete: bool, fix: str) -> None:
+    if is_complete:
+        read_only.add_file("etc/overlayroot.local.conf", 'overlayroot="tmpfs:recurse=0"\n')
+    (finding,) = check(read_only, LOG, CARD, *map(DATA.format, MOVED))
+    assert finding.severity == "note"
+    assert finding.message.startswith("the root is still writable")
+    assert finding.fix.endswith(fix)
+
+
+def test_units_that_are_enabled_until_the_next_boot_only(read_only: FakeMachine) -> None:
+    wants = "etc/systemd/system/multi-user.target.wants"
+    for name in ("doorlight.service", "doorlight-web.service", "doorlight-new.service"):
+        read_only.add_file(f"{wants}/{name}")
+    read_only.add_file(f"media/root-ro/{wants}/doorlight.service")
+    for name in ("doorlight.service", "doorlight-web.service"):
+        read_only.add_file(f"media/root-ro/etc/systemd/system/{name}")
+    read_only.add_file(
+        "opt/doorlight/system/enabled", "doorlight-new.service\ndoorlight-web.service\ndoorlight.service\n"
+    )
+    _, finding = check(read_only, LOG, OVERLAYROOT, *map(DATA.format, MOVED))
+    assert finding.severity == "note"
+    assert finding.message.startswith("doorlight-web.service: enabled until the next boot only")
+    assert finding.fix == "sudo overlayroot-chroot systemctl enable doorlight-web.service"
+
+
+def test_a_full_memory_for_changes_of_the_root(read_only: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = os.statvfs_result((4096, 4096, 1000, 100, 100, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda path: full)
+    _, finding = check(read_only, LOG, OVERLAYROOT, *map(DATA.format, MOVED))
+    assert finding.message == "the memory for changes of the root is 90% full"

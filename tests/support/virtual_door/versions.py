@@ -20,7 +20,7 @@ from virtual_door.build import CHECKOUT, latest
 from virtual_door.door import Door
 
 #: What an installation from wheels needs of a checkout, and what the wheel is built from.
-SOURCE = ("systemd", "scripts/install.sh", "scripts/assets/demo/still.jpg")
+SOURCE = ("systemd", "scripts/install.sh", "scripts/read_only.sh", "scripts/assets/demo/still.jpg")
 PROGRAM = ("edge", "models_tflite", "pyproject.toml", "README.md", "LICENSE")
 
 #: When a version breaks that starts well: after its first pictures, long before it is kept.
