@@ -110,7 +110,12 @@ def _model_ms(board: Board, mode: str, rows: Manifest, mmacs: dict[str, float], 
         row = rows[name]
         moved_bytes = sum(math.prod(tensor.shape) for tensor in (row.input, *row.outputs.values()))
         return share * EDGE_TPU_MS + (moved_bytes * USB2_MS_PER_BYTE if board.usb == 2 else 0)
-    return share * board.int8_ms * (ONE_THREAD_SLOWER if mode == "1 thread" else 1)
+    return cpu_ms(board, mmacs[name], one_thread=mode == "1 thread")
+
+
+def cpu_ms(board: Board, mmacs: float, one_thread: bool) -> float:
+    """Return the milliseconds of an 8-bit model with `mmacs` million multiplications on four threads, or on one."""
+    return mmacs / MOBILENET_MMACS * board.int8_ms * (ONE_THREAD_SLOWER if one_thread else 1)
 
 
 def first_light_s(new_ms: float, settings: Config) -> float:

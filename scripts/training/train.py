@@ -21,6 +21,8 @@ PLANS = {
     "teacher": Plan(steps=4000, batch=64, rate=6e-4, backbone_rate=0.6, weight_decay=0.05, validate_every=440),
     "landmarks": Plan(steps=2200, batch=96, rate=3e-3, weight_decay=0.01, validate_every=500),
     "embedding": Plan(steps=4200, batch=120, rate=1.5e-3, backbone_rate=0.5, warmup=300, validate_every=400),
+    # A laboratory model, see age_sex.md.
+    "age_sex": Plan(steps=1200, batch=48, rate=1e-3, backbone_rate=0.5, warmup=100, validate_every=150),
     "expression": Plan(steps=10500, batch=128, rate=2.5e-3, weight_decay=0.05, validate_every=440, ema=0.999),
     "masked_expression": Plan(steps=10500, batch=128, rate=2.5e-3, weight_decay=0.05, validate_every=440, ema=0.999),
 }
@@ -74,7 +76,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--pretrained",
         type=Path,
-        help="ImageNet MobileNetV2 .tflite to start from (full-size detector or mask; teacher; embedding)",
+        help="ImageNet MobileNetV2 .tflite to start from (full-size detector or mask; teacher; embedding); age_sex: the "
+        "shipped mask_classifier.tflite",
     )
     parser.add_argument(
         "--weights",
@@ -145,6 +148,10 @@ def _task(args: argparse.Namespace) -> Task:
         from training.landmarker import LandmarkTask
 
         return LandmarkTask(data, splits)
+    if args.model == "age_sex":
+        from training.age_sex import AgeSexTask
+
+        return AgeSexTask(data, splits, args.data)
     if args.model == "embedding":
         from training.embedder import EmbedderTask
         from training.face_teacher import FaceTeacher
