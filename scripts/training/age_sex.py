@@ -7,9 +7,10 @@ UTKFace, with masks drawn on half of the faces. UTKFace is small. Therefore a re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,10 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import augment
-from .age_sex_model import AGE_CLASSES, SEXES, SIZE, YEARS_A_CLASS, expected_years, face_crop
+from .age_sex_model import AGE_CLASSES, SEXES, SIZE, YEARS_A_CLASS, Person, expected_years, face_crop
 from .arrays import Box, Floats, Picture, Rng, as_pixels
 from .dataset import CROP_MARGIN, Dataset, require
 from .drawing import masks, occluders
+from .groups import AGE_GROUPS, groups
+from .metrics import mean_interval, plain, wilson
 from .nets import MaskClassifier, normalise, stack
 from .records import Record
 
@@ -241,3 +244,41 @@ def _jittered(box: Box, rng: Rng) -> Box:
     dx, dy = rng.normal(0, 0.05, 2) * 2 * half_h
     half_w, half_h = half_w * np.exp(rng.normal(0, 0.08)), half_h * np.exp(rng.normal(0, 0.08))
     return x + dx - half_w, y + dy - half_h, x + dx + half_w, y + dy + half_h
+
+
+def judged_by_group(
+    data: Dataset, records: Sequence[Record], answer: Callable[[Picture], Person]
+) -> dict[str, dict[str, Any]]:
+    """Return, by group of people, how often the sex is right and by how many years the age is wrong, bare and masked.
+
+    "adults" come first. Groups by sex and ethnicity are adults; groups by age are everybody. Raises DataError without
+    a face.
+    """
+    people = portraits(records)
+    require(people, "test", "bare face crop with age and sex")
+    answers = []
+    for k, p in enumerate(people):
+        picture = data.picture(p.record)
+        worn = masked_crop(picture, p.box, np.random.default_rng((9, k)))
+        answers.append({"bare": answer(face_crop(picture, p.box)), "masked": answer(worn)})
+    members: dict[str, list[int]] = {"adults": []}
+    for k, p in enumerate(people):
+        names = [n for n in groups(p.record) if is_adult(p) or n in AGE_GROUPS]
+        for name in (["adults"] if is_adult(p) else []) + names:
+            members.setdefault(name, []).append(k)
+    by_age = [name for name in AGE_GROUPS if name in members]
+    order = ["adults", *sorted(set(members) - {"adults", *by_age}), *by_age]
+    return {name: _figures([(people[k], answers[k]) for k in members[name]]) for name in order if members[name]}
+
+
+def _figures(found: Sequence[tuple[Portrait, Mapping[str, Person]]]) -> dict[str, Any]:
+    """Return the figures of one group."""
+    out: dict[str, Any] = {"n": len(found)}
+    for kind in ("bare", "masked"):
+        right = sum(a[kind].sex_name == p.record.sex for p, a in found)
+        low, high = wilson(right, len(found)) or (0.0, 1.0)
+        out[f"{kind}_sex"] = {"share": right / len(found), "low": low, "high": high}
+        errors = [abs(a[kind].years - (p.record.age or 0.0)) for p, a in found]
+        low, high = mean_interval(errors) or (0.0, 0.0)
+        out[f"{kind}_years"] = {"mean": float(np.mean(errors)), "low": low, "high": high}
+    return plain(out)

@@ -13,13 +13,14 @@ import numpy as np
 
 from edge.inference import manifest
 from edge.inference.interpreter import create_interpreter, load_runtime
-from speed.estimate import BOARDS, cpu_ms
 
 from . import convert, modelfile
 from .backbone_nets import Network
 from .backbone_table import FIGURES, SHIPPED
 from .backbone_tasks import Faces, Source
+from .boards import BOARDS, cpu_ms
 from .checkpoints import load_last_average
+from .dataset import require
 from .files import replace_text, replacing
 from .metrics import wilson
 
@@ -116,7 +117,10 @@ def _properties(content: bytes) -> dict[str, Any]:
 
 @functools.cache
 def _judged_by(source: Source) -> dict[str, Faces]:
-    return {name: source.faces(split) for name, split in SPLITS[source.name].items()}
+    """Return the faces that judge, by name. Raises DataError if there are none."""
+    found = {name: source.faces(split) for name, split in SPLITS[source.name].items()}
+    require([name for name, faces in found.items() if len(faces)], "test", "labelled face")
+    return {name: faces for name, faces in found.items() if len(faces)}
 
 
 def _int8(content: bytes, source: Source) -> dict[str, Any]:

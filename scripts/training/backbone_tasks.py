@@ -17,8 +17,9 @@ from edge.imaging import images
 from . import checkpoints, expression, mask
 from .arrays import Picture
 from .backbone_nets import Backbone, Network
-from .dataset import Dataset
+from .dataset import Dataset, require
 from .expression import ExpressionTask
+from .files import replacing
 from .mask import MaskTask
 from .nets import normalise, stack
 from .records import EXPRESSIONS, Record
@@ -47,7 +48,9 @@ class Faces:
         """Return how many faces a float network judges rightly."""
         right = 0
         for start in range(0, len(self), CHUNK):
-            x = normalise(stack(self.pictures[start : start + CHUNK])).contiguous(memory_format=torch.channels_last)
+            x = normalise(stack(list(self.pictures[start : start + CHUNK]))).contiguous(
+                memory_format=torch.channels_last
+            )
             with torch.no_grad():
                 right += int((net(x).argmax(1).numpy() == self.classes[start : start + CHUNK]).sum())
         return right
@@ -102,21 +105,28 @@ class Source:
         return pictures
 
     def faces(self, split: str) -> Faces:
-        """Return the labelled faces of a split."""
+        """Return the labelled faces of a split, perhaps none."""
         path = self.folder / "batches" / f"{split}.npz"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             data, splits = self._open()
             read = _mask_faces if self.is_mask else _expression_faces
-            pictures, classes = zip(*read(data, splits[split]), strict=True)
-            np.savez(path, pictures=np.stack(pictures), classes=np.array(classes, np.intp))
+            found = read(data, splits[split])
+            pictures = np.stack([p for p, _ in found]) if found else self._no_face()
+            with replacing(path) as part:
+                np.savez(part, pictures=pictures, classes=np.array([c for _, c in found], np.intp))
         with np.load(path) as kept:
             return Faces(kept["pictures"], kept["classes"])
 
+    def _no_face(self) -> Picture:
+        return np.zeros((0, self.side, self.side, self.colours), np.uint8)
+
     @cached_property
     def validation(self) -> Faces:
-        """The faces that draw the curves."""
-        return self.faces("val").sample(VALIDATION_FACES)
+        """The faces that draw the curves. Raises DataError if there are none."""
+        faces = self.faces("val")
+        require(faces.classes.tolist(), "val", "labelled face")
+        return faces.sample(VALIDATION_FACES)
 
 
 def _mask_faces(data: Dataset, records: Sequence[Record]) -> list[tuple[Picture, int]]:
@@ -162,7 +172,7 @@ class BackboneTask:
         """Return the accuracy on a sample of the validation faces."""
         assert isinstance(net, Backbone)
         faces = self._source.validation
-        return {self.metric: faces.count_right(self._source.classifier(net)) / max(len(faces), 1)}
+        return {self.metric: faces.count_right(self._source.classifier(net)) / len(faces)}
 
     def learn_from(self, earlier: nn.Module) -> None:
         """Nothing is learned from an earlier network but its weights."""

@@ -13,7 +13,8 @@ them, so that PublicTest, FER2013's validation split, can judge the expressions.
 Every network has a folder, OUT/TASK/NETWORK. After an interruption the same command continues, and what is complete is
 not done again. Delete a network's folder to train it again with another budget.
 
-    python -m training.backbones --data DATA DATA2 --steps 500 --pretrained mobilenet_v2_1.0_224_int8.tflite
+    python -m training.backbones --costs
+    python -m training.backbones --data DATA DATA2 --pretrained mobilenet_v2_1.0_224_int8.tflite
     python -m training.backbones --data DATA DATA2 --minutes 20 --networks vgg,resnet_18 --tasks mask --out runs/20-minutes
 
 OUT gets backbones.json, backbones.md and backbones.png, of all networks that are complete there. The last line of stdout is the JSON object.
@@ -66,6 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from training.checkpoints import TrainingError
     from training.convert import ExportError
 
+    if args.costs:
+        from training import backbone_costs
+
+        print(backbone_costs.table(args.tasks, args.networks))
+        return 0
     try:
         figures = compare(args)
     except (DataError, DoorlightError, TrainingError, ExportError, OSError) as error:
@@ -81,7 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_for("backbones", __doc__)
-    add_data(parser)
+    add_data(parser, required=False)
+    parser.add_argument(
+        "--costs", action="store_true", help="only print parameters, multiplications and estimated times: needs no data"
+    )
     budget = parser.add_mutually_exclusive_group()
     defaults = ", ".join(f"{task} {steps}" for task, steps in STEPS.items())
     budget.add_argument("--steps", type=int, help=f"of each network (default: {defaults})")
@@ -104,6 +113,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(argv)
+    if args.data is None and not args.costs:
+        parser.error("give --data, or --costs")
     for name in ("steps", "batch", "samples", "minutes"):
         if getattr(args, name) is not None and getattr(args, name) <= 0:
             parser.error(f"--{name} must be more than 0")

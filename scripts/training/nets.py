@@ -357,7 +357,7 @@ def transplant(net: nn.Module, weights: Path, pictures: Tensor) -> int:
     `weights` is a quantised MobileNetV2 `.tflite`, `pictures` (B, C, H, W), normalised, calibrate the batch norms. For
     grey pictures, the first layer gets the sum over the colours: the same answers as for a grey picture in colour.
     """
-    folded = []
+    folded: list[tuple[Any, Any, np.ndarray, np.ndarray]] = []
     for (layer, norm), (weight, bias) in zip(normed(net), tflite_layers(weights), strict=False):
         if not folded and layer.in_channels == 1:
             weight = weight.sum(1, keepdims=True)
