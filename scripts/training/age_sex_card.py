@@ -8,8 +8,7 @@ from typing import Any
 CARD = """# Age and sex, in the laboratory only
 
 Estimates the sex of a face (*male*, *female*: the two labels of UTKFace) and the age in classes of ten years, for
-`python -m training.audit`. 8-bit TFLite, {kilobytes:,} KB, {mmacs:.0f} million multiplications; written by
-`python -m training.judge_age_sex`.
+`python -m training.audit`. This card is written by `python -m training.judge_age_sex`.
 
 ## Why it is not in the product
 
@@ -29,10 +28,16 @@ does not know it.
 One question: is the door's detector, mask or expression model worse for some people than for others, in pictures where
 nobody wrote down age or sex? Only averages over many faces mean something. Do not use it to say anything about one
 person, and do not publish its answers about pictures of identifiable people.
+"""
+NOT_JUDGED = """
+## Figures
 
+None yet: no training of full length has been judged.
+"""
+FIGURES = """
 ## Data and training
 
-{steps:,} steps, started from the shipped mask classifier. {labelled:,} faces of UTKFace have labels. {taught:,} bare faces of
+8-bit TFLite, {kilobytes:,} KB, {mmacs:.0f} million multiplications. {steps:,} steps, started from the shipped mask classifier. {labelled:,} faces of UTKFace have labels. {taught:,} bare faces of
 other sources have the answers of a regression on dlib's vectors of those faces, so that its mistakes are in them.
 Half of the faces get a mask drawn on. The splits are those of all models: no family is on two sides.
 
@@ -45,9 +50,11 @@ ethnicity are adults; groups by age are everybody.
 """
 
 
-def card(figures: Mapping[str, Any]) -> str:
-    """Return the card as Markdown."""
-    return CARD.format(
+def card(figures: Mapping[str, Any] | None) -> str:
+    """Return the card as Markdown; `figures` are those of `judge_age_sex`, None before there are any."""
+    if figures is None:
+        return CARD + NOT_JUDGED
+    return CARD + FIGURES.format(
         kilobytes=round(figures["bytes"] / 1000),
         mmacs=figures["mmacs"],
         steps=figures["steps"],

@@ -31,11 +31,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.command_line import BAD_DATA, INTERRUPTED, add_data, parser_for, print_error
+from training.command_line import BAD_DATA, INTERRUPTED, add_data, keep_memory, parser_for, print_error
 from training.dataset import Dataset
 from training.files import replace_text
 from training.records import DataError, Record
-from training.train import keep_memory
 
 if TYPE_CHECKING:
     from training.backbone_tasks import Source

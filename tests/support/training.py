@@ -62,7 +62,7 @@ def write_data(folder: Path) -> None:
     _write_lines(folder / "points.jsonl", landmarks)
 
 
-def write_portraits(folder: Path, count: int = 60) -> None:
+def write_portraits(folder: Path, count: int = 80) -> None:
     """Write bare face crops with age, sex and ethnicity: the sexes differ in colour, so that a network can learn them."""
     rng = np.random.default_rng(7)
     rows = []
@@ -71,7 +71,7 @@ def write_portraits(folder: Path, count: int = 60) -> None:
         _draw_face(crop, 48, 48, 80, False, k % 7, rng)
         sex = ("male", "female")[k % 2]
         crop[:, :, 0 if sex == "male" else 2] //= 4
-        people = {"age": float(k * 89 % 90), "sex": sex, "ethnicity": ("white", "black", "asian")[k % 3]}
+        people = {"age": float((k * 37 + 20) % 90), "sex": sex, "ethnicity": ("white", "black", "asian")[k % 3]}
         rows.append(_written(folder, f"utk/{k:03}.png", crop, crop=True, label="no_mask", **people))
     _write_lines(folder / "index.jsonl", rows)
 

@@ -95,6 +95,12 @@ def test_children_are_not_judged_by_sex(tmp_path: Path) -> None:
     assert f"| adults | {adults} |" in card
 
 
+def test_the_card_that_is_committed_has_the_text_of_the_module() -> None:
+    text = (SCRIPTS / "training" / "age_sex.md").read_text(encoding="utf-8")
+    assert text.startswith(age_sex_card.CARD)
+    assert "## Figures" in text
+
+
 def test_the_audit_counts_by_group_and_marks_what_is_apart() -> None:
     outcomes = [Outcome("refused", k < 40, ("female",)) for k in range(100)]
     outcomes += [Outcome("refused", False, ("male", "under_20")) for _ in range(100)]
