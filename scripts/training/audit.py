@@ -36,7 +36,7 @@ from training.dataset import SPLITS, Dataset
 from training.evaluation.common import MIN_FACE_HEIGHT, largest, pair_boxes, progress
 from training.evaluation.expression import AGITATED, AGITATED_THRESHOLD
 from training.evaluation.stages import ExpressionStage, MaskStage, Stages, open_stages
-from training.groups import age_group, groups
+from training.groups import AGE_GROUPS, age_group, groups
 from training.metrics import wilson
 from training.records import DataError, Record
 
@@ -183,9 +183,14 @@ def count(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
             own[0] += outcome.is_wrong
             own[1] += 1
     return {
-        mistake: {group: _share(*by_group[group]) for group in sorted(by_group, key=lambda g: (g != "all", g))}
+        mistake: {group: _share(*by_group[group]) for group in sorted(by_group, key=_place)}
         for mistake, by_group in ((m, counts[m]) for m in MISTAKES if m in counts)
     }
+
+
+def _place(group: str) -> tuple[bool, int, str]:
+    """Return the place of a group in the table: "all" first, ages last, from the youngest."""
+    return group != "all", AGE_GROUPS.index(group) if group in AGE_GROUPS else -1, group
 
 
 def _share(wrong: int, of: int) -> dict[str, Any]:
