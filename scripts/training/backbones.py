@@ -11,7 +11,8 @@ them, so that PublicTest, FER2013's validation split, can judge the expressions.
   operations      that the Edge TPU would not take
 
 Every network has a folder, OUT/TASK/NETWORK. After an interruption the same command continues, and what is complete is
-not done again. Delete a network's folder to train it again with another budget.
+not done again. Delete a network's folder to train it again with another budget. Batches and faces are kept in
+OUT/TASK/batches, so that every network gets the same: choose another OUT for other data.
 
     python -m training.backbones --costs
     python -m training.backbones --data DATA DATA2 --pretrained mobilenet_v2_1.0_224_int8.tflite
@@ -114,6 +115,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.data is None and not args.costs:
         parser.error("give --data, or --costs")
+    if args.pretrained is not None and not args.pretrained.is_file():
+        parser.error(f"--pretrained: {args.pretrained}: no such file")
     for name in ("steps", "batch", "samples", "minutes"):
         if getattr(args, name) is not None and getattr(args, name) <= 0:
             parser.error(f"--{name} must be more than 0")

@@ -16,7 +16,7 @@ pytest.importorskip("torch", reason="training needs the extra: pip install .[tra
 import torch
 
 from edge.inference import manifest
-from training import backbone_costs, backbone_nets, backbone_table, backbones, modelfile, nets
+from training import backbone_costs, backbone_nets, backbone_table, backbones, convert, modelfile, nets
 
 #: What each network has with 1,000 classes in its paper or in its authors' code, millions of parameters.
 PUBLISHED = {
@@ -131,6 +131,7 @@ def test_names_and_budgets_that_make_no_sense(tmp_path: Path) -> None:
     for given, why in (
         (("--networks", "vgg,alexnet"), "'alexnet' is not one of mobilenet_v2_100"),
         (("--tasks", "detector"), "'detector' is not one of mask, expression"),
+        (("--pretrained", "none.tflite"), "none.tflite: no such file"),
         (("--steps", "0"), "--steps must be more than 0"),
         (("--steps", "5", "--minutes", "5"), "not allowed with"),
         (("--tasks", "mask"), "give --data, or --costs"),
@@ -139,6 +140,30 @@ def test_names_and_budgets_that_make_no_sense(tmp_path: Path) -> None:
         done = script("backbones", *data, *given, check=False)
         assert done.returncode == 2
         assert why in done.stderr
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_network_is_trained_judged_and_not_done_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything but the conversion: the shipped model stands for its output."""
+    shipped = manifest.load().read("expression_classifier")
+    monkeypatch.setattr(convert, "quantise", lambda net, pictures, finish: shipped)
+    monkeypatch.setattr(backbones, "keep_memory", lambda: None)
+    command = ["--data", str(data), "--steps", "2", "--batch", "4", "--samples", "4", "--quiet"]
+    command += ["--tasks", "expression", "--networks", "vgg", "--out", str(tmp_path)]
+    assert backbones.main(command) == 0
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])["expression"]
+    assert list(rows) == ["vgg", "shipped"]
+    assert rows["vgg"]["int8"] == rows["shipped"]["int8"]
+    assert rows["vgg"]["int8"]["PublicTest"]["n"] == rows["vgg"]["float"]["PublicTest"]["n"] == 30
+    assert [accuracy for _, accuracy in rows["vgg"]["curve"]] != []
+    assert rows["vgg"]["curve"][-1][0] == rows["vgg"]["train_seconds"] > 0
+    assert rows["vgg"]["not_on_edge_tpu"] == []
+    # What is complete is not done again: without the data, too.
+    command[1] = str(tmp_path / "none")
+    assert backbones.main(command) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["expression"] == rows
 
 
 @pytest.mark.train
