@@ -33,7 +33,8 @@ def script(name: str, *args: object, check: bool = True, **kw: object) -> subpro
 def write_data(folder: Path) -> None:
     """Write about 150 pictures in the project's format: scenes with boxed faces, crops with labels, 48x48 expressions."""
     rng = np.random.default_rng(5)
-    rows, landmarks = [], []
+    rows: list[dict[str, object]] = []
+    landmarks: list[dict[str, object]] = []
 
     def add(name: str, picture: np.ndarray, **fields: object) -> None:
         rows.append(_written(folder, name, picture, **fields))
@@ -65,7 +66,7 @@ def write_data(folder: Path) -> None:
 def write_portraits(folder: Path, count: int = 80) -> None:
     """Write bare face crops with age, sex and ethnicity: the sexes differ in colour, so that a network can learn them."""
     rng = np.random.default_rng(7)
-    rows = []
+    rows: list[dict[str, object]] = []
     for k in range(count):
         crop = rng.integers(60, 200, (96, 96, 3), np.uint8)
         _draw_face(crop, 48, 48, 80, False, k % 7, rng)
