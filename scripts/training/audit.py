@@ -32,7 +32,7 @@ from edge.records import Box
 from training.age_sex_model import SURE, AgeSexModel, Person, face_crop
 from training.arrays import Picture
 from training.command_line import add_data, parser_for, print_error
-from training.dataset import SPLITS, Dataset
+from training.dataset import SPLITS, Dataset, require
 from training.evaluation.common import MIN_FACE_HEIGHT, largest, pair_boxes, progress
 from training.evaluation.expression import AGITATED, AGITATED_THRESHOLD
 from training.evaluation.stages import ExpressionStage, MaskStage, Stages, open_stages
@@ -97,18 +97,19 @@ def audit(args: argparse.Namespace) -> dict[str, Any]:
     stages = open_stages("masked_expression", settings, models, None)
     data = Dataset(*args.data)
     records = data.splits()[args.split]
-    figures = {"labelled": count(list(_labelled(data, records, stages)))}
+    portraits = [r for r in records if r.crop and r.label == "no_mask" and any(groups(r))]
+    require(portraits, args.split, "bare face crop with age, sex or ethnicity")
+    figures = {"labelled": count(list(_labelled(data, portraits, stages)))}
     if model is not None:
         figures["predicted"] = count(list(_predicted(data, records, stages, model)))
     return figures
 
 
-def _labelled(data: Dataset, records: Sequence[Record], stages: Stages) -> Iterator[Outcome]:
-    """Yield the outcomes for portraits whose groups are known."""
+def _labelled(data: Dataset, portraits: Sequence[Record], stages: Stages) -> Iterator[Outcome]:
+    """Yield the outcomes for bare face crops whose groups are known."""
     from training.age_sex import masked_crop, whole_face
 
     mask, expression = _classifiers(stages)
-    portraits = [r for r in records if r.crop and r.label == "no_mask" and any(groups(r))]
     for k, record in enumerate(progress(portraits, "portraits")):
         who, picture = tuple(groups(record)), data.picture(record)
         box = whole_face(record.width, record.height)
