@@ -23,6 +23,14 @@ from edge.errors import DoorlightError, OutputError
 from edge.inference import manifest
 from edge.inference.manifest import Manifest
 from training import modelfile
+from training.boards import (
+    BOARDS,
+    MOBILENET_MMACS,
+    NCNN_INT8_MS,
+    ONE_THREAD_SLOWER,
+    Board,
+    cpu_ms,
+)
 from training.command_line import print_error
 from training.files import replace_text
 
@@ -38,12 +46,6 @@ ARM = (
 CORAL = "https://coral.ai/docs/edgetpu/benchmarks"
 ALLAN = "https://github.com/aallan/benchmarking-ml-on-the-edge"
 
-#: Millions of multiplications of MobileNetV2 1.0 at 224x224, the model of all published times.
-MOBILENET_MMACS = 300.8
-#: ncnn's mobilenet_int8 and mobilenet_v2, four threads, milliseconds: Zero 2 W (NCNN), then 3B+ (NCNN_3B).
-NCNN_INT8_MS, NCNN_FLOAT_MS = (91.03, 67.39), (147.39, 120.33)
-#: How many times slower one thread is than four: ncnn's mobilenet_int8 on a 3B+ (NCNN_3B).
-ONE_THREAD_SLOWER = 189.95 / 67.39
 #: MobileNetV2 on an Edge TPU with USB 3 (CORAL), milliseconds.
 EDGE_TPU_MS = 2.6
 #: SSD MobileNetV2 300x300 with USB 2 minus USB 3 (ALLAN), milliseconds, for 270,000 bytes in and 182,112 out.
@@ -53,24 +55,6 @@ USB2_MS_PER_BYTE = (58.1 - 18.2) / (270_000 + 182_112)
 OVERHEAD_MS, FLOAT_MS = 1.2, 8.1
 
 MODES = ("1 thread", "4 threads", "Coral")
-
-
-class Board(NamedTuple):
-    """A board: milliseconds of MobileNetV2 with four threads, 8-bit and float; the version of its USB."""
-
-    name: str
-    int8_ms: float
-    float_ms: float
-    usb: int
-
-
-BOARDS = (
-    # The times of the 3B+, slower by the ratio that ncnn shows.
-    Board("Zero 2 W", 30 * NCNN_INT8_MS[0] / NCNN_INT8_MS[1], 79 * NCNN_FLOAT_MS[0] / NCNN_FLOAT_MS[1], 2),
-    Board("3B+", 30, 79, 2),
-    Board("4", 17, 46, 3),
-    Board("5", 4.01, 10.89, 3),
-)
 
 
 class Estimate(NamedTuple):
@@ -110,7 +94,7 @@ def _model_ms(board: Board, mode: str, rows: Manifest, mmacs: dict[str, float], 
         row = rows[name]
         moved_bytes = sum(math.prod(tensor.shape) for tensor in (row.input, *row.outputs.values()))
         return share * EDGE_TPU_MS + (moved_bytes * USB2_MS_PER_BYTE if board.usb == 2 else 0)
-    return share * board.int8_ms * (ONE_THREAD_SLOWER if mode == "1 thread" else 1)
+    return cpu_ms(board, mmacs[name], one_thread=mode == "1 thread")
 
 
 def first_light_s(new_ms: float, settings: Config) -> float:

@@ -51,6 +51,16 @@ def save_best(path: Path, net: torch.nn.Module, figures: dict[str, float], step:
     save(path, {"net": net.state_dict(), "figures": figures, "step": step})
 
 
+def load_last_average(net: torch.nn.Module, path: Path) -> int:
+    """Load the averaged weights of a run's last.pt into `net`; return the number of steps. Raises TrainingError."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=False)
+        net.load_state_dict(saved["average"])
+        return int(saved["step"])
+    except (OSError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError, EOFError) as error:
+        raise TrainingError(f"{path}: not a checkpoint of such a network: {error}") from None
+
+
 def load_best(net: torch.nn.Module, path: Path) -> dict[str, float]:
     """Load the weights of a run's best.pt into `net`; return the figures saved with them. Raises TrainingError."""
     try:

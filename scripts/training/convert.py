@@ -6,11 +6,14 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from torch import Tensor, fx, nn
 
+from edge.system import stderr
+
 from .arrays import Floats
-from .nets import SameConv2d
+from .nets import SameConv2d, normalise
 
 
 class ExportError(Exception):
@@ -79,7 +82,7 @@ class _KerasBuilder:
         if node.op == "call_function":
             return self._function(node, args)
         if node.op == "call_method" and node.target == "mean":
-            return self._layers.GlobalAveragePooling2D()(args[0])
+            return self._layers.GlobalAveragePooling2D(keepdims=bool(node.kwargs.get("keepdim")))(args[0])
         if node.op == "call_method" and node.target == "permute":
             return args[0]  # NCHW to NHWC, which Keras has already
         if node.op == "call_method" and node.target == "reshape":
@@ -99,6 +102,10 @@ class _KerasBuilder:
             return self._with_weights(layer, [m.weight, m.bias, m.running_mean, m.running_var])(x)
         if isinstance(m, nn.ReLU6):
             return self._layers.ReLU(6.0)(x)
+        if isinstance(m, nn.Hardswish):
+            return self._layers.Multiply()([x, self._hard_sigmoid(x)])
+        if isinstance(m, nn.Hardsigmoid):
+            return self._hard_sigmoid(x)
         if isinstance(m, nn.MaxPool2d):
             assert isinstance(m.kernel_size, int)
             return self._layers.MaxPooling2D(m.kernel_size)(x)
@@ -126,6 +133,8 @@ class _KerasBuilder:
         name = getattr(node.target, "__name__", str(node.target))
         if name in ("add", "iadd"):
             return self._layers.Add()(args)
+        if name == "mul" and all(a is not None for a in args):
+            return self._layers.Multiply()(args)
         if name == "interpolate":
             return self._double(args[0])
         if name == "cat":
@@ -133,8 +142,12 @@ class _KerasBuilder:
         if name == "getattr":
             return args[0].shape  # used for sizes only, which `reshape` computes itself
         if name in ("getitem", "mul"):
-            return None
+            return None  # a product of sizes
         raise ExportError(f"no TFLite form known for {node.op} {node.target}")
+
+    def _hard_sigmoid(self, x: Any) -> Any:
+        """Return ReLU6(x + 3) / 6; TensorFlow makes one HARD_SWISH of its product with `x`."""
+        return self._layers.Rescaling(1 / 6)(self._layers.ReLU(6.0)(self._layers.Rescaling(1.0, 3.0)(x)))
 
     def _double(self, x: Any) -> Any:
         """Return `x` with twice the height and width: each pixel beside itself, each row below itself.
@@ -163,6 +176,21 @@ def to_tflite(model: Any, samples: Iterable[Floats]) -> bytes:
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
     content: bytes = converter.convert()
     return _slim(content)
+
+
+def quantise(net: nn.Module, pictures: Tensor, finish: Callable[[list[Any]], Any]) -> bytes:
+    """Return the network as full-integer TFLite.
+
+    `pictures` (n, C, H, W) uint8 give the ranges of the activations; `finish` is as in `to_keras`.
+    """
+    inputs: Floats = normalise(pictures).permute(0, 2, 3, 1).numpy()
+    height, width, channels = inputs.shape[1:]
+    # With both extremes the input's range is exactly that of uint8 pixels: scale 1/127.5, zero point 127.
+    edges = [np.full((1, height, width, channels), v, np.float32) for v in (-127 / 127.5, 128 / 127.5)]
+    # The converter prints messages for its developers.
+    with stderr.captured():
+        keras = to_keras(net, (height, width, channels), finish)
+        return to_tflite(keras, [*edges, *(inputs[k : k + 1] for k in range(len(inputs)))])
 
 
 def _slim(content: bytes) -> bytes:

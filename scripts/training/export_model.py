@@ -16,15 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 
 from edge.inference import manifest
 from edge.inference.interpreter import load_runtime
-from edge.system import stderr
 
 from . import cards, comparison, convert, embedder, expression, landmarker, landmarks, mask, modelfile
-from .arrays import Floats
 from .calibration import Task, choose, log
 from .checkpoints import load_best
 from .dataset import Dataset
@@ -32,7 +29,7 @@ from .detector import DetectorTask
 from .figures import flat
 from .manifest_rows import tensor_of
 from .manifest_rows import write as write_rows
-from .nets import STRIDES, ExpressionClassifier, normalise
+from .nets import STRIDES, ExpressionClassifier
 from .records import EXPRESSIONS, Record
 
 #: The seed of the pictures that calibrate the ranges of activations.
@@ -158,22 +155,16 @@ class _Network:
 
     def convert(self, samples: int) -> bytes:
         """Return the network as full-integer TFLite."""
-        inputs: Floats = normalise(self._task.calibration(samples, CALIBRATION_SEED)).permute(0, 2, 3, 1).numpy()
-        height, width, channels = inputs.shape[1:]
-        # With both extremes the input's range is exactly that of uint8 pixels: scale 1/127.5, zero point 127.
-        edges = [np.full((1, height, width, channels), v, np.float32) for v in (-127 / 127.5, 128 / 127.5)]
-        # The converter prints messages for its developers.
-        with stderr.captured():
+
+        def finish(outputs: list[Any]) -> Any:
+            """Return distances and scores of the detector, probabilities of a classifier, or the output as it is."""
             import tensorflow as tf
 
-            def finish(outputs: list[Any]) -> Any:
-                """Return distances and scores of the detector, probabilities of a classifier, or the output as it is."""
-                if self.kind.strides:
-                    return [outputs[0], tf.keras.layers.Activation("sigmoid")(outputs[1])]
-                return tf.keras.layers.Softmax()(outputs[0]) if self.kind.output == "probabilities" else outputs[0]
+            if self.kind.strides:
+                return [outputs[0], tf.keras.layers.Activation("sigmoid")(outputs[1])]
+            return tf.keras.layers.Softmax()(outputs[0]) if self.kind.output == "probabilities" else outputs[0]
 
-            keras = convert.to_keras(self._net, (height, width, channels), finish)
-            return convert.to_tflite(keras, [*edges, *(inputs[k : k + 1] for k in range(len(inputs)))])
+        return convert.quantise(self._net, self._task.calibration(samples, CALIBRATION_SEED), finish)
 
     def write(self, folder: Path, rows: Mapping[str, manifest.ModelEntry], content: bytes) -> manifest.ModelEntry:
         """Write the model, its curve, and a manifest with its row and the other `rows` into `folder`; return its

@@ -5,6 +5,7 @@ The mask classifier also sees them with masks drawn on.
 
 from __future__ import annotations
 
+import bisect
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -20,15 +21,25 @@ from .records import Record
 DRAWN = 2
 #: Upper limits of the groups by age, in years.
 AGES = (10, 20, 40, 60)
+#: Names of the groups by age, from the youngest.
+AGE_GROUPS = (*(f"under_{age}" for age in AGES), f"{AGES[-1]}_or_older")
 #: Sides that a crop is shrunk to before it is judged, in pixels: at least, at most.
 COARSE_PX = (25, 60)
+
+
+def age_group(years: float) -> str:
+    """Return the name of the group that an age belongs to.
+
+    >>> [age_group(years) for years in (9, 10, 60)]
+    ['under_10', 'under_20', '60_or_older']
+    """
+    return AGE_GROUPS[bisect.bisect_right(AGES, years)]
 
 
 def groups(record: Record) -> Iterator[str]:
     """Yield the names of the groups that a person belongs to."""
     if record.age is not None:
-        limit = next((a for a in AGES if record.age < a), None)
-        yield f"{AGES[-1]}_or_older" if limit is None else f"under_{limit}"
+        yield age_group(record.age)
     if record.sex is not None:
         yield record.sex
     if record.ethnicity is not None:

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 
 from training.checkpoints import TrainingError, load_best
-from training.command_line import BAD_DATA, INTERRUPTED, add_data, parser_for, print_error
+from training.command_line import BAD_DATA, INTERRUPTED, add_data, keep_memory, parser_for, print_error
 from training.dataset import Dataset
 from training.loop import train
 from training.mask import Example, MaskTask, examples
 from training.nets import FULL_MASK
 from training.records import DataError
-from training.train import PLANS, keep_memory
+from training.train import PLANS
 
 #: The columns of the JSON object: number of faces, accuracy with the source and without it, their difference.
 Figures = dict[str, float]

@@ -152,7 +152,8 @@ def train(
     """Train, or continue a run in `out` that was interrupted; return the path of the best weights.
 
     `pretrained` is an ImageNet MobileNetV2, `weights` an earlier network of this kind to start from. `out` gets last.pt
-    (everything to continue from), best.pt (averaged weights of the best validation), history.jsonl and curves.png.
+    (everything to continue from), best.pt (averaged weights of the best validation), history.jsonl and curves.png. The
+    "seconds" of history.jsonl are processor time of all threads, in the steps alone.
     Raises TrainingError if the loss is not a number, and KeyboardInterrupt after a checkpoint on SIGINT or SIGTERM.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -193,13 +194,14 @@ class _Run:
             # Also when a run continues: what the task learns from the earlier network must be the same each time.
             load_earlier(self._net, weights, task, plan.seed)
             task.learn_from(self._net.eval())
-        self._taken, self._step, self._best, self._stale = 0, 0, -math.inf, 0
+        self._taken, self._step, self._best, self._stale, self._seconds = 0, 0, -math.inf, 0, 0.0
         resumed = self._resumed_state()
         self.is_resumed = resumed is not None
         if resumed is not None:
             self._net.load_state_dict(resumed["net"])
             self._taken, self._step = resumed["taken"], resumed["step"]
             self._best, self._stale = resumed["best"], resumed["stale"]
+            self._seconds = resumed.get("seconds", 0.0)  # checkpoints of earlier versions do not have it
         elif weights is None and pretrained is not None:
             self._taken = transplant(self._net, pretrained, normalise(task.calibration(160, plan.seed)))
         self._average = copy.deepcopy(self._net)
@@ -230,8 +232,9 @@ class _Run:
         losses: list[float] = []
         with tqdm(total=plan.steps, initial=self._step, desc=name, unit="step", disable=quiet, mininterval=5.0) as bar:
             for batch in _batches(self._task, plan, self._step, workers):
-                rate = self._rate()
+                rate, began = self._rate(), time.process_time()
                 losses.append(self._learn(batch, rate))
+                self._seconds += time.process_time() - began
                 bar.update()
                 bar.set_postfix(loss=f"{sum(losses[-100:]) / len(losses[-100:]):.4f}", refresh=False)
                 if self._step % plan.validate_every == 0 or self._step == plan.steps:
@@ -251,7 +254,7 @@ class _Run:
     def validate(self, loss: float | None, rate: float) -> None:
         """Validate the averaged weights, record the figures, and keep the weights if they are the best so far."""
         figures = self._task.validate(self._average)
-        row = {"step": self._step, "loss": loss, "rate": rate, **figures}
+        row = {"step": self._step, "seconds": round(self._seconds, 2), "loss": loss, "rate": rate, **figures}
         with (self._out / "history.jsonl").open("a") as history:
             history.write(json.dumps(row) + "\n")
         tqdm.write(" ".join(f"{k}={v:.4g}" for k, v in row.items() if v is not None))
@@ -308,6 +311,7 @@ class _Run:
             "step": self._step,
             "best": self._best,
             "stale": self._stale,
+            "seconds": self._seconds,
         }
         save(self._last, state)
 
@@ -320,7 +324,7 @@ def draw_history(out: Path) -> None:
     from matplotlib import pyplot as plt
 
     rows = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
-    names = [k for k in rows[-1] if k not in ("step", "rate")]
+    names = [k for k in rows[-1] if k not in ("step", "seconds", "rate")]
     figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 3), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
         axis.plot([r["step"] for r in rows], [math.nan if r[name] is None else r[name] for r in rows], marker=".")

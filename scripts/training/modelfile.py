@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tflite
@@ -53,6 +53,11 @@ def macs(content: bytes) -> int:
     return total
 
 
+def rejected_ops(used: Mapping[str, int]) -> list[str]:
+    """Return the names of those ops, with their versions as `ops` returns them, that EDGE_TPU_OPS does not have."""
+    return [op for op, version in used.items() if version > EDGE_TPU_OPS.get(op, 0)]
+
+
 def check(content: bytes) -> dict[str, int]:
     """Check a model and return its ops as `ops` does. Raises ModelFileError.
 
@@ -80,9 +85,8 @@ def _operators(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _wrong_ops(used: dict[str, int]) -> Iterator[str]:
-    for op, version in used.items():
-        if version > EDGE_TPU_OPS.get(op, 0):
-            yield f"op {op} version {version} is not in the Edge TPU's table ({EDGE_TPU_OPS.get(op, 'no such op')})"
+    for op in rejected_ops(used):
+        yield f"op {op} version {used[op]} is not in the Edge TPU's table ({EDGE_TPU_OPS.get(op, 'no such op')})"
 
 
 def _wrong_tensors(model: Any) -> Iterator[str]:

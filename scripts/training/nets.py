@@ -354,10 +354,13 @@ def _unfold(net: nn.Module, folded: Sequence[tuple[Any, Any, np.ndarray, np.ndar
 def transplant(net: nn.Module, weights: Path, pictures: Tensor) -> int:
     """Copy ImageNet weights into the MobileNetV2 part of `net`; return the number of convolutions that were copied.
 
-    `weights` is a quantised MobileNetV2 `.tflite`, `pictures` (B, 3, H, W), normalised, calibrate the batch norms.
+    `weights` is a quantised MobileNetV2 `.tflite`, `pictures` (B, C, H, W), normalised, calibrate the batch norms. For
+    grey pictures, the first layer gets the sum over the colours: the same answers as for a grey picture in colour.
     """
-    folded = []
+    folded: list[tuple[Any, Any, np.ndarray, np.ndarray]] = []
     for (layer, norm), (weight, bias) in zip(normed(net), tflite_layers(weights), strict=False):
+        if not folded and layer.in_channels == 1:
+            weight = weight.sum(1, keepdims=True)
         if tuple(layer.weight.shape) != weight.shape:
             break
         folded.append((layer, norm, weight, bias))

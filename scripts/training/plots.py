@@ -195,6 +195,28 @@ def draw_means(
     _save(figure, path)
 
 
+def draw_points(
+    path: Path, panels: Mapping[str, Mapping[str, tuple[float, float, float, float]]], across: str, up: str
+) -> None:
+    """Plot named points (x, y, low, high) with their intervals, in panels beside each other; x is logarithmic.
+
+    The same name has the same colour and marker in each panel.
+    """
+    figure, axes = _axes(5.2 * max(len(panels), 1), 4.2, max(len(panels), 1))
+    names = list(dict.fromkeys(name for points in panels.values() for name in points))
+    for axis, (title, points) in zip(np.atleast_1d(axes), panels.items(), strict=False):
+        for name, (x, y, low, high) in points.items():
+            k = names.index(name)
+            interval = [[max(0.0, y - low)], [max(0.0, high - y)]]
+            marker = "osD^vP*Xph"[k % 10]
+            axis.errorbar([x], [y], interval, fmt=marker, color=f"C{k % 10}", label=name, capsize=2, linewidth=1)
+        axis.set(title=title, xlabel=across, ylabel=up, xscale="log")
+        axis.title.set_size(9)
+        axis.grid(alpha=0.3, which="both")
+        axis.legend(fontsize=7)
+    _save(figure, path)
+
+
 def draw_bars(path: Path, names: Sequence[str], shares: Sequence[float | None], what: str) -> None:
     """Plot shares 0..1 as bars; None leaves a gap."""
     figure, axis = _axes(1.5 + 0.7 * max(len(names), 4), 3.4)

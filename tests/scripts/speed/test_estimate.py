@@ -16,6 +16,7 @@ from edge.errors import OutputError
 from edge.inference import manifest
 from speed import estimate
 from training import modelfile
+from training.boards import BOARDS
 
 
 def test_multiplications_are_counted() -> None:
@@ -30,7 +31,7 @@ def test_estimates_follow_the_board_and_the_models() -> None:
     mmacs = estimate.count_mmacs(rows)
     by = {
         (board.name, mode): estimate.estimate(board, mode, rows, mmacs, CONFIG)
-        for board in estimate.BOARDS
+        for board in BOARDS
         for mode in estimate.MODES
     }
     for name in ("Zero 2 W", "3B+", "4", "5"):

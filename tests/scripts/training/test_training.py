@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from support.paths import SCRIPTS
+from support.training import script
 
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default")]
 
@@ -25,79 +26,6 @@ NAMES = {
     "expression": "expression_classifier",
     "landmarks": "face_landmarks",
 }
-EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-
-
-def _face(picture: np.ndarray, x: int, y: int, size: int, masked: bool, mood: int, rng: np.random.Generator) -> None:
-    skin = tuple(int(v) for v in rng.integers(90, 220, 3))
-    cv2.ellipse(picture, (x, y), (int(size * 0.38), size // 2), 0, 0, 360, skin, -1)
-    for side in (-1, 1):
-        cv2.circle(picture, (x + side * size // 6, y - size // 8), max(1, size // 14), (20, 20, 20), -1)
-    if masked:
-        cv2.rectangle(
-            picture, (x - size // 3, y + size // 20), (x + size // 3, y + int(size * 0.42)), (200, 120, 60), -1
-        )
-    else:
-        bend = 20 + 20 * mood
-        cv2.ellipse(picture, (x, y + size // 5), (size // 6, size // 12), 0, bend, bend + 140, (30, 30, 150), 2)
-
-
-def _points(x: int, y: int, size: int) -> list[list[float]]:
-    """Return the landmarks of a face that `_face` draws."""
-    side, eyes, mouth = size / 6, y - size / 8, y + size / 5
-    return [[x - side, eyes], [x + side, eyes], [x, y + size / 20], [x - side, mouth], [x + side, mouth]]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """About 150 pictures in the project's format: scenes with boxed faces, crops with labels, 48x48 expressions."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(5)
-    rows, landmarks = [], []
-
-    def add(name: str, picture: np.ndarray, **fields: object) -> None:
-        (folder / name).parent.mkdir(exist_ok=True)
-        cv2.imwrite(str(folder / name), picture)
-        source = name.split("/")[0]
-        rows.append({"file": name, "source": source, "width": picture.shape[1], "height": picture.shape[0], **fields})
-
-    for k in range(60):
-        scene = cv2.resize(rng.integers(0, 256, (3, 4, 3), np.uint8), (160, 120), interpolation=cv2.INTER_CUBIC)
-        size, masked = int(rng.integers(30, 70)), bool(k % 2)
-        x, y = int(rng.integers(45, 115)), int(rng.integers(45, 75))
-        _face(scene, x, y, size, masked, k % 7, rng)
-        box = [x - size * 0.38, y - size / 2, x + size * 0.38, y + size / 2]
-        label = ("mask" if k % 10 else "incorrect") if masked else "no_mask"
-        faces = [{"box": box, "label": label, "by": "human"}] if k % 12 else []
-        add(f"scenes/{k:03}.png", scene, faces=faces)
-        if faces:
-            landmarks.append({"file": f"scenes/{k:03}.png", "faces": [{"box": box, "points": _points(x, y, size)}]})
-    for k in range(90):
-        crop = rng.integers(60, 200, (48, 48, 3), np.uint8)
-        _face(crop, 24, 24, 46, False, k % 7, rng)
-        votes = [0] * 10
-        votes[k % 7] = 10
-        split = "Training" if k < 60 else "PublicTest"
-        add(
-            f"fer/{k:03}.png", crop, crop=True, label="no_mask", expression=EXPRESSIONS[k % 7], split=split, votes=votes
-        )
-    (folder / "index.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    (folder / "points.jsonl").write_text("".join(json.dumps(r) + "\n" for r in landmarks))
-    return folder
-
-
-def _script(name: str, *args: object, check: bool = True, **kw: object) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(  # type: ignore[call-overload]
-        [sys.executable, "-m", f"training.{name}", *map(str, args)],
-        cwd=SCRIPTS,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        **kw,
-    )
-    if check:
-        assert done.returncode == 0, done.stderr[-3000:]
-    return done
 
 
 @pytest.mark.parametrize("model", ["detector", "mask", "expression", "landmarks"])
@@ -105,20 +33,20 @@ def test_train_export_evaluate(model: str, data: Path, tmp_path_factory: pytest.
     base = tmp_path_factory.getbasetemp()
     run, models = base / f"run-{model}", base / "models"
     plan = ("--data", data, "--out", run, "--steps", 6, "--batch", 6, "--validate-every", 3, "--threads", 2, "--quiet")
-    _script("train", model, *plan)
+    script("train", model, *plan)
     history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     assert [row["step"] for row in history] == [3, 6]
     assert all(np.isfinite(row["loss"]) for row in history)
     assert (run / "curves.png").stat().st_size > 1000
 
-    done = _script("export", model, "--data", data, "--run", run, "--models", models, "--samples", 8)
+    done = script("export", model, "--data", data, "--run", run, "--models", models, "--samples", 8)
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["bytes"] < 4_000_000
     name = NAMES[model]
     assert f"[{name}]" in (models / "manifest.toml").read_text()
     assert name in (models / f"{name}.md").read_text()
 
-    done = _script("evaluate", model, "--data", data, "--models", models, "--split", "all")
+    done = script("evaluate", model, "--data", data, "--models", models, "--split", "all")
     figures = json.loads(done.stdout.splitlines()[-1])
     own = {"detector": "ap35_h10", "mask": "accuracy", "expression": "votes_accuracy", "landmarks": "bare"}
     assert own[model] in figures
@@ -205,13 +133,13 @@ def test_training_goes_on_from_an_exported_model(model: str, data: Path, tmp_pat
     """Judged before the first step, so that what comes out is never worse than what went in."""
     plan = ("--data", data, "--out", tmp_path, "--steps", 3, "--batch", 4, "--validate-every", 3, "--quiet")
     command = ("train", model, *plan, "--weights", SHIPPED / f"{model}_classifier.tflite")
-    _script(*command)
+    script(*command)
     history = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
     assert [row["step"] for row in history] == [0, 3]
     assert history[0]["loss"] is None
     assert history[1]["loss"] > 0
     assert (tmp_path / "best.pt").is_file()
-    _script(*command)
+    script(*command)
     again = (tmp_path / "history.jsonl").read_text().splitlines()
     assert len(again) == 2, "a finished run is not started again from what it started from"
 
@@ -220,37 +148,35 @@ def test_training_goes_on_from_an_exported_model(model: str, data: Path, tmp_pat
 def test_a_full_size_network_is_pruned_and_trained_on(data: Path, tmp_path: Path, model: str) -> None:
     plan = ("--data", data, "--batch", 2, "--quiet")
     short = (*plan, "--steps", 1, "--validate-every", 1)
-    _script("train", model, *short, "--full-size", "--out", tmp_path / "full")
+    script("train", model, *short, "--full-size", "--out", tmp_path / "full")
     pruned = tmp_path / "pruned.pt"
     weights = ("--weights", tmp_path / "full" / "best.pt")
-    _script("prune_network", model, "--data", data, *weights, "--out", pruned, "--samples", 4)
-    _script("train", model, *short, "--weights", pruned, "--out", tmp_path / "small")
+    script("prune_network", model, "--data", data, *weights, "--out", pruned, "--samples", 4)
+    script("train", model, *short, "--weights", pruned, "--out", tmp_path / "small")
     steps = [json.loads(line)["step"] for line in (tmp_path / "small" / "history.jsonl").read_text().splitlines()]
     assert steps == [0, 1]
-    done = _script("prune_network", model, "--data", data, "--weights", pruned, "--out", tmp_path / "x.pt", check=False)
+    done = script("prune_network", model, "--data", data, "--weights", pruned, "--out", tmp_path / "x.pt", check=False)
     assert done.returncode == 65
     assert "pruned.pt: not the weights of such a network" in done.stderr
-    done = _script("train", model, *plan, "--pretrained", pruned, check=False)
+    done = script("train", model, *plan, "--pretrained", pruned, check=False)
     assert done.returncode == 2
     assert "add --full-size" in done.stderr
 
 
 def test_teachers_are_learnt_from(data: Path, tmp_path: Path) -> None:
     plan = ("--data", data, "--steps", 2, "--batch", 4, "--validate-every", 2, "--quiet")
-    _script("train", "teacher", *plan, "--out", tmp_path / "teacher")
+    script("train", "teacher", *plan, "--out", tmp_path / "teacher")
     best = tmp_path / "teacher" / "best.pt"
     first_loss = []
     for teachers in ((), ("--teacher", best, "--teacher", SHIPPED / "expression_classifier.tflite")):
         out = tmp_path / f"run{len(teachers)}"
-        _script("train", "expression", *plan, "--out", out, *teachers)
+        script("train", "expression", *plan, "--out", out, *teachers)
         first_loss.append(json.loads((out / "history.jsonl").read_text())["loss"])
     assert first_loss[0] != first_loss[1], "the same faces in the same order, with other targets"
-    done = _script(
-        "train", "expression", *plan, "--out", tmp_path / "x", "--teacher", data / "index.jsonl", check=False
-    )
+    done = script("train", "expression", *plan, "--out", tmp_path / "x", "--teacher", data / "index.jsonl", check=False)
     assert done.returncode == 65
     assert "index.jsonl: not the weights of such a network" in done.stderr
-    done = _script("train", "mask", *plan, "--out", tmp_path / "x", "--teacher", best, check=False)
+    done = script("train", "mask", *plan, "--out", tmp_path / "x", "--teacher", best, check=False)
     assert done.returncode == 2
     assert "--teacher is for expression" in done.stderr
 
@@ -261,7 +187,7 @@ def test_teachers_are_learnt_from(data: Path, tmp_path: Path) -> None:
 )
 def test_weights_of_something_else_are_named(given: str, why: str, data: Path, tmp_path: Path) -> None:
     plan = ("--data", data, "--out", tmp_path, "--steps", 3, "--batch", 4, "--quiet")
-    done = _script("train", "expression", *plan, "--weights", SHIPPED / given, check=False)
+    done = script("train", "expression", *plan, "--weights", SHIPPED / given, check=False)
     assert done.returncode == 65
     assert given in done.stderr
     assert why in done.stderr
@@ -269,7 +195,7 @@ def test_weights_of_something_else_are_named(given: str, why: str, data: Path, t
 
 def test_landmarks_do_not_start_from_an_exported_model(data: Path, tmp_path: Path) -> None:
     weights = ("--weights", SHIPPED / "face_landmarks.tflite")
-    done = _script("train", "landmarks", "--data", data, "--out", tmp_path / "run", *weights, check=False)
+    done = script("train", "landmarks", "--data", data, "--out", tmp_path / "run", *weights, check=False)
     assert done.returncode == 2
     assert "--weights of landmarks takes best.pt" in done.stderr
 
@@ -277,7 +203,7 @@ def test_landmarks_do_not_start_from_an_exported_model(data: Path, tmp_path: Pat
 def test_a_file_that_only_bears_the_name_of_a_model_is_named(data: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.tflite").write_bytes(b"TFL3" * 99)
     plan = ("--data", data, "--out", tmp_path / "run", "--steps", 3, "--batch", 4, "--quiet")
-    done = _script("train", "expression", *plan, "--weights", tmp_path / "broken.tflite", check=False)
+    done = script("train", "expression", *plan, "--weights", tmp_path / "broken.tflite", check=False)
     assert done.returncode == 65
     assert "broken.tflite: not a model of such a network" in done.stderr
 
@@ -290,7 +216,7 @@ def test_leaving_one_source_out(data: Path, tmp_path: Path) -> None:
     for folder in ("scenes", "fer"):
         os.symlink(data / folder, tmp_path / folder)
     plan = ("--data", tmp_path, "--out", tmp_path / "runs", "--steps", 2, "--batch", 4, "--quiet")
-    done = _script("leave_one_out", *plan, "--sources", "street")
+    done = script("leave_one_out", *plan, "--sources", "street")
     figures = json.loads(done.stdout.splitlines()[-1])["street"]
     assert figures["n"] > 0
     assert figures["cost"] == pytest.approx(figures["with"] - figures["without"], abs=2e-4)
@@ -301,17 +227,17 @@ def test_leaving_one_source_out(data: Path, tmp_path: Path) -> None:
 
 def test_a_source_that_cannot_be_left_out_is_named(data: Path, tmp_path: Path) -> None:
     plan = ("--data", data, "--out", tmp_path, "--steps", 2, "--batch", 4, "--quiet")
-    done = _script("leave_one_out", *plan, "--sources", "scenes", check=False)
+    done = script("leave_one_out", *plan, "--sources", "scenes", check=False)
     assert done.returncode == 65
     assert "holds no face with masked=True" in done.stderr
-    done = _script("leave_one_out", *plan, "--sources", "fer", check=False)
+    done = script("leave_one_out", *plan, "--sources", "fer", check=False)
     assert done.returncode == 65
     assert "--sources: needs faces both to train on and to evaluate on, found none in fer" in done.stderr
 
 
 def test_a_loss_that_is_no_number_names_the_checkpoint(data: Path, tmp_path: Path) -> None:
     plan = ("--data", data, "--out", tmp_path, "--steps", 60, "--batch", 4, "--validate-every", 5, "--quiet")
-    done = _script("train", "expression", *plan, "--rate", 1e30, check=False)
+    done = script("train", "expression", *plan, "--rate", 1e30, check=False)
     assert done.returncode == 65
     assert "loss is" in done.stderr
     assert "checkpoint" in done.stderr
@@ -333,14 +259,14 @@ def test_damaged_data_is_named_before_training(damage: object, named: str, data:
     for folder in ("scenes", "fer"):
         os.symlink(data / folder, tmp_path / folder)
     (tmp_path / "index.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    done = _script("train", "mask", "--data", tmp_path, "--out", tmp_path / "run", check=False)
+    done = script("train", "mask", "--data", tmp_path, "--out", tmp_path / "run", check=False)
     assert done.returncode == 65
     assert named in done.stderr
     assert not (tmp_path / "run").exists()
 
 
 def test_an_empty_split_is_named(data: Path, tmp_path: Path) -> None:
-    done = _script("train", "mask", "--data", data, "--sources", "fer", "--out", tmp_path / "run", check=False)
+    done = script("train", "mask", "--data", data, "--sources", "fer", "--out", tmp_path / "run", check=False)
     assert done.returncode == 65
     assert "holds no face with masked=True" in done.stderr
 
@@ -348,7 +274,7 @@ def test_an_empty_split_is_named(data: Path, tmp_path: Path) -> None:
 def test_export_without_a_run_leaves_the_models_alone(data: Path, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     args = ("--data", data, "--run", tmp_path / "none", "--models", tmp_path / "models")
-    done = _script("export", "mask", *args, check=False)
+    done = script("export", "mask", *args, check=False)
     assert done.returncode == 65
     assert "train first" in done.stderr
     assert not list((tmp_path / "models").iterdir())
