@@ -81,6 +81,7 @@ fi
 # Each run installs the wheel of its checkout into a folder of its own: two may share the system.
 out="$(mktemp -d "$root/tmp/check.XXXXXX")"
 trap 'rm -rf "$out"' EXIT
+chmod 755 "$out" # some scenarios run as another user
 trap 'exit 130' INT
 trap 'exit 143' TERM
 there="/tmp/${out##*/}"

@@ -263,14 +263,26 @@ def test_program_that_uses_the_camera_is_named(world: World, monkeypatch: pytest
         open_source(fast_settings(), "picamera").open()
 
 
+@pytest.mark.parametrize(
+    ("mode", "hint"), [(0o660, "sudo usermod -aG video $USER, and log in again"), (0o600, "sudo doorlight doctor")]
+)
+@pytest.mark.parametrize("node", ["media0", "video0", "v4l-subdev0", "heap"])
 def test_missing_permission_is_not_reported_as_a_missing_camera(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node: str, mode: int, hint: str
 ) -> None:
-    world.cameras = []
-    monkeypatch.setattr(Path, "glob", lambda self, pattern: iter([tmp_path / "media0"]))
-    with pytest.raises(CameraError, match=r"picamera: no permission for .*media0") as caught:
+    """Without access to a device file, libcamera finds no camera; the heap of memory is opened after that."""
+    path = tmp_path / node
+    path.touch()
+    path.chmod(mode)
+    if node == "heap":
+        world.forbidden = str(path)
+    else:
+        world.cameras = []
+    monkeypatch.setattr(picamera_driver, "DEV", tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may open everything
+    with pytest.raises(CameraError, match=rf"^picamera: no permission for {path}$") as caught:
         open_source(fast_settings(), "picamera").open()
-    assert "usermod -aG video" in caught.value.hint
+    assert caught.value.hint == hint
 
 
 def test_close_without_open() -> None:
