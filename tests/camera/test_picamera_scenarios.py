@@ -127,6 +127,7 @@ def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         ((202, 152), 201, (200, 150)),  # sides must be even
         ((640, 480), 0, None),
         ((640, 480), 640, None),  # not smaller: off
+        ((640, 480), 4096, None),
     ],
 )
 def test_both_streams_show_the_scene_in_its_colours(
