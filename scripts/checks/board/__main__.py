@@ -28,7 +28,7 @@ RESULTS = CHECKOUT / "runs/board"
 #: From power-on to the first step.
 BOOT_S = {False: 240.0, True: 900.0}
 DESCRIPTION = """\
-Boot an emulated Raspberry Pi 3 (QEMU) with Debian 13 for arm64 and Doorlight as scripts/install.sh installs it, and
+Boot an emulated Raspberry Pi 3 or 4 (QEMU) with Debian 13 for arm64 and Doorlight as scripts/install.sh installs it, and
 compare the levels of its pins, read in the chip's registers, with what Doorlight says: doctor, lights --test, the demo
 clip, killed and hanging processes, and the service booted by systemd.
 """
