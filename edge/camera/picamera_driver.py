@@ -237,8 +237,9 @@ def _open_error(error: BaseException) -> CameraError:
     """Return an error with the cause of a failed constructor: the first exception in the chain."""
     while error.__context__ is not None:
         error = error.__context__
-    if isinstance(error, PermissionError) and error.filename:  # of /dev/dma_heap, which has the memory for pictures
-        return _no_permission_error(Path(os.fsdecode(error.filename)))
+    denied = Path(os.fsdecode(error.filename)) if isinstance(error, PermissionError) and error.filename else None
+    if denied is not None and denied.is_relative_to(DEV):  # of dma_heap, which has the memory for pictures
+        return _no_permission_error(denied)
     if "acquire" not in str(error):  # "Failed to acquire camera: CameraDevice or resource busy"
         return CameraError(f"picamera: cannot be opened: {_describe(error)}", CHECK_HINT)
     nodes = [str(node) for pattern in ("media*", "video*") for node in DEV.glob(pattern)]
