@@ -183,7 +183,10 @@ apt_packages() {
 # lit there. Debian's own Python sees what the program will see.
 gpio_library() {
     if [ -n "$dry" ] || ! is_raspberry_pi; then return 0; fi
-    "$PYTHON" -B -m edge.system.gpio_library ||
+    # A bundle of doorlight update has the code only in its package, which Python reads as it is.
+    code="$PWD"
+    [ -d edge ] || code="$(find "$wheels" -name 'doorlight-*.whl' | head -n 1)"
+    PYTHONPATH="$code${PYTHONPATH:+:$PYTHONPATH}" "$PYTHON" -B -m edge.system.gpio_library ||
         die 69 "the pins of this Raspberry Pi cannot be used, see the lines above; the program in use is not changed"
 }
 

@@ -43,6 +43,11 @@ MAX_AGE_S, MAX_AGE_FRAMES = 0.3, 3
 MIN_INTERVAL = 0.9
 FORMATS = {"main": "BGR888", "lores": "YUV420"}
 METERING = {"centre": "CentreWeighted", "spot": "Spot", "matrix": "Matrix"}
+DEV = Path("/dev")
+#: Without access to one of these, libcamera finds no camera.
+CAMERA_NODES = ("media*", "video*", "v4l-subdev*")
+#: Read and write permission of a file's group.
+GROUP_READ_WRITE = 0o060
 CHECK_HINT = "check it with: rpicam-hello --list-cameras"
 
 
@@ -213,19 +218,31 @@ def _import_error(error: ImportError) -> CameraError:
 
 
 def _no_camera_error() -> CameraError:
-    nodes = sorted(Path("/dev").glob("media*"))
-    if nodes and not any(os.access(node, os.R_OK | os.W_OK) for node in nodes):
-        return CameraError(f"picamera: no permission for {nodes[0]}", "sudo usermod -aG video $USER, and log in again")
+    for pattern in CAMERA_NODES:
+        nodes = sorted(DEV.glob(pattern))
+        if nodes and not any(os.access(node, os.R_OK | os.W_OK) for node in nodes):
+            return _no_permission_error(nodes[0])
     return CameraError("picamera: no camera found", "check its ribbon cable with: rpicam-hello --list-cameras")
+
+
+def _no_permission_error(node: Path) -> CameraError:
+    """Return an error for a device file that this user may not open."""
+    # Without the udev rules of Raspberry Pi OS or of install.sh, only root may open it, and no group helps.
+    has_group = node.stat().st_mode & GROUP_READ_WRITE == GROUP_READ_WRITE
+    fix = "sudo usermod -aG video $USER, and log in again" if has_group else "sudo doorlight doctor"
+    return CameraError(f"picamera: no permission for {node}", fix)
 
 
 def _open_error(error: BaseException) -> CameraError:
     """Return an error with the cause of a failed constructor: the first exception in the chain."""
     while error.__context__ is not None:
         error = error.__context__
+    denied = Path(os.fsdecode(error.filename)) if isinstance(error, PermissionError) and error.filename else None
+    if denied is not None and denied.is_relative_to(DEV):  # of dma_heap, which has the memory for pictures
+        return _no_permission_error(denied)
     if "acquire" not in str(error):  # "Failed to acquire camera: CameraDevice or resource busy"
         return CameraError(f"picamera: cannot be opened: {_describe(error)}", CHECK_HINT)
-    nodes = [str(node) for pattern in ("media*", "video*") for node in Path("/dev").glob(pattern)]
+    nodes = [str(node) for pattern in ("media*", "video*") for node in DEV.glob(pattern)]
     users = [f"{name} (process {pid})" for pid, name in processes_using(*nodes) if pid != os.getpid()]
     # Only root sees the open files of other users, so the program may not be found.
     names = ", ".join(users) or "another program, or an earlier capture of this program that hangs"

@@ -54,40 +54,6 @@ def is_near(picture: Picture | None, colours: Picture) -> bool:
 # ---- Pictures --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("size", "lores_width", "lores_size"),
-    [
-        ((640, 480), 256, (256, 192)),  # the defaults: no padding
-        ((200, 150), 100, (100, 74)),  # padding in both; rows of U and V end in the middle of a row of the array
-        ((1280, 720), 322, (322, 180)),  # a size for which BT.709 is the default
-        ((202, 152), 201, (200, 150)),  # sides must be even
-    ],
-)
-def test_both_streams_show_the_same_scene_in_the_same_colours(
-    world: World, size: tuple[int, int], lores_width: int, lores_size: tuple[int, int]
-) -> None:
-    frame = one_frame(fast_settings(width=size[0], height=size[1], lores_width=lores_width))
-    assert frame.lores is not None
-    assert frame.picture.shape == (size[1], size[0], 3)
-    assert frame.lores.shape == (lores_size[1], lores_size[0], 3)
-    assert is_near(frame.picture, SCENE)
-    assert is_near(frame.lores, SCENE)
-    # Each quarter has one colour: no padding is visible, and no colour comes from a wrong row.
-    for picture in (frame.picture, frame.lores):
-        height, width = picture.shape[0] // 2, picture.shape[1] // 2
-        for row, column in np.ndindex(2, 2):
-            quarter = picture[row * height :, column * width :][: height - 2, : width - 2][2:, 2:].astype(int)
-            assert np.abs(quarter - SCENE[row, column]).max() <= 4
-
-
-@pytest.mark.parametrize("lores_width", [0, 640, 4096])
-def test_low_resolution_stream_can_be_off(world: World, lores_width: int) -> None:
-    frame = one_frame(fast_settings(width=640, height=480, lores_width=lores_width))
-    assert frame.lores is None
-    assert is_near(frame.picture, SCENE)
-    assert world.made[0].config["lores"] is None
-
-
 @pytest.mark.parametrize("can_flip", [True, False])
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("rotate", [0, 90, 180, 270])
@@ -263,14 +229,26 @@ def test_program_that_uses_the_camera_is_named(world: World, monkeypatch: pytest
         open_source(fast_settings(), "picamera").open()
 
 
+@pytest.mark.parametrize(
+    ("mode", "hint"), [(0o660, "sudo usermod -aG video $USER, and log in again"), (0o600, "sudo doorlight doctor")]
+)
+@pytest.mark.parametrize("node", ["media0", "video0", "v4l-subdev0", "heap"])
 def test_missing_permission_is_not_reported_as_a_missing_camera(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node: str, mode: int, hint: str
 ) -> None:
-    world.cameras = []
-    monkeypatch.setattr(Path, "glob", lambda self, pattern: iter([tmp_path / "media0"]))
-    with pytest.raises(CameraError, match=r"picamera: no permission for .*media0") as caught:
+    """Without access to a device file, libcamera finds no camera; the heap of memory is opened after that."""
+    path = tmp_path / node
+    path.touch()
+    path.chmod(mode)
+    if node == "heap":
+        world.forbidden = str(path)
+    else:
+        world.cameras = []
+    monkeypatch.setattr(picamera_driver, "DEV", tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may open everything
+    with pytest.raises(CameraError, match=rf"^picamera: no permission for {path}$") as caught:
         open_source(fast_settings(), "picamera").open()
-    assert "usermod -aG video" in caught.value.hint
+    assert caught.value.hint == hint
 
 
 def test_close_without_open() -> None:

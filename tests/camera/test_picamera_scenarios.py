@@ -67,6 +67,12 @@ def shows(picture: Picture | None, quarters: Picture) -> bool:
     return True
 
 
+def can_become_nobody() -> bool:
+    """Return whether this user can start Python as another one, with device files for it."""
+    folders = Path(sys.executable).resolve().parents
+    return os.geteuid() == 0 and all(folder.stat().st_mode & 0o001 for folder in folders)
+
+
 def read_until(source: LiveSource, is_due: Callable[[Frame | CameraLostError], bool]) -> Frame | CameraLostError:
     """Read until a frame or error is due, and return it."""
     last: Frame | CameraLostError | None = None
@@ -121,6 +127,7 @@ def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         ((202, 152), 201, (200, 150)),  # sides must be even
         ((640, 480), 0, None),
         ((640, 480), 640, None),  # not smaller: off
+        ((640, 480), 4096, None),
     ],
 )
 def test_both_streams_show_the_scene_in_its_colours(
@@ -186,6 +193,60 @@ def test_camera_of_another_process(sensor: Sensor) -> None:
             camera().open()
         first.read()
     one_frame()
+
+
+@pytest.mark.skipif(not can_become_nobody(), reason="needs root, and a Python that other users may run")
+@pytest.mark.parametrize(
+    ("node", "mode", "hint"),
+    [
+        ("media0", "660", "sudo usermod -aG video"),
+        ("v4l-subdev0", "660", "sudo usermod -aG video"),
+        ("dma_heap/linux,cma", "660", "sudo usermod -aG video"),
+        ("dma_heap/linux,cma", "600", "sudo doorlight doctor"),  # a Debian without the rules of Raspberry Pi OS
+    ],
+)
+def test_camera_that_the_user_may_not_open(sensor: Sensor, node: str, mode: str, hint: str) -> None:
+    """The user is in no group. Without access to media devices, libcamera lists no camera; the heap is opened later."""
+    if not node.startswith("dma_heap"):
+        (sensor.folder / "frames").chmod(0o600)
+    program = (
+        "from edge.camera.factory import open_source; from edge.config import load; from edge.errors import CameraError\n"
+        "try: open_source(load().camera, 'picamera').open()\n"
+        "except CameraError as error: print(error, error.hint, sep='|')\n"
+    )
+    shown = run_as_nobody([sys.executable, "-c", program], node, mode, sensor)
+    message, _, fix = shown.strip().splitlines()[-1].partition("|")
+    assert message == f"picamera: no permission for /dev/{node}"
+    assert hint in fix
+
+
+def run_as_nobody(command: list[str], node: str, mode: str, sensor: Sensor) -> str:
+    """Run a command as a user in no group, with a /dev that has `node` for the group video. Return what it prints."""
+    script = """
+        mount --make-private /dev
+        mount -t tmpfs -o mode=755 none /dev
+        mknod -m 666 /dev/null c 1 3
+        mknod -m 666 /dev/urandom c 1 9
+        mkdir -m 1777 /dev/shm
+        mkdir -p "/dev/$(dirname "$1")"
+        mknod -m "$2" "/dev/$1" c 240 0
+        chgrp video "/dev/$1"
+        shift 2
+        exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
+    """
+    sensor.folder.chmod(0o777)
+    for folder in sensor.folder.parents:  # pytest's are for root
+        if folder.name.startswith("pytest-"):
+            folder.chmod(0o755)
+    unshare = ["unshare", "--mount", "--propagation", "unchanged", "sh", "-euc", script, "sh"]
+    return subprocess.run(
+        [*unshare, node, mode, *command],
+        cwd="/",
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(TESTS.parent)])},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
 
 
 def test_camera_that_does_not_start(sensor: Sensor) -> None:
@@ -361,7 +422,7 @@ def is_zombie(pid: int) -> bool:
 
 def test_reopening_leaks_nothing(sensor: Sensor) -> None:
     """1,000 times with the real libraries: DOORLIGHT_REOPENINGS=1000."""
-    times = int(os.environ.get("DOORLIGHT_REOPENINGS", "3"))
+    times = int(os.environ.get("DOORLIGHT_REOPENINGS", "3")) if sensor.is_real else 3
     source = camera(fps=100, max_exposure_s=0.01)
 
     def reopen() -> tuple[int, int, int]:

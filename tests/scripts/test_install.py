@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -454,11 +455,23 @@ def shell_function(name: str) -> str:
 @pytest.mark.parametrize(
     ("version", "is_pi", "code"), [("0.0.0.2", True, 69), ("0.2.2.0", True, 0), ("0.0.0.2", False, 0)]
 )
-def test_a_raspberry_pi_with_an_empty_lgpio_is_refused(tmp_path: Path, version: str, is_pi: bool, code: int) -> None:
+@pytest.mark.parametrize("place", ["checkout", "bundle"])
+def test_a_raspberry_pi_with_an_empty_lgpio_is_refused(
+    tmp_path: Path, place: str, version: str, is_pi: bool, code: int
+) -> None:
+    """A bundle of doorlight update has the code in its package only."""
     add_empty_lgpio(tmp_path, version)
+    bundle = tmp_path / "bundle"
+    (bundle / "wheels").mkdir(parents=True)
+    with zipfile.ZipFile(bundle / "wheels/doorlight-1.0-py3-none-any.whl", "w") as package:
+        for path in (ROOT / "edge").rglob("*.py"):
+            package.write(path, path.relative_to(ROOT))
+    python = tmp_path / "python"  # without the packages of this environment, as Debian's own
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    python.chmod(0o755)
     program = "\n".join(
         [
-            f"set -eu; dry= PYTHON={sys.executable}",
+            f"set -eu; dry= wheels={bundle}/wheels PYTHON={python}",
             f"is_raspberry_pi() {{ {'true' if is_pi else 'false'}; }}",
             shell_function("die"),
             shell_function("gpio_library"),
@@ -467,7 +480,7 @@ def test_a_raspberry_pi_with_an_empty_lgpio_is_refused(tmp_path: Path, version: 
     )
     done = subprocess.run(
         ["sh", "-c", program],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False,
+        cwd=bundle if place == "bundle" else ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == code, done.stderr
     assert ("is PyPI's empty package" in done.stderr) is (code == 69)

@@ -7,6 +7,7 @@ tests/camera/test_picamera_scenarios.py holds them to the real libraries.
 from __future__ import annotations
 
 import enum
+import errno
 import os
 import threading
 import time
@@ -76,6 +77,7 @@ class World:
         self.cameras: list[dict[str, object]] = [{"Id": "/base/soc/i2c0mux/i2c@1/imx708@1a", "Num": 0}]
         self.busy = False
         self.broken = ""  # what fails although the camera is free: "start" or "configure"
+        self.forbidden = ""  # the device file with memory for pictures, if it may not be opened
         self.can_flip = True
         self.gives: dict[str, str] = {}  # formats of streams, whatever is configured
         self.hang = threading.Event()  # set: no pictures arrive
@@ -194,6 +196,8 @@ class FakePicamera2:
                 raise KeyError("tuning file")
         except Exception:
             raise RuntimeError("Camera __init__ sequence did not complete.")  # noqa: B904 - as in Picamera2
+        if self.world.forbidden:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self.world.forbidden)
         self.is_constructed = True
 
     @classmethod

@@ -6,7 +6,6 @@ import argparse
 import datetime
 import os
 import platform
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from types import FrameType
 from virtual_door.build import CHECKOUT, BuildError, BuildStep, UnsupportedHostError, build, out_of_date
 
 from . import results
-from .build_steps import BOARDS, GUEST_FOLDER, PROGRAMS, Board, all_steps, check_host, image
+from .build_steps import BOARDS, GUEST_FOLDER, Board, all_steps, check_host, check_machine, image
 from .emulator import Emulator, EmulatorError
 from .record import StepRecord
 from .results import Result
@@ -29,7 +28,7 @@ RESULTS = CHECKOUT / "runs/board"
 #: From power-on to the first step.
 BOOT_S = {False: 240.0, True: 900.0}
 DESCRIPTION = """\
-Boot an emulated Raspberry Pi 3 (QEMU) with Debian 13 for arm64 and Doorlight as scripts/install.sh installs it, and
+Boot an emulated Raspberry Pi 3 or 4 (QEMU) with Debian 13 for arm64 and Doorlight as scripts/install.sh installs it, and
 compare the levels of its pins, read in the chip's registers, with what Doorlight says: doctor, lights --test, the demo
 clip, killed and hanging processes, and the service booted by systemd.
 """
@@ -59,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         "--machine",
         choices=sorted(BOARDS),
         default="raspi3b",
-        help="QEMU's machine (default: raspi3b; raspi4b needs QEMU 9, and finds no SD card yet)",
+        help="QEMU's machine (default: raspi3b; raspi4b needs QEMU 9, which Debian 12 does not have)",
     )
     top.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="reports (default: runs/board)")
     return top
@@ -148,7 +147,7 @@ def qemu_version() -> str:
 
 def run_all(board: Board, only: Sequence[str] | None, folder: Path) -> list[Result]:
     """Run the steps, or those named; return all results, with "not run" for the others."""
-    steps = all_check_steps(decisions_here() if only is None or "clip" in only else [])
+    steps = all_check_steps(decisions_here() if only is None or "clip" in only else [], board)
     found = {step.name: Result(step.name, step.description) for step in steps}
     chosen = [step for step in steps if only is None or step.name in only]
     for result in found.values():
@@ -169,15 +168,17 @@ def run_all(board: Board, only: Sequence[str] | None, folder: Path) -> list[Resu
     return [found[step.name] for step in chosen]
 
 
-def _list() -> int:
-    for step in all_check_steps([]):
+def _list(board: Board) -> int:
+    for step in all_check_steps([], board):
         say(f"{step.name:20} {step.limit_s:4.0f} s at most  {step.description}")
     return 0
 
 
-def _why_skipped(steps: Sequence[BuildStep]) -> str:
-    if not shutil.which("qemu-system-aarch64"):
-        return f"there is no qemu-system-aarch64 (apt install {PROGRAMS['qemu-system-aarch64']})"
+def _why_skipped(steps: Sequence[BuildStep], board: Board) -> str:
+    try:
+        check_machine(board)
+    except UnsupportedHostError as error:
+        return str(error)
     if out_of_date(steps):
         return "its SD card is not built, or out of date: sudo scripts/checks/board.sh"
     return ""
@@ -199,19 +200,21 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit_on_signal)
     args = parser().parse_args()
+    board = BOARDS[args.machine]
     if args.list:
-        return _list()
-    if unknown := set(args.only or ()) - {step.name for step in all_check_steps([])}:
+        return _list(board)
+    if unknown := set(args.only or ()) - {step.name for step in all_check_steps([], board)}:
         parser().error(f"--only: no such step: {', '.join(sorted(unknown))} (see --list)")
     steps = all_steps()
     try:
         if args.as_built:
-            if reason := _why_skipped(steps):
+            if reason := _why_skipped(steps, board):
                 say(f"SKIPPED: the emulated Raspberry Pi: {reason}")
                 return 0
         else:
+            check_machine(board)
             build(steps, say, check_host)
-        done = run_all(BOARDS[args.machine], args.only, args.results.absolute())
+        done = run_all(board, args.only, args.results.absolute())
     except UnsupportedHostError as error:
         print(f"checks/board.sh: {error}", file=sys.stderr)
         return 69

@@ -97,6 +97,9 @@ class Board(NamedTuple):
     #: File of the device tree in the image's folder, and where it comes from in Debian's kernel package.
     tree: str
     source: str
+    #: Beginning of the model's name, and name of its GPIO driver, as Doorlight reports them.
+    model: str
+    gpio: str
     #: What a Raspberry Pi's firmware adds to the tree, and gpiozero recognizes the model by.
     revision: str
     #: Physical address of the GPIO block.
@@ -110,11 +113,13 @@ BOARDS = {
     board.machine: board
     for board in (
         Board(
-            *("raspi3b", "pi-3b.dtb", "bcm2837-rpi-3-b.dtb", "a02082", 0x3F200000),
+            *("raspi3b", "pi-3b.dtb", "bcm2837-rpi-3-b.dtb", "Raspberry Pi 3 Model B", "pinctrl-bcm2835"),
+            *("a02082", 0x3F200000),
             *("ttyS1", ("-serial", "null", "-serial", "stdio")),
         ),
         Board(
-            *("raspi4b", "pi-4b.dtb", "bcm2711-rpi-4-b.dtb", "c03111", 0xFE200000),
+            *("raspi4b", "pi-4b.dtb", "bcm2711-rpi-4-b.dtb", "Raspberry Pi 4 Model B", "pinctrl-bcm2711"),
+            *("c03111", 0xFE200000),
             *("ttyAMA0", ("-serial", "stdio")),
         ),
     )
@@ -147,6 +152,18 @@ def check_host() -> None:
         raise UnsupportedHostError(f"{cache_folder()}: {free_mb} MB are free, {MIN_FREE_MB} MB are needed")
     if platform.machine() != "aarch64":
         _register_qemu()
+
+
+def check_machine(board: Board) -> None:
+    """Raise UnsupportedHostError, with a hint, if this computer's QEMU does not emulate the board."""
+    if not shutil.which("qemu-system-aarch64"):
+        package = PROGRAMS["qemu-system-aarch64"]
+        raise UnsupportedHostError(
+            f"there is no qemu-system-aarch64: sudo apt install --no-install-recommends {package}"
+        )
+    machines = subprocess.run(["qemu-system-aarch64", "-M", "help"], capture_output=True, text=True, check=False).stdout
+    if not any(line.split()[:1] == [board.machine] for line in machines.splitlines()):
+        raise UnsupportedHostError(f"this QEMU does not emulate {board.machine}: Debian 13's does")
 
 
 def _register_qemu() -> None:
@@ -290,7 +307,7 @@ def _make_product(folder: Path) -> None:
 def image() -> BuildStep:
     media = [*_demo_files(), HERE / "guest", HERE / "initramfs.py"]
     settings = " ".join(MASKED_UNITS + MISSING_ON_RASPI4B) + str(BOARDS) + str(IMAGE_MB)
-    sources = (inspect.getsource(function) for function in (_make_image, _write_card))
+    sources = (inspect.getsource(function) for function in (_make_image, _write_card, _adapt_tree_of_raspi4b))
     return BuildStep("pi-image", hash_of(product().key, *media, settings, *sources), _make_image)
 
 
@@ -332,12 +349,20 @@ def _write_card(folder: Path, guest: Path, log: Path) -> None:
         shutil.copy(next(guest.glob(f"usr/lib/linux-image-*/broadcom/{board.source}")), tree)
         run_program(["fdtput", "-c", tree, "/system"], log)
         run_program(["fdtput", "-t", "x", tree, "/system", "linux,revision", board.revision], log)
-    tree = folder / BOARDS["raspi4b"].tree
-    for node in (*(f"/soc/{name}" for name in MISSING_ON_RASPI4B), "/gpu"):
-        run_program(["fdtput", "-t", "s", tree, node, "status", "disabled"], log)
-    run_program(["fdtput", "-d", tree, "/emmc2bus/mmc@7e340000", "vqmmc-supply", "vmmc-supply"], log)
+    _adapt_tree_of_raspi4b(folder / BOARDS["raspi4b"].tree, log)
     no_lazy_init = "lazy_itable_init=0,lazy_journal_init=0"
     card = folder / "sd.img"
     run_program(
         ["mke2fs", "-q", "-t", "ext4", "-E", no_lazy_init, "-L", "root", "-d", guest, card, f"{IMAGE_MB}M"], log
     )
+
+
+def _adapt_tree_of_raspi4b(tree: Path, log: Path) -> None:
+    """Describe QEMU's machine in the device tree. A real Raspberry Pi 4 has its SD card at the second controller."""
+    for node in (*(f"/soc/{name}" for name in MISSING_ON_RASPI4B), "/gpu", "/emmc2bus/mmc@7e340000"):
+        run_program(["fdtput", "-t", "s", tree, node, "status", "disabled"], log)
+    # QEMU connects the card to the first one, which on a real one has the wireless chip.
+    controller = "/soc/mmc@7e300000"
+    wireless = ("mmc-pwrseq", "non-removable", "pinctrl-0", "pinctrl-names")
+    run_program(["fdtput", "-d", tree, controller, *wireless], log)
+    run_program(["fdtput", "-r", tree, f"{controller}/wifi@1"], log)

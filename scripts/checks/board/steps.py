@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from .build_steps import Board
 from .pins import first_dark, in_order
 from .record import StepRecord
 from .results import Result
@@ -82,12 +83,17 @@ def check_empty_lgpio(record: StepRecord, result: Result) -> None:
         result.check(found >= times, what, "" if found >= times else f"{found} times: {_last(record)}")
 
 
-def check_report(record: StepRecord, result: Result) -> None:
-    report = record.lines_of("report")
-    text = "\n".join(report)
-    for expected in ("Raspberry Pi 3 Model B", "pinctrl-bcm2835", "lgpio 0.2.2"):
-        result.check(expected in text, f"the report names {expected}", "" if expected in text else report[:5])
-    result.note(f"{len(report)} lines")
+def check_report(board: Board) -> Callable[[StepRecord, Result], None]:
+    """Return a check that the report names the board, its GPIO chip and the library of its pins."""
+
+    def check(record: StepRecord, result: Result) -> None:
+        report = record.lines_of("report")
+        text = "\n".join(report)
+        for expected in (board.model, board.gpio, "lgpio 0.2.2"):
+            result.check(expected in text, f"the report names {expected}", "" if expected in text else report[:5])
+        result.note(f"{len(report)} lines")
+
+    return check
 
 
 def check_lights(record: StepRecord, result: Result) -> None:
@@ -251,7 +257,7 @@ def check_service_stops(record: StepRecord, result: Result) -> None:
     result.check(record.pins()[-1].pins.is_dark, "dark at the end", record.states()[-1])
 
 
-def all_steps(here: Sequence[dict[str, object]]) -> list[Step]:
+def all_steps(here: Sequence[dict[str, object]], board: Board) -> list[Step]:
     """Return every step in order. `here` are the events of the clip on this machine."""
     return [
         Step("board", "boots Debian's kernel from an SD card", 240, check_board),
@@ -264,7 +270,7 @@ def all_steps(here: Sequence[dict[str, object]]) -> list[Step]:
         Step("still_with_relay", "a picture on real pins, with a relay", 250, check_still),
         Step("still_without_relay", "a picture on real pins, without a relay", 250, check_still),
         Step("live_relay", "a network camera on the board, and the relay", 500, check_live_relay),
-        Step("report", "doorlight doctor --report", 900, check_report),
+        Step("report", "doorlight doctor --report", 900, check_report(board)),
         Step("service_boots", "systemd boots the service as installed", 700, check_service_boots, True),
         Step("service_plays", "the service with the clip as its camera", 500, check_service_plays, True),
         Step("service_pins_killed", "its pin process is killed", 500, check_service_pins_killed, True),

@@ -3,7 +3,7 @@
  *
  * Picamera2 and libcamera allocate picture buffers from a dma-heap of the kernel. The kernel of a container or of a virtual
  * machine often has neither dma-heaps nor udmabuf. For the processor a dma-buf is a descriptor that can be mapped, as a
- * memfd is.
+ * memfd is. If there is a dma-heap that this user may not open, it is refused here, too.
  *
  * Build: gcc -shared -fPIC -O1 -o dmaheap_shim.so dmaheap_shim.c
  * Run:   LD_PRELOAD=/path/dmaheap_shim.so python …
@@ -26,8 +26,11 @@ static const char heap[] = "/dev/dma_heap/linux,cma";
 
 static int opened(int dir, const char *path, int flags, mode_t mode)
 {
-	if (path && !strcmp(path, heap))
+	if (path && !strcmp(path, heap)) {
+		if (!access(heap, F_OK) && access(heap, R_OK | W_OK))
+			return -1; /* errno is EACCES */
 		return syscall(SYS_memfd_create, "dma-heap", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
+	}
 	return syscall(SYS_openat, dir, path, flags, mode);
 }
 

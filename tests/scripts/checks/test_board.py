@@ -16,13 +16,14 @@ import pytest
 
 from checks.board import __main__ as command
 from checks.board import initramfs, results, steps
-from checks.board.build_steps import BOARDS, GUEST_FOLDER, HERE
+from checks.board.build_steps import BOARDS, GUEST_FOLDER, HERE, check_machine
 from checks.board.emulator import Emulator, EmulatorError, Line, clean_line, parse_words
 from checks.board.pins import BUZZER, GREEN, RED, RELAY, PinChange, Pins, at, between, decode, first_dark, in_order
 from checks.board.record import StepRecord
 from checks.board.results import Result
 from edge import config
 from edge.lights import wiring_test
+from virtual_door.build import UnsupportedHostError
 
 OFF, UNUSED = Pins(False, False, False, False), Pins(None, None, None, None)
 ON = {
@@ -377,7 +378,7 @@ def test_the_guest_has_every_step() -> None:
     """A step that the guest's script does not know would wait for its time limit."""
     for systemd, script in ((False, "plain.sh"), (True, "service.sh")):
         text = (HERE / "guest" / script).read_text()
-        for step in steps.all_steps([]):
+        for step in steps.all_steps([], BOARDS["raspi3b"]):
             if step.systemd is systemd:
                 assert f"\n{step.name}() {{" in text, step.name
 
@@ -399,6 +400,18 @@ def test_without_a_card_everything_is_skipped_with_a_sentence(
     monkeypatch.setattr(sys, "argv", ["board", "--as-built"])
     assert command.main() == 0
     assert "SKIPPED: the emulated Raspberry Pi: " in capsys.readouterr().out
+
+
+def test_a_qemu_without_the_board_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UnsupportedHostError, match=r"no qemu-system-aarch64: sudo apt install .* qemu-system-arm$"):
+        check_machine(BOARDS["raspi3b"])
+    program = tmp_path / "qemu-system-aarch64"
+    program.write_text("#!/bin/sh\necho 'raspi3b              Raspberry Pi 3B (revision 1.2)'\n")
+    program.chmod(0o755)
+    check_machine(BOARDS["raspi3b"])
+    with pytest.raises(UnsupportedHostError, match="does not emulate raspi4b"):
+        check_machine(BOARDS["raspi4b"])
 
 
 def test_an_unknown_step_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,8 @@ import numpy as np
 from support.fake_picamera2 import SCENE, FakePicamera2, World
 
 FOLDER = Path(os.environ["VIRTUAL_PI_CAMERA"])
+#: Where Picamera2 gets memory for pictures. A computer without it needs none here.
+HEAP = Path("/dev/dma_heap/linux,cma")
 #: Age of the pictures of a sensor that is late.
 LATE_S = 2.0
 #: Libraries print. It must not get between the pictures.
@@ -47,8 +49,10 @@ class _Hang:
 class _FileWorld(World):
     def __init__(self) -> None:
         super().__init__()
-        if not (FOLDER / "frames").exists():
+        if not os.access(FOLDER / "frames", os.R_OK):
             self.cameras = []
+        if HEAP.exists() and not os.access(HEAP, os.R_OK | os.W_OK):
+            self.forbidden = str(HEAP)
         self.controls |= {"Saturation"}
         self.hang: Any = _Hang()
         self.age_s = lambda number: LATE_S if state() == "late" else 0.0
