@@ -25,7 +25,7 @@ HINTS = {
     "lights.alarm_pattern_s": "seconds on and off in turn: [0.25, 0.25]",
     "lights.fault_pattern_s": "seconds on and off in turn: [0.5, 0.5]",
     "relay.pin": 'a pin from 0 to 27 without quotes, or "none" for no relay',
-    "relay.when": '"PASS": it is the only condition; this version knows no people',
+    "relay.when": '"PASS", or "PASS and known" with enabled and may_open of [people]',
     "expression.agitated": 'a list: ["angry", "disgust"]',
     "web.hosts": 'a list of names: ["door.example.org"]',
     "door.zone": "a list of corners: [[0.25, 0.0], [0.75, 0.0], [0.75, 1.0], [0.25, 1.0]]",

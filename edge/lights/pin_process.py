@@ -19,7 +19,7 @@ Each packet on the socket is one message:
 
 - The child's first message is DONE if the pins are open, an error if they cannot be opened, or {"simulated": reason} on a
   machine without pins.
-- The door then sends names of signals, or RELEASE_RELAY before the first one. The child answers each with DONE, or with
+- The door then sends names of signals, with KNOWN behind it if everyone in view is known, or RELEASE_RELAY before the first one. The child answers each with DONE, or with
   an error if the pins fail.
 - An error is {"error": message, "hint": hint}, in JSON. The child exits after it.
 """
@@ -54,6 +54,7 @@ CLOSE_TIMEOUT_S = 2.0
 MAX_ANSWER_BYTES = 65536
 DONE = b"done"
 RELEASE_RELAY = b"release relay"
+KNOWN = b" known"
 
 
 class PinProcess:
@@ -103,12 +104,12 @@ class PinProcess:
             report(f"the lights are simulated: {message['simulated']}")
         return Lights(self._settings, True, report, relay=self._relay)
 
-    def show(self, shown: Signal) -> None:
+    def show(self, shown: Signal, known: bool = False) -> None:
         """Show a signal, and reset the child's timeout. Do nothing after `close` or after a LightsError.
 
-        Never blocks. Raises LightsError if the pins cannot be driven any more.
+        `known` is as for `Lights.show`. Never blocks. Raises LightsError if the pins cannot be driven any more.
         """
-        self._send(shown.value.encode())
+        self._send(shown.value.encode() + (KNOWN if known else b""))
 
     def release_relay(self) -> None:
         """Switch the relay off and release its pin: the signals that follow do not switch it. As `show` otherwise."""
@@ -231,7 +232,7 @@ def _serve(channel: socket.socket, lights: Lights, silence_timeout_s: float) -> 
             channel.send(DONE)
             continue
         channel.settimeout(silence_timeout_s)  # from the first signal on: loading the models may take long
-        lights.show(Signal(message.decode()))
+        lights.show(Signal(message.removesuffix(KNOWN).decode()), message.endswith(KNOWN))
         channel.send(DONE)
 
 

@@ -1,0 +1,37 @@
+"""The enrolled people of a running door: connect store, recogniser and pipeline. Loaded only with [people] enabled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from ..config import Config
+from ..inference.perception import Perception
+from ..people.gallery_keeper import GalleryKeeper
+from ..people.presence import Presence
+from ..people.recogniser import Recogniser
+from .people import store_place
+
+
+def open_presence(
+    config: Config, settings: Path | None, perception: Perception, report: Callable[[str], None], opened: ExitStack
+) -> Presence:
+    """Return what recognises people for the pipeline; `opened` closes it. `report` gets a line for each problem.
+
+    A store that cannot be read stops no door: nobody is known then.
+    """
+    embedder = perception.embedder
+    assert embedder is not None  # [people] enabled loads it
+    people = config.people
+    keeper = GalleryKeeper(
+        store_place(config, settings), embedder.version, people.threshold or embedder.threshold, report
+    )
+    keeper.start()
+    opened.callback(keeper.close)
+    cards = None
+    if people.cards:
+        from ..people.card_reader import CardReader
+
+        cards = CardReader(lambda: keeper.installation, embedder.version, report)
+    return Presence(Recogniser(people, embedder, lambda: keeper.gallery, cards), people.log)

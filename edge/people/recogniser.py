@@ -1,0 +1,139 @@
+"""Recognise people at the door: the vectors of several looks at one track are averaged before anybody is known.
+
+"Unknown" is the default. One look never decides, small, turned and blurred faces do not count, and at most one embedding is
+made for a frame: the time for it does not grow with the number of people.
+
+Only vectors of the tracks in view are kept, in memory, and they go with the track.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..config import PeopleSettings
+from ..imaging.images import Picture
+from ..inference.embedder import Embedder
+from ..records import TIME_EPSILON_S, Face
+from . import quality
+from .matching import Gallery
+from .record import Vector, normalized
+
+if TYPE_CHECKING:
+    from .card_reader import CardReader
+
+#: Looks of a track that are averaged, the latest ones.
+AVERAGED_LOOKS = 8
+#: Interval (seconds) between embeddings of a track once it is known, or has been seen often enough without.
+RECHECK_S = 1.0
+#: A known person stays known down to this much below the threshold.
+HYSTERESIS = 0.05
+
+
+class Identity(NamedTuple):
+    """What is known about a person at the door: `id` is the pseudonym, None if a card was held up."""
+
+    id: str | None
+
+
+@dataclass(slots=True)
+class _TrackLooks:
+    """The latest looks at one track: their vectors and weights. `due` is the time of the next embedding."""
+
+    due: float = float("-inf")
+    looks: deque[tuple[float, Vector]] = field(default_factory=lambda: deque(maxlen=AVERAGED_LOOKS))
+    identity: Identity | None = None
+    by_card: Vector | None = None
+
+
+class Recogniser:
+    """Which of the tracks in view are known. Times are seconds on the source's clock."""
+
+    def __init__(
+        self,
+        settings: PeopleSettings,
+        embedder: Embedder,
+        gallery: Callable[[], Gallery],
+        cards: CardReader | None = None,
+    ) -> None:
+        """`gallery` returns the templates that count now. `cards` reads cards that are held up; None for no cards."""
+        self._settings = settings
+        self._embedder = embedder
+        self._gallery = gallery
+        self._cards = cards
+        self._tracks: dict[int, _TrackLooks] = {}
+        self._embedded_t = float("-inf")
+
+    @property
+    def known(self) -> Mapping[int, Identity]:
+        """Return the known people by the number of their track."""
+        return {number: track.identity for number, track in self._tracks.items() if track.identity is not None}
+
+    def keep(self, numbers: Collection[int]) -> None:
+        """Forget the tracks that are not among `numbers`."""
+        if self._tracks.keys() - numbers:
+            self._tracks = {number: track for number, track in self._tracks.items() if number in numbers}
+
+    def look(self, number: int, picture: Picture, face: Face, t: float) -> None:
+        """Use a look at the face of track `number` in the frame at `t`, if an embedding is due and the face is good enough.
+
+        `picture` is (H, W, 3) uint8 RGB.
+        """
+        track = self._tracks.setdefault(number, _TrackLooks())
+        if t <= self._embedded_t or t < track.due - TIME_EPSILON_S:
+            return
+        self._embedded_t = t
+        track.due = t + self._settings.interval_s
+        points = self._embedder.landmarks(picture, face)
+        crop = self._embedder.crop(picture, points)
+        seen = quality.measure(points, crop, face.mask_probability)
+        if quality.problem(seen, quality.DOOR) is not None:
+            return
+        (vector,) = self._embedder.embed([crop])
+        track.looks.append((quality.weight(seen), vector))
+        self._decide(track, t)
+        if track.identity is not None or len(track.looks) == AVERAGED_LOOKS:
+            track.due = t + max(RECHECK_S, self._settings.interval_s)
+
+    def read_cards(self, picture: Picture, t: float) -> None:
+        """Look for a card in the frame at `t`, if cards are on and somebody in view is unknown."""
+        if self._cards is None or all(track.identity is not None for track in self._tracks.values()):
+            return
+        claimed = self._cards.read(picture, t)
+        if claimed is None:
+            return
+        for track in self._tracks.values():
+            if track.identity is None and self._is_like(track, claimed, self._gallery().threshold):
+                track.identity, track.by_card = Identity(None), claimed
+
+    def _decide(self, track: _TrackLooks, t: float) -> None:
+        """Update who the track is, from its latest looks."""
+        gallery = self._gallery()
+        lower = gallery.threshold - HYSTERESIS
+        if track.by_card is not None:
+            if self._is_like(track, track.by_card, lower):
+                return
+            track.identity, track.by_card = None, None
+        vector = self._mean(track)
+        match = None if vector is None else gallery.nearest(vector)
+        if match is None:
+            track.identity = None
+            return
+        identity = Identity(match.person.id)
+        threshold = lower if track.identity == identity else gallery.threshold
+        track.identity = identity if match.similarity >= threshold else None
+
+    def _is_like(self, track: _TrackLooks, template: Vector, threshold: float) -> bool:
+        vector = self._mean(track)
+        return vector is not None and float(vector @ template) >= threshold
+
+    def _mean(self, track: _TrackLooks) -> Vector | None:
+        """Return the mean (128,) of the latest looks, by weight, with length 1; None if they are too few."""
+        if len(track.looks) < self._settings.min_looks:
+            return None
+        total = np.sum([weight * vector for weight, vector in track.looks], axis=0)
+        return normalized(np.asarray(total, np.float32))
