@@ -96,17 +96,13 @@ def run(args: argparse.Namespace) -> int:
 
 def store_place(config: Config, settings: Path | None) -> Place:
     """Return where the people of a door with these settings are kept. Raises OutputError if there is no place."""
-    from ..areas_file import SERVICE_STATE
-    from ..people.store import FILE_NAME, Place
-    from ..system.files import state_folder
+    from ..people.store import place_for
 
-    if config.people.file:
-        return Place.of(Path(config.people.file))
     is_service = settings is not None and os.path.abspath(settings) == str(SERVICE_SETTINGS)
-    folder = SERVICE_STATE if is_service else state_folder()
-    if folder is None:
+    place = place_for(config.people.file, is_service)
+    if place is None:
         raise OutputError("there is no folder for the enrolled people (HOME is not set)", "set [people] file")
-    return Place.of(folder / FILE_NAME)
+    return place
 
 
 def require_people(place: Place) -> Content:

@@ -33,7 +33,7 @@ def replace(path: Path, content: bytes) -> None:
 
     With root it belongs to the owner of its folder, so that the door can read it. Raises OSError.
     """
-    new = path.with_name(f"{path.name}.new")
+    new = unfinished(path)
     delete(new)  # of a command that was interrupted
     with _opened(path) as old:
         file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
@@ -56,6 +56,11 @@ def replace(path: Path, content: bytes) -> None:
             _overwrite(old)
 
 
+def unfinished(path: Path) -> Path:
+    """Return the file that becomes `path` once it is complete."""
+    return path.with_name(f"{path.name}.new")
+
+
 def delete(path: Path) -> None:
     """Delete a file and overwrite its content; nothing if there is none. Raises OSError."""
     with _opened(path) as file:
@@ -75,8 +80,9 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(f"{path}: cannot be created: {error.strerror}", "for the service's people: sudo") from None
     try:
-        if os.geteuid() == 0:
-            folder = path.parent.stat()
+        status, folder = os.fstat(file), path.parent.stat()
+        # Not a file of somebody else under this name.
+        if os.geteuid() == 0 and status.st_uid == 0 and status.st_nlink == 1 and not status.st_size:
             os.fchown(file, folder.st_uid, folder.st_gid)
         lock(file)
         yield

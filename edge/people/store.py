@@ -19,7 +19,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from ..areas_file import SERVICE_STATE
 from ..errors import InputError, OutputError
+from ..system.files import state_folder
 from . import consent, key_file, private_file
 from .record import Person
 from .sealed import WrongKeyError, new_key, seal, unseal
@@ -74,6 +76,17 @@ class Place(NamedTuple):
         return cls(file, file.with_name(KEY_NAME), file.with_name(LOCK_NAME))
 
 
+def place_for(file: str, is_service: bool) -> Place | None:
+    """Return where the people of a door are kept: `file` is [people] file. None if there is no folder for them.
+
+    `is_service` says whether it is the door of the installed service.
+    """
+    if file:
+        return Place.of(Path(file))
+    folder = SERVICE_STATE if is_service else state_folder()
+    return None if folder is None else Place.of(folder / FILE_NAME)
+
+
 def read(place: Place) -> Content | None:
     """Return the content; None if nobody has been enrolled yet.
 
@@ -88,6 +101,7 @@ def change(place: Place, edit: Callable[[Content], Content]) -> Content:
     Raises what `read` raises, and OutputError.
     """
     with private_file.locked(place.lock):
+        _finish(place)
         before, key, is_renewable = _read(place)
         content = before or Content(Installation(os.urandom(8), new_key(), consent.now()))
         changed = edit(content)
@@ -111,12 +125,15 @@ def change(place: Place, edit: Callable[[Content], Content]) -> Content:
 def remove_expired(place: Place) -> list[Person]:
     """Delete the people whose consent has expired, and return them. Nobody while the clock may be wrong."""
     content = read(place)
-    if content is None or not consent.may_delete() or not expired(content):
+    if content is None:
+        return []
+    late = expired(content) if consent.may_delete() else []
+    if not late and not _is_interrupted(place):
         return []
     removed: list[Person] = []
 
     def edit(content: Content) -> Content:
-        removed.extend(expired(content))
+        removed.extend(expired(content) if late else ())
         return content._replace(people=tuple(p for p in content.people if p not in removed))
 
     change(place, edit)
@@ -160,6 +177,28 @@ def _read(place: Place) -> tuple[Content | None, bytes | None, bool]:
     except (WrongKeyError, msgspec.DecodeError):
         raise InputError(f"{place.file}: a row is damaged, or was put in by another program", _RESTORE) from None
     return Content(installation, people), key, is_renewable
+
+
+def _is_interrupted(place: Place) -> bool:
+    """Return whether a power cut has left the key before, or an unfinished file."""
+    return any(map(Path.exists, _unfinished(place))) or (place.key.exists() and len(key_file.read(place.key).keys) > 1)
+
+
+def _finish(place: Place) -> None:
+    """Remove what an interrupted change has left: the key that does not fit any more, and unfinished files."""
+    try:
+        for path in _unfinished(place):
+            private_file.delete(path)
+    except OSError as error:
+        raise OutputError(f"{place.file}: cannot be written: {error.strerror}", "doorlight doctor") from None
+    if place.file.exists() and place.key.exists() and len(key_file.read(place.key).keys) > 1:
+        _, key, is_renewable = _read(place)
+        if key is not None and is_renewable:
+            key_file.write(place.key, key)
+
+
+def _unfinished(place: Place) -> list[Path]:
+    return [private_file.unfinished(path) for path in (place.file, place.key)]
 
 
 def _rows(path: Path, data: bytes) -> list[bytes]:

@@ -15,5 +15,6 @@ permissions     access to the device files of camera and lights
 events          folder, disk space and write time of the event log
 temperature     temperature, power supply and throttling
 journal         whether the systemd journal survives a reboot
+people          enrolled people: model, store, consents
 clock           whether the clock is set
 """
