@@ -15,9 +15,16 @@ from .people import store_place
 
 
 def open_presence(
-    config: Config, settings: Path | None, perception: Perception, report: Callable[[str], None], opened: ExitStack
+    config: Config,
+    settings: Path | None,
+    perception: Perception,
+    live: bool,
+    report: Callable[[str], None],
+    opened: ExitStack,
 ) -> Presence:
     """Return what recognises people for the pipeline; `opened` closes it. `report` gets a line for each problem.
+
+    `live`: the source is a camera, for which nothing may wait.
 
     A store that cannot be read stops no door: nobody is known then.
     """
@@ -33,5 +40,6 @@ def open_presence(
     if people.cards:
         from ..people.card_reader import CardReader
 
-        cards = CardReader(lambda: keeper.installation, embedder.version, report)
+        cards = CardReader(lambda: keeper.installation, embedder.version, report, in_background=live)
+        opened.callback(cards.close)
     return Presence(Recogniser(people, embedder, lambda: keeper.gallery, cards), people.log)

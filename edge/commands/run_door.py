@@ -161,7 +161,7 @@ def _watch(
             require(found)  # before the Edge TPU asks for it, with less to say
         accelerator = opened.enter_context(Accelerator(config.models.accelerator, found, required_models(config)))
         perception = Perception(config, found, accelerator=accelerator)
-        presence = _presence(config, settings, perception, opened)
+        presence = _presence(config, settings, perception, source.live, opened)
         # Open the log last, so that a missing source leaves no empty file.
         events, counter = config.events, _machine_counter() if source.live else None
         with source, EventLog(log_path, events.rotate_bytes, events.keep_files, machine_counter=counter) as log:
@@ -200,14 +200,14 @@ def _watch(
 
 
 def _presence(
-    config: Config, settings: Path | None, perception: Perception, opened: contextlib.ExitStack
+    config: Config, settings: Path | None, perception: Perception, live: bool, opened: contextlib.ExitStack
 ) -> Presence | None:
     """Return what recognises enrolled people; None if that is off: nothing of it is loaded then."""
     if not config.people.enabled:
         return None
     from .door_people import open_presence
 
-    return open_presence(config, settings, perception, print_note, opened)
+    return open_presence(config, settings, perception, live, print_note, opened)
 
 
 def _print_notes(config: Config, source: str, areas_note: str) -> None:

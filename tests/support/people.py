@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 
+from edge.imaging.alignment import TEMPLATE
+from edge.imaging.images import Picture
 from edge.people import store
 from edge.people.record import DIMENSIONS, Consent, Person, Vector, new_id, normalized, to_template
 from edge.people.store import Content, Place
+from edge.records import Point
 
+#: A crop with detail, and landmarks of a face that looks into the camera.
+SHARP = np.random.default_rng(0).integers(0, 255, (112, 112, 3)).astype(np.uint8)
+FRONTAL = tuple((float(x), float(y)) for x, y in TEMPLATE)
 MODEL = "0123456789abcdef"
 FUTURE = (date.today() + timedelta(days=100)).isoformat()
 PAST = (date.today() - timedelta(days=2)).isoformat()
@@ -67,3 +74,24 @@ def signers(key: Path) -> Path:
     path.write_text(f"clinic {key.with_name(key.name + '.pub').read_text()}")
     path.chmod(0o644)
     return path
+
+
+@dataclass
+class FakeEmbedder:
+    """Returns `vector` for every crop, and counts."""
+
+    vector: Vector
+    points: tuple[Point, ...] = FRONTAL
+    calls: int = 0
+    size: int = 112
+    picture: Picture = field(default_factory=lambda: SHARP)
+
+    def landmarks(self, *_: object) -> tuple[Point, ...]:
+        return self.points
+
+    def crop(self, *_: object) -> Picture:
+        return self.picture
+
+    def embed(self, crops: list[Picture]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        self.calls += len(crops)
+        return np.stack([self.vector for _ in crops])
