@@ -36,6 +36,7 @@ EXAMPLES = {
     "camera.source": "picamera",
     "models.directory": "/srv/models",
     "events.file": "/srv/doorlight/events.jsonl",
+    "people.file": "/srv/doorlight/people.db",
     "lights.quiet_hours": "22:00-07:00",
     "web.listen": "127.0.0.1:8080",
     "web.certificate": "/etc/doorlight/certificate.pem",

@@ -12,14 +12,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edge.camera.source import CameraLostError, Source
 from edge.cli import main
 from edge.commands import people_add
 from edge.config import Config
+from edge.imaging import image_file
 from edge.inference import embedder, manifest
 from edge.inference.embedder import Embedder
 from edge.inference.perception import Perception
 from edge.people import enrolment, record, store
-from support.paths import CLIP
+from edge.records import Frame
 from support.people import FUTURE, enrol, person, place
 
 AGREED = ("--consent-by", "Ada Lovelace", "--until", FUTURE)
@@ -118,13 +120,56 @@ def test_a_person_is_enrolled_from_pictures_by_what_the_command_loads(door: Door
     assert door.names() == []
 
 
-def test_a_video_works_like_a_camera(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enrolment, "LOOK_INTERVAL_S", 0.3)
-    code, out, err = door.run("add", "Ada", "--source", CLIP, *AGREED)
+class Camera(Source):
+    """A camera that shows pictures, two a second."""
+
+    name, live = "camera", True
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self._pictures = [image_file.decode(folder / f"{name}.png").picture for name in names]
+        self._next = 0
+
+    def open(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def read(self) -> Frame | None:
+        self._next += 1
+        if self._next == 2:
+            raise CameraLostError("no picture")
+        k = self._next - 1
+        return Frame(k, k / 2, self._pictures[k]) if k < len(self._pictures) else None
+
+
+def looks_from(door: Door, pictures: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> tuple[int, list[str], str]:
+    """Enrol Ada from a camera that shows these pictures. Return the exit code, the lines and the error."""
+    monkeypatch.setattr("edge.camera.factory.open_source", lambda *_: Camera(pictures, *names))
+    code, out, err = door.run("add", "Ada", *AGREED)
+    return code, [line.strip() for line in out.splitlines()][1:], err
+
+
+def test_the_camera_looks_three_times_and_says_what_is_wrong(
+    door: Door, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = ("nobody", "nobody", "masked", "masked", "good", "good", "two", "again", "nobody", "small", "good")
+    code, lines, err = looks_from(door, pictures, monkeypatch, *shown)
     assert code == 0, err
-    assert "the face wears a mask" in out, "what is wrong is said while somebody stands there"
-    assert [line.strip() for line in out.splitlines() if "look " in line][-1] == "look 3 of 3"
+    assert [line.partition(":")[0] for line in lines[:-1]] == [
+        "no face was found", "the face wears a mask", "look 1 of 3", "there are 2 faces", "look 2 of 3",
+        *(line.partition(":")[0] for line in lines[5:-2]), "look 3 of 3",
+    ]  # fmt: skip
     assert door.names() == ["Ada"]
+
+
+def test_somebody_else_in_between_starts_again(door: Door, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = ("good", "good", "good", "good", "mirrored", "mirrored", "mirrored", "nobody")
+    code, lines, err = looks_from(door, pictures, monkeypatch, *shown)
+    assert code == 66
+    assert "this is another person than before: from the beginning" in lines
+    assert "1 of 3 good looks; last: no face was found" in err
+    assert door.names() == []
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def held_up(text: str, width: int = 300, angle: float = 6.0) -> npt.NDArray[np.u
     matrix[:, 2] += (320 - width, 250 - width)
     card_mask = cv2.warpAffine(np.full_like(code, 255), matrix, (640, 480))
     drawn = cv2.warpAffine(code, matrix, (640, 480), flags=cv2.INTER_LINEAR)
-    frame = np.where(card_mask > 127, drawn * 0.8 + 20, frame)
+    frame = np.where(card_mask > 127, drawn * 0.8 + 20, 140)
     frame = cv2.GaussianBlur(frame.astype(np.uint8), (3, 3), 0)
     noise = np.random.default_rng(3).normal(0, 3, frame.shape)
     return np.repeat(np.clip(frame + noise, 0, 255).astype(np.uint8)[:, :, None], 3, 2)
