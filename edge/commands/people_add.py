@@ -175,13 +175,21 @@ def _consent(args: argparse.Namespace, config: Config, name: str) -> Consent:
             "consent cannot be asked for: standard input is no terminal", "give --consent-by WHO and --until DATE"
         )
     default = consent.default_until()
-    until = consent.parse_until(input(f"until which day (YYYY-MM-DD, empty for {default})? ") or default)
+    until = consent.parse_until(_answer(f"until which day (YYYY-MM-DD, empty for {default})? ") or default)
     text = consent.text(config.privacy.controller, until)
     print(f"\n{printable(name)} agrees to this:\n\n{text}")
-    by = " ".join(input(f"who agrees (empty for {printable(name)} in person)? ").split()) or name
-    if input("read and agreed (yes/no)? ").strip().lower() != "yes":
+    by = " ".join(_answer(f"who agrees (empty for {printable(name)} in person)? ").split()) or name
+    if _answer("read and agreed (yes/no)? ").lower() != "yes":
         raise UsageError(f"{printable(name)}: has not agreed; nothing was looked at or kept", 'to agree, answer "yes"')
     return Consent(by, _user(), consent.now(), until, text)
+
+
+def _answer(question: str) -> str:
+    """Return what is typed, "" for the end of the input."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        return ""
 
 
 def _user() -> str:

@@ -139,8 +139,12 @@ def _passphrase(file: Path | None, twice: bool = False) -> str:
         return transfer.check_passphrase(lines[0] if lines else "")
     if not sys.stdin.isatty():
         raise UsageError("the passphrase cannot be asked for: standard input is no terminal", "use --passphrase-file")
-    passphrase = transfer.check_passphrase(getpass.getpass("passphrase: "))
-    if twice and getpass.getpass("the same again: ") != passphrase:
+    try:
+        passphrase = transfer.check_passphrase(getpass.getpass("passphrase: "))
+        again = getpass.getpass("the same again: ") if twice else passphrase
+    except EOFError:
+        raise UsageError("no passphrase was given", "try again, or use --passphrase-file") from None
+    if again != passphrase:
         raise UsageError("the passphrases differ", "try again")
     return passphrase
 

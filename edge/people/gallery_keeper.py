@@ -77,7 +77,7 @@ class GalleryKeeper:
         try:
             removed = store.remove_expired(self._place)
         except DoorlightError as error:
-            self._fail(f"{error} ({error.hint})")
+            self._report(f"note: expired people cannot be deleted: {error} ({error.hint})")
             return
         if removed:
             self._report(f"note: {len(removed)} enrolled people deleted: their consent has expired")

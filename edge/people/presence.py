@@ -61,7 +61,10 @@ class Presence:
         if decision.signal is not Signal.PASS:
             self._is_open = False
         elif numbers:
-            self._is_open = known.keys() >= numbers and self._alive >= numbers
+            ids = [identity.id for identity in known.values() if identity.id is not None]
+            # Nobody is there twice: one of them is a picture, or somebody who looks alike.
+            is_once = len(set(ids)) == len(ids)
+            self._is_open = known.keys() >= numbers and self._alive >= numbers and is_once
         # PASS may stand a moment longer than the people: nobody else has come.
         events = [self._completed(event) for event in decision.events]
         return replace(decision, events=events, known=frozenset(known), everyone_known=self._is_open)
@@ -72,9 +75,11 @@ class Presence:
         if event.kind not in EVENTS or not isinstance(number, int):
             return event
         identity = self._identities.get(number)
-        if event.kind in ("cleared", "ignored"):
+        # A verdict may come before a person is known, so only the last event of a visit says that somebody is not.
+        is_last = event.kind in ("cleared", "ignored")
+        if is_last:
             self._identities.pop(number, None)
-        if self._log == "nothing":
+        if self._log == "nothing" or (identity is None and not is_last):
             return event
         data: dict[str, object] = {"known": identity is not None}
         if self._log == "id" and identity is not None and identity.id is not None:

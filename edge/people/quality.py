@@ -40,8 +40,8 @@ class Limits(NamedTuple):
 
 
 #: At the door, a bad look is only left out. At enrolment, it would be compared with for years.
-DOOR = Limits(18.0, 35.0, 0.02, bare=False)
-ENROLMENT = Limits(36.0, 20.0, 0.05, bare=True)
+DOOR = Limits(16.0, 35.0, 0.01, bare=False)
+ENROLMENT = Limits(36.0, 25.0, 0.03, bare=True)
 
 
 def measure(points: Sequence[Point], crop: Picture, mask: float) -> Quality:

@@ -21,7 +21,7 @@ from ..inference.embedder import Embedder
 from ..records import TIME_EPSILON_S, Face
 from . import quality
 from .matching import Gallery
-from .record import Vector, normalized
+from .record import Vector, normalized, to_vector
 
 if TYPE_CHECKING:
     from .card_reader import CardReader
@@ -32,6 +32,8 @@ AVERAGED_LOOKS = 8
 RECHECK_S = 1.0
 #: A known person stays known down to this much below the threshold.
 HYSTERESIS = 0.05
+#: After this many looks in a row that are not like the known person, only they count: somebody else has taken their place.
+DOUBTFUL_LOOKS = 3
 
 
 class Identity(NamedTuple):
@@ -42,12 +44,17 @@ class Identity(NamedTuple):
 
 @dataclass(slots=True)
 class _TrackLooks:
-    """The latest looks at one track: their vectors and weights. `due` is the time of the next embedding."""
+    """The latest looks at one track: their vectors and weights. `due` is the time of the next embedding.
+
+    `template` is what made the track known, and `doubtful` counts the latest looks that are not like it.
+    """
 
     due: float = float("-inf")
     looks: deque[tuple[float, Vector]] = field(default_factory=lambda: deque(maxlen=AVERAGED_LOOKS))
     identity: Identity | None = None
-    by_card: Vector | None = None
+    template: Vector | None = None
+    doubtful: int = 0
+    by_card: bool = False
 
 
 class Recogniser:
@@ -95,8 +102,9 @@ class Recogniser:
             return
         (vector,) = self._embedder.embed([crop])
         track.looks.append((quality.weight(seen), vector))
-        self._decide(track, t)
-        if track.identity is not None or len(track.looks) == AVERAGED_LOOKS:
+        self._doubt(track, vector)
+        self._decide(track)
+        if not track.doubtful and (track.identity is not None or len(track.looks) == AVERAGED_LOOKS):
             track.due = t + max(RECHECK_S, self._settings.interval_s)
 
     def read_cards(self, picture: Picture, t: float) -> None:
@@ -108,24 +116,33 @@ class Recogniser:
             return
         for track in self._tracks.values():
             if track.identity is None and self._is_like(track, claimed, self._gallery().threshold):
-                track.identity, track.by_card = Identity(None), claimed
+                track.identity, track.template, track.by_card = Identity(None), claimed, True
 
-    def _decide(self, track: _TrackLooks, t: float) -> None:
+    def _doubt(self, track: _TrackLooks, vector: Vector) -> None:
+        """Forget the earlier looks at a known track if the latest ones show somebody else."""
+        if track.template is None:
+            track.doubtful = 0
+            return
+        is_like = float(vector @ track.template) >= self._gallery().threshold - HYSTERESIS
+        track.doubtful = 0 if is_like else track.doubtful + 1
+        if track.doubtful >= DOUBTFUL_LOOKS:
+            track.looks = deque(list(track.looks)[-DOUBTFUL_LOOKS:], AVERAGED_LOOKS)
+            track.identity, track.template, track.by_card, track.doubtful = None, None, False, 0
+
+    def _decide(self, track: _TrackLooks) -> None:
         """Update who the track is, from its latest looks."""
         gallery = self._gallery()
         lower = gallery.threshold - HYSTERESIS
-        if track.by_card is not None:
-            if self._is_like(track, track.by_card, lower):
-                return
-            track.identity, track.by_card = None, None
+        if track.by_card and track.template is not None and self._is_like(track, track.template, lower):
+            return
+        before, track.identity, track.template, track.by_card = track.identity, None, None, False
         vector = self._mean(track)
         match = None if vector is None else gallery.nearest(vector)
         if match is None:
-            track.identity = None
             return
         identity = Identity(match.person.id)
-        threshold = lower if track.identity == identity else gallery.threshold
-        track.identity = identity if match.similarity >= threshold else None
+        if match.similarity >= (lower if before == identity else gallery.threshold):
+            track.identity, track.template = identity, to_vector(match.person.template)
 
     def _is_like(self, track: _TrackLooks, template: Vector, threshold: float) -> bool:
         vector = self._mean(track)

@@ -31,6 +31,8 @@ FILE_NAME, KEY_NAME, LOCK_NAME = "people.db", "people.key", "people.lock"
 APPLICATION_ID, VERSION = 0x446F6F72, 1
 #: More people make wrong names more likely: each is another chance to look like a stranger.
 MAX_PEOPLE = 100
+#: A command replaces the files of the store within milliseconds.
+READ_ATTEMPTS = 3
 SCHEMA = (
     "CREATE TABLE installation (sealed BLOB NOT NULL)",
     "CREATE TABLE people (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL)",
@@ -92,7 +94,25 @@ def read(place: Place) -> Content | None:
 
     Raises InputError if the file or its key is missing, damaged or foreign, and ConfigError if others may read them.
     """
+    for _ in range(READ_ATTEMPTS):
+        before = _signature(place)
+        try:
+            return _read(place)[0]
+        except InputError:
+            # A command may have replaced the store between its two files.
+            if _signature(place) == before:
+                raise
     return _read(place)[0]
+
+
+def _signature(place: Place) -> list[tuple[int, int]]:
+    """Return what changes when a file of the store is replaced."""
+    found = []
+    for path in (place.file, place.key):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            found.append((status.st_ino, status.st_mtime_ns))
+    return found
 
 
 def change(place: Place, edit: Callable[[Content], Content]) -> Content:

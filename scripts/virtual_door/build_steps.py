@@ -166,7 +166,7 @@ def wheels() -> BuildStep:
 
 def _make_wheels(folder: Path) -> None:
     log = folder / "build.log"
-    extras = f"{CHECKOUT}[link,metrics,web]"
+    extras = f"{CHECKOUT}[link,metrics,people,web]"
     pip_wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--wheel-dir", str(folder), extras]
     run_program(pip_wheel, log, error=UnsupportedHostError)
     for own in folder.glob("doorlight-*.whl"):

@@ -113,6 +113,15 @@ def test_a_stranger_beside_them_closes() -> None:
     assert not any(decision.everyone_known for decision in door.play(3))
 
 
+def test_nobody_is_there_twice() -> None:
+    """A person who holds a picture of themselves, or of a colleague who is there, opens nothing."""
+    door = Door()
+    door.models.boxes = (FACE, Box(FACE.x1 - 26, FACE.y1, FACE.x2 - 26, FACE.y2))
+    last = door.play(5)[-1]
+    assert last.known == frozenset({1, 2})
+    assert not last.everyone_known
+
+
 def test_a_picture_on_the_wall_is_known_but_opens_nothing() -> None:
     decisions = Door().play(5, poster)
     assert decisions[-1].known == frozenset({1})
