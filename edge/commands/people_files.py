@@ -135,7 +135,8 @@ def _passphrase(file: Path | None, twice: bool = False) -> str:
         try:
             lines = read_regular(file, 4096).decode().splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{file}: cannot be read: {error}", "write the passphrase into its first line") from None
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise InputError(f"{file}: cannot be read: {reason}", "write the passphrase into its first line") from None
         return transfer.check_passphrase(lines[0] if lines else "")
     if not sys.stdin.isatty():
         raise UsageError("the passphrase cannot be asked for: standard input is no terminal", "use --passphrase-file")

@@ -38,8 +38,8 @@ def held_up(text: str, width: int = 300, angle: float = 6.0) -> npt.NDArray[np.u
     """Return a frame (480, 640, 3) in which somebody holds a card of `width` pixels, a little askew."""
     out = io.BytesIO()
     segno.make_qr(text, error="l", mode="alphanumeric").save(out, kind="png", scale=8, border=4)
-    code = cv2.imdecode(np.frombuffer(out.getvalue(), np.uint8), cv2.IMREAD_GRAYSCALE)
-    code = cv2.resize(code, (2 * width, 2 * width), interpolation=cv2.INTER_AREA)
+    drawn_code = cv2.imdecode(np.frombuffer(out.getvalue(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    code = cv2.resize(drawn_code, (2 * width, 2 * width), interpolation=cv2.INTER_AREA)
     matrix = cv2.getRotationMatrix2D((width, width), angle, 0.5)
     matrix[:, 2] += (320 - width, 250 - width)
     card_mask = cv2.warpAffine(np.full_like(code, 255), matrix, (640, 480))
@@ -111,7 +111,13 @@ def test_reading_is_limited_and_a_refusal_is_said_once() -> None:
     assert reader.read(frame, 0.0) is None
     assert said == ["note: a card was refused: it is a card of another installation"]
     reads: list[int] = []
-    reader._detector = type("Counting", (), {"detectAndDecode": lambda *_: (reads.append(1), ("", None, None))[1]})()
+
+    class Counting:
+        def detectAndDecode(self, _: object) -> tuple[str, None, None]:
+            reads.append(1)
+            return "", None, None
+
+    reader._detector = Counting()  # type: ignore[assignment]
     for k in range(30):
         reader.read(frame, 0.1 + k / 15)
     assert len(reads) <= 2 / INTERVAL_S + 1

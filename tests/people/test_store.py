@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -158,8 +158,8 @@ def test_after_a_power_cut_the_store_is_the_old_or_the_new_one(
         return call
 
     with monkeypatch.context() as patch:
-        target = (Path, "rename") if what == "rename" else (os, what)
-        patch.setattr(*target, cut(getattr(*target)))
+        where_it_is: object = Path if what == "rename" else os
+        patch.setattr(where_it_is, what, cut(getattr(where_it_is, what)))
         with contextlib.suppress(PowerCutError):
             remove(where, BOB.name)
     assert names(where) in (["Ada Lovelace", "Bob"], ["Ada Lovelace"])
@@ -310,7 +310,7 @@ def test_an_error_while_editing_changes_nothing(where: Place) -> None:
 
 
 @pytest.fixture
-def clock_is_set(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+def clock_is_set(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     state = [True]
     monkeypatch.setattr(consent, "may_delete", lambda: state[0])
     return state
