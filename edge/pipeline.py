@@ -237,13 +237,17 @@ class Pipeline:
 
 
 def decide_image(
-    config: Config, perception: Perception, picture: npt.NDArray[np.uint8], seconds: float = PICTURE_S
+    config: Config,
+    perception: Perception,
+    picture: npt.NDArray[np.uint8],
+    seconds: float = PICTURE_S,
+    presence: Presence | None = None,
 ) -> Decision:
     """Return the decision for a picture, (H, W, 3) uint8 RGB, as if the door saw it for `seconds` at HELD_FPS.
 
-    `faces` of the decision has the last look at each person.
+    `faces` of the decision has the last look at each person. `presence` is that of `Pipeline`.
     """
-    pipeline = Pipeline(config, perception)
+    pipeline = Pipeline(config, perception, presence)
     looks: dict[int, Face] = {}
     for k in range(round(seconds * HELD_FPS) + 1):
         decision = pipeline.step(Frame(k, k / HELD_FPS, picture))

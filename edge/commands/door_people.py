@@ -14,6 +14,19 @@ from ..people.recogniser import Recogniser
 from .people import store_place
 
 
+def presence_factory(
+    config: Config, settings: Path | None, perception: Perception, report: Callable[[str], None]
+) -> Callable[[], Presence]:
+    """Return what makes a presence for each of several files, all with the people that are enrolled now."""
+    embedder = perception.embedder
+    assert embedder is not None  # [people] enabled loads it
+    people = config.people
+    keeper = GalleryKeeper(
+        store_place(config, settings), embedder.version, people.threshold or embedder.threshold, report
+    )
+    return lambda: Presence(Recogniser(people, embedder, lambda: keeper.gallery), people.log)
+
+
 def open_presence(
     config: Config,
     settings: Path | None,

@@ -11,10 +11,13 @@ import pytest
 
 from edge import config
 from edge.cli import main
+from edge.drawing import Drawing
+from edge.imaging.images import Picture
 from edge.inference.perception import Perception
 from edge.people import enrolment, gallery_keeper, record, store
 from edge.people.gallery_keeper import GalleryKeeper
 from edge.people.store import Place
+from edge.pipeline import Decision
 from support.command import environment
 from support.embedder import THRESHOLD
 from support.paths import CLIP
@@ -68,6 +71,26 @@ def test_a_known_person_is_let_in_with_a_mask(
     green = [line for line in lines if "● green" in line]
     assert green[:2] == ["● green  ○ red  relay off (locked)", "● green  ○ red  relay on (unlocked)"], lines
     assert all("locked" in line and "unlocked" not in line for line in lines if "○ green" in line)
+
+
+def test_annotate_recognises_too(
+    tmp_path: Path, where: Place, models: Path, perception: Perception, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol_the_person_of_the_clip(where, perception, pictures)
+    settings, out = tmp_path / "door.toml", tmp_path / "seen.png"
+    settings.write_text(f'[people]\nenabled = true\nfile = "{where.file}"\n')
+    drawn: list[frozenset[int]] = []
+    draw = Drawing.draw
+
+    def recorded(self: Drawing, picture: Picture, decision: Decision) -> Picture:
+        drawn.append(decision.known)
+        return draw(self, picture, decision)
+
+    monkeypatch.setattr(Drawing, "draw", recorded)
+    source = str(pictures / "angry.png")
+    assert main(["annotate", source, str(out), "--config", str(settings), "--models", str(models)]) == 0
+    assert drawn == [frozenset({1})]
+    assert out.exists()
 
 
 def test_a_damaged_store_stops_no_door(

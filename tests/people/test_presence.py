@@ -13,6 +13,7 @@ from test_still_things import FACE, camera, scene
 
 from edge import config
 from edge.config import Config
+from edge.drawing import Drawing
 from edge.imaging.images import Picture
 from edge.people.matching import Gallery
 from edge.people.presence import Presence
@@ -104,6 +105,13 @@ def test_a_known_person_may_open() -> None:
     last = Door().play(3)[-1]
     assert last.known == frozenset({1})
     assert (last.signal, last.everyone_known) == (Signal.PASS, True)
+
+
+def test_a_drawing_says_who_is_known_and_no_name() -> None:
+    last = Door().play(3)[-1]
+    (label,) = Drawing(settings(), Models()).labels(last, 100, 96)  # type: ignore[arg-type]
+    assert "known" in label.lines
+    assert "Ada" not in str(label)
 
 
 def test_a_stranger_beside_them_closes() -> None:
