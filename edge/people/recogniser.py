@@ -32,6 +32,8 @@ AVERAGED_LOOKS = 8
 RECHECK_S = 1.0
 #: A known person stays known down to this much below the threshold.
 HYSTERESIS = 0.05
+#: A known person is unknown again if no look has been good enough for this time (seconds): nobody sees who is there now.
+STALE_S = 5.0
 #: After this many looks in a row that are not like the known person, only they count: somebody else has taken their place.
 DOUBTFUL_LOOKS = 3
 
@@ -44,12 +46,13 @@ class Identity(NamedTuple):
 
 @dataclass(slots=True)
 class _TrackLooks:
-    """The latest looks at one track: their vectors and weights. `due` is the time of the next embedding.
+    """The latest looks at one track: their vectors and weights. `due` is the time of the next embedding, `last_good` that of the last look that was good enough.
 
     `template` is what made the track known, and `doubtful` counts the latest looks that are not like it.
     """
 
     due: float = float("-inf")
+    last_good: float = float("-inf")
     looks: deque[tuple[float, Vector]] = field(default_factory=lambda: deque(maxlen=AVERAGED_LOOKS))
     identity: Identity | None = None
     template: Vector | None = None
@@ -91,6 +94,8 @@ class Recogniser:
         `picture` is (H, W, 3) uint8 RGB.
         """
         track = self._tracks.setdefault(number, _TrackLooks())
+        if t - track.last_good > STALE_S:
+            self._forget(track, 0)
         if t <= self._embedded_t or t < track.due - TIME_EPSILON_S:
             return
         self._embedded_t = t
@@ -101,6 +106,7 @@ class Recogniser:
         if quality.problem(seen, quality.DOOR) is not None:
             return
         (vector,) = self._embedder.embed([crop])
+        track.last_good = t
         track.looks.append((quality.weight(seen), vector))
         self._doubt(track, vector)
         self._decide(track)
@@ -126,8 +132,13 @@ class Recogniser:
         is_like = float(vector @ track.template) >= self._gallery().threshold - HYSTERESIS
         track.doubtful = 0 if is_like else track.doubtful + 1
         if track.doubtful >= DOUBTFUL_LOOKS:
-            track.looks = deque(list(track.looks)[-DOUBTFUL_LOOKS:], AVERAGED_LOOKS)
-            track.identity, track.template, track.by_card, track.doubtful = None, None, False, 0
+            self._forget(track, DOUBTFUL_LOOKS)
+
+    def _forget(self, track: _TrackLooks, kept: int) -> None:
+        """Make a track unknown, and forget its looks but the latest `kept`."""
+        latest = list(track.looks)[len(track.looks) - kept :] if kept else []
+        track.looks = deque(latest, AVERAGED_LOOKS)
+        track.identity, track.template, track.by_card, track.doubtful = None, None, False, 0
 
     def _decide(self, track: _TrackLooks) -> None:
         """Update who the track is, from its latest looks."""

@@ -12,7 +12,7 @@ from edge import config
 from edge.config import PeopleSettings
 from edge.imaging.images import Picture
 from edge.people.matching import Gallery
-from edge.people.recogniser import AVERAGED_LOOKS, DOUBTFUL_LOOKS, HYSTERESIS, RECHECK_S, Identity, Recogniser
+from edge.people.recogniser import AVERAGED_LOOKS, DOUBTFUL_LOOKS, HYSTERESIS, RECHECK_S, STALE_S, Identity, Recogniser
 from edge.people.record import Person, Vector, to_vector
 from edge.records import Box, Face, Point
 from support.people import FRONTAL, MODEL, SHARP, FakeEmbedder, near, person, vector
@@ -78,6 +78,18 @@ def test_somebody_else_on_the_same_track_is_noticed() -> None:
     assert door.play(wait_s + 0.2)[-1] is None, "soon: a door may be open for them"
     door.embedder.vector = BOB_VECTOR
     assert door.play(2 * AVERAGED_LOOKS * RECHECK_S)[-1] == Identity(BOB.id)
+
+
+def test_who_is_not_seen_well_any_more_is_unknown_again() -> None:
+    """Somebody else may have taken their place, and looks away."""
+    door = Playing(ADA_VECTOR)
+    door.play(2)
+    door.embedder.points = turned()
+    found = door.play(STALE_S + 1)
+    assert found[0] == Identity(ADA.id), "a glance aside changes nothing"
+    assert found[-1] is None
+    door.embedder.points = FRONTAL
+    assert door.play(2)[-1] == Identity(ADA.id)
 
 
 def test_hysteresis_keeps_who_is_known_and_admits_nobody() -> None:
