@@ -399,11 +399,13 @@ class TestKnownPeople:
         with box.lights:
             box.lights.show(Signal.PASS, False)
             assert not is_unlocked(box)
+            before = len(box.changes())
             box.lights.show(Signal.PASS, True)
-            assert is_unlocked(box)
-            assert wait_until(lambda: not is_unlocked(box))
+            assert wait_until(lambda: len(box.changes()) == before + 2)
             box.lights.show(Signal.PASS, True)
-            assert not is_unlocked(box), "once"
+            on = relay.fail == "secure"
+            assert box.changes()[before:] == [("relay", on), ("relay", not on)], "once"
+            assert not is_unlocked(box)
 
     def test_the_words(self) -> None:
         relay = msgspec.structs.replace(RELAY, when="PASS and known")
