@@ -73,7 +73,9 @@ class GalleryKeeper:
             )
 
     def expire(self) -> None:
-        """Delete the people whose consent has expired."""
+        """Delete the people whose consent has expired. A store that cannot be read has been reported already."""
+        if self.problem is not None:
+            return
         try:
             removed = store.remove_expired(self._place)
         except DoorlightError as error:

@@ -40,7 +40,7 @@ def held_up(text: str, width: int = 300, angle: float = 6.0) -> npt.NDArray[np.u
     segno.make_qr(text, error="l", mode="alphanumeric").save(out, kind="png", scale=8, border=4)
     drawn_code = cv2.imdecode(np.frombuffer(out.getvalue(), np.uint8), cv2.IMREAD_GRAYSCALE)
     code = cv2.resize(drawn_code, (2 * width, 2 * width), interpolation=cv2.INTER_AREA)
-    matrix = cv2.getRotationMatrix2D((width, width), angle, 0.5)
+    matrix = np.asarray(cv2.getRotationMatrix2D((width, width), angle, 0.5), np.float64)
     matrix[:, 2] += (320 - width, 250 - width)
     card_mask = cv2.warpAffine(np.full_like(code, 255), matrix, (640, 480))
     drawn = cv2.warpAffine(code, matrix, (640, 480), flags=cv2.INTER_LINEAR)

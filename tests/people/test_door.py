@@ -101,8 +101,8 @@ def test_a_damaged_store_stops_no_door(
     text = f'[people]\nenabled = true\nfile = "{where.file}"\nlog = "known"\n'
     code, events = run(tmp_path, models, text, pictures / "good.png")
     assert code == 0
-    assert {event["known"] for event in events if event["event"] == "unmasked"} == {False}
-    assert "is not a database of enrolled people; until then nobody is known" in capfd.readouterr().out
+    assert not [event for event in events if "known" in event]
+    assert capfd.readouterr().out.count("is not a database of enrolled people") == 1
 
 
 def test_without_the_model_it_is_a_clear_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
