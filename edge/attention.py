@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from .config import Config
 from .imaging.cells import BrightnessGrid
 from .imaging.motion import has_changed
-from .policy import Person, Verdict
+from .policy import Person, Verdict, agitation_of
 from .records import TIME_EPSILON_S, Box, Detection, Track
 
 
@@ -34,9 +34,8 @@ class Search:
 class Attention:
     """The search and look decisions of one pipeline. Times are seconds on the source's clock."""
 
-    def __init__(self, config: Config, has_expression: bool) -> None:
+    def __init__(self, config: Config) -> None:
         self._config = config
-        self._has_expression = has_expression
         self._last_search: tuple[float, BrightnessGrid, Search] | None = None
 
     def clear(self) -> None:
@@ -110,12 +109,7 @@ class Attention:
         ):
             return track.last_look
         recheck_s = self._config.tracker.recheck_s
-        may_be_agitated = (
-            self._has_expression
-            and person.verdict is not Verdict.MASKED
-            and track.agitation >= self._config.policy.calm_threshold
-        )
-        if may_be_agitated:
+        if self._may_be_agitated(track, person):
             recheck_s = min(recheck_s, self._config.expression.recheck_s)
         return track.last_look + recheck_s
 
@@ -124,12 +118,16 @@ class Attention:
         for person in people.values():
             if not person.is_settled:
                 return False
-        calm_threshold = self._config.policy.calm_threshold
         for track in tracks:
-            may_be_agitated = track.last_expression is not None and track.agitation >= calm_threshold
-            if may_be_agitated or contradicts_verdict(track, people[track.number]):
+            person = people[track.number]
+            if self._may_be_agitated(track, person) or contradicts_verdict(track, person):
                 return False
         return True
+
+    def _may_be_agitated(self, track: Track, person: Person) -> bool:
+        """Return True if the agitation that counts for `person` is not low enough to be calm."""
+        level = agitation_of(track, person)
+        return level is not None and level >= self._config.policy.calm_threshold
 
 
 def contradicts_verdict(track: Track, person: Person) -> bool:

@@ -82,6 +82,18 @@ class ExpressionSettings(Section, frozen=True):
     enabled: bool
     agitated: Annotated[tuple[Expression, ...], Meta(min_length=1)]
     recheck_s: Seconds
+    masked: bool
+    masked_alarm: bool
+
+    @property
+    def reads_masked(self) -> bool:
+        """Return whether expressions are read above a mask, too."""
+        return self.enabled and self.masked
+
+    @property
+    def alarms_masked(self) -> bool:
+        """Return whether a person with a mask may raise an ALARM."""
+        return self.reads_masked and self.masked_alarm
 
 
 class LandmarkSettings(Section, frozen=True):
@@ -185,6 +197,7 @@ class WebSettings(Section, frozen=True):
     may_configure: bool
     certificate: str
     key: str
+    fleet_database: str
 
     @property
     def address(self) -> tuple[str, int]:

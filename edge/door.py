@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from .camera.source import CameraLostError, Scene, Source
 from .errors import OutputError
@@ -16,8 +17,6 @@ from .events.writer import EventLog
 from .frame_rate import describe_slow
 from .health import Health
 from .inference.perception import Perception
-from .lights.lights import Lights
-from .lights.pin_process import PinProcess
 from .pipeline import Decision, Pipeline
 from .records import Event, Frame, Signal
 from .system.systemd import SystemdNotifier
@@ -77,6 +76,15 @@ def _begin_scene(events: list[Event], t: float, file: str) -> None:
     events[:] = [*gone, Event("scene", t, {"file": file}), *(event for event in events if event.kind != "cleared")]
 
 
+class SignalLights(Protocol):
+    """What shows the signals: `Lights`, `PinProcess` or `RemoteControl`."""
+
+    @property
+    def simulated(self) -> bool: ...
+
+    def show(self, signal: Signal, /) -> None: ...
+
+
 @dataclass
 class Summary:
     """Totals for one run. `first_decision_s` counts from the start of the program to the first decided frame."""
@@ -90,7 +98,7 @@ def run(
     pipeline: Pipeline,
     perception: Perception,
     source: Source,
-    lights: Lights | PinProcess,
+    lights: SignalLights,
     log: EventLog,
     stop: threading.Event,
     started_at: float,
@@ -137,7 +145,7 @@ class _Run:
         self,
         perception: Perception,
         source: Source,
-        lights: Lights | PinProcess,
+        lights: SignalLights,
         log: EventLog,
         started_at: float,
         on_event: Callable[[Event], None] | None,

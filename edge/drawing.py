@@ -60,7 +60,7 @@ LAMPS: dict[Signal, tuple[Colour, Colour]] = {
 SIGNAL_TEXTS = {
     Signal.PASS: "everyone wears a mask",
     Signal.STOP: "someone wears no mask",
-    Signal.ALARM: "buzzer: someone without a mask looks agitated",
+    Signal.ALARM: "buzzer: someone looks agitated",
     Signal.FAULT: "red blinks: the door is blind",
 }
 #: Small pictures are enlarged by a whole number, up to about this size, so that there is room for text.
@@ -100,8 +100,9 @@ class Drawing:
         """`perception` names the expressions."""
         self._min_face_height = config.tracker.min_face_height
         self._zone = Zone(config.door.zone, config.door.ignore)
-        classifier = perception.expression
+        classifier, above_mask = perception.expression, perception.masked_expression
         self._expressions = () if classifier is None else tuple(classifier.labels)
+        self._masked_expressions = () if above_mask is None else tuple(above_mask.labels)
         self._looks: dict[int, Face] = {}
         self._attempt = 0
         self._held_frames = 0
@@ -169,13 +170,15 @@ class Drawing:
         certainty = track.evidence if verdict is Verdict.MASKED else -track.evidence
         if verdict is not Verdict.UNKNOWN and certainty > 0:
             lines = (f"{short[0]} {_percent(sigmoid(certainty))}",)
-        if person is not None and verdict is Verdict.UNMASKED:
-            agitated = person.agitated
-            expression = self._expression(track.number)
-            if agitated:
-                short += ("agitated",)
+        if person is not None and verdict is not Verdict.UNKNOWN:
+            agitated = "agitated" if person.agitated else "perhaps agitated" if person.maybe_agitated else ""
+            expression = self._expression(track.number, verdict)
+            if verdict is Verdict.MASKED and expression and not person.maybe_agitated:
+                expression = f"perhaps {expression}"  # a guess from what the mask leaves
+            if person.agitated:
+                short += (agitated,)
             if expression or agitated:
-                lines += (": ".join(part for part in ("agitated" if agitated else "", expression) if part),)
+                lines += (": ".join(part for part in (agitated, expression) if part),)
         if track.number in decision.known:
             lines, short = (*lines, "known"), (*short, "known")
         return Label(_drawn_box(track.box, frame, scale), lines, short, VERDICT_COLOURS[verdict])
@@ -187,12 +190,17 @@ class Drawing:
         where, short = ("in an ignored area", "ignored") if is_ignored else ("outside the zone", "outside")
         return Label(_drawn_box(box, frame, scale), (where,), (short,), OUTSIDE)
 
-    def _expression(self, number: int) -> str:
+    def _expression(self, number: int, verdict: Verdict) -> str:
         """Return the most likely expression at the last look at a track, such as "angry 85 %"; "" if unknown."""
         face = self._looks.get(number)
-        if face is None or face.expression is None or not self._expressions:
+        if face is None:
             return ""
-        probability, name = max(zip(face.expression, self._expressions, strict=True))
+        probabilities, names = face.expression, self._expressions
+        if verdict is Verdict.MASKED:
+            probabilities, names = face.masked_expression, self._masked_expressions
+        if probabilities is None or not names:
+            return ""
+        probability, name = max(zip(probabilities, names, strict=True))
         return f"{name} {_percent(probability)}"
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from .errors import ConfigError
+from .listen_address import is_local, parse_listen
 
 #: A name of a door or a webhook, as a regular expression.
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
@@ -50,12 +51,14 @@ class LinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: str
     home_assistant: bool
     discovery_prefix: Annotated[str, Meta(min_length=1)]
+    commands: bool
+    metrics_listen: str
     webhook: Annotated[tuple[WebhookSettings, ...], Meta(max_length=20)]
 
     @property
     def is_wanted(self) -> bool:
         """Whether there is anything to connect to."""
-        return bool(self.broker or self.webhook)
+        return bool(self.broker or self.webhook or self.metrics_listen)
 
 
 class Broker(NamedTuple):
@@ -123,8 +126,12 @@ def check_link(link: LinkSettings, name: str) -> None:
         raise ConfigError(f"{name}: 'link.door' is no name", 'write letters, digits, - and _: "entrance-2"')
     if not re.fullmatch(rf"{NAME}(/{NAME})*", link.discovery_prefix):
         raise ConfigError(f"{name}: 'link.discovery_prefix' is no topic", 'write "homeassistant", as in Home Assistant')
+    if link.metrics_listen:
+        _check_metrics_listen(link.metrics_listen, name)
     if link.broker:
         _check_broker(link, name)
+    elif link.commands:
+        raise ConfigError(f"{name}: 'link.commands' needs 'link.broker', too", "add broker, or write commands = false")
     elif link.username or link.password or link.certificate:
         raise ConfigError(f"{name}: 'link.broker' is missing", 'write broker = "mqtts://HOST:8883"')
     for key, text in _secrets(link):
@@ -173,6 +180,18 @@ def _check_broker(link: LinkSettings, name: str) -> None:
         raise ConfigError(f"{name}: 'link.{given}' needs 'link.{missing}', too", f"add {missing}, or remove {given}")
     if not broker.has_tls and (link.certificate or (link.ca and not link.webhook)):
         raise ConfigError(f"{name}: 'link.broker' is without TLS, but has a certificate", 'write "mqtts://HOST:8883"')
+
+
+def _check_metrics_listen(text: str, name: str) -> None:
+    try:
+        host, _ = parse_listen(text)
+    except ValueError as error:
+        raise ConfigError(f"{name}: 'link.metrics_listen' {error}", 'write "127.0.0.1:9187"') from None
+    if not is_local(host):
+        raise ConfigError(
+            f"{name}: 'link.metrics_listen' is not this machine only: anyone in the network could read the figures",
+            'write "127.0.0.1:9187", or let node_exporter read what doorlight metrics --out writes',
+        )
 
 
 def _secrets(link: LinkSettings) -> Iterator[tuple[str, str]]:

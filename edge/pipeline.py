@@ -78,7 +78,7 @@ class Pipeline:
         self._outside: tuple[Box, ...] = ()
         self._things = StillThings(config.door.ignore_still_s)
         self._found: tuple[Box, ...] | None = None
-        self._attention = Attention(config, perception.expression is not None)
+        self._attention = Attention(config)
         self._tracker = Tracker(config.tracker)
         self._state = State()
         self._blindness = BlindnessDetector(config.camera.min_detail)
@@ -225,10 +225,16 @@ class Pipeline:
         if face.expression is not None and classifier is not None:
             agitation = classifier.agitation(face.expression, self._config.expression.agitated)
             self._tracker.add_expression_score(number, agitation, t)
+        above_mask = self._perception.masked_expression
+        if face.masked_expression is not None and above_mask is not None:
+            agitation = above_mask.agitation(face.masked_expression, self._config.expression.agitated)
+            self._tracker.add_masked_expression_score(number, agitation, t)
 
     def _decide(self, t: float, faces: dict[int, Face], fault: str | None, ignored: Collection[int] = ()) -> Decision:
         tracks = self._tracker.tracks
-        self._state, signal, events = step(self._state, tracks, t, self._policy, fault, ignored)
+        self._state, signal, events = step(
+            self._state, tracks, t, self._policy, fault, ignored, self._config.expression.alarms_masked
+        )
         outside, found = (self._outside, self._found) if fault is None else ((), None)
         decision = Decision(
             t, signal, tracks, faces, self._state.people, events, fault, self._interval_s, outside, found=found

@@ -34,7 +34,9 @@ class Person:
     `number` is the person's number in the event log, from 1 in the order of the first verdicts; 0 before the first
     verdict: the track may be a false detection. `last_seen` is the time of the last sighting. `doubt_since` is the time
     since which the evidence contradicts the verdict. `agitation_since` is the time since which the agitation is above
-    its threshold. `alarm_from` is the time at which the person's last alarm began.
+    its threshold. `alarm_from` is the time at which the person's last alarm began. `maybe_agitated` is `agitated` of a person
+    with a mask who cannot raise an alarm, `maybe_since` its `agitation_since`. `verdict_from` is the time of the earliest look
+    that the present verdict rests on.
     """
 
     first_seen: float
@@ -45,6 +47,9 @@ class Person:
     agitated: bool = False
     alarm_from: float | None = None
     last_seen: float = 0.0
+    maybe_agitated: bool = False
+    maybe_since: float | None = None
+    verdict_from: float = 0.0
 
     @property
     def is_settled(self) -> bool:
@@ -72,21 +77,22 @@ def step(
     settings: PolicySettings,
     fault: str | None = None,
     ignored: Collection[int] = (),
+    masked_alarm: bool = False,
 ) -> tuple[State, Signal, list[Event]]:
     """Return the state, the signal and the events at time `now`.
 
     `tracks` are the people in view. `now` never decreases from call to call. `fault` is the reason why the door is
-    blind, or None. `ignored` are the numbers of tracks that have ended because they never move. The function is pure:
-    equal arguments give equal results.
+    blind, or None. `ignored` are the numbers of tracks that have ended because they never move. People with a mask raise an
+    ALARM only with `masked_alarm`. The function is pure: equal arguments give equal results.
     """
     events: list[Event] = []
     people: dict[int, Person] = {}
     last_number = state.last_number
     for track in tracks:
-        person = state.people.get(track.number) or Person(track.first_seen)
-        person = _update_verdict(person, track, now, settings, last_number + 1, events)
+        before = state.people.get(track.number) or Person(track.first_seen)
+        person = _update_verdict(before, track, now, settings, last_number + 1, events)
         last_number = max(last_number, person.number)
-        person = _update_agitation(person, track, now, settings, events)
+        person = _update_agitation(person, before.verdict, track, now, settings, masked_alarm, events)
         people[track.number] = replace(person, last_seen=track.last_seen)
     for number, person in state.people.items():
         if number not in people and person.verdict is not Verdict.UNKNOWN:
@@ -120,6 +126,7 @@ def _update_verdict(
         verdict = _first_verdict(track, track.last_look - track.first_look, settings)
         if verdict is Verdict.UNKNOWN:
             return person
+        since = track.first_look
     else:
         if person.verdict is Verdict.MASKED:
             contradicts = track.evidence <= settings.change_to_unmasked
@@ -136,7 +143,7 @@ def _update_verdict(
     if not person.number:
         data["decision_s"] = round(now - person.first_seen, 3)
     events.append(Event(verdict.value, now, data))
-    return replace(person, verdict=verdict, number=number, doubt_since=None)
+    return replace(person, verdict=verdict, number=number, doubt_since=None, verdict_from=since)
 
 
 def is_consistent(track: Track, settings: PolicySettings) -> bool:
@@ -158,23 +165,72 @@ def _first_verdict(track: Track, looked_at_s: float, settings: PolicySettings) -
     return Verdict.UNKNOWN
 
 
+def agitation_of(track: Track, person: Person) -> float | None:
+    """Return the agitation (0..1) of a person with a verdict; None without a look that tells it.
+
+    That of a bare face and that above a mask are two figures, which never mix. Above a mask, looks at an earlier mask do not
+    count: a head that is turned away is masked, too, but its expression is not read.
+    """
+    if person.verdict is Verdict.UNMASKED:
+        return None if track.last_expression is None else track.agitation
+    last = track.last_masked_expression
+    if person.verdict is not Verdict.MASKED or last is None or last < person.verdict_from:
+        return None
+    return track.masked_agitation
+
+
 def _update_agitation(
-    person: Person, track: Track, now: float, settings: PolicySettings, events: list[Event]
+    person: Person,
+    before: Verdict,
+    track: Track,
+    now: float,
+    settings: PolicySettings,
+    masked_alarm: bool,
+    events: list[Event],
 ) -> Person:
-    """Return `person` with the agitation at `now`; append an event if it changes. Only unmasked people are agitated."""
-    unmasked = person.verdict is Verdict.UNMASKED
-    if person.agitated:
-        if unmasked and track.agitation >= settings.calm_threshold:
-            return replace(person, alarm_from=_alarm_from(person, now, settings))
-        events.append(Event("calm", now, {"person": person.number, "agitation": round(track.agitation, 3)}))
-        return replace(person, agitated=False, agitation_since=None)
-    if not unmasked or track.last_expression is None or track.agitation < settings.agitated_threshold:
-        return replace(person, agitation_since=None)
-    since = now if person.agitation_since is None else person.agitation_since
-    if now - since < settings.agitated_s:
-        return replace(person, agitation_since=since)
-    events.append(Event("agitated", now, {"person": person.number, "agitation": round(track.agitation, 3)}))
-    return replace(person, agitated=True, agitation_since=since, alarm_from=_alarm_from(person, now, settings))
+    """Return `person` with the agitation at `now`; append an event if it changes. `before` is the verdict until now."""
+    level = agitation_of(track, person)
+    is_masked = person.verdict is Verdict.MASKED
+    may_alarm = not is_masked or masked_alarm
+    # Another verdict is another figure: what was high for the one says nothing about the other.
+    known = person if person.verdict is before else Person(person.first_seen)
+    agitated, since = _hysteresis(known.agitated, known.agitation_since, level if may_alarm else None, now, settings)
+    maybe_agitated, maybe_since = _hysteresis(
+        known.maybe_agitated, known.maybe_since, None if may_alarm else level, now, settings
+    )
+    if person.agitated and not agitated:
+        last = track.masked_agitation if before is Verdict.MASKED else track.agitation
+        events.append(Event("calm", now, {"person": person.number, "agitation": round(last, 3)}))
+    data: dict[str, object] = {"person": person.number, "agitation": round(level or 0.0, 3)}
+    if is_masked:
+        data["above_mask"] = True
+    if agitated and not person.agitated:
+        events.append(Event("agitated", now, data))
+    if maybe_agitated and not person.maybe_agitated:
+        events.append(Event("maybe_agitated", now, data))
+    return replace(
+        person,
+        agitated=agitated,
+        agitation_since=since,
+        alarm_from=_alarm_from(person, now, settings) if agitated else person.alarm_from,
+        maybe_agitated=maybe_agitated,
+        maybe_since=maybe_since,
+    )
+
+
+def _hysteresis(
+    active: bool, since: float | None, level: float | None, now: float, settings: PolicySettings
+) -> tuple[bool, float | None]:
+    """Return whether an agitation of `level` counts at `now`, and since when it has been high enough.
+
+    `active` and `since` are the last result. It counts after `agitated_s`, and until it is below `calm_threshold`.
+    """
+    if level is None or level < (settings.calm_threshold if active else settings.agitated_threshold):
+        return False, None
+    if active:
+        return True, since
+    since = now if since is None else since
+    return now - since >= settings.agitated_s, since
 
 
 def _alarm_from(person: Person, now: float, settings: PolicySettings) -> float:

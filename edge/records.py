@@ -72,7 +72,8 @@ class Face:
     probabilities of the expressions, in the order of the labels in the manifest. It is None if the face is masked or
     undecided, or if the expression stage is disabled. `landmarks` are two eyes, nose tip and two mouth corners, of each
     pair the left one in the picture first; None if that stage is disabled. `is_undecided` is True if the face looks bare
-    but is turned too far to the side to tell: the look is no evidence.
+    but is turned too far to the side to tell: the look is no evidence. `masked_expression` is the same as `expression` for
+    a masked face, in the order of that model's labels: a guess from what the mask leaves. None if that stage is disabled.
     """
 
     box: Box
@@ -81,6 +82,7 @@ class Face:
     expression: tuple[float, ...] | None = None
     landmarks: tuple[Point, ...] | None = None
     is_undecided: bool = False
+    masked_expression: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ class Track:
 
     `number` counts from 1 and is internal; a person's number in the event log is `policy.Person.number`. `height` is
     the face's share of the picture's height. `evidence` is the time-averaged log-odds of a mask, positive for masked.
-    `agitation` is the time-averaged probability (0..1) of the agitated expressions. `last_log_odds` is the result of
+    `agitation` is the time-averaged probability (0..1) of the agitated expressions in looks at the bare face,
+    `masked_agitation` that in looks above a mask; neither has a share in the other. `last_log_odds` is the result of
     the last look, `last_look_box` the face's position then. `frames` counts the frames since the first. `score` is the
     average score in the latest of them, 0 where the face was not seen. `misfit` is the average squared distance, in
     standard deviations, from where and how large the face was expected.
@@ -112,6 +115,9 @@ class Track:
     frames: int = 1
     score: float = 1.0
     misfit: float = 0.0
+    masked_agitation: float = 0.0
+    masked_expression_looks: int = 0
+    last_masked_expression: float | None = None
 
 
 class Signal(enum.Enum):
@@ -129,6 +135,8 @@ class Signal(enum.Enum):
         return _STRENGTH[self]
 
 
+#: The names of the signals, as log and network have them.
+SIGNAL_NAMES = frozenset(signal.value for signal in Signal)
 _STRENGTH = {signal: k for k, signal in enumerate(Signal)}
 
 

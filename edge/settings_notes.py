@@ -84,6 +84,8 @@ def other_notes(config: Config) -> Iterator[str]:
             names += [f"lights.{key}" for key in _changed(config, "lights") if key in SOUND_KEYS]
         if names:
             yield f"no effect with expression.enabled = false: {', '.join(names)}"
+    else:
+        yield from _masked_notes(config)
     if config.link.password:  # then there is a broker
         broker = parse_broker(config.link.broker)
         if not broker.has_tls and broker.host not in ("localhost", "127.0.0.1", "::1"):
@@ -120,6 +122,23 @@ def _consistency_notes(config: Config) -> Iterator[str]:
         yield "door.ignore_still_s is 0: posters and statues count as people"
     elif still_s < MIN_STILL_S:
         yield f"door.ignore_still_s is {still_s:g} s: a person who stands still may be ignored; {MIN_STILL_S:g} is safe"
+
+
+def _masked_notes(config: Config) -> Iterator[str]:
+    """Yield notes about expressions above a mask."""
+    expression = config.expression
+    if expression.masked_alarm and not expression.masked:
+        yield "no effect with expression.masked = false: expression.masked_alarm"
+    elif expression.masked_alarm:
+        yield (
+            "expression.masked_alarm is true: an expression above a mask is uncertain, so the alarm may be raised by calm "
+            "people who wear a mask"
+        )
+    elif expression.masked:
+        yield (
+            "expression.masked is true: expressions above a mask are shown and logged as uncertain, and never raise an alarm; "
+            "the sign at the door must name them (doorlight sign)"
+        )
 
 
 def _relay_notes(config: Config) -> Iterator[str]:

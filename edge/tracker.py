@@ -136,6 +136,15 @@ class Tracker:
             track, agitation=average, expression_looks=track.expression_looks + 1, last_expression=t
         )
 
+    def add_masked_expression_score(self, number: int, agitation: float, t: float) -> None:
+        """Add the expression of a masked face, as `add_expression_score`. It is averaged by itself: it is a guess."""
+        track = self._tracks[number]
+        looks, last = track.masked_expression_looks, track.last_masked_expression
+        average = self._average(track.masked_agitation, agitation, looks, last, t)
+        self._tracks[number] = replace(
+            track, masked_agitation=average, masked_expression_looks=looks + 1, last_masked_expression=t
+        )
+
     def drop(self, number: int) -> None:
         """Drop the track `number`: its face does not count any more."""
         del self._tracks[number], self._motions[number]

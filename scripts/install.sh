@@ -43,6 +43,7 @@ Installed files:
 
 State of the service: systemctl status doorlight      Its messages: journalctl -u doorlight
 Exit codes: 0 OK, 2 wrong usage, 69 a requirement is missing on this machine, 77 not root, 78 wrong settings
+After an upgrade of the system to another Python (Debian 12 to 13), every command says so and exits with 71: run this again.
 
 For doorlight update, which holds the lock and begins a trial, with --wheels DIR:
   --prepare          build the new program beside the old one, try it, and check the settings; print its folder
@@ -135,7 +136,7 @@ apt_packages() {
     if [ -z "$updated" ] && ! known python3-venv; then
         apt-get -q update && updated=yes
     fi
-    # Only Raspberry Pi OS has picamera2. Debian 12 has no lgpio either: Doorlight then runs without pins.
+    # Only Raspberry Pi OS has these. Elsewhere Doorlight runs without pins, except on a Raspberry Pi: see gpio_library.
     wanted="python3-lgpio"
     is_raspberry_pi && wanted="$wanted python3-picamera2"
     for package in $wanted; do
@@ -162,6 +163,14 @@ apt_packages() {
     # shellcheck disable=SC2086  # a list of package names
     DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $missing ||
         die 69 "could not install these Debian packages:$missing" "check the network, then run: sudo apt-get update"
+}
+
+# Refuse a Raspberry Pi on which lgpio is missing, or is the empty package that pip takes for Python 3.13: no lamp would be
+# lit there. Debian's own Python sees what the program will see.
+gpio_library() {
+    if [ -n "$dry" ] || ! is_raspberry_pi; then return 0; fi
+    "$PYTHON" -B -m edge.system.gpio_library ||
+        die 69 "the pins of this Raspberry Pi cannot be used, see the lines above; the program in use is not changed"
 }
 
 user_and_devices() {
@@ -229,10 +238,27 @@ program() {
             "check the network, then run this script again"
     # They are not needed any more, since an upgrade builds a new program. This saves 25 MB.
     "$release/bin/python" -m pip --disable-pip-version-check uninstall --quiet --yes setuptools pip
+    launcher "$release"
     try_out "$release"
     # Sync before .complete is written: otherwise a power cut could leave a complete program with empty files.
     sync
     touch "$release/.complete"
+}
+
+# Put a script before the program that names the problem after an upgrade of the system (Debian 12 to 13): the packages are those of
+# the former Python, and the new one would only say that there is no module. The exit code prevents restarts, see the units.
+launcher() {
+    python="$(readlink -f "$PYTHON")"
+    mkdir -p "$1/libexec"
+    mv "$1/bin/doorlight" "$1/libexec/doorlight"
+    cat >"$1/bin/doorlight" <<SCRIPT
+#!/bin/sh
+[ "$1/bin/python" -ef "$python" ] && exec "$1/libexec/doorlight" "\$@"
+echo "doorlight: this program was installed for ${python##*/}, which is not the system's Python any more: the system was upgraded" >&2
+echo "           install it again: sudo scripts/install.sh (settings and event log are kept)" >&2
+exit 71
+SCRIPT
+    chmod 755 "$1/bin/doorlight"
 }
 
 # Run one picture through all three models, as the service's user. This detects a missing library, a damaged model or a
@@ -373,6 +399,9 @@ service() {
     [ -n "$dry$switch" ] || rm -f "$OPT/update/trial.json" "$OPT/update/latest-version"
     version="$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')"
     if [ "${version:-0}" -ge 254 ]; then
+        for unit in doorlight-steady.service doorlight-steady.timer; do
+            put "systemd/$unit" "$(dirname "$UNIT")/$unit"
+        done
         put systemd/restart-backoff.conf "$DROP_INS/restart-backoff.conf"
     fi
     act systemctl --quiet enable doorlight.service
@@ -433,6 +462,7 @@ update_units() {
 prepare() {
     check_machine
     apt_packages
+    gpio_library
     program
     step "Settings"
     check_settings
@@ -511,12 +541,12 @@ uninstall() {
         [ ! -d /run/systemd/system ] || act systemctl stop doorlight-hours.timer
         act systemctl --quiet disable doorlight-hours.timer
     fi
-    for unit in doorlight-update.timer doorlight-trial.timer doorlight-trial.service; do
+    for unit in doorlight-steady.timer doorlight-update.timer doorlight-trial.timer doorlight-trial.service; do
         [ -e "$units/$unit" ] || continue
         [ ! -d /run/systemd/system ] || act systemctl stop "$unit"
         act systemctl --quiet disable "$unit"
     done
-    for path in "$units"/doorlight-trial.* "$units"/doorlight-update.* "$UNIT" "$WEB_UNIT" "$LINK_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
+    for path in "$units"/doorlight-steady.* "$units"/doorlight-trial.* "$units"/doorlight-update.* "$UNIT" "$WEB_UNIT" "$LINK_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
         /etc/modules-load.d/doorlight.conf /etc/tmpfiles.d/doorlight.conf /etc/sysusers.d/doorlight.conf; do
         if [ -e "$path" ] || [ -L "$path" ]; then act rm -rf "$path"; fi
     done
@@ -630,6 +660,7 @@ fi
 check_machine
 questions
 apt_packages
+gpio_library
 user_and_devices
 program
 settings

@@ -15,7 +15,14 @@ from edge.commands import options
 settings.register_profile("doorlight", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("doorlight")
 
-pytest_plugins = ["support.doctor", "support.edgetpu", "support.explanations", "support.gpio", "support.picamera"]
+pytest_plugins = [
+    "support.doctor",
+    "support.edgetpu",
+    "support.explanations",
+    "support.gpio",
+    "support.picamera",
+    "support.sensor",
+]
 
 
 @pytest.fixture(autouse=True, scope="session")

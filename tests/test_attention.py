@@ -45,8 +45,8 @@ def track(log_odds: float = 2.0, *, person: int = 1, last_look: float | None = 0
     return replace(looked, **changes)  # type: ignore[arg-type]
 
 
-def attention(has_expression: bool = True, config: Config = CONFIG) -> Attention:
-    return Attention(config, has_expression)
+def attention(config: Config = CONFIG) -> Attention:
+    return Attention(config)
 
 
 class TestSearch:
@@ -106,12 +106,12 @@ class TestSearch:
         assert chosen.reusable_search(0.01, DARK, {}, ()) is None
 
 
-def due(t: float, *known: tuple[Person, Track], has_expression: bool = True) -> list[int]:
+def due(t: float, *known: tuple[Person, Track]) -> list[int]:
     """Return the people whose faces are due at `t`."""
     people = {seen.number: person for person, seen in known}
     tracks = [seen for _, seen in known]
     found = [(seen.number, FACE) for seen in tracks]
-    return [person for person, _ in attention(has_expression).faces_due(found, t, people, tracks)]
+    return [person for person, _ in attention().faces_due(found, t, people, tracks)]
 
 
 class TestDue:
@@ -136,13 +136,21 @@ class TestDue:
         assert due(self.RECHECK_S, (person, track(log_odds))) == [1]
 
     def test_face_that_may_be_agitated_is_due_more_often(self) -> None:
-        seen = track(-2.0, agitation=CONFIG.policy.calm_threshold)
+        seen = track(-2.0, agitation=CONFIG.policy.calm_threshold, last_expression=0.0)
         t = CONFIG.expression.recheck_s
         assert t < self.RECHECK_S
         assert due(t, (UNMASKED, seen)) == [1]
-        assert due(t, (UNMASKED, seen), has_expression=False) == []
+        assert due(t, (UNMASKED, replace(seen, last_expression=None))) == [], "its expression is not read"
         assert due(t, (UNMASKED, replace(seen, agitation=0.0))) == []
         assert due(t, (MASKED, replace(seen, last_log_odds=2.0))) == []
+
+    def test_masked_face_that_may_be_agitated_is_due_as_often_as_a_bare_one(self) -> None:
+        seen = track(2.0, masked_agitation=CONFIG.policy.calm_threshold, last_masked_expression=0.0)
+        t = CONFIG.expression.recheck_s
+        assert due(t, (MASKED, seen)) == [1]
+        assert due(t, (MASKED, replace(seen, masked_agitation=0.0))) == []
+        assert due(t, (MASKED, replace(seen, last_masked_expression=None))) == []
+        assert due(t, (UNMASKED, replace(seen, last_log_odds=-2.0))) == [], "a look above a mask says nothing about it"
 
     @pytest.mark.parametrize(("share", "expected"), [(0.99, []), (1.01, [1])])
     def test_face_below_the_minimum_height_is_never_due(self, share: float, expected: list[int]) -> None:

@@ -97,6 +97,13 @@ def test_a_usual_relay_has_no_notes(tmp_path: Path, text: str) -> None:
         ("[relay]\npin = 8", r"GPIO8 .*pulled high .*on \(unlocked\) .* GPIO9 to GPIO27$"),
         ("[relay]\npin = 0\nactive_low = true", "relay.pin = 0 is the pin GPIO0, which is reserved"),
         ('[relay]\npin = 9\nseconds = 0.5\nfail = "safe"', r'on all the time, except for 0.5 s .*"secure"$'),
+        ("[expression]\nmasked_alarm = true", "no effect with expression.masked = false: expression.masked_alarm$"),
+        ("[expression]\nmasked = true", "expression.masked is true: .* uncertain, and never raise an alarm; the sign"),
+        ("[expression]\nmasked = true\nmasked_alarm = true", "masked_alarm is true: .* raised by calm people who wear"),
+        (
+            "[expression]\nenabled = false\nmasked = true\nmasked_alarm = true",
+            "no effect with expression.enabled = false: expression.masked, expression.masked_alarm$",
+        ),
         ("[landmarks]\nmax_turn = 60", "no effect with landmarks.enabled = false: landmarks.max_turn$"),
         (
             "[tracker]\nnew_score = 0.3\n[detector]\nthreshold = 0.9",

@@ -26,6 +26,8 @@ WEB_UNIT = FOLDER / "doorlight-web.service"
 LINK_UNIT = FOLDER / "doorlight-link.service"
 UNITS = {UNIT: 1.5, WEB_UNIT: 2.0, LINK_UNIT: 2.0}
 PROGRAM = "/opt/doorlight/current/bin/doorlight"
+#: Exit code of the script that install.sh puts before the program, if the system has another Python than it was installed for.
+WRONG_PYTHON = 71
 #: Keys that systemd 252 (Debian 12) does not know; they belong in the drop-in.
 NEWER = {"RestartSteps", "RestartMaxDelaySec"}
 
@@ -178,14 +180,24 @@ def test_timeouts_fit_the_camera_timeout() -> None:
 
 def test_wrong_settings_and_usage_prevent_restarts() -> None:
     codes = {int(code) for code in values("RestartPreventExitStatus")[0].split()}
-    assert codes == {errors.ConfigError.exit_code, errors.UsageError.exit_code}
+    assert codes == {errors.ConfigError.exit_code, errors.UsageError.exit_code, WRONG_PYTHON}
+    assert f"exit {WRONG_PYTHON}\n" in (ROOT / "scripts/install.sh").read_text(encoding="utf-8")
     for unit in (WEB_UNIT, LINK_UNIT):
         assert values("RestartPreventExitStatus", unit) == values("RestartPreventExitStatus")
 
 
 def test_newer_keys_stay_out_of_the_unit() -> None:
-    assert {key for key, _ in settings(FOLDER / "restart-backoff.conf")} == NEWER
+    assert {key for key, _ in settings(FOLDER / "restart-backoff.conf")} - {"Wants"} == NEWER
     assert not NEWER & {key for key, _ in settings()}
+
+
+def test_restarts_of_long_ago_do_not_lengthen_the_pause() -> None:
+    """systemd 254 and later never forget them by themselves."""
+    assert dict(settings(FOLDER / "restart-backoff.conf"))["Wants"] == "doorlight-steady.timer"
+    timer, service = (dict(settings(FOLDER / f"doorlight-steady.{kind}")) for kind in ("timer", "service"))
+    assert timer["PartOf"] == "doorlight.service", "each start of the door begins the ten minutes again"
+    assert service["ExecCondition"].endswith("is-active doorlight.service"), "a failure must stay visible"
+    assert service["ExecStart"].endswith("reset-failed doorlight.service")
 
 
 def test_no_network_without_the_drop_in() -> None:

@@ -4,7 +4,8 @@
 - factory: choose the source for a setting or command-line argument
 - live: the newest frame of a camera, in a thread that is replaced when it hangs
 - device: the interface of a camera driver
-- picamera: the Raspberry Pi camera, through Picamera2
+- picamera: the Raspberry Pi camera
+- picamera_process, picamera_driver: Picamera2 in a child process; picamera_request: its start
 - v4l2: USB cameras, through OpenCV
 - stream: network cameras, through FFmpeg or HTTP
 - address, login: addresses with passwords; answers to a camera that asks for a login
@@ -18,7 +19,8 @@
 - picture_files: a picture, shown for a while
 - folder: the pictures and videos of a folder
 - file_kind: whether a file is a picture or a video, by its content
-- decoder_process: a child process that decodes untrusted pictures
+- picture_process: a child process that sends pictures
+- decoder_process: one that decodes untrusted pictures
 - ffmpeg_process: OpenCV's FFmpeg in such a process
 - opencv: frames of a cv2.VideoCapture as RGB
 """

@@ -1,84 +1,40 @@
-"""DecoderProcess: a child process that decodes the pictures of an untrusted source, and its end of the pipe.
+"""DecoderProcess: a child process that decodes the pictures of an untrusted source.
 
 OpenCV 4.11 reads beyond its buffers, and may crash, if a stream changes its picture size or announces a wrong one.
-FFmpeg allocates the memory that a file announces, and can be kept busy for ever. Here only the child process is at risk:
-its memory is limited, it is killed when it is late, and its messages are discarded.
-
-The protocol begins with one line of JSON on the child's stdin, the arguments of its function `serve`. They may contain a
-password, so they must not be command-line arguments, which every user can see. The subclasses describe the rest.
+FFmpeg allocates the memory that a file announces, and can be kept busy for ever. The child's messages are discarded.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import resource
-import select
-import signal
 import struct
-import subprocess
-import sys
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ..imaging.images import Picture
-from ..system import child_process
+from .picture_process import READ_GRACE_S, PictureProcess, start
 
-#: Limit of the child's data segment: enough for pictures of 64 million pixels.
-MAX_MEMORY_BYTES = 1 << 30
-#: The child has timeouts of its own. It is killed this much later. Opening includes the start of the child.
-OPEN_GRACE_S, READ_GRACE_S = 5.0, 1.0
+#: As READ_GRACE_S, for opening, which includes the start of the child.
+OPEN_GRACE_S = 5.0
 
 
-class DecoderProcess(ABC):
-    """A video or stream that a child process opens and decodes. Used by one thread.
-
-    `failure` says why decoding stopped early; it is "" after a video has played to its end.
-    """
+class DecoderProcess(PictureProcess, ABC):
+    """A video or stream that a child process opens and decodes. Used by one thread."""
 
     def __init__(
         self, command: Sequence[str], request: Sequence[object], open_timeout_s: float, read_timeout_s: float
     ) -> None:
         """Start `command`, whose `serve` gets `request`. The timeouts (seconds) limit the opening and each picture."""
-        self.failure = ""
-        self._request = json.dumps(request).encode() + b"\n"
+        super().__init__(start(command, request))
         self._open_timeout_s, self._read_timeout_s = open_timeout_s + OPEN_GRACE_S, read_timeout_s + READ_GRACE_S
         #: For the first picture: that of a stream may have to wait for a key frame.
         self._first_timeout_s = self._open_timeout_s
-        self._child = subprocess.Popen(
-            command,
-            env=child_process.environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-        )
 
     @abstractmethod
     def read(self) -> Picture | None:
         """Return the next picture, (H, W, 3) uint8 RGB, upright; None at the end and after a failure."""
-
-    def close(self) -> None:
-        """Kill the child. May be called twice."""
-        self._child.kill()
-        self._child.wait()
-        for pipe in (self._child.stdin, self._child.stdout):
-            assert pipe is not None
-            pipe.close()
-
-    def _send_request(self) -> None:
-        assert self._child.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # the child has died: reading from it gives the reason
-            self._child.stdin.write(self._request)
-
-    def _close_stdin(self) -> None:
-        assert self._child.stdin is not None
-        self._child.stdin.close()
 
     def _receive_header(self, header: struct.Struct) -> tuple[Any, ...] | None:
         """Return the fields of a picture's header; None, and set `failure`, if it is late or the child ends."""
@@ -90,41 +46,3 @@ class DecoderProcess(ABC):
         """Return a picture, (height, width, 3) uint8 RGB; None, and set `failure`, as above."""
         picture = np.empty((height, width, 3), np.uint8)
         return picture if self._receive(picture.data.cast("B"), self._read_timeout_s) else None
-
-    def _receive(self, buffer: memoryview, timeout_s: float) -> bool:
-        """Fill `buffer` from the child's stdout. Return False and set `failure` if it is late or ends."""
-        assert self._child.stdout is not None
-        deadline = time.monotonic() + timeout_s
-        ready = select.poll()
-        ready.register(self._child.stdout, select.POLLIN)
-        while buffer:
-            if not ready.poll(1000 * max(0.0, deadline - time.monotonic())):
-                self.failure = f"gives no picture within {timeout_s:g} s"
-                self._child.kill()
-                return False
-            count = os.readv(self._child.stdout.fileno(), [buffer])
-            if not count:
-                code = self._child.wait()
-                self.failure = (
-                    f"its decoder crashed ({signal.Signals(-code).name})" if code < 0 else "cannot be decoded"
-                )
-                return False
-            buffer = buffer[count:]
-        return True
-
-
-# ---- Child process ---------------------------------------------------------------------------------------------------
-
-
-def run_child(serve: Callable[..., None]) -> NoReturn:
-    """Call `serve` with the arguments that the parent sends, and end this process."""
-    with contextlib.suppress(BrokenPipeError):  # the parent has closed the pipe
-        serve(*json.loads(sys.stdin.buffer.readline()))
-    os._exit(0)
-
-
-def protect_process() -> None:
-    """Protect the door from this process: stop signals, memory limit, no core file."""
-    child_process.set_up()
-    with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid it, and sets a limit of its own
-        resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))

@@ -7,18 +7,32 @@ thread, the timeouts and the reopening.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..config import CameraSettings
-from ..imaging.images import Picture
+if TYPE_CHECKING:  # a camera process needs the constants below, and neither settings nor OpenCV
+    from ..config import CameraSettings
+    from ..imaging.images import Picture
 
 #: Minimum time for open() and the first picture together: cameras need a second or two to start, streams longer.
 MIN_OPEN_TIMEOUT_S = 10.0
+#: The same for the first attempt to reopen a camera that has worked, if the device can limit it.
+MIN_REOPEN_TIMEOUT_S = 3.0
+#: What prepare() may take: it loads software from a slow card, while all cores are busy.
+PREPARE_TIMEOUT_S = 30.0
 
 
 def open_timeout_s(settings: CameraSettings) -> float:
     """Return how long (seconds) a camera may take from open() to its first picture."""
     return max(settings.timeout_s, MIN_OPEN_TIMEOUT_S)
+
+
+def first_timeout_s(settings: CameraSettings, attempts: int) -> float:
+    """Return how long (seconds) open() and the first picture may take each, after `attempts` failed ones to reopen it.
+
+    A connection that was opened during a fault may never give a picture, so the first attempts are short. The limit
+    doubles, so that a camera that needs longer comes back, too.
+    """
+    return min(open_timeout_s(settings), max(settings.timeout_s, MIN_REOPEN_TIMEOUT_S) * 2.0 ** min(attempts, 10))
 
 
 class Capture(NamedTuple):
@@ -32,16 +46,18 @@ class Capture(NamedTuple):
 
 
 class CameraDevice(ABC):
-    """One connection to a camera. One thread makes it, opens it once, reads from it and closes it once.
+    """One connection to a camera. One thread makes it, prepares it, opens it once, reads from it and closes it once.
 
     LiveSource treats any exception of open() and read() as a failure of the camera, not only CameraError.
     """
 
     #: How long (seconds) a bit-identical picture still counts as new. Zero for a sensor: its noise changes every picture.
     repeat_allowed_s = 0.0
+    #: How long (seconds) open() and the first picture may take each. LiveSource sets it; a device may ignore it.
+    first_timeout_s = MIN_OPEN_TIMEOUT_S
 
     def prepare(self) -> None:  # noqa: B027 - optional: most devices need no preparation
-        """Raise CameraError for a problem that waiting cannot solve, such as missing software."""
+        """Load what open() needs. Raises CameraError for a problem that waiting cannot solve, such as missing software."""
 
     @abstractmethod
     def open(self) -> None:
@@ -53,4 +69,4 @@ class CameraDevice(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Disconnect. Is also called after open() failed."""
+        """Disconnect. Is also called after prepare() or open() failed."""

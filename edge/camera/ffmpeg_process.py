@@ -24,7 +24,8 @@ from ..imaging.images import Picture, orient
 from ..system import child_process
 from ..system.files import write_all
 from .container_header import ContainerHeader, read_header
-from .decoder_process import DecoderProcess, protect_process, run_child
+from .decoder_process import DecoderProcess
+from .picture_process import protect_process, run_child
 
 if TYPE_CHECKING:
     import cv2
@@ -87,7 +88,6 @@ class FfmpegProcess(DecoderProcess):
 
     def open(self) -> StreamInfo | None:
         """Open the source and return what it announces; None if it cannot be opened."""
-        self._send_request()
         info = bytearray(_INFO.size)
         if not self._receive(memoryview(info), self._open_timeout_s):
             return None

@@ -21,8 +21,9 @@ from ..imaging.images import Picture
 from ..system import child_process
 from ..system.files import write_all
 from . import address
-from .decoder_process import DecoderProcess, protect_process, run_child
+from .decoder_process import DecoderProcess
 from .network_errors import too_large
+from .picture_process import protect_process, run_child
 
 _HEADER = struct.Struct("<ii")  # height, width; or 0, length of the message
 MAX_MESSAGE_BYTES = 1 << 16
@@ -48,7 +49,6 @@ class HttpProcess(DecoderProcess):
 
         Raises CameraError.
         """
-        self._send_request()
         self._close_stdin()
         first = self._first = self._next()
         if self._is_video:

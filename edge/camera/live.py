@@ -32,7 +32,7 @@ from ..imaging.blindness import clips_noise
 from ..imaging.cells import cells
 from ..imaging.images import Picture
 from ..records import Frame
-from .device import CameraDevice, Capture, open_timeout_s
+from .device import PREPARE_TIMEOUT_S, CameraDevice, Capture, first_timeout_s, open_timeout_s
 from .source import CameraLostError, Source
 
 #: A device has timeouts of its own. A call that is this much later than they allow has hung.
@@ -45,16 +45,20 @@ MAX_STUCK = 3
 MAX_PICTURES_OF_SLOW = 2
 #: If the next picture of a slow camera is later than this number of intervals, the camera is lost.
 MAX_LATE_INTERVALS = 3
+#: The hint for a device that hangs, repeats a picture, or fails in an unexpected way.
+RESTART_HINT = "unplug it and plug it in again, or restart"
 
 
 class _Connection:
     """A capture thread. Times are monotonic seconds.
 
-    `due`: if the thread reports nothing until then, it has hung. `frozen_since`: when its pictures began to repeat.
+    `due`: if the thread reports nothing until then, it has hung. `is_prepared`: what the camera needs is loaded.
+    `frozen_since`: when its pictures began to repeat.
     """
 
-    def __init__(self, run: Callable[[_Connection], None], name: str, limit_s: float) -> None:
-        self.due = time.monotonic() + limit_s + GRACE_S
+    def __init__(self, run: Callable[[_Connection], None], name: str) -> None:
+        self.due = time.monotonic() + PREPARE_TIMEOUT_S + GRACE_S
+        self.is_prepared = False
         self.frozen_since: float | None = None
         self.thread = threading.Thread(target=run, args=(self,), name=name, daemon=True)
 
@@ -62,8 +66,8 @@ class _Connection:
 class LiveSource(Source):
     """The newest frame of a camera.
 
-    Frame.t counts from the first open(), Frame.number counts every captured frame; both continue when the camera is
-    reopened. Call read() regularly: it also detects a hung camera and starts the next connection.
+    Frame.t counts from the first prepare() or open(), Frame.number counts every captured frame; both continue when the
+    camera is reopened. Call read() regularly: it also detects a hung camera and starts the next connection.
     """
 
     live = True
@@ -85,27 +89,47 @@ class LiveSource(Source):
         self._last: Picture | None = None
         self._last_at = 0.0
         self._connection: _Connection | None = None
+        self._prepared: _Connection | None = None  # the connection that prepare() has begun and open() continues
         self._stuck: list[threading.Thread] = []
         self._error: CameraError | None = None
         self._interval = FrameInterval(max_s=math.inf)
         self._delivered = 0  # pictures of the current or last connection
         self._pause_s = settings.reopen_s
         self._retry_at = 0.0
+        self._has_worked = False
+        self._attempts = 0  # to reopen the camera, since its last picture
+
+    def prepare(self) -> None:
+        """Begin to connect, while the caller loads its models."""
+        self.close()
+        with self._changed:
+            if self._start is None:
+                self._start = time.monotonic()
+            self._closed, self._error, self._last = False, None, None
+            self._pause_s, self._attempts = self._settings.reopen_s, 0
+            self._interval.clear()  # the time since the last close() says nothing about the camera's rate
+            self._prepared = self._connect()
 
     def open(self) -> None:
         """Connect and wait for the first picture. With settings.wait, return at once; read() then waits.
 
-        Raises CameraError if the camera is absent, cannot be opened, or gives no picture in time.
+        Raises CameraError if the camera is absent, cannot be opened, or gives no picture in time; with settings.wait, too,
+        if the device's software is missing or unusable.
         """
-        self.close()
-        self._make_device().prepare()
+        if self._prepared is None:
+            self.prepare()
         with self._changed:
-            if self._start is None:
-                self._start = time.monotonic()
-            self._closed, self._error, self._pause_s = False, None, self._settings.reopen_s
-            self._last = None
-            connection = self._connect()
-            if self._settings.wait:
+            connection, self._prepared = self._prepared, None
+            assert connection is not None
+            if self._newest and time.monotonic() - self._last_at > self._settings.timeout_s:
+                self._newest = None  # the camera has hung since prepare()
+            if self._connection is None and self._delivered:  # it has failed since then
+                self._newest = None
+                connection = self._connect()
+            self._changed.wait_for(
+                lambda: connection.is_prepared or self._connection is not connection, timeout=PREPARE_TIMEOUT_S
+            )
+            if self._settings.wait and (connection.is_prepared or self._connection is connection):
                 return
             self._changed.wait_for(
                 lambda: self._newest or self._connection is not connection, timeout=self._open_timeout_s
@@ -137,7 +161,7 @@ class LiveSource(Source):
 
     def close(self) -> None:
         with self._changed:
-            self._closed, self._newest = True, None
+            self._closed, self._newest, self._prepared = True, None, None
             connection, self._connection = self._connection, None
             self._changed.notify_all()
         if connection:
@@ -174,7 +198,7 @@ class LiveSource(Source):
         """Abandon a hung connection, and start the next one if it is time. Return the time of the next check."""
         if self._connection and now >= self._connection.due:
             self._stuck.append(self._connection.thread)
-            self._fail(CameraError(f"{self.name}: the camera hangs", "unplug it and plug it in again, or restart"))
+            self._fail(CameraError(f"{self.name}: the camera hangs", RESTART_HINT))
         self._stuck = [thread for thread in self._stuck if thread.is_alive()]
         if self._connection is None and now >= self._retry_at:
             if len(self._stuck) >= MAX_STUCK:
@@ -186,9 +210,7 @@ class LiveSource(Source):
         if self._delivered > MAX_PICTURES_OF_SLOW and not self._is_too_slow():
             self._interval.clear()  # the camera was lost, which says nothing about its rate
         self._delivered = 0
-        # open() may use the whole open timeout, and the first picture timeout_s after that.
-        limit_s = self._open_timeout_s + self._settings.timeout_s
-        connection = self._connection = _Connection(self._run, f"camera {self.name}", limit_s)
+        connection = self._connection = _Connection(self._run, f"camera {self.name}")
         connection.thread.start()
         return connection
 
@@ -201,15 +223,18 @@ class LiveSource(Source):
     def _run(self, connection: _Connection) -> None:
         """Run the thread of one connection. Once abandoned, it touches nothing but its own device."""
         device = self._make_device()
+        device.first_timeout_s = self._first_timeout_s()
         failure: CameraError | None = None
         try:
+            device.prepare()
+            self._note_prepared(connection)
             device.open()
             while self._publish(connection, device.read(), device.repeat_allowed_s):
                 pass
         except CameraError as error:
             failure = error
         except Exception as error:
-            failure = CameraError(f"{self.name}: {type(error).__name__}: {error}")
+            failure = CameraError(f"{self.name}: {type(error).__name__}: {error}", RESTART_HINT)
         finally:
             # Close before reporting the failure, so that the next connection finds the device free.
             with contextlib.suppress(Exception):
@@ -218,6 +243,21 @@ class LiveSource(Source):
             if self._connection is connection and failure:
                 self._fail(failure)
                 self._changed.notify_all()
+
+    def _first_timeout_s(self) -> float:
+        """Return the device's limit for open() and for its first picture; count the attempts to reopen the camera."""
+        with self._changed:
+            if not self._has_worked:
+                return self._open_timeout_s
+            self._attempts += 1
+            return first_timeout_s(self._settings, self._attempts - 1)
+
+    def _note_prepared(self, connection: _Connection) -> None:
+        with self._changed:
+            connection.is_prepared = True
+            # open() may use the whole open timeout, and the first picture timeout_s after that.
+            connection.due = time.monotonic() + self._open_timeout_s + self._settings.timeout_s + GRACE_S
+            self._changed.notify_all()
 
     def _publish(self, connection: _Connection, capture: Capture, repeat_allowed_s: float) -> bool:
         """Make `capture` the newest frame. Return False if the connection was abandoned or the source closed.
@@ -235,7 +275,7 @@ class LiveSource(Source):
             elif now - self._last_at >= repeat_allowed_s and _has_noise(capture):
                 self._error = CameraError(
                     f"{self.name}: frozen, gives the same picture again and again",
-                    "unplug it and plug it in again, or restart",
+                    RESTART_HINT,
                 )
                 connection.frozen_since = now if connection.frozen_since is None else connection.frozen_since
                 if now - connection.frozen_since >= self._settings.timeout_s and not self._is_too_slow_at(now):
@@ -250,6 +290,7 @@ class LiveSource(Source):
             self._newest = Frame(self._count, now - self._start, capture.picture, capture.lores, is_repeat=is_repeat)
             self._count += 1
             self._error, self._pause_s, connection.frozen_since = None, self._settings.reopen_s, None
+            self._has_worked, self._attempts = True, 0
             self._changed.notify_all()
             return True
 

@@ -7,16 +7,13 @@ import re
 import socket
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, UsageError
+from ..errors import UsageError
 from ..system.terminal import printable
 from .options import MAX_MESSAGE_LENGTH, Parser, Subparsers, local_file
 
 if TYPE_CHECKING:
-    import ssl
-
     from ..fleet.broker import Broker
 
 DESCRIPTION = """\
@@ -102,6 +99,7 @@ def _report(line: str) -> None:
 def _brokers(args: argparse.Namespace) -> list[Broker]:
     from ..fleet.broker import Broker
     from ..fleet.secret import read_password
+    from ..link.tls_context import Names, tls_context
 
     addresses = [_address(text, args.ca is not None) for text in args.broker.split(",")]
     has_tls = addresses[0][2]
@@ -120,7 +118,8 @@ def _brokers(args: argparse.Namespace) -> list[Broker]:
     if args.password_file is not None and not args.user:
         raise UsageError("--password-file: needs --user", "give --user")
     password = read_password(args.password_file) if args.password_file is not None else ""
-    tls = _tls(args) if has_tls else None
+    names = Names("--ca", "--certificate", "--key")
+    tls = tls_context(args.ca, args.certificate, args.key, names) if has_tls else None
     return [Broker(host, port, name, args.group, args.user, password, tls) for host, port, _ in addresses]
 
 
@@ -144,32 +143,3 @@ def _address(text: str, has_ca: bool) -> tuple[str, int, bool]:
     if not 1 <= port <= 65535:
         raise UsageError(f"--broker: {port} is no port", "ports are from 1 to 65535")
     return match["host"].strip("[]"), port, has_tls
-
-
-def _tls(args: argparse.Namespace) -> ssl.SSLContext:
-    """Return the settings of TLS. Raises InputError if a file cannot be used."""
-    import ssl
-
-    from ..system.files import open_regular
-
-    def problem(path: Path, error: OSError | ValueError) -> InputError:
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
-        return InputError(f"{path}: cannot be used: {reason}", f"it must be a PEM file that you may read: ls -l {path}")
-
-    for path in filter(None, (args.ca, args.certificate, args.key)):
-        try:
-            # OpenSSL would wait at a pipe.
-            open_regular(path).close()
-        except OSError as error:
-            raise problem(path, error) from error
-    try:
-        context = ssl.create_default_context(cafile=args.ca)
-    except (OSError, ValueError) as error:
-        raise problem(args.ca, error) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if args.certificate is not None:
-        try:
-            context.load_cert_chain(args.certificate, args.key, password=lambda: "")
-        except (OSError, ValueError) as error:
-            raise problem(args.certificate, error) from error
-    return context

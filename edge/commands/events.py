@@ -187,9 +187,15 @@ def refuse_log_file(path: Path, log: Path) -> None:
     """Raise UsageError if `path`, which is to be written, is a file of the log at `log`, or its file of hours."""
     from ..events.counter import counter_path
     from ..events.log_files import LogFiles
+    from ..events.write_ahead import write_ahead_path
     from ..statistics.hours_file import hours_path
 
-    for own in (hours_path(log), counter_path(log), *(file for _, file in LogFiles(log).snapshot())):
+    for own in (
+        hours_path(log),
+        counter_path(log),
+        write_ahead_path(log),
+        *(file for _, file in LogFiles(log).snapshot()),
+    ):
         if path.exists() and own.exists() and path.samefile(own):
             raise UsageError(f"{printable(str(path))}: is a file of the event log", "name another file")
 

@@ -37,7 +37,8 @@ printed in words.
 stages:
   mask         does the face wear a mask?
   expression   the most likely expression of a face without a mask; those that
-               make an alarm count as one
+               make an alarm count as one. Of a face with a mask, too, with
+               [expression] masked = true: a guess, from what the mask leaves
   face         why is this a face? For a poster or a lamp that gets a box
 
 How to read it: parts of the face are blurred, and the model is asked again.
@@ -166,6 +167,7 @@ def _as_json(person: Person) -> dict[str, Any]:
         "probability": round(explanation.probability, 4),
         "log_odds": round(explanation.log_odds, 3),
         "is_bounded": explanation.is_bounded,
+        "is_above_mask": explanation.is_above_mask,
         "regions": [{"region": r.value, "log_odds": round(value, 3)} for r, value in explanation.regions],
         "words": explanation.sentences,
     }

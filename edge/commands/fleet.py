@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from .options import Parser, Subparsers
 
@@ -16,6 +16,8 @@ alarms since midnight, and events that are missing.
   PGHOST=db.example PGDATABASE=doorlight doorlight fleet
   watch -n 30 doorlight fleet                  look at it all day
   doorlight fleet --json                       for programs
+
+The same table is the page Doors of `doorlight web`: [web] fleet_database.
 
 A door is blind if it shows FAULT or does not run, offline if its link to the
 broker is broken, and silent if nothing came from it for an hour. An event is
@@ -48,18 +50,13 @@ def run(args: argparse.Namespace) -> int:
     from ..fleet import database, overview, table
     from .process import terminal
 
-    address = database.Address(args.database)
-    now = datetime.now(UTC)
-    today = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-    with database.connect(address) as connection:
-        database.check_version(connection, address)
-        doors = overview.read(connection, address, today, now - timedelta(days=args.days))
+    doors = overview.load(database.Address(args.database), args.days)
     if args.json:
         print(table.as_json(doors))
         return 0
     if not doors:
         print("no door has sent anything yet: is doorlight collect running, and doorlight link on the doors?")
         return 0
-    for line in table.render(doors, now, terminal().has_colour):
+    for line in table.render(doors, datetime.now(UTC), terminal().has_colour):
         print(line)
     return 0

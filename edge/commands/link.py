@@ -6,10 +6,11 @@ import argparse
 import contextlib
 import os
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import OutputError, UsageError
+from ..errors import OutputError, UnavailableError, UsageError
 from ..system.terminal import printable
 from . import options
 from .events import SERVICE_LOG
@@ -17,7 +18,7 @@ from .options import LOCAL_LOG, Parser, Subparsers
 from .process import make_journal_output_nonblocking, stop_on_signals
 
 if TYPE_CHECKING:
-    from ..link.service import Place
+    from ..link.service import Part, Place
 
 DESCRIPTION = """\
 Send the event log to an MQTT broker (with Home Assistant) and to webhooks, as
@@ -57,7 +58,9 @@ def add_parser(subparsers: Subparsers) -> Parser:
 def run(args: argparse.Namespace) -> int:
     config = options.load_settings(args.config)
     if not config.link.is_wanted:
-        raise UsageError("the link is off: [link] names no broker and no webhook", "see: doorlight link --help")
+        raise UsageError(
+            "the link is off: [link] names no broker, no webhook and no metrics_listen", "see: doorlight link --help"
+        )
     from ..link import service
 
     place = _place(args.events or Path(config.events.file or _default_log()))
@@ -69,8 +72,22 @@ def run(args: argparse.Namespace) -> int:
     make_journal_output_nonblocking()
     stop = threading.Event()
     stop_on_signals(stop)
-    service.run(config.link, place, stop, _print)
+    service.run(config.link, place, stop, _print, _metrics(config.link.metrics_listen))
     return 0
+
+
+def _metrics(listen: str) -> list[Part]:
+    """Return the part that answers a Prometheus, if it is wanted. Raises UnavailableError without its library."""
+    if not listen:
+        return []
+    if find_spec("prometheus_client") is None:
+        raise UnavailableError(
+            "link.metrics_listen: the library for Prometheus is missing",
+            "pip install 'doorlight[metrics]', or remove it",
+        )
+    from ..metrics.link_part import metrics_part
+
+    return [metrics_part]
 
 
 def _print(line: str) -> None:

@@ -15,7 +15,7 @@ from .events import SERVICE_LOG, STANDARD_INPUT, default_log, not_a_log, refuse_
 from .options import LOCAL_LOG, Parser, Subparsers, local_file
 
 if TYPE_CHECKING:
-    from ..metrics.keeper import Keeper
+    from ..metrics.keeper import TotalsKeeper
 
 DESCRIPTION = f"""\
 Show the event log as metrics for Prometheus: signals, visits, how long they
@@ -67,14 +67,14 @@ def run(args: argparse.Namespace) -> int:
     if log == STANDARD_INPUT:
         raise UsageError("standard input cannot be counted from one run to the next", "name the log")
     from ..metrics.exposition import DoorCollector, render
-    from ..metrics.keeper import Keeper, replace
+    from ..metrics.keeper import TotalsKeeper, replace
 
     state = _state_file(args)
     if args.out is not None and state is not None and args.out.resolve() == state.resolve():
         raise UsageError("--state: is the file of --out", "name another file")
     for path in filter(None, (args.out, state)):
         refuse_log_file(path, log)
-    keeper = Keeper(log, state)
+    keeper = TotalsKeeper(log, state)
     if keeper.problem is not None:
         print(f"doorlight: note: {printable(keeper.problem)}", file=sys.stderr)
     if address is not None:
@@ -123,7 +123,7 @@ def _address(listen: str | None) -> tuple[str, int] | None:
     return host, port
 
 
-def _serve(keeper: Keeper, host: str, port: int) -> int:
+def _serve(keeper: TotalsKeeper, host: str, port: int) -> int:
     from ..metrics.server import serve
     from .process import stop_on_signals
 

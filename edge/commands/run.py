@@ -1,6 +1,7 @@
 """`doorlight run`: watch the door.
 
-This module reads the settings and forks the pin process before anything large is imported; `run_door` does the rest.
+This module reads the settings, forks the pin process and starts the Raspberry Pi camera before anything large is imported;
+`run_door` does the rest.
 """
 
 from __future__ import annotations
@@ -39,14 +40,18 @@ def add_parser(subparsers: Subparsers) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..camera import picamera_request
     from ..config import load
     from ..lights.pin_process import PinProcess
+    from ..source_kind import source_kind, without_blanks
 
     settings = options.settings_file(args.config)
     config = load(settings)
     # Fork first: the child stays small, and opens the pins while this process imports the rest. Its timeout is longer
     # than the longest time between two frames.
     pin_process = None if args.simulate else PinProcess(config.lights, config.camera.timeout_s + 1, config.relay)
+    if source_kind(without_blanks(args.source or config.camera.source)) == "Pi camera":
+        picamera_request.start_early(config.camera)
     from .run_door import run_door
 
     return run_door(args, settings, config, pin_process, process.started_at())

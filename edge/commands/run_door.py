@@ -40,6 +40,7 @@ from .process import make_journal_output_nonblocking, stop_on_signals
 
 if TYPE_CHECKING:
     from ..people.presence import Presence
+    from ..remote_control import RemoteControl
     from ..view.encoder import FrameEncoder
 
 #: How long a door that cannot start shows FAULT before it exits. The service then starts it again.
@@ -175,8 +176,9 @@ def _watch(
                 console.on_event(event)
 
             pipeline = Pipeline(with_areas, perception, presence)
+            remote = _remote_control(config, source, lights, write)
             target = _area_target(config, areas_path, settings, pipeline)
-            view = _make_view(args, config, pipeline, perception, source, log, write, target)
+            view = _make_view(args, config, pipeline, perception, source, log, write, target, remote)
 
             def on_decision(frame: Frame | None, decision: Decision) -> None:
                 view.on_decision(frame, decision)
@@ -185,12 +187,12 @@ def _watch(
                 elif source.live:
                     console.on_camera(frame, decision)
 
+            after = on_decision if remote is None else remote.followed_by(on_decision)
+            shown: door.SignalLights = lights if remote is None else remote
             console.is_folder = isinstance(source, Folder)
             view.start()
             try:
-                summary = door.run(
-                    pipeline, perception, source, lights, log, stop, started_at, console.on_event, on_decision
-                )
+                summary = door.run(pipeline, perception, source, shown, log, stop, started_at, console.on_event, after)
                 return source, summary
             finally:
                 view.close()
@@ -227,12 +229,13 @@ def _make_view(
     log: EventLog,
     write: Callable[[Event], None],
     target: AreaTarget | None,
+    remote: RemoteControl | None,
 ) -> DoorView:
     """Return the page's side of the door, not started. It loads the encoder of frames once it is needed."""
     return DoorView(
         config,
         options.models_folder(args, config),
-        lambda: _frame_encoder(config, pipeline, perception, source, log),
+        lambda: _frame_encoder(config, pipeline, perception, source, log, remote),
         write,
         print_note,
         target,
@@ -250,8 +253,30 @@ def _area_target(config: Config, path: Path | None, settings: Path | None, pipel
     return AreaTarget(path, settings, set_zone)
 
 
+def _remote_control(
+    config: Config, source: Source, lights: Lights | PinProcess, write: Callable[[Event], None]
+) -> RemoteControl | None:
+    """Return what carries out commands from the network; None if it is off, or the source is a file."""
+    if not config.link.commands or not source.live:
+        return None
+    from ..remote_commands import commands_file
+    from ..remote_control import RemoteControl
+
+    path = commands_file()
+    if path is None:
+        print_note("note: no commands from the network: there is no folder for them (XDG_RUNTIME_DIR)")
+        return None
+    print_note("note: the network may silence the buzzer and test the lamps ([link] commands)")
+    return RemoteControl(config, lights, path, write, print_note)
+
+
 def _frame_encoder(
-    config: Config, pipeline: Pipeline, perception: Perception, source: Source, log: EventLog
+    config: Config,
+    pipeline: Pipeline,
+    perception: Perception,
+    source: Source,
+    log: EventLog,
+    remote: RemoteControl | None,
 ) -> FrameEncoder:
     """Return what encodes frames and decisions for the page. Called once it is needed."""
     from ..view.encoder import FrameEncoder
@@ -262,8 +287,12 @@ def _frame_encoder(
     def problems() -> list[str]:
         return [text for text in (accelerator.problem if accelerator is not None else None, log.problem) if text]
 
+    def silenced_until() -> str | None:
+        return None if remote is None else remote.silenced_until
+
     return FrameEncoder(
-        config, Snapshots(config, source.name, lambda: perception.runs_on, problems, lambda: pipeline.zone)
+        config,
+        Snapshots(config, source.name, lambda: perception.runs_on, problems, lambda: pipeline.zone, silenced_until),
     )
 
 

@@ -81,9 +81,11 @@ def run(args: argparse.Namespace) -> int:
     from ..web.app import create_app
     from ..web.feed import DoorFeed
     from ..web.page import Site
-    from ..web.registry import PAGES
+    from ..web.registry import PAGES, with_doors
     from ..web.token import TokenCheck, new_token, token_file
 
+    database = config.web.fleet_database
+    pages = with_doors(PAGES, database) if database else PAGES
     certificate, key = _certificate(config.web)
     listener = server.open_socket(host, port)
     # A door with `enabled` offers its pictures anyway.
@@ -102,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     if certificate is None and not is_local(host):
         print("note: pictures and link go through the network unencrypted: see [web] certificate", file=sys.stderr)
     events_file = args.events or Path(config.events.file or _default_log())
-    site = Site(PAGES, DoorFeed(), check, config_file, events_file, options.areas_path(config_file))
+    site = Site(pages, DoorFeed(), check, config_file, events_file, options.areas_path(config_file), database)
     app = create_app(site, config.web.hosts, *([int(args.for_s)] if args.for_s else []))
     server.serve(server.make_server(app, args.for_s, certificate, key), listener)
     return 0

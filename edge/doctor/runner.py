@@ -41,6 +41,7 @@ from .checks import (
     privacy,
     python,
     service,
+    storage,
     temperature,
     update,
 )
@@ -68,6 +69,7 @@ CHECKS = {
     "permissions": Check(permissions.check, 20),
     "privacy": Check(privacy.check, 20),
     "events": Check(events.check, 30),
+    "storage": Check(storage.check, 20),
     "card": Check(card.check, 20),
     "temperature": Check(temperature.check, 20),
     "journal": Check(journal.check, 20),

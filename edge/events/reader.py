@@ -25,6 +25,7 @@ from .compressed import (
 )
 from .log_files import MAX_SEARCH_BYTES, LogFiles, inode, is_same_file, lines_from_end, unread_files
 from .record import MAX_LINE_BYTES, EventRecord, parse, sequence_number
+from .write_ahead import missing
 
 #: The first line of a log differs from that of another within these bytes: they contain its number and time.
 START_BYTES = 64
@@ -115,10 +116,20 @@ def _lines_of_log(files: LogFiles, reading: EventReader) -> Iterator[bytes]:
             successor = next_file(files, current.file, reading.last_seq, reading.unread)
             try:
                 yield from _lines_of_file(*current, files.path)
+                if successor is None and not current.is_compressed:
+                    yield from _restorable(current.file, files.path, reading)
             except OSError as error:
                 raise _reading_error(files.path, error) from error
             current.file.close()
             current = successor
+
+
+def _restorable(file: BinaryIO, path: Path, reading: EventReader) -> Iterator[bytes]:
+    """Yield the lines that a power cut has taken from the log's current file, and that the door restores at its next start."""
+    lost = missing(file.fileno(), path)
+    for line in lost.lines.splitlines(keepends=True) if lost is not None else ():
+        if sequence_number(parse(line) or {}) > reading.last_seq:
+            yield line
 
 
 def _lines_of_file(file: BinaryIO, is_compressed: bool, log: Path) -> Iterator[bytes]:

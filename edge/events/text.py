@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from ..system.terminal import printable
-from .record import EventRecord, timestamp
+from .record import EventRecord, parse_time, timestamp
 
 #: A file that is played does not last longer.
 MAX_PLAYED_S = 1e8
@@ -17,7 +17,7 @@ _SIGNALS = {
     "IDLE": "nobody is there",
     "PASS": "everyone wears a mask",
     "STOP": "someone wears no mask",
-    "ALARM": "someone without a mask looks agitated",
+    "ALARM": "someone looks agitated",
     "FAULT": "the door is blind",
 }
 _EVENTS = {
@@ -28,6 +28,7 @@ _EVENTS = {
     "unmasked": "person {person} wears no mask",
     "agitated": "person {person} looks agitated",
     "calm": "person {person} is calm again",
+    "maybe_agitated": "person {person} may look agitated",
     "cleared": "person {person} has gone, after {dwell_s} s",
     "ignored": "person {person} never moves and is ignored, after {dwell_s} s",
     "camera_lost": "the camera is lost",
@@ -39,6 +40,10 @@ _EVENTS = {
     "clock_set": "the clock was set; it would show {before}",
     "view": "watching on the page {state}",
     "areas_set": "the areas were changed on the page: faces count in {share} of the picture, before in {before}",
+    "buzzer_silenced": "the buzzer is silenced for {minutes} minutes, until {until}",
+    "buzzer_back": "the buzzer is not silenced any more",
+    "lamps_tested": "a test lights both lamps for {seconds} s",
+    "command_refused": "a command from the network is refused: {command}",
     "log_lost": "{count} events are missing here: the log could not be written",
     "log_repaired": "{bytes} bytes of a torn line were removed from the log",
 }
@@ -67,6 +72,7 @@ _PHRASES = {
     "known": "known",
     "known not": "not known",
     "enrolled": "enrolled as {}",
+    "above_mask": "judged above the mask, uncertain",
 }
 _UNDECIDED = "nobody is decided yet"
 #: Everything that `describe_event` translates.
@@ -154,8 +160,8 @@ def _phrase(key: str, value: object, translate: Callable[[str], str]) -> str:
             return translate(_PHRASES["known" if value else "known not"])
         case "enrolled", str():
             return translate(_PHRASES["enrolled"]).format(value)
-        case "undone", bool():
-            return translate(_PHRASES["undone"]) if value else ""
+        case "undone" | "above_mask", bool():
+            return translate(_PHRASES[key]) if value else ""
     return f"{key} {_value_text(key, value)}"
 
 
@@ -169,6 +175,8 @@ def _is_known(record: EventRecord) -> bool:
 
 
 def _value_text(key: str, value: object) -> str:
+    if key == "until" and (moment := parse_time(value)) is not None:
+        return moment.astimezone().strftime("%H:%M")
     if key in ("share", "before") and isinstance(value, int | float):
         return _percent(value)
     return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -105,7 +105,10 @@ class EventLog:
         try:
             machine_number = self._machine_counter.read() if self._machine_counter else None
             self._seq = max(last_used_number(path, self._counter.read(), SKIPPED_AFTER_CRASH), machine_number or 0)
-            self._report_repair(self._file.open())
+            removed_bytes = self._file.open()
+            # It may have restored lines that a power cut had taken.
+            self._seq = max(self._seq, last_used_number(path, self._counter.read(), SKIPPED_AFTER_CRASH))
+            self._report_repair(removed_bytes)
         except OSError as error:
             is_failing = error.errno == errno.EROFS and path.exists() and not is_mount_read_only(path.parent)
             if error.errno not in DISK_FULL_ERRORS and not is_failing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class Stage(enum.Enum):
 
 
 class MaskedError(InputError):
-    """The face wears a mask: the door does not read its expression."""
+    """The face wears a mask, and the settings do not ask for expressions above a mask."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Explanation:
     undecided, positive is for the answer. If `is_bounded`, the model's 8 bits end there, and the score may be stronger.
     `face` is the face's box, `window` the square that the map covers, both in pixels of the picture. `pixels` (S, S, 3)
     uint8 RGB is that square as it was explained. `heat` (S, S) float32 is how much each pixel speaks for the answer, in
-    log-odds; against it if negative. `regions` has the parts of the face, the strongest first.
+    log-odds; against it if negative. `regions` has the parts of the face, the strongest first. `is_above_mask` is True for an
+    expression that is guessed from what a mask leaves.
     """
 
     stage: Stage
@@ -55,6 +56,7 @@ class Explanation:
     pixels: Picture
     heat: Heat
     regions: tuple[Influence, ...]
+    is_above_mask: bool = False
 
     @property
     def probability(self) -> float:
@@ -73,10 +75,12 @@ class Explanation:
 
     @property
     def verdict(self) -> str:
-        """The answer in words: "no mask, 99 % sure"; "happy, 72 % sure"."""
+        """The answer in words: "no mask, 99 % sure"; "happy, 72 % sure"; "perhaps happy above the mask, 72 %"."""
         name = self.answer.removeprefix("a ")
         if self.stage is Stage.MASK and self.log_odds < 0:
             return f"no {name}, {percent(1 - self.probability)} sure"
+        if self.is_above_mask:
+            return f"perhaps {name} above the mask, {percent(self.probability)}"
         return f"{name}, {percent(self.probability)} sure"
 
 
@@ -113,9 +117,22 @@ def explain(
     the same explanation.
 
     Raises UsageError if the settings turn the expression stage off, and MaskedError if the expression of a masked face is
-    asked for.
+    asked for, unless the settings ask for expressions above a mask.
     """
-    return explain_question(_question(perception, picture, box, stage, agitated), box, stage, method)
+    if stage is Stage.FACE:
+        return explain_question(face_box(perception.detector, picture, box), box, stage, method)
+    if stage is Stage.MASK:
+        return explain_question(mask_box(perception.mask, picture, box), box, stage, method)
+    require_stage(perception, stage)
+    classifier = perception.expression
+    is_masked = perception.mask.probability(picture, box) >= perception.mask.threshold
+    if is_masked:
+        classifier = perception.masked_expression
+        if classifier is None:
+            raise MaskedError("wears a mask: the door does not read the expression", "use --stage mask")
+    assert classifier is not None
+    found = explain_question(expression_box(classifier, picture, box, agitated), box, stage, method)
+    return replace(found, is_above_mask=is_masked)
 
 
 def explain_question(question: BlackBox, face: Box, stage: Stage, method: Method = DEFAULT_METHOD) -> Explanation:
@@ -133,15 +150,3 @@ def explain_question(question: BlackBox, face: Box, stage: Stage, method: Method
         heat=heat,
         regions=influences(heat, question.window, face),
     )
-
-
-def _question(perception: Perception, picture: Picture, box: Box, stage: Stage, agitated: Sequence[str]) -> BlackBox:
-    if stage is Stage.FACE:
-        return face_box(perception.detector, picture, box)
-    if stage is Stage.MASK:
-        return mask_box(perception.mask, picture, box)
-    require_stage(perception, stage)
-    assert perception.expression is not None
-    if perception.mask.probability(picture, box) >= perception.mask.threshold:
-        raise MaskedError("wears a mask: the door does not read the expression", "use --stage mask")
-    return expression_box(perception.expression, picture, box, agitated)

@@ -22,6 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ..errors import UnavailableError
+from ..link.reason_codes import FIRST_ERROR, TAKEN_OVER, describe
 from .messages import MAX_MESSAGE_BYTES, Message
 from .topics import KINDS, topic_filter
 
@@ -31,27 +32,17 @@ MAX_IN_FLIGHT = 1000
 SESSION_EXPIRY_S = 7 * 86400
 KEEPALIVE_S = 60
 CONNECT_TIMEOUT_S = 10.0
-_FIRST_ERROR = 0x80
 #: What a packet has beside its payload, at most: a topic, and properties.
 _OVERHEAD_BYTES = 1 << 10
-#: The broker's reasons that no retry mends (MQTT 5, 2.4), with what to do.
+#: What to do about the broker's reasons that no retry mends.
 _PERMANENT = {
-    0x84: ("it does not speak MQTT 5", "use Mosquitto 2 or RabbitMQ 4"),
-    0x85: ("it refuses the client id", "give another --name"),
-    0x86: ("user or password is wrong", "check --user and --password-file"),
-    0x87: ("this user is not allowed to do that", "check --user, and the broker's access list"),
-    0x8A: ("it has banned this client", "ask the person who runs the broker"),
-    0x8C: ("it wants another kind of login", "check --user, and the broker's settings"),
-    0x8E: ("another collector has the same name", "give each its own --name"),
-}
-_TRANSIENT = {
-    0x88: "it is unavailable",
-    0x89: "it is busy",
-    0x8B: "it is shutting down",
-    0x8D: "it heard nothing from this collector for too long",
-    0x93: "it sent more messages than this collector allows",
-    0x97: "a quota is exceeded",
-    0x98: "an administrator has ended the connection",
+    0x84: "use Mosquitto 2 or RabbitMQ 4",
+    0x85: "give another --name",
+    0x86: "check --user and --password-file",
+    0x87: "check --user, and the broker's access list",
+    0x8A: "ask the person who runs the broker",
+    0x8C: "check --user, and the broker's settings",
+    TAKEN_OVER: "give each its own --name",
 }
 _NO_SHARED_SUBSCRIPTIONS = frozenset({0x80, 0x8F, 0x9E, 0xA1, 0xA2})
 
@@ -195,9 +186,9 @@ class Connection:
         self._wait_for(lambda: self._subscribed is not None)
         codes: list[int] = self._subscribed or []
         for code in codes:
-            if code >= _FIRST_ERROR and code not in _NO_SHARED_SUBSCRIPTIONS:
+            if code >= FIRST_ERROR and code not in _NO_SHARED_SUBSCRIPTIONS:
                 raise _refused(self._broker, code, "to deliver doorlight/#")
-        return all(code < _FIRST_ERROR for code in codes)
+        return all(code < FIRST_ERROR for code in codes)
 
     def _wait_for(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
@@ -207,7 +198,7 @@ class Connection:
                 raise BrokerError(f"{self._broker}: it does not answer in MQTT", "is this the port of an MQTT broker?")
 
     def _on_connect(self, _client: object, _data: object, _flags: object, reason: ReasonCode, properties: Any) -> None:
-        if reason.value >= _FIRST_ERROR:
+        if reason.value >= FIRST_ERROR:
             self._problem = _refused(self._broker, reason.value, "the connection")
             return
         self._is_open = True
@@ -239,7 +230,10 @@ def _lost(broker: Broker) -> BrokerError:
 
 
 def _refused(broker: Broker, code: int, what: str) -> BrokerError:
-    reason, hint = _PERMANENT.get(code) or (_TRANSIENT.get(code, f"reason 0x{code:02x}"), "see the log of the broker")
+    reason = f"{describe(code)} (0x{code:02x})"
+    if code == TAKEN_OVER:
+        reason = "another collector has the same name"
+    hint = _PERMANENT.get(code, "see the log of the broker")
     return BrokerError(f"{broker}: it refuses {what}: {reason}", hint, is_permanent=code in _PERMANENT)
 
 

@@ -58,23 +58,27 @@ class DatabaseError(UnavailableError):
 class Address:
     """Where the database is, of a text such as postgresql://user@host/doorlight."""
 
-    def __init__(self, text: str) -> None:
-        """Parse the text. Raises UsageError, without repeating it, if it is wrong or has a password."""
+    def __init__(self, text: str, key: str = "--database") -> None:
+        """Parse the text of the option or setting `key`. Raises UsageError, without repeating it, if it is wrong.
+
+        It must not have a password.
+        """
+        self.key = key
         try:
             self.parameters = conninfo.conninfo_to_dict(text)
         except (psycopg.ProgrammingError, UnicodeEncodeError):
             raise UsageError(
-                "--database: is not an address of PostgreSQL", "for example postgresql://user@host/doorlight"
+                f"{key}: is not an address of PostgreSQL", "for example postgresql://user@host/doorlight"
             ) from None
         if "password" in self.parameters or "sslpassword" in self.parameters:
             raise UsageError(
-                "--database: has a password, which everyone on this machine can read there",
+                f"{key}: has a password, which everyone on this machine can read there",
                 "write it into ~/.pgpass (chmod 600), or name such a file in PGPASSFILE",
             )
         # libpq ends the host at the first / or @: the rest of a password is then part of another parameter.
         if any("@" in str(self.parameters.get(key, "")) for key in ("host", "hostaddr", "port", "dbname")):
             raise UsageError(
-                "--database: has an @ in the name of the host or of the database",
+                f"{key}: has an @ in the name of the host or of the database",
                 "a / or @ in a password must be written %2F, %40; better, write the password into ~/.pgpass (chmod 600)",
             )
 
@@ -84,10 +88,13 @@ class Address:
         return f"database {name} {host if host == 'on this machine' else f'at {host}'}"
 
 
-def connect(address: Address) -> Database:
-    """Return a connection. Raises DatabaseError, and UsageError if a value of the address is wrong."""
+def connect(address: Address, timeout_s: int | None = None) -> Database:
+    """Return a connection. Raises DatabaseError, and UsageError if a value of the address is wrong.
+
+    `timeout_s` limits connecting and each statement, instead of TIMEOUT_S and STATEMENT_TIMEOUT_MS.
+    """
     defaults: dict[str, Any] = {
-        "connect_timeout": TIMEOUT_S,
+        "connect_timeout": timeout_s or TIMEOUT_S,
         "keepalives_idle": TIMEOUT_S,
         "keepalives_interval": 5,
         "keepalives_count": 3,
@@ -102,11 +109,11 @@ def connect(address: Address) -> Database:
         if not error.sqlstate and (wrong := _WRONG_VALUE.search(str(error))) is not None:
             name = next(filter(None, wrong.groups()))
             raise UsageError(
-                f"--database: the value of {name} is wrong", f"correct {name} in the address, or the variable PG…"
+                f"{address.key}: the value of {name} is wrong", f"correct {name} in the address, or the variable PG…"
             ) from None
         raise explain(address, error) from error
     try:
-        _set_up(database, address)
+        _set_up(database, address, STATEMENT_TIMEOUT_MS if timeout_s is None else 1000 * timeout_s)
     except psycopg.Error as error:
         database.close()
         raise explain(address, error) from error
@@ -116,10 +123,10 @@ def connect(address: Address) -> Database:
     return database
 
 
-def _set_up(database: Database, address: Address) -> None:
+def _set_up(database: Database, address: Address, statement_timeout_ms: int) -> None:
     # A server may be configured to answer before a commit is on the disk: then its crash would lose events.
     database.execute(
-        f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}; SET timezone = 'UTC'; "
+        f"SET statement_timeout = {statement_timeout_ms}; SET timezone = 'UTC'; "
         "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
     )
     encoding = database.info.parameter_status("server_encoding")
@@ -186,6 +193,6 @@ def explain(address: Address, error: psycopg.Error) -> DatabaseError:
         if code == "08":
             text = f"cannot be reached: {text}"
     if isinstance(error, errors.QueryCanceled):
-        text = f"a statement has taken longer than {STATEMENT_TIMEOUT_MS // 1000} s"
+        text = "a statement has taken too long"
     hint = _HINTS.get(code) or _HINTS.get(code[:2]) or "see the log of the database"
     return DatabaseError(f"{address}: {text}", hint, is_permanent=not code.startswith(_TRANSIENT))

@@ -8,14 +8,13 @@ from datetime import datetime
 from typing import NamedTuple, NoReturn
 
 from ..events.record import parse, sequence_number, timestamp
-from ..records import Signal
+from ..records import SIGNAL_NAMES
 from .topics import parse_topic
 
 #: A line of the log has some hundred bytes. The broker is asked not to deliver longer messages than this.
 MAX_MESSAGE_BYTES = 64 << 10
 #: Kinds of events have short names.
 MAX_KIND_LENGTH = 64
-_SIGNALS = frozenset(signal.value for signal in Signal)
 
 
 class EventRow(NamedTuple):
@@ -141,7 +140,7 @@ def _event(door: str, text: str) -> EventRow:
         seq,
         moment,
         kind,
-        str(signal) if kind == "signal" and isinstance(signal, str) and signal in _SIGNALS else None,
+        str(signal) if kind == "signal" and isinstance(signal, str) and signal in SIGNAL_NAMES else None,
         person if type(person) is int and 0 < person < 1 << 53 else None,
         text,
     )

@@ -10,16 +10,19 @@ from typing import Any
 import psycopg
 
 from ..events.record import parse_time
+from ..link.door_state import OFF
 from ..link.log_tail import MAX_SKIPPED
 from ..records import Signal
-from .database import Address, Database, explain
+from .database import Address, Database, check_version, connect, explain
 
 #: A door sends its state every few minutes. One that is silent for this time is in trouble, whatever it said last.
 SILENT_AFTER = timedelta(hours=1)
 #: Numbers that come later than this are missing, not on their way.
 _ON_THE_WAY = timedelta(minutes=10)
+#: Missing events are counted for this many days.
+DAYS = 7
 #: Signals of a door that sees nothing: FAULT, and what the link says of a door that does not run.
-BLIND = frozenset({Signal.FAULT.value, "OFF"})
+BLIND = frozenset({Signal.FAULT.value, OFF})
 
 _QUERY = """
 WITH alarms AS (
@@ -67,7 +70,7 @@ class Trouble(enum.IntEnum):
 
 
 @dataclass(frozen=True)
-class Door:
+class DoorSummary:
     """A row of the overview. `blind_since` is None for a door that sees; `missing` counts events that did not arrive."""
 
     name: str
@@ -83,7 +86,19 @@ class Door:
     problem: str
 
 
-def read(database: Database, address: Address, today: datetime, since: datetime) -> list[Door]:
+def load(address: Address, days: int = DAYS, timeout_s: int | None = None) -> list[DoorSummary]:
+    """Return all doors of a database, those in trouble first. Missing events of the last `days` are counted.
+
+    `timeout_s` limits connecting and the query each. Raises DatabaseError, and UsageError if a value of the address is wrong.
+    """
+    now = datetime.now(UTC)
+    today = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    with connect(address, timeout_s) as connection:
+        check_version(connection, address)
+        return read(connection, address, today, now - timedelta(days=days))
+
+
+def read(database: Database, address: Address, today: datetime, since: datetime) -> list[DoorSummary]:
     """Return all doors, those in trouble first. Alarms count from `today` on, missing events from `since` on.
 
     Raises DatabaseError.
@@ -100,7 +115,7 @@ def read(database: Database, address: Address, today: datetime, since: datetime)
     return sorted(doors, key=lambda door: (door.trouble, -door.missing, -door.alarms, door.name))
 
 
-def _door(row: tuple[Any, ...], now: datetime) -> Door:
+def _door(row: tuple[Any, ...], now: datetime) -> DoorSummary:
     name, last_seen, signal, signal_time, is_online, state, alarms, missing = row
     # The state is what the door says of itself, so it may contain anything.
     state = state if isinstance(state, dict) else {}
@@ -116,7 +131,7 @@ def _door(row: tuple[Any, ...], now: datetime) -> Door:
     else:
         trouble = Trouble.PROBLEM if problem else Trouble.MISSING if missing else Trouble.NONE
     version, newer = _text(state, "version"), _text(state, "latest_version")
-    return Door(
+    return DoorSummary(
         name,
         trouble,
         last_seen,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ..system.terminal import printable
-from .overview import Door, Trouble
+from .overview import DoorSummary, Trouble
 
 HEADING = ("door", "last seen", "signal", "blind since", "version", "alarms today", "missing events", "trouble")
 _WORDS = {
@@ -18,12 +18,13 @@ _WORDS = {
     Trouble.MISSING: "events missing",
     Trouble.NONE: "",
 }
+AGES = ("never", "{n} s ago", "{n} min ago", "{n} h ago", "{n} days ago")
 _COLOURS = {Trouble.NONE: "", Trouble.MISSING: "\x1b[33m", Trouble.PROBLEM: "\x1b[33m"}
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 _MAX_LENGTH = 40
 
 
-def render(doors: Sequence[Door], now: datetime, has_colour: bool = False) -> Iterator[str]:
+def render(doors: Sequence[DoorSummary], now: datetime, has_colour: bool = False) -> Iterator[str]:
     """Yield the lines of the table, and how many doors are in trouble."""
     rows = [HEADING, *(_row(door, now) for door in doors)]
     widths = [max(len(row[k]) for row in rows) for k in range(len(HEADING))]
@@ -36,7 +37,7 @@ def render(doors: Sequence[Door], now: datetime, has_colour: bool = False) -> It
     yield f"{len(doors)} door{'' if len(doors) == 1 else 's'}, {troubled or 'none'} in trouble"
 
 
-def as_json(doors: Sequence[Door]) -> str:
+def as_json(doors: Sequence[DoorSummary]) -> str:
     """Return the doors as one JSON list."""
     return json.dumps(
         [
@@ -59,12 +60,13 @@ def as_json(doors: Sequence[Door]) -> str:
     )
 
 
-def _row(door: Door, now: datetime) -> tuple[str, ...]:
+def _row(door: DoorSummary, now: datetime) -> tuple[str, ...]:
+    phrase, number = age(door.last_seen, now)
     version = f"{door.version}, {door.newer_version} is there" if door.newer_version else door.version
     trouble = ": ".join(filter(None, (_WORDS[door.trouble], door.problem)))
     cells = (
         door.name,
-        _age(door.last_seen, now),
+        phrase.format(n=number),
         door.signal,
         door.blind_since.astimezone().strftime("%Y-%m-%d %H:%M") if door.blind_since else "",
         version,
@@ -74,17 +76,18 @@ def _row(door: Door, now: datetime) -> tuple[str, ...]:
     return *(printable(cell, _MAX_LENGTH) for cell in cells), printable(trouble, 2 * _MAX_LENGTH)
 
 
-def _age(moment: datetime | None, now: datetime) -> str:
+def age(moment: datetime | None, now: datetime) -> tuple[str, int]:
+    """Return how long ago a moment is, as one of AGES and the number in it."""
     if moment is None:
-        return "never"
-    age = max(now - moment, timedelta())
-    if age < timedelta(minutes=2):
-        return f"{age.seconds} s ago"
-    if age < timedelta(hours=2):
-        return f"{age.seconds // 60} min ago"
-    if age < timedelta(days=2):
-        return f"{age.total_seconds() // 3600:.0f} h ago"
-    return f"{age.days} days ago"
+        return AGES[0], 0
+    passed = max(now - moment, timedelta())
+    if passed < timedelta(minutes=2):
+        return AGES[1], passed.seconds
+    if passed < timedelta(hours=2):
+        return AGES[2], passed.seconds // 60
+    if passed < timedelta(days=2):
+        return AGES[3], round(passed.total_seconds() / 3600)
+    return AGES[4], passed.days
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -23,8 +23,12 @@ MANIFEST_NAME = "manifest.toml"
 MAX_MODEL_BYTES = 100_000_000
 #: The models of the cascade, in the order in which it runs them.
 MODEL_NAMES = ("face_detector", "mask_classifier", "expression_classifier")
-#: Models that the door runs only if a setting asks for them. A folder of models may be without them.
-OPTIONAL_MODEL_NAMES = ("face_landmarks",)
+#: Models that the door runs only if a setting asks for them, with that setting. A folder of models may be without them.
+SETTING_OF = {
+    "face_landmarks": "[landmarks] enabled",
+    "masked_expression_classifier": "[expression] masked",
+}
+OPTIONAL_MODEL_NAMES = tuple(SETTING_OF)
 REINSTALL = "install Doorlight again"
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -86,9 +90,16 @@ class Manifest(Mapping[str, ModelEntry]):
         try:
             return self._entries[name]
         except KeyError:
-            raise ModelError(
-                f"{self.folder / MANIFEST_NAME}: no model '{name}'", "is --models the right folder?"
-            ) from None
+            raise self._missing(name) from None
+
+    def _missing(self, name: str) -> ModelError:
+        where = self.folder / MANIFEST_NAME
+        if setting := SETTING_OF.get(name):
+            return ModelError(
+                f"{where}: no model '{name}', which {setting} = true needs",
+                f"set {setting} = false, or install a version of Doorlight that has this model",
+            )
+        return ModelError(f"{where}: no model '{name}'", "is --models the right folder?")
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries  # Mapping's own method expects a KeyError

@@ -1,7 +1,8 @@
 """The cascade: find faces, decide whether each wears a mask, and read the expression of those that do not.
 
-`[landmarks] enabled` adds a stage between the last two, which finds landmarks and faces that are turned away. `[people]
-enabled` loads an embedder, which edge/people uses.
+`[landmarks] enabled` adds a stage between the last two, which finds landmarks and faces that are turned away.
+`[expression] masked` adds a model that guesses the expression of those that wear a mask. `[people] enabled` loads an
+embedder, which edge/people uses.
 
 Pictures are (H, W, 3) uint8 RGB of any size. Boxes are in pixels of the picture and may reach beyond it. Each stage
 prepares its input as in training (resize, crop, grey), invokes its model, and marks both steps on the timer.
@@ -150,7 +151,7 @@ class MaskClassifier:
 
 
 class ExpressionClassifier:
-    """Estimates the expression of an unmasked face: one probability for each of `labels`."""
+    """Estimates the expression of a face, bare or above a mask as its model: one probability for each of `labels`."""
 
     def __init__(self, model: Model, timer: StageTimer = NO_TIMER) -> None:
         """Raise ModelError if the manifest does not describe an expression classifier."""
@@ -184,13 +185,14 @@ def required_models(config: Config) -> tuple[str, ...]:
     wanted = {
         "expression_classifier": config.expression.enabled,
         "face_landmarks": config.landmarks.enabled or config.people.enabled,
+        "masked_expression_classifier": config.expression.reads_masked,
         "face_embedding": config.people.enabled,
     }
     return ("face_detector", "mask_classifier", *(name for name, is_wanted in wanted.items() if is_wanted))
 
 
 class Perception:
-    """The stages, loaded. The models of those that the settings turn off (expression, landmarks, embedding) are never opened."""
+    """The stages, loaded. The models of those that the settings turn off (expressions, landmarks, embedding) are never opened."""
 
     def __init__(
         self,
@@ -223,6 +225,9 @@ class Perception:
         self.expression: ExpressionClassifier | None = None
         if config.expression.enabled:
             self.expression = ExpressionClassifier(load("expression_classifier"), timer)
+        self.masked_expression: ExpressionClassifier | None = None
+        if config.expression.reads_masked:
+            self.masked_expression = ExpressionClassifier(load("masked_expression_classifier"), timer)
         self.landmarks: LandmarkFinder | None = None
         if config.landmarks.enabled:
             from .landmarks import LandmarkFinder
@@ -259,10 +264,11 @@ class Perception:
         ]
 
     def classify(self, picture: Picture, found: Detection) -> Face:
-        """Return the mask probability of one face of `picture`, its expression if it wears no mask, and its landmarks.
+        """Return the mask probability of one face of `picture`, its expression, and its landmarks.
 
-        The expression classifier cannot see what a mask covers: it would guess. Nor can either classifier see the other
-        half of a face that is turned away: if it looks bare, it is undecided. A mask is visible from the side, too.
+        The expression classifier cannot see what a mask covers: above a mask, a model of its own guesses, if the settings
+        ask for it. No classifier can see the other half of a face that is turned away: if it looks bare, it is undecided,
+        and its expression is not read. A mask is visible from the side, too.
         """
         masked = self.mask.probability(picture, found.box)
         is_bare = masked < self.mask.threshold
@@ -273,4 +279,9 @@ class Perception:
         expression = None
         if self.expression is not None and is_bare and not is_undecided:
             expression = self.expression.probabilities(picture, found.box)
-        return Face(found.box, found.score, masked, expression, landmarks, is_undecided)
+        if self.masked_expression is None or is_bare:
+            return Face(found.box, found.score, masked, expression, landmarks, is_undecided)
+        guess = None
+        if self.landmarks is None or landmarks is None or not self.landmarks.is_turned(landmarks):
+            guess = self.masked_expression.probabilities(picture, found.box)
+        return Face(found.box, found.score, masked, None, landmarks, masked_expression=guess)

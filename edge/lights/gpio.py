@@ -80,6 +80,16 @@ def header_chip() -> str | None:
     return None
 
 
+def chips() -> list[tuple[str, str, int]]:
+    """Return device path, label and number of lines of each GPIO chip that this user may open."""
+    found = []
+    for path in sorted(glob.glob(CHIPS)):
+        with contextlib.suppress(OSError):
+            _, label, lines = CHIP_INFO.unpack(_ioctl(path, GPIO_GET_CHIPINFO_IOCTL, bytes(CHIP_INFO.size)))
+            found.append((path, _decode(label), lines))
+    return found
+
+
 def chip_error(path: str, error: Exception) -> LightsError:
     """Return the error to raise for a chip that exists but cannot be opened."""
     reason = error.strerror if isinstance(error, OSError) else error

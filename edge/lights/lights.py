@@ -25,6 +25,7 @@ RED_APPEARANCE: dict[Signal | str, str] = {
     Signal.STOP: "● red",
     Signal.ALARM: "● red",
     Signal.FAULT: "◐ red blinking",
+    "lamps": "● red",
 }
 #: What each output alone looks like, as an argument of `appearance`.
 SINGLE: dict[str, Signal | str] = {
@@ -66,6 +67,7 @@ class Lights:
         self._reported = ""
         self._shown: Signal | None = None
         self._is_unlocked = False
+        self._is_silent = False
         # Imported here because commands without lights (`doorlight events`) do not need gpiozero.
         from gpiozero.pins.mock import MockFactory
 
@@ -121,16 +123,19 @@ class Lights:
         """True if no real pin is driven."""
         return self._simulated
 
-    def show(self, signal: Signal, known: bool = False) -> None:
+    def show(self, signal: Signal, known: bool = False, *, is_silent: bool = False) -> None:
         """Show `signal`. Showing the same signal again changes nothing, so a blinking lamp keeps its rhythm.
 
-        `known`: everyone in view is known. Only a relay with when = "PASS and known" uses it.
-        Quiet hours are checked once, when an alarm begins. Raises the error that has ended a pattern or a pulse, if any.
+        `known`: everyone in view is known. Only a relay with when = "PASS and known" uses it. With `is_silent`, the buzzer
+        does not sound: it may change during an alarm. Quiet hours are checked once, when an alarm begins. Raises the error
+        that has ended a pattern or a pulse, if any.
         """
         for output in self._outputs():
             output.raise_failure()
+        # Only an alarm may be shown again: PASS would begin another pulse of the relay.
+        is_silent = is_silent and signal is Signal.ALARM
         unlocks = self._relay is not None and self._relay.unlocks(signal, known)
-        if signal is self._shown:
+        if signal is self._shown and is_silent is self._is_silent:
             if self._relay is not None and unlocks is not self._is_unlocked:
                 self._relay.show(signal, known)
                 self._is_unlocked = unlocks
@@ -154,7 +159,7 @@ class Lights:
             self._red.on()
         elif signal is Signal.ALARM:
             self._red.on()
-            if is_quiet:
+            if is_quiet or is_silent:
                 self._buzzer.off()
             else:
                 self._buzzer.play(self._settings.alarm_pattern_s)
@@ -162,9 +167,25 @@ class Lights:
             self._red.play(self._settings.fault_pattern_s)
         if self._relay is not None and unlocks:
             self._relay.show(signal, known)
-        self._shown = signal
+        self._shown, self._is_silent = signal, is_silent
         if self._report:
-            self._print(appearance(self._settings, signal, is_quiet), signal, known=known)
+            silence = "on request" if is_silent else "quiet hours" if is_quiet else ""
+            self._print(appearance(self._settings, signal, silence), signal, known=known)
+
+    def test_lamps(self) -> None:
+        """Light red and green together, which no signal does, until the next signal. Buzzer and relay stay as they are.
+
+        Does nothing unless IDLE is shown: a test must not replace a signal. Raises as `show`.
+        """
+        for output in self._outputs():
+            output.raise_failure()
+        if self._shown is not Signal.IDLE:
+            return
+        self._red.on()  # before green, which is never lit alone here
+        self._green.on()
+        self._shown = None
+        if self._report:
+            self._report(appearance(self._settings, "lamps"))
 
     def show_only(self, key: str) -> None:
         """Switch on "green", "red", "buzzer" or "relay", steadily and also in quiet hours, and everything else off."""
@@ -215,16 +236,19 @@ class Lights:
         self.close()
 
 
-def appearance(settings: LightSettings, shown: Signal | str, is_quiet: bool = False) -> str:
-    """Return the text for a signal, or for "buzzer" alone, when the lights are simulated."""
+def appearance(settings: LightSettings, shown: Signal | str, silence: str = "") -> str:
+    """Return the text for a signal, for "buzzer" alone, or for "lamps" together, when the lights are simulated.
+
+    `silence` is why the buzzer is silent during an alarm; "" if it sounds.
+    """
     has_green, has_buzzer = "green" in settings.pins, "buzzer" in settings.pins
-    lamps = ["● green" if shown is Signal.PASS else "○ green"] if has_green else []
+    lamps = ["● green" if shown in (Signal.PASS, "lamps") else "○ green"] if has_green else []
     lamps.append(RED_APPEARANCE.get(shown, "○ red"))
     if shown is Signal.PASS and not has_green:
         lamps.append("(no green lamp)")
     if shown in (Signal.ALARM, "buzzer"):
         sound = "♪ buzzer" if has_buzzer else "(no buzzer)"
-        lamps.append("(buzzer silent: quiet hours)" if is_quiet and has_buzzer else sound)
+        lamps.append(f"(buzzer silent: {silence})" if silence and has_buzzer else sound)
     return "  ".join(lamps)
 
 

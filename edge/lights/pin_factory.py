@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import LightsError
-from ..system.libraries import apt_install
+from ..system import gpio_library
 from . import gpio
 
 
@@ -53,9 +53,10 @@ def make_lgpio_factory(chip: str | None) -> Any:
         lgpio = import_lgpio()
         from gpiozero.pins.lgpio import LGPIOFactory, LGPIOPin
     except (ImportError, AttributeError) as error:  # AttributeError: PyPI's lgpio 0.0.0.2 is an empty module
+        problem = gpio_library.problem()
         raise LightsError(
-            f"the GPIO library lgpio cannot be used: {error}",
-            apt_install("python3-lgpio"),
+            f"the GPIO library lgpio cannot be used: {error if problem is None else problem.message}",
+            gpio_library.install_fix() if problem is None else problem.fix,
         ) from error
 
     class Pin(LGPIOPin):  # type: ignore[misc]

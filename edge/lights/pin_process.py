@@ -19,8 +19,8 @@ Each packet on the socket is one message:
 
 - The child's first message is DONE if the pins are open, an error if they cannot be opened, or {"simulated": reason} on a
   machine without pins.
-- The door then sends names of signals, with KNOWN behind it if everyone in view is known, or RELEASE_RELAY before the first one. The child answers each with DONE, or with
-  an error if the pins fail.
+- The door then sends names of signals (with KNOWN behind it if everyone in view is known), SILENT_ALARM or LAMP_TEST, and
+  RELEASE_RELAY before the first one. The child answers each with DONE, or with an error if the pins fail.
 - An error is {"error": message, "hint": hint}, in JSON. The child exits after it.
 """
 
@@ -55,6 +55,7 @@ MAX_ANSWER_BYTES = 65536
 DONE = b"done"
 RELEASE_RELAY = b"release relay"
 KNOWN = b" known"
+SILENT_ALARM, LAMP_TEST = b"silent alarm", b"lamp test"
 
 
 class PinProcess:
@@ -104,12 +105,20 @@ class PinProcess:
             report(f"the lights are simulated: {message['simulated']}")
         return Lights(self._settings, True, report, relay=self._relay)
 
-    def show(self, shown: Signal, known: bool = False) -> None:
+    def show(self, shown: Signal, known: bool = False, *, is_silent: bool = False) -> None:
         """Show a signal, and reset the child's timeout. Do nothing after `close` or after a LightsError.
 
-        `known` is as for `Lights.show`. Never blocks. Raises LightsError if the pins cannot be driven any more.
+        `known` is as for `Lights.show`. With `is_silent`, the buzzer does not sound. Never blocks. Raises LightsError if the
+        pins cannot be driven any more.
         """
-        self._send(shown.value.encode() + (KNOWN if known else b""))
+        if is_silent and shown is Signal.ALARM:
+            self._send(SILENT_ALARM)
+        else:
+            self._send(shown.value.encode() + (KNOWN if known else b""))
+
+    def test_lamps(self) -> None:
+        """Light red and green together if IDLE is shown, until the next signal. As `show` otherwise."""
+        self._send(LAMP_TEST)
 
     def release_relay(self) -> None:
         """Switch the relay off and release its pin: the signals that follow do not switch it. As `show` otherwise."""
@@ -145,11 +154,14 @@ class PinProcess:
         self._channel.close()
         child = os.pidfd_open(self._pid)
         try:
-            has_exited = bool(select.select([child], [], [], CLOSE_TIMEOUT_S)[0])
+            if not select.select([child], [], [], CLOSE_TIMEOUT_S)[0]:
+                os.kill(self._pid, signal.SIGKILL)
+                # The kernel may hold the child in a driver, where no signal ends it. Then nobody else gets the pins
+                # either, and this process must not hang, too.
+                if not select.select([child], [], [], CLOSE_TIMEOUT_S)[0]:
+                    return
         finally:
             os.close(child)
-        if not has_exited:
-            os.kill(self._pid, signal.SIGKILL)
         _, status = os.waitpid(self._pid, 0)
         if status:
             with contextlib.suppress(LightsError, OSError):
@@ -232,7 +244,12 @@ def _serve(channel: socket.socket, lights: Lights, silence_timeout_s: float) -> 
             channel.send(DONE)
             continue
         channel.settimeout(silence_timeout_s)  # from the first signal on: loading the models may take long
-        lights.show(Signal(message.removesuffix(KNOWN).decode()), message.endswith(KNOWN))
+        if message == LAMP_TEST:
+            lights.test_lamps()
+        elif message == SILENT_ALARM:
+            lights.show(Signal.ALARM, is_silent=True)
+        else:
+            lights.show(Signal(message.removesuffix(KNOWN).decode()), message.endswith(KNOWN))
         channel.send(DONE)
 
 

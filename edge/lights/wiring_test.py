@@ -66,7 +66,7 @@ def _light_steps(settings: LightSettings) -> list[Step]:
         Step(Signal.STOP, "STOP: someone wears no mask", f"red steady{green}{silent}", "see the red lamp"),
         Step(
             Signal.ALARM,
-            "ALARM: someone without a mask looks agitated",
+            "ALARM: someone looks agitated",
             f"red steady{green}{alarm}",
             "see the buzzer; alarm_pattern_s sets its rhythm, quiet_hours the hours in which it is silent"
             if has_buzzer

@@ -17,16 +17,21 @@ _MAX_BYTES = 10_000
 class Announcement:
     """The retained messages that describe the door `door`. `prefix` is Home Assistant's.
 
-    `folder` has a file with the names under which this door has been announced before.
+    `folder` has a file with the names under which this door has been announced before, and another one if entities that
+    command it have been announced. They are with `has_commands`.
     """
 
-    def __init__(self, door: str, prefix: str, version: str, folder: Path, *, is_wanted: bool) -> None:
+    def __init__(
+        self, door: str, prefix: str, version: str, folder: Path, *, is_wanted: bool, has_commands: bool = False
+    ) -> None:
         self.topics = Topics(door)
         self._door = door
         self._prefix = prefix
         self._version = version
         self._file = folder / "announced.json"
+        self._commands_file = folder / "announced-commands"
         self._is_wanted = is_wanted
+        self.has_commands = has_commands
 
     @property
     def subscriptions(self) -> tuple[str, ...]:
@@ -41,10 +46,18 @@ class Announcement:
             if topic not in current:
                 yield topic, b""
         if self._is_wanted:
-            payload = discovery_payload(self._door, self.topics, self._version)
+            payload = discovery_payload(
+                self._door,
+                self.topics,
+                self._version,
+                has_commands=self.has_commands,
+                had_commands=self._commands_file.exists(),
+            )
             yield own, json.dumps(payload, ensure_ascii=False).encode()
         with contextlib.suppress(OSError):
             replace_file(self._file, json.dumps(current).encode())
+            if self._is_wanted and self.has_commands:
+                self._commands_file.touch()
 
     def removal(self) -> Iterator[str]:
         """Yield all topics whose retained messages are to be removed, so that nothing of this door stays."""
@@ -52,8 +65,9 @@ class Announcement:
 
     def clear(self) -> None:
         """Forget under which names the door was announced."""
-        with contextlib.suppress(OSError):
-            self._file.unlink()
+        for file in (self._file, self._commands_file):
+            with contextlib.suppress(OSError):
+                file.unlink()
 
     def _former(self) -> list[str]:
         """Return the topics that were announced before."""

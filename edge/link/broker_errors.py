@@ -8,30 +8,24 @@ import ssl
 
 from ..errors import UnavailableError
 from .certificates import untrusted
+from .reason_codes import REASONS, TAKEN_OVER, describe
 
-#: MQTT 5.0, 2.4: reason codes of CONNACK, PUBACK and DISCONNECT, with what to do.
-_REASONS = {
-    0x81: ("the packet is damaged", ""),
-    0x84: ("it does not speak MQTT 5", "update the broker: Mosquitto from 1.6 on speaks it"),
-    0x85: ("it refuses the client id", "name the door in [link] door as the broker expects it"),
-    0x86: (
-        "user name or password is wrong",
-        "check [link] username, and the file of password in /etc/doorlight/secrets",
-    ),
-    0x87: ("this door is not allowed to do that", "check the broker's access list (ACL), and [link] username"),
-    0x88: ("it is unavailable", ""),
-    0x89: ("it is busy", ""),
-    0x8A: ("it has banned this client", "ask the person who runs the broker"),
-    0x8B: ("it is shutting down", ""),
-    0x8D: ("it heard nothing from this door for too long", "check the network"),
-    0x8E: ("another client has connected with the same id", "give each door its own [link] door"),
-    0x90: ("it refuses the topic", "check [link] door and the broker's rules"),
-    0x95: ("the message is too large", "raise max_packet_size of the broker"),
-    0x97: ("a quota is exceeded", "raise the limits of the broker"),
-    0x98: ("an administrator has ended the connection", "ask the person who runs the broker"),
-    0x99: ("it refuses the format of the message", "ask the person who runs the broker"),
-    0x9A: ("it does not keep messages (retain)", "allow retained messages in the broker"),
-    0x9B: ("it does not support QoS 1", "allow QoS 1 in the broker"),
+#: What to do about a reason code of CONNACK, PUBACK and DISCONNECT.
+_HINTS = {
+    0x84: "update the broker: Mosquitto from 1.6 on speaks it",
+    0x85: "name the door in [link] door as the broker expects it",
+    0x86: "check [link] username, and the file of password in /etc/doorlight/secrets",
+    0x87: "check the broker's access list (ACL), and [link] username",
+    0x8A: "ask the person who runs the broker",
+    0x8D: "check the network",
+    0x8E: "give each door its own [link] door",
+    0x90: "check [link] door and the broker's rules",
+    0x95: "raise max_packet_size of the broker",
+    0x97: "raise the limits of the broker",
+    0x98: "ask the person who runs the broker",
+    0x99: "ask the person who runs the broker",
+    0x9A: "allow retained messages in the broker",
+    0x9B: "allow QoS 1 in the broker",
 }
 
 
@@ -45,16 +39,15 @@ class BrokerError(UnavailableError):
 
 def refused(broker: str, code: int, what: str) -> BrokerError:
     """Return the error for a reason code from 0x80 on; `what` the broker was asked to do: "the connection", a topic."""
-    reason, hint = _REASONS.get(code, ("", "see the log of the broker"))
-    text = f"{broker}: the broker refuses {what}: {reason or 'no reason'} (0x{code:02x})"
-    return BrokerError(text, hint or "it is tried again", is_taken_over=code == 0x8E)
+    text = f"{broker}: the broker refuses {what}: {describe(code)} (0x{code:02x})"
+    hint = _HINTS.get(code, "it is tried again" if code in REASONS else "see the log of the broker")
+    return BrokerError(text, hint, is_taken_over=code == TAKEN_OVER)
 
 
 def disconnected(broker: str, code: int) -> BrokerError:
     """Return the error for a broker that ends the connection with a reason code."""
-    reason, hint = _REASONS.get(code, ("", ""))
-    text = f"{broker}: the broker has ended the connection: {reason or 'no reason'} (0x{code:02x})"
-    return BrokerError(text, hint or "it is tried again", is_taken_over=code == 0x8E)
+    text = f"{broker}: the broker has ended the connection: {describe(code)} (0x{code:02x})"
+    return BrokerError(text, _HINTS.get(code, "it is tried again"), is_taken_over=code == TAKEN_OVER)
 
 
 def cannot_connect(broker: str, error: Exception, has_tls: bool) -> BrokerError:

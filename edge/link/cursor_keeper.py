@@ -28,9 +28,9 @@ class CursorKeeper:
             self._file.store(cursor, now=now)
         except OutputError as error:
             self._problem = error
-            self._status.failed(self._name, error, is_connected=True)
+            self._status.report_failure(self._name, error, is_connected=True)
             return False
         if self._problem is not None:
-            self._status.solved(self._name, self._problem)
+            self._status.report_solved(self._name, self._problem)
             self._problem = None
         return True

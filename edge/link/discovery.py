@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..remote_commands import MAX_SILENCE_MIN
 from .door_state import SIGNALS
 from .topics import Topics
 
 #: The only event of the entity "alarm".
 ALARM_EVENT = "alarm"
+#: What the button "Silence the buzzer" does, in minutes.
+BUTTON_SILENCE_MIN = 10
 ONLINE, OFFLINE = b"online", b"offline"
 
 
@@ -26,9 +29,16 @@ def discovery_topic(prefix: str, door: str) -> str:
     return f"{prefix}/device/{device_id(door)}/config"
 
 
-def discovery_payload(door: str, topics: Topics, version: str) -> dict[str, Any]:
-    """Return the message."""
+def discovery_payload(
+    door: str, topics: Topics, version: str, *, has_commands: bool = False, had_commands: bool = False
+) -> dict[str, Any]:
+    """Return the message. `has_commands`: with the entities that command the door; `had_commands`: they are removed."""
     components = {**_main_entities(topics), **_diagnostic_entities()}
+    commands = _command_entities(topics)
+    if has_commands:
+        components |= commands
+    # An entity that only has a platform is removed. If it were left out, it would stay as a ghost.
+    removed = {key: {"platform": each["platform"]} for key, each in commands.items()} if had_commands else {}
     return {
         "device": {
             "identifiers": [device_id(door)],
@@ -40,7 +50,10 @@ def discovery_payload(door: str, topics: Topics, version: str) -> dict[str, Any]
         "origin": {"name": "Doorlight", "sw_version": version},
         "availability": [{"topic": topics.availability}],
         "qos": 1,
-        "components": {key: _with_ids(key, component, door, topics) for key, component in components.items()},
+        "components": {
+            **removed,
+            **{key: _with_ids(key, component, door, topics) for key, component in components.items()},
+        },
     }
 
 
@@ -133,11 +146,58 @@ def _diagnostic_entities() -> dict[str, dict[str, Any]]:
     }
 
 
+def _command_entities(topics: Topics) -> dict[str, dict[str, Any]]:
+    """Return the entities that command the door, and what became of the last command."""
+    return {
+        "silence_minutes": {
+            "platform": "number",
+            "name": "Buzzer silenced for",
+            "icon": "mdi:volume-off",
+            "min": 0,
+            "max": MAX_SILENCE_MIN,
+            "step": 1,
+            "mode": "box",
+            "unit_of_measurement": "min",
+            "command_topic": topics.command,
+            "command_template": _command("silence_buzzer", ", 'minutes': value | int"),
+            "value_template": "{{ value_json.commands.silenced_min }}",
+        },
+        "silence": {
+            "platform": "button",
+            "name": f"Silence the buzzer for {BUTTON_SILENCE_MIN} minutes",
+            "icon": "mdi:volume-off",
+            "command_topic": topics.command,
+            "command_template": _command("silence_buzzer", f", 'minutes': {BUTTON_SILENCE_MIN}"),
+        },
+        "test_lamps": {
+            "platform": "button",
+            "name": "Test the lamps",
+            "icon": "mdi:lightbulb-on",
+            "entity_category": "diagnostic",
+            "command_topic": topics.command,
+            "command_template": _command("test_lamps"),
+        },
+        "command": {
+            "platform": "sensor",
+            "name": "Last command",
+            "icon": "mdi:message-reply-text",
+            "entity_category": "diagnostic",
+            "value_template": "{{ value_json.commands.last }}",
+        },
+    }
+
+
+def _command(name: str, fields: str = "") -> str:
+    """Return a template of Home Assistant for a command with its time."""
+    return "{{ {'command': '" + name + "'" + fields + ", 'time': as_timestamp(now())} | tojson }}"
+
+
 def _with_ids(key: str, component: dict[str, Any], door: str, topics: Topics) -> dict[str, Any]:
     """Return an entity with its ids, and with the state's topic if it has no topic of its own."""
     unique_id = f"{device_id(door)}_{key}"
+    state = {} if component["platform"] == "button" else {"state_topic": topics.state}
     return {
-        "state_topic": topics.state,
+        **state,
         **component,
         "unique_id": unique_id,
         "default_entity_id": f"{component['platform']}.{unique_id}".lower().replace("-", "_"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
+from datetime import datetime
 from pathlib import Path
 
 from ..errors import DoorlightError
-from ..events.record import EventRecord, sequence_number, timestamp
+from ..events.record import EventRecord, parse_time, sequence_number, timestamp, utc_text
+from ..events.text import describe_event
 from ..records import Signal
 from ..system.files import is_locked
 from .day_counts import DayCounts
@@ -22,16 +25,24 @@ OFF = "OFF"
 SIGNALS = (*(signal.value for signal in Signal), OFF)
 #: An alarm that is older than this (seconds) is history, and no notification.
 MAX_ALARM_AGE_S = 300.0
+#: Events that answer a command.
+ANSWERS = frozenset({"buzzer_silenced", "buzzer_back", "lamps_tested", "command_refused"})
 
 
 class DoorState:
     """Follows the log at `path`. `update` reads what is new; `is_current` is True once everything has been read.
 
-    `take_alarms` returns the records of new alarms.
+    `take_alarms` returns the records of new alarms. With `has_commands`, the state has what became of the last command.
     """
 
-    def __init__(self, path: Path, version: str, figures: HostFigures) -> None:
+    def __init__(self, path: Path, version: str, figures: HostFigures, *, has_commands: bool = False) -> None:
         self.is_current = False
+        #: The number of events that answer a command.
+        self.answers = 0
+        self._has_commands = has_commands
+        self._silenced_until: datetime | None = None
+        self._last_command: str | None = None
+        self._last_command_at: str | None = None
         self._path = path
         self._version = version
         self._figures = figures
@@ -60,6 +71,10 @@ class DoorState:
         alarms, self._alarms = self._alarms, []
         return alarms
 
+    def note_command(self, text: str) -> None:
+        """Set what became of the last command, if the door does not say it."""
+        self._last_command, self._last_command_at = text, utc_text(time.time())
+
     def close(self) -> None:
         """Close the log."""
         self._tail.close()
@@ -80,7 +95,7 @@ class DoorState:
         if is_running and figures.problem and figures.problem not in problems:
             problems.append(figures.problem)
         counts, share = self._counts, self._counts.share_masked
-        return {
+        state: dict[str, object] = {
             "signal": signal,
             "since": self._since,
             "people": self._people if is_running else 0,
@@ -102,16 +117,36 @@ class DoorState:
             "version": self._version,
             "latest_version": figures.latest_version,
         }
+        return {**state, "commands": self._commands(is_running)} if self._has_commands else state
+
+    def _commands(self, is_running: bool) -> dict[str, object]:
+        """Return until when the buzzer is silenced, the minutes until then, and what became of the last command."""
+        until = self._silenced_until if is_running else None
+        left_s = 0.0 if until is None else max(until.timestamp() - time.time(), 0.0)
+        return {
+            "silenced_until": None if until is None else until.isoformat(timespec="seconds"),
+            "silenced_min": math.ceil(left_s / 60),
+            "last": self._last_command,
+            "last_time": self._last_command_at,
+        }
 
     def _add(self, record: EventRecord) -> None:
         self._counts.add(record)
         self._seq = sequence_number(record)
         moment = record.get("time")
         self._time = moment if isinstance(moment, str) else self._time
+        if record.get("event") in ANSWERS:
+            self.answers += 1
+            self._last_command, self._last_command_at = describe_event(record)[:200], self._time
         match record.get("event"):
             case "started" | "stopped" as kind:
                 self._signal = Signal.IDLE.value if kind == "started" else OFF
                 self._since, self._people, self._reason = self._time, 0, ""
+                self._silenced_until = None
+            case "buzzer_silenced":
+                self._silenced_until = parse_time(record.get("until"))
+            case "buzzer_back":
+                self._silenced_until = None
             case "camera_lost" | "fault":
                 self._reason = str(record.get("reason", ""))[:200]
             case "camera_back":

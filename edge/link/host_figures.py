@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from ..system import temperature
 from ..system.files import read_regular
 from ..update.layout import Layout
 
@@ -61,14 +62,9 @@ class HostFigures:
 
     def _read(self) -> Figures:
         signal, rate, problem = parse_status(_door_status())
-        return Figures(self._temperature_c(), self._disk_free_mb(), rate, problem, self._latest_version(), signal)
-
-    def _temperature_c(self) -> float | None:
-        found = []
-        for zone in self._root.glob("sys/class/thermal/thermal_zone*/temp"):
-            with contextlib.suppress(OSError, ValueError):
-                found.append(int(zone.read_text()) / 1000)
-        return round(max(found), 1) if found else None
+        degrees = temperature.highest_c(self._root)
+        degrees = None if degrees is None else round(degrees, 1)
+        return Figures(degrees, self._disk_free_mb(), rate, problem, self._latest_version(), signal)
 
     def _latest_version(self) -> str | None:
         """Return the version that `doorlight update` has noted; None if there is none."""

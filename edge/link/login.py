@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ..link_settings import LinkSettings, parse_broker
-from .mqtt import Login, tls_context
+from .mqtt import Login
 from .secret_files import read_text_secret, secret_path
+from .tls_context import Names, tls_context
+
+_NAMES = Names("link.ca", "link.certificate", "link.key")
 
 
 def broker_login(settings: LinkSettings, client_id: str) -> Login:
@@ -15,5 +20,9 @@ def broker_login(settings: LinkSettings, client_id: str) -> Login:
         client_id,
         settings.username,
         read_text_secret("link.password", settings.password) if settings.password else "",
-        tls_context(settings.ca, settings.certificate, key) if has_tls else None,
+        tls_context(_path(settings.ca), _path(settings.certificate), key, _NAMES) if has_tls else None,
     )
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None

@@ -12,7 +12,6 @@ import ssl
 import time
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import paho.mqtt.client as paho
@@ -22,9 +21,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from ..errors import InputError
 from ..link_settings import Broker
 from .broker_errors import BrokerError, cannot_connect, disconnected, refused, tls_alert
+from .reason_codes import FIRST_ERROR
 
 #: The broker publishes the will after 1.5 times this (seconds) without a sign of life.
 KEEPALIVE_S = 30
@@ -36,7 +35,6 @@ MAX_RECEIVED = 100
 MAX_RECEIVED_BYTES = 16 << 10
 #: What a packet has beside topic and payload, at most.
 PACKET_OVERHEAD_BYTES = 16
-_FIRST_ERROR = 0x80
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,7 @@ class Received(NamedTuple):
 
     topic: str
     payload: bytes
+    is_retained: bool = False
 
 
 class MqttConnection:
@@ -88,6 +87,9 @@ class MqttConnection:
         self._problem: BrokerError | None = None
         self._error_text = ""
         self._is_open = False
+        self._subscribing: dict[int | None, tuple[str, ...]] = {}
+        #: Topics that the broker has refused to deliver, with its reason code.
+        self.refused: deque[tuple[str, int]] = deque()
         client = self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=login.client_id,
@@ -105,6 +107,7 @@ class MqttConnection:
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
         client.on_log = self._on_log
 
     def open(self) -> None:
@@ -129,11 +132,13 @@ class MqttConnection:
     def subscribe(self, *topics: str, retained: bool = False) -> None:
         """Ask for what other clients publish on some topics, and with `retained` also for what the broker keeps of them.
 
-        A broker that refuses this sends nothing.
+        A broker that refuses this sends nothing. Topics that it refuses are in `refused`, if it says so.
         """
         handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if retained else SubscribeOptions.RETAIN_DO_NOT_SEND
-        options = SubscribeOptions(qos=0, noLocal=True, retainHandling=handling)
-        self._client.subscribe([(topic, options) for topic in topics])
+        # At most once: a command must not come twice. "As published" says of each message whether it is retained.
+        options = SubscribeOptions(qos=0, noLocal=True, retainAsPublished=True, retainHandling=handling)
+        _, number = self._client.subscribe([(topic, options) for topic in topics])
+        self._subscribing[number] = topics
 
     def wait(self, timeout_s: float) -> None:
         """Send and receive, for up to `timeout_s` seconds if there is nothing. Raises BrokerError if the connection ends."""
@@ -152,6 +157,7 @@ class MqttConnection:
         # Without these references, the client closes its sockets as soon as this object goes.
         client = self._client
         client.on_connect = client.on_disconnect = client.on_publish = client.on_message = client.on_log = None
+        client.on_subscribe = None
 
     def _lost(self) -> BrokerError:
         return tls_alert(str(self._broker), self._error_text) or BrokerError(
@@ -159,7 +165,7 @@ class MqttConnection:
         )
 
     def _on_connect(self, _client: object, _data: object, _flags: object, reason: ReasonCode, properties: Any) -> None:
-        if reason.value >= _FIRST_ERROR:
+        if reason.value >= FIRST_ERROR:
             self._problem = refused(str(self._broker), reason.value, "the connection")
             return
         self._is_open = True
@@ -177,55 +183,19 @@ class MqttConnection:
             self._problem = disconnected(str(self._broker), reason.value)
 
     def _on_publish(self, _client: object, _data: object, number: int, reason: ReasonCode, _properties: object) -> None:
-        self.acknowledged.append(Acknowledgement(number, reason.value if reason.value >= _FIRST_ERROR else None))
+        self.acknowledged.append(Acknowledgement(number, reason.value if reason.value >= FIRST_ERROR else None))
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
-        self.received.append(Received(message.topic, bytes(message.payload)))
+        self.received.append(Received(message.topic, bytes(message.payload), bool(message.retain)))
+
+    def _on_subscribe(
+        self, _client: object, _data: object, number: int, reasons: list[ReasonCode], _properties: object
+    ) -> None:
+        topics = self._subscribing.pop(number, ())
+        self.refused.extend(
+            (topic, reason.value) for topic, reason in zip(topics, reasons, strict=False) if reason.value >= FIRST_ERROR
+        )
 
     def _on_log(self, _client: object, _data: object, level: int, text: str) -> None:
         if level == LogLevel.MQTT_LOG_ERR:
             self._error_text = text
-
-
-def tls_context(ca: str, certificate: str, key: Path | None) -> ssl.SSLContext:
-    """Return the TLS settings: the authority `ca` ("": those of this system), and certificate and key of this door.
-
-    Raises InputError if a file cannot be used.
-    """
-    for setting, name in (("ca", ca), ("certificate", certificate)):
-        try:
-            if name:
-                open(name, "rb").close()
-        except OSError as error:
-            raise InputError(f"link.{setting}: {name}: cannot be read: {error.strerror}", f"ls -l {name}") from error
-    try:
-        context = ssl.create_default_context(cafile=ca or None)
-    except (ssl.SSLError, OSError) as error:
-        raise InputError(f"link.ca: {ca}: is no certificate", "it must be a PEM file") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.sslsocket_class = _ClosingSocket
-    if certificate:
-        try:
-            context.load_cert_chain(certificate, key, password=_no_password)
-        except (ssl.SSLError, OSError, ValueError) as error:
-            reason = getattr(error, "reason", None) or "it cannot be read, or has a password"
-            raise InputError(
-                f"link.certificate: {certificate}: is no certificate for link.key: {reason}",
-                "both must be PEM files, and the key without a password",
-            ) from error
-    return context
-
-
-class _ClosingSocket(ssl.SSLSocket):
-    """A socket that is closed if the handshake fails: paho-mqtt leaves it open."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
-
-
-def _no_password() -> str:
-    raise ValueError("the key has a password")

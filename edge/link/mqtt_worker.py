@@ -6,22 +6,25 @@ import json
 import random
 import threading
 import time
+from collections import deque
 from functools import partial
 from pathlib import Path
 
 from ..errors import DoorlightError
 from ..events.record import EventRecord, utc_text
 from ..link_settings import Broker
+from ..remote_commands import BURST
 from .announcement import Announcement
 from .backoff import Backoff
 from .broker_errors import BrokerError, refused
+from .command_inbox import CommandError, CommandInbox
 from .cursor import Cursor
 from .cursor_keeper import CursorKeeper
 from .discovery import ALARM_EVENT, OFFLINE, ONLINE
 from .door_state import DoorState
 from .hourly import HourlyStats
 from .log_tail import Line, LogTail, Missing
-from .mqtt import PACKET_OVERHEAD_BYTES, Login, MqttConnection, Will
+from .mqtt import PACKET_OVERHEAD_BYTES, Login, MqttConnection, Received, Will
 from .status import LinkStatus
 from .topics import new_client_id
 from .window import Window
@@ -54,8 +57,11 @@ class MqttWorker:
         announcement: Announcement,
         state: DoorState,
         status: LinkStatus,
+        inbox: CommandInbox | None = None,
     ) -> None:
+        """Without `inbox`, the link takes no commands."""
         self.log = log
+        self.inbox = inbox
         self._folder = folder
         self.broker = broker
         self.login = login
@@ -76,7 +82,7 @@ class MqttWorker:
     def run(self, stop: threading.Event) -> None:
         """Connect, send, and connect again. Raises OutputError if the cursor cannot be read."""
         cursor = self.cursor_keeper.load() or Cursor()
-        self.status.received(NAME, cursor.seq)
+        self.status.set_received(NAME, cursor.seq)
         while not stop.is_set():
             self.status.beat(NAME)
             connection = MqttConnection(self.broker, self.login, Will(self.announcement.topics.availability, OFFLINE))
@@ -85,7 +91,7 @@ class MqttWorker:
                 connection.open()
                 session.run(stop)
             except BrokerError as error:
-                self.status.failed(NAME, error)
+                self.status.report_failure(NAME, error)
                 self._check_client_id(error, session.lasted_s)
             finally:
                 cursor = session.cursor
@@ -93,6 +99,8 @@ class MqttWorker:
                 self.cursor_keeper.store(cursor, now=True)
             stop.wait(0 if stop.is_set() else self.backoff.next_s())
         self.state.close()
+        if self.inbox is not None:
+            self.inbox.close()
 
     def _check_client_id(self, error: BrokerError, lasted_s: float | None) -> None:
         """Choose a new client id if another door has the same, as after a card was copied: then both can be connected.
@@ -127,6 +135,7 @@ class _Session:
         self._outbox: dict[str, tuple[bytes, bool]] = {}
         #: Those on their way, by number: their topics.
         self._others: dict[int, str] = {}
+        self._commands: deque[Received] = deque(maxlen=BURST)
         self._hourly = HourlyStats(worker.log)
         self._sent_state: bytes = b""
         self._state_due = self._state_at = 0.0
@@ -151,8 +160,10 @@ class _Session:
     def run(self, stop: threading.Event) -> None:
         """Send until `stop` is set. Raises BrokerError if the connection ends."""
         self._opened_at = self._heard_at = time.monotonic()
-        self._status.connected(NAME)
+        self._status.set_connected(NAME)
         self._connection.subscribe(*self._worker.announcement.subscriptions)
+        if self._worker.inbox is not None:
+            self._connection.subscribe(self._topics.command)
         while not stop.is_set():
             self._status.beat(NAME)
             self._announce()
@@ -162,6 +173,7 @@ class _Session:
             self._connection.wait(POLL_S if self._worker.state.is_current else 0.0)
             self._take_acknowledgements()
             self._take_messages()
+            self._take_commands()
             if not self._worker.cursor_keeper.store(self.cursor):
                 self._hold_until = time.monotonic() + HOLD_S
             self._heard_at = time.monotonic() if not (self._window or self._others) else self._heard_at
@@ -175,7 +187,7 @@ class _Session:
         self._tail.close()
 
     def _open_tail(self, cursor: Cursor) -> LogTail:
-        return LogTail(self._worker.log, cursor, partial(self._status.new_log, NAME))
+        return LogTail(self._worker.log, cursor, partial(self._status.report_new_log, NAME))
 
     def _announce(self) -> None:
         if self._announce_at is None or time.monotonic() < self._announce_at:
@@ -195,17 +207,17 @@ class _Session:
             state.update()
         except DoorlightError as error:
             self._log_problem = error
-            self._status.failed(NAME, error, is_connected=True)
+            self._status.report_failure(NAME, error, is_connected=True)
             return
         if self._log_problem is not None:
-            self._status.solved(NAME, self._log_problem)
+            self._status.report_solved(NAME, self._log_problem)
             self._log_problem = None
         for record in state.take_alarms():
             self._send(self._topics.alarm, _alarm(record))
         if not state.is_current or now < self._state_due:
             return
         self._state_due = now + STATE_EVERY_S
-        payload = _json(state.as_json(self._status.problems(NAME)))
+        payload = _json(state.as_json(self._status.lost_events(NAME)))
         if payload != self._sent_state or now - self._state_at > STATE_AT_LEAST_EVERY_S:
             self._sent_state, self._state_at = payload, now
             self._send(self._topics.state, payload, retain=True)
@@ -220,7 +232,7 @@ class _Session:
             try:
                 line, self._waiting = self._waiting or self._tail.next(), None
             except DoorlightError as error:
-                self._status.failed(NAME, error, is_connected=True)
+                self._status.report_failure(NAME, error, is_connected=True)
                 self._hold_until = time.monotonic() + self._refusals.next_s()
                 return
             if line is None:
@@ -230,14 +242,14 @@ class _Session:
                 self._waiting = line._replace(missing=None)
                 continue
             if self._is_too_long(line.text):
-                self._status.skipped(NAME, 1, f"the line of event {line.seq} is longer than the broker accepts")
+                self._status.count_skipped(NAME, 1, f"the line of event {line.seq} is longer than the broker accepts")
                 self._send_missing(Missing(line.seq, line.seq), line.cursor)
                 continue
             self._window.add(self._connection.publish(self._topics.events, line.text), line.cursor)
 
     def _send_missing(self, missing: Missing, cursor: Cursor | None = None) -> None:
         """Send what is missing. `cursor` is behind a line that is left out."""
-        self._status.missing(NAME, missing)
+        self._status.report_missing(NAME, missing)
         payload = _json({"first": missing.first, "last": missing.last, "time": utc_text(time.time())})
         self._window.add(self._connection.publish(self._topics.gap, payload), cursor)
 
@@ -268,16 +280,16 @@ class _Session:
             number, error = self._connection.acknowledged.popleft()
             topic = self._others.pop(number, None)
             if error is None:
-                self._status.delivered(NAME, topic or self._topics.events)
+                self._status.report_delivery(NAME, topic or self._topics.events)
                 if topic is None:
                     self._window.acknowledge(number)
                 continue
             problem = refused(str(self._worker.broker), error, f"the topic {topic or self._topics.events}")
-            self._status.failed(NAME, problem, is_connected=True)
+            self._status.report_failure(NAME, problem, is_connected=True)
             if number in self._window:  # the broker refuses all of a window, one by one
                 self._rewind()
         if self.cursor != before:
-            self._status.received(NAME, self.cursor.seq)
+            self._status.set_received(NAME, self.cursor.seq)
             self._refusals.reset()
             self._worker.backoff.reset()
 
@@ -291,12 +303,33 @@ class _Session:
 
     def _take_messages(self) -> None:
         while self._connection.received:
-            topic, payload = self._connection.received.popleft()
-            if topic == self._topics.availability:
+            message = self._connection.received.popleft()
+            topic, payload = message.topic, message.payload
+            if topic == self._topics.command:
+                self._commands.append(message)
+            elif topic == self._topics.availability:
                 if payload == OFFLINE:  # the will of a former connection, which the broker has noticed late
                     self._send(topic, ONLINE, retain=True)
             elif payload == b"online":
                 self._announce_at = time.monotonic() + self._worker.rng.uniform(0, MAX_ANNOUNCE_DELAY_S)
+
+    def _take_commands(self) -> None:
+        """Say what became of the commands."""
+        inbox = self._worker.inbox
+        if inbox is None:
+            return
+        while self._connection.refused:
+            topic, code = self._connection.refused.popleft()
+            if topic == self._topics.command:
+                problem = refused(str(self._worker.broker), code, f"the topic {topic}")
+                self._status.report_failure(NAME, problem, is_connected=True)
+        try:
+            while self._commands:
+                message = self._commands.popleft()
+                inbox.take(message.payload, is_retained=message.is_retained)
+            inbox.check_answer()
+        except CommandError as error:
+            self._status.report_refused_command(NAME, error)
 
     def _say_goodbye(self) -> None:
         """Publish that the door is offline: a broker keeps the will of a client that leaves in order."""

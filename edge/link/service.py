@@ -10,10 +10,10 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .. import __version__
 from ..errors import DoorlightError, OutputError
@@ -23,6 +23,10 @@ from ..system.systemd import SystemdNotifier
 from .backoff import Backoff
 from .status import LinkStatus
 from .topics import client_id, door_name
+
+if TYPE_CHECKING:
+    from .command_inbox import CommandInbox
+    from .door_state import DoorState
 
 #: How often (seconds) status and watchdog are served.
 TICK_S = 2.0
@@ -56,23 +60,39 @@ class Place:
     runtime_folder: Path | None = None
 
 
+#: Yields the workers that the settings want.
+Part = Callable[[LinkSettings, Place, LinkStatus], Iterator[Worker]]
+
+
 class LinkError(DoorlightError):
     """A target has failed although nobody stopped it."""
 
 
-def run(settings: LinkSettings, place: Place, stop: threading.Event, report: Callable[[str], None]) -> None:
-    """Run the link until `stop` is set. `report` prints a line.
+def run(
+    settings: LinkSettings,
+    place: Place,
+    stop: threading.Event,
+    report: Callable[[str], None],
+    further: Sequence[Part] = (),
+) -> None:
+    """Run the link until `stop` is set. `report` prints a line. `further` make parts beside those of PARTS.
 
     Raises InputError if a secret cannot be read, OutputError if a cursor cannot be read or another link is running, and
     LinkError if a target fails so that it cannot start again.
     """
     with _only_one(place.state_folder):
-        _run(settings, place, stop, report)
+        _run(settings, place, stop, report, (*PARTS, *further))
 
 
-def _run(settings: LinkSettings, place: Place, stop: threading.Event, report: Callable[[str], None]) -> None:
+def _run(
+    settings: LinkSettings,
+    place: Place,
+    stop: threading.Event,
+    report: Callable[[str], None],
+    parts: Sequence[Part],
+) -> None:
     status = LinkStatus(report)
-    workers = [worker for part in PARTS for worker in part(settings, place, status)]
+    workers = [worker for part in parts for worker in part(settings, place, status)]
     status.restore(place.state_folder)
     failures: list[BaseException] = []
     threads = [
@@ -86,7 +106,7 @@ def _run(settings: LinkSettings, place: Place, stop: threading.Event, report: Ca
         thread.start()
     systemd.ready()
     while not stop.wait(TICK_S):
-        systemd.status(status.line())
+        systemd.status(status.describe())
         if status.silent_for_s() < MAX_SILENCE_S:
             systemd.watchdog()
         if place.runtime_folder is not None:
@@ -151,10 +171,10 @@ def _guard(
                     _report_traceback(error, report)
                 printed = repr(error)
                 problem = LinkError(f"has failed: {type(error).__name__}", "it starts again; report it")
-                status.failed(worker.name, problem)
+                status.report_failure(worker.name, problem)
                 status.beat(worker.name)
                 stop.wait(backoff.next_s())
-                status.started_again(worker.name)
+                status.clear_problem(worker.name)
     except BaseException as error:
         failures.append(error)
         stop.set()
@@ -176,13 +196,31 @@ def _broker(settings: LinkSettings, place: Place, status: LinkStatus) -> Iterato
     from .login import broker_login
     from .mqtt_worker import MqttWorker
 
+    has_commands = settings.commands
     broker, door = parse_broker(settings.broker), door_name(settings.door)
     login = broker_login(settings, client_id(door, place.state_folder))
     announcement = Announcement(
-        door, settings.discovery_prefix, __version__, place.state_folder, is_wanted=settings.home_assistant
+        door,
+        settings.discovery_prefix,
+        __version__,
+        place.state_folder,
+        is_wanted=settings.home_assistant,
+        has_commands=has_commands,
     )
-    state = DoorState(place.log, __version__, HostFigures(place.log.parent))
-    yield MqttWorker(place.log, place.state_folder, broker, login, announcement, state, status)
+    state = DoorState(place.log, __version__, HostFigures(place.log.parent), has_commands=has_commands)
+    inbox = _inbox(state) if has_commands else None
+    yield MqttWorker(place.log, place.state_folder, broker, login, announcement, state, status, inbox)
+
+
+def _inbox(state: DoorState) -> CommandInbox:
+    """Return what takes the commands. Raises OutputError if there is no folder for them."""
+    from ..remote_commands import commands_file
+    from .command_inbox import CommandInbox
+
+    path = commands_file()
+    if path is None:
+        raise OutputError("link.commands: there is no folder for commands", "set XDG_RUNTIME_DIR, as a login does")
+    return CommandInbox(path, state)
 
 
 def _webhooks(settings: LinkSettings, place: Place, status: LinkStatus) -> Iterator[Worker]:
@@ -196,4 +234,4 @@ def _webhooks(settings: LinkSettings, place: Place, status: LinkStatus) -> Itera
         yield WebhookWorker(webhook, settings.ca, door, place.log, place.state_folder, status)
 
 
-PARTS: tuple[Callable[[LinkSettings, Place, LinkStatus], Iterator[Worker]], ...] = (_broker, _webhooks)
+PARTS: tuple[Part, ...] = (_broker, _webhooks)

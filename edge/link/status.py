@@ -29,7 +29,7 @@ STATUS_FILE = "status.json"
 class TargetStatus:
     """The state of one target: "broker", or "webhook NAME". Texts have no secrets.
 
-    `seq` is the number of the last event that it has received. `problem` is what is wrong now and `hint` what to do; ""
+    `seq` is the number of the last event that it has received; None if it takes none. `problem` is what is wrong now and `hint` what to do; ""
     if nothing is. `last_problem` is the newest problem, with its time, also after it is over. `missing` are the last numbers
     that were lost before they were sent. `skipped` counts events that the target has refused for good.
     """
@@ -37,7 +37,7 @@ class TargetStatus:
     name: str
     address: str = ""
     is_connected: bool = False
-    seq: int = 0
+    seq: int | None = 0
     problem: str = ""
     hint: str = ""
     last_problem: str = ""
@@ -59,10 +59,10 @@ class LinkStatus:
         #: Something was lost that is not in the file of the state folder yet.
         self.has_new_losses = False
 
-    def add(self, name: str, address: str, *, is_connected: bool = False) -> None:
+    def add(self, name: str, address: str, *, is_connected: bool = False, takes_events: bool = True) -> None:
         """Add a target. One that is only called now and then counts as connected."""
         with self._lock:
-            self._targets[name] = TargetStatus(name, address, is_connected)
+            self._targets[name] = TargetStatus(name, address, is_connected, 0 if takes_events else None)
             self._beats[name] = time.monotonic()
             self._is_connected_at_first[name] = is_connected
 
@@ -74,11 +74,11 @@ class LinkStatus:
         """Return for how long (seconds) the most silent thread has not given a sign."""
         return time.monotonic() - min(self._beats.values(), default=time.monotonic())
 
-    def received(self, name: str, seq: int) -> None:
+    def set_received(self, name: str, seq: int) -> None:
         """Set the number of the last event that a target has received."""
         self._targets[name].seq = seq
 
-    def connected(self, name: str) -> None:
+    def set_connected(self, name: str) -> None:
         """Say that a target can be used."""
         with self._lock:
             target = self._targets[name]
@@ -87,26 +87,28 @@ class LinkStatus:
             target.is_connected, target.problem, target.hint = True, "", ""
             self._printed_at = {key: at for key, at in self._printed_at.items() if key[0] != name}
 
-    def failed(self, name: str, error: DoorlightError, *, is_connected: bool = False) -> None:
+    def report_failure(self, name: str, error: DoorlightError, *, is_connected: bool = False) -> None:
         """Set the problem of a target. The same problem is printed once an hour."""
         with self._lock:
             target = self._targets[name]
-            now = time.monotonic()
-            if now - self._printed_at.get((name, str(error)), -math.inf) > PRINT_AGAIN_S:
-                if len(self._printed_at) >= MAX_PRINTED:
-                    self._printed_at.clear()
-                self._printed_at[name, str(error)] = now
-                self._report(f"{name}: {error}" + (f" ({error.hint})" if error.hint else ""))
+            self._report_again(name, error)
             target.is_connected, target.problem, target.hint = is_connected, str(error), error.hint
             target.last_problem, target.last_problem_at = str(error), utc_text(time.time())
 
-    def started_again(self, name: str) -> None:
+    def report_refused_command(self, name: str, error: DoorlightError) -> None:
+        """Say that a command from the network is not carried out. The target works: this is its last problem only."""
+        with self._lock:
+            self._report_again(name, error)
+            target = self._targets[name]
+            target.last_problem, target.last_problem_at = str(error), utc_text(time.time())
+
+    def clear_problem(self, name: str) -> None:
         """Forget the problem of a target that starts again after a failure. It stays as `last_problem`."""
         with self._lock:
             target = self._targets[name]
             target.is_connected, target.problem, target.hint = self._is_connected_at_first[name], "", ""
 
-    def delivered(self, name: str, topic: str) -> None:
+    def report_delivery(self, name: str, topic: str) -> None:
         """Say that a topic is accepted: a problem that names it is over."""
         with self._lock:
             target = self._targets[name]
@@ -114,7 +116,16 @@ class LinkStatus:
                 self._report(f"{name}: {topic} is accepted again")
                 target.problem = target.hint = ""
 
-    def solved(self, name: str, error: DoorlightError) -> None:
+    def _report_again(self, name: str, error: DoorlightError) -> None:
+        """Print a problem, unless it was printed within the last hour."""
+        now = time.monotonic()
+        if now - self._printed_at.get((name, str(error)), -math.inf) > PRINT_AGAIN_S:
+            if len(self._printed_at) >= MAX_PRINTED:
+                self._printed_at.clear()
+            self._printed_at[name, str(error)] = now
+            self._report(f"{name}: {error}" + (f" ({error.hint})" if error.hint else ""))
+
+    def report_solved(self, name: str, error: DoorlightError) -> None:
         """Say that this problem is over, if it is the current one."""
         with self._lock:
             target = self._targets[name]
@@ -122,7 +133,7 @@ class LinkStatus:
                 self._report(f"{name}: it works again")
                 target.problem = target.hint = ""
 
-    def missing(self, name: str, missing: Missing) -> None:
+    def report_missing(self, name: str, missing: Missing) -> None:
         """Set numbers that were lost before they were sent."""
         with self._lock:
             text = f"{missing.first} to {missing.last}"
@@ -130,7 +141,7 @@ class LinkStatus:
             self._targets[name].missing = f"{text}, noticed {utc_text(time.time())}"
             self._report(f"{name}: the log has lost the events {text} before they were sent")
 
-    def new_log(self, name: str, former_seq: int) -> None:
+    def report_new_log(self, name: str, former_seq: int) -> None:
         """Say that the log was replaced by one with lower numbers. `former_seq` is the last event of the former log."""
         with self._lock:
             text = f"the log was replaced after event {former_seq}: the new one is sent from its first event on"
@@ -139,25 +150,26 @@ class LinkStatus:
                 self._report(f"{name}: {text}")
             target.last_problem, target.last_problem_at = text, utc_text(time.time())
 
-    def skipped(self, name: str, count: int, reason: str) -> None:
+    def count_skipped(self, name: str, count: int, reason: str) -> None:
         """Count events that a target has refused for good."""
         with self._lock:
             self.has_new_losses = True
             self._targets[name].skipped += count
             self._report(f"{name}: {count} {'event is' if count == 1 else 'events are'} left out: {reason}")
 
-    def problems(self, name: str) -> list[str]:
+    def lost_events(self, name: str) -> list[str]:
         """Return what others should know about a target: what is lost."""
         target = self._targets[name]
         lost = [f"the log has lost the events {target.missing} before they were sent"] if target.missing else []
         return [*lost, *([f"{target.skipped} events were left out"] if target.skipped else [])]
 
-    def line(self) -> str:
+    def describe(self) -> str:
         """Return the line for `systemctl status`."""
         with self._lock:
             return "; ".join(
                 f"{target.name}: {target.problem or ('OK' if target.is_connected else 'waiting')}"
-                f", last event {target.seq}" + (f", lost {target.missing}" if target.missing else "")
+                + ("" if target.seq is None else f", last event {target.seq}")
+                + (f", lost {target.missing}" if target.missing else "")
                 for target in self._targets.values()
             )
 

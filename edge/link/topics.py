@@ -28,6 +28,7 @@ class Topics:
     `availability` is "online" or "offline" (retained; the broker writes "offline" if the link vanishes), `state` JSON
     (retained), `events` a line of the log (QoS 1, not retained), `stats` the last complete hour (JSON, retained), `gap`
     numbers that were lost before they were sent (JSON, QoS 1), `alarm` an alarm of this moment (JSON, for notifications).
+    The door reads `command` (JSON), and nothing else.
     """
 
     def __init__(self, name: str) -> None:
@@ -39,6 +40,7 @@ class Topics:
         self.stats = f"{base}/stats"
         self.gap = f"{base}/gap"
         self.alarm = f"{base}/alarm"
+        self.command = f"{base}/command"
 
     @property
     def retained(self) -> tuple[str, ...]:

@@ -90,8 +90,8 @@ class WebhookWorker:
             if cursor is None:
                 return
             self._keeper.store(cursor, now=True)
-        self._status.received(self._name, cursor.seq)
-        tail = LogTail(self._log, cursor, partial(self._status.new_log, self._name))
+        self._status.set_received(self._name, cursor.seq)
+        tail = LogTail(self._log, cursor, partial(self._status.report_new_log, self._name))
         try:
             while not stop.is_set():
                 self._status.beat(self._name)
@@ -106,7 +106,7 @@ class WebhookWorker:
                     self._call()
                 if not self._batch:
                     cursor = tail.cursor
-                    self._status.received(self._name, cursor.seq)
+                    self._status.set_received(self._name, cursor.seq)
                     if not self._keeper.store(cursor):
                         self._due = time.monotonic() + HOLD_S
                 stop.wait(POLL_S if is_at_end else 0)
@@ -137,11 +137,11 @@ class WebhookWorker:
 
     def _log_failed(self, error: DoorlightError) -> None:
         self._log_problem = error
-        self._status.failed(self._name, error, is_connected=True)
+        self._status.report_failure(self._name, error, is_connected=True)
 
     def _log_works(self) -> None:
         if self._log_problem is not None:
-            self._status.solved(self._name, self._log_problem)
+            self._status.report_solved(self._name, self._log_problem)
             self._log_problem = None
             self._backoff.reset()
 
@@ -152,7 +152,7 @@ class WebhookWorker:
             if line is None:
                 return True
             if line.missing is not None:
-                self._status.missing(self._name, line.missing)
+                self._status.report_missing(self._name, line.missing)
                 self._batch.add_missing(line.missing)
             if is_of_kind(line.record, self._kinds):
                 self._batch.add(line.record)
@@ -166,18 +166,20 @@ class WebhookWorker:
         try:
             answer = post(self._url, self._headers(identity, body), body, self._context)
         except PostError as error:
-            self._status.failed(self._name, error)
+            self._status.report_failure(self._name, error)
             self._due = now + self._backoff.next_s()
             return
         if 200 <= answer.status < 300:
-            self._status.connected(self._name)
+            self._status.set_connected(self._name)
             self._finish(now)
             return
         self._refusals += answer.status in _REFUSED
         hint = _HINTS.get(answer.status, "see the log of the receiver")
-        self._status.failed(self._name, UnavailableError(f"{host_of(self._url)}: answers {answer.status}", hint))
+        self._status.report_failure(
+            self._name, UnavailableError(f"{host_of(self._url)}: answers {answer.status}", hint)
+        )
         if self._refusals >= MAX_REFUSALS:
-            self._status.skipped(self._name, self._batch.count, f"the receiver answers {answer.status}")
+            self._status.count_skipped(self._name, self._batch.count, f"the receiver answers {answer.status}")
             self._finish(now)
             return
         wait_s = max(self._backoff.next_s(), min(answer.retry_after_s or 0.0, MAX_RETRY_AFTER_S))

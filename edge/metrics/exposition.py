@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import accumulate
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -19,17 +20,17 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from .. import __version__
-from ..doctor.checks.temperature import max_temperature
 from ..doctor.host import Host
 from ..records import Signal
-from .keeper import Keeper, Reading
+from ..system.temperature import highest_c
+from .keeper import Reading, TotalsKeeper
 from .totals import Histogram, Totals
 
 
 class DoorCollector(Collector):
     """The metrics of one door, counted anew at each scrape."""
 
-    def __init__(self, keeper: Keeper, host: Host | None = None) -> None:
+    def __init__(self, keeper: TotalsKeeper, host: Host | None = None) -> None:
         self._keeper = keeper
         self._host = host or Host()
 
@@ -52,7 +53,7 @@ def render(collector: Collector) -> bytes:
 def of_the_machine(host: Host) -> Iterator[Metric]:
     """Yield what does not come from the log."""
     yield InfoMetricFamily("doorlight_build", "Version of Doorlight.", {"version": __version__})
-    degrees = max_temperature(host)
+    degrees = highest_c(Path(host.root))
     if degrees is not None:
         yield GaugeMetricFamily("doorlight_temperature_celsius", "Highest temperature of the machine.", degrees)
 

@@ -40,7 +40,7 @@ class _State(msgspec.Struct):
     reading: Reading
 
 
-class Keeper:
+class TotalsKeeper:
     """Counts the log at `log`. `state` is the file that keeps the totals; None keeps them in memory only."""
 
     def __init__(self, log: Path, state: Path | None) -> None:

@@ -15,7 +15,7 @@ from ..doctor.host import Host
 from ..errors import DoorlightError, UnavailableError
 from ..system.terminal import printable
 from .exposition import DoorCollector, of_the_machine
-from .keeper import Keeper
+from .keeper import TotalsKeeper
 
 #: The totals are written at most this often: SD cards wear out. After a crash, the events since then are read again.
 STORE_EVERY_S = 300.0
@@ -24,7 +24,7 @@ STORE_EVERY_S = 300.0
 class _Served(Collector):
     """The metrics of a door, for several requests at once. A log that cannot be read is a metric, not an error."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: TotalsKeeper) -> None:
         self._keeper = keeper
         self._collector = DoorCollector(keeper)
         self._lock = threading.Lock()
@@ -52,7 +52,7 @@ class _Served(Collector):
         self._problems[what] = problem
 
 
-def _store(keeper: Keeper) -> str | None:
+def _store(keeper: TotalsKeeper) -> str | None:
     """Store the totals. Return what is wrong; None if nothing is."""
     try:
         keeper.store()
@@ -61,19 +61,32 @@ def _store(keeper: Keeper) -> str | None:
     return None
 
 
-def serve(keeper: Keeper, host: str, port: int, stop: threading.Event) -> None:
-    """Answer requests until `stop` is set, and store the totals then.
+class MetricsServer:
+    """Answers requests at an address from its construction until `close`."""
 
-    Raises UnavailableError if the port cannot be used, OutputError if the totals cannot be stored.
-    """
-    keeper.store()
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Served(keeper))
-    try:
-        server, thread = start_http_server(port, host, registry)
-    except OSError as error:
-        raise UnavailableError(f"{host}:{port}: cannot be used: {error.strerror}", "choose another --listen") from error
+    def __init__(self, keeper: TotalsKeeper, host: str, port: int) -> None:
+        """Raises UnavailableError if the port cannot be used, OutputError if the totals cannot be stored."""
+        self._keeper = keeper
+        keeper.store()
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Served(keeper))
+        try:
+            self._server, self._thread = start_http_server(port, host, registry)
+        except OSError as error:
+            raise UnavailableError(
+                f"{host}:{port}: cannot be used: {error.strerror}", "choose another port for the metrics"
+            ) from error
+
+    def close(self) -> None:
+        """End, and store the totals. Raises OutputError if they cannot be stored."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self._keeper.store()
+
+
+def serve(keeper: TotalsKeeper, host: str, port: int, stop: threading.Event) -> None:
+    """Answer requests until `stop` is set. Raises as MetricsServer."""
+    server = MetricsServer(keeper, host, port)
     stop.wait()
-    server.shutdown()
-    thread.join()
-    keeper.store()
+    server.close()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..events.record import EventRecord, sequence_number, timestamp
-from ..records import Signal
+from ..records import SIGNAL_NAMES, Signal
 
 if TYPE_CHECKING:
     from ..statistics.hour import Hour
@@ -28,7 +28,6 @@ MAX_SECONDS = 1e6
 MAX_PRESENT = 1000
 #: Records before which numbers may be missing without a loss: a start after a crash skips some.
 _AFTER_A_CRASH = frozenset({"started", "log_repaired"})
-_SIGNALS = frozenset(signal.value for signal in Signal)
 
 
 class Histogram(msgspec.Struct):
@@ -63,7 +62,7 @@ class Totals(msgspec.Struct):
     is_played: bool = False
     signal: str = ""
     present: dict[int, str] = {}
-    signals: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(sorted(_SIGNALS), 0))
+    signals: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(sorted(SIGNAL_NAMES), 0))
     people: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(VERDICTS, 0))
     decision: Histogram = msgspec.field(default_factory=lambda: _histogram(DECISION_LIMITS_S))
     dwell: Histogram = msgspec.field(default_factory=lambda: _histogram(DWELL_LIMITS_S))
@@ -129,7 +128,7 @@ class Totals(msgspec.Struct):
         match kind:
             case "stopped":
                 self._end_run()
-            case "signal" if str(record.get("signal")) in _SIGNALS:
+            case "signal" if str(record.get("signal")) in SIGNAL_NAMES:
                 self.signal = str(record["signal"])
                 self.signals[self.signal] += 1
                 self.is_running = True  # the log may begin within a run

@@ -40,8 +40,11 @@ def _looked_at(config: Config, texts: dict[str, str]) -> tuple[str, ...]:
     if not expression.enabled:
         return f"{texts['masks']} {texts['lights']}", f"{texts['no_expressions']} {identity}"
     names = ", ".join(texts[name] for name in expression.agitated)
-    alarm = texts["alarm_buzzer" if "buzzer" in config.lights.pins else "alarm"]
-    expressions = f"{texts['expressions'].format(expressions=names)} {alarm} {identity}"
+    read = texts["expressions_masked" if expression.reads_masked else "expressions"].format(expressions=names)
+    alarm = "alarm"
+    if "buzzer" in config.lights.pins:
+        alarm = "alarm_buzzer_bare" if expression.reads_masked and not expression.alarms_masked else "alarm_buzzer"
+    expressions = f"{read} {texts[alarm]} {identity}"
     return f"{texts['masks']} {texts['lights']}", expressions
 
 

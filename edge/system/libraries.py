@@ -148,7 +148,8 @@ def hidden_system_package(module: str, root: str = "/") -> LibraryProblem | None
     `root` is the folder that is searched, for tests.
     """
     system = Path(root) / SYSTEM_PACKAGES
-    if importlib.util.find_spec(module) is not None or not (system / module).is_dir():
+    is_installed = (system / module).is_dir() or (system / f"{module}.py").is_file()
+    if importlib.util.find_spec(module) is not None or not is_installed:
         return None
     place = f"{module} is installed in /{SYSTEM_PACKAGES}"
     settings = Path(sys.prefix) / "pyvenv.cfg"

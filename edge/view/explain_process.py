@@ -96,6 +96,7 @@ def _described(found: Explanation, shown: Picture, is_hidden: bool) -> tuple[dic
         "log_odds": round(found.log_odds, 2),
         "probability": round(found.probability, 4),
         "is_bounded": found.is_bounded,
+        "is_above_mask": found.is_above_mask,
         "scale": round(sheet.scale_of(found), 2),
         "words": words,
     }

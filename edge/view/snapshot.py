@@ -9,7 +9,7 @@ from ..config import Config
 from ..inference.perception import sigmoid
 from ..lights.lights import is_quiet_now
 from ..pipeline import Decision
-from ..policy import Person, Verdict
+from ..policy import Person, Verdict, agitation_of
 from ..records import Box, Signal, Track
 from ..zone import Zone
 
@@ -27,10 +27,12 @@ class Snapshots:
         runs_on: Callable[[], str],
         problems: Callable[[], list[str]],
         zone: Callable[[], Zone] | None = None,
+        silenced_until: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`source` is a name without passwords. The functions return what the models run on, what is degraded, and where
-        faces count (default: the settings).
+        """`source` is a name without passwords. The functions return what the models run on, what is degraded, where faces
+        count (default: the settings), and until when the network has silenced the buzzer (UTC; None: not at all).
         """
+        self._silenced_until = silenced_until
         self._config = config
         self._zone = zone or (lambda: Zone(config.door.zone, config.door.ignore))
         self._source = source
@@ -49,6 +51,7 @@ class Snapshots:
             "t": round(decision.t, 3),
             "signal": decision.signal.value,
             "lights": self._lights(decision.signal),
+            "silenced_until": self._silenced_until(),
             "fault": decision.fault,
             "source": self._source,
             "frame_rate": round(frame_rate, 1),
@@ -64,12 +67,13 @@ class Snapshots:
         }
 
     def _lights(self, signal: Signal) -> dict[str, str]:
-        """Return the state of each light: "on", "off", "blinks", "silent" (quiet hours) or "none" (not there)."""
+        """Return the state of each light: "on", "off", "blinks", "silent" (quiet hours, or on request) or "none"."""
         pins = self._config.lights.pins
         red = {Signal.STOP: "on", Signal.ALARM: "on", Signal.FAULT: "blinks"}.get(signal, "off")
         buzzer = "off"
         if signal is Signal.ALARM:
-            buzzer = "silent" if is_quiet_now(self._config.lights) else "on"
+            is_silent = is_quiet_now(self._config.lights) or self._silenced_until() is not None
+            buzzer = "silent" if is_silent else "on"
         return {
             "green": ("on" if signal is Signal.PASS else "off") if "green" in pins else "none",
             "red": red,
@@ -79,6 +83,10 @@ class Snapshots:
     def _person(self, track: Track, decision: Decision, size: tuple[int, int], frame_rate: float) -> dict[str, Any]:
         person = decision.people.get(track.number) or Person(track.first_seen)
         what, seconds = self._next_decision(track, person, decision.t, frame_rate)
+        is_masked = person.verdict is Verdict.MASKED
+        # Before the first verdict, the page shows what is known of a face that looks bare.
+        bare = track.agitation if track.last_expression is not None else None
+        agitation = agitation_of(track, person) if is_masked else bare
         return {
             "track": track.number,
             "person": person.number,
@@ -86,8 +94,9 @@ class Snapshots:
             "verdict": person.verdict.value,
             "too_far": track.height < self._config.tracker.min_face_height,
             "evidence": round(sigmoid(max(-50.0, min(track.evidence, 50.0))), 3) if track.looks else None,
-            "agitation": round(track.agitation, 3) if track.last_expression is not None else None,
+            "agitation": None if agitation is None else round(agitation, 3),
             "agitated": person.agitated,
+            "above_mask": is_masked,
             "next": what,
             "next_s": None if seconds is None else round(max(seconds, 0.0), 2),
         }

@@ -50,6 +50,8 @@ class Site:
     events_file: Path
     #: The areas that were set on the page; None if there is no place for them.
     areas_file: Path | None = None
+    #: The database of many doors, at a head office; "" if there is none.
+    fleet_database: str = ""
     #: For work that keeps a small processor busy: one at a time.
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: What pages keep for a while, by the page's path.

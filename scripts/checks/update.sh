@@ -4,59 +4,27 @@ set -eu
 
 help() {
     cat <<'HELP'
-usage: sudo scripts/checks/update.sh [--cache DIR]
+usage: sudo scripts/checks/update.sh [--suite trixie|bookworm] [--cache DIR]
 
-Boots a clean Debian Bookworm (systemd-nspawn) with the units as shipped, and doors that only tell systemd how they are. Checks
+Boots a clean Debian (systemd-nspawn) with the units as shipped, and doors that only tell systemd how they are. Checks
 with systemd itself: a new version is kept after its healthy time (50 s here), is taken back by hand, is taken back when it ends
 by itself, and is taken back at boot, before the door starts, if the box is switched off in between.
 
 It is not part of scripts/test. It needs root, a network for the first run, mmdebstrap and systemd-container, 1 GB of disk or memory
 and four minutes.
 
+  --suite NAME  Debian 13 (trixie, the default) or Debian 12 (bookworm)
   --cache DIR   keep the clean system in DIR for the next run (default: ~/.cache/doorlight)
 HELP
 }
 
-fail() {
-    [ ! -e "${root:-/none}/log" ] || cat "$root/log" >&2
-    printf 'FAILED: %s\n' "$*" >&2
-    exit 1
-}
-ok() { printf 'ok: %s\n' "$*"; }
-
-cache="${HOME:-/root}/.cache/doorlight"
-while [ $# -gt 0 ]; do
-    case "$1" in
-    -h | --help)
-        help
-        exit 0
-        ;;
-    --cache)
-        [ -n "${2:-}" ] || { echo "checks/update.sh: --cache needs a folder" >&2; exit 2; }
-        cache="$(realpath -m -- "$2")"
-        shift
-        ;;
-    *)
-        echo "checks/update.sh: unknown option: $1 (see --help)" >&2
-        exit 2
-        ;;
-    esac
-    shift
-done
-[ "$(id -u)" = 0 ] || { echo "checks/update.sh: needs root: sudo scripts/checks/update.sh" >&2; exit 77; }
-for tool in mmdebstrap systemd-nspawn; do
-    command -v "$tool" >/dev/null || { echo "checks/update.sh: there is no $tool: apt install mmdebstrap systemd-container" >&2; exit 69; }
-done
+# shellcheck source=scripts/checks/common.sh
+. "$(dirname "$0")/common.sh"
+read_options "mmdebstrap systemd-nspawn" "$@"
 cd "$(dirname "$0")/../.."
-mkdir -p "$cache"
 
 # --- a clean system with three versions of a door ----------------------------------------------------------------
-tar="$cache/bookworm-$(dpkg --print-architecture)-update.tar"
-if [ ! -s "$tar" ]; then
-    echo "building a clean Debian Bookworm …"
-    mmdebstrap --quiet --format=tar --variant=minbase --include=systemd-sysv,dbus,python3,python3-pip,ca-certificates bookworm "$tar.part" http://deb.debian.org/debian
-    mv "$tar.part" "$tar"
-fi
+clean_system update systemd-sysv,dbus,python3,python3-pip,ca-certificates
 work="$(mktemp -d)"
 root="$work/root"
 trap 'rm -rf --one-file-system "$work"' EXIT
@@ -64,10 +32,11 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 mkdir "$root"
 tar -xf "$tar" -C "$root" --exclude='./dev/*'
+case "$suite" in bookworm) python=3.11 ;; *) python=3.13 ;; esac
 mkdir -p "$root/opt/code"
 cp -r edge "$root/opt/code/"
 # The only package that looking after a trial needs.
-python3 -m pip --disable-pip-version-check download --quiet --no-deps --only-binary :all: --python-version 3.11 --dest "$work" msgspec ||
+python3 -m pip --disable-pip-version-check download --quiet --no-deps --only-binary :all: --python-version "$python" --dest "$work" msgspec ||
     fail "msgspec cannot be downloaded"
 python3 -m zipfile -e "$work"/msgspec-*.whl "$root/opt/code"
 units="$root/etc/systemd/system"
@@ -80,7 +49,7 @@ for spec in "a 0.1.0 0" "b 0.2.0 0" "c 0.3.0 8"; do
     # shellcheck disable=SC2086  # three words
     set -- $spec
     release="$root/spare/$1"
-    mkdir -p "$release/bin" "$release/lib/python3.11/site-packages/doorlight-$2.dist-info"
+    mkdir -p "$release/bin" "$release/lib/python$python/site-packages/doorlight-$2.dist-info"
     touch "$release/.complete"
     sed "s/VERSION/$2/g; s/ENDS_AFTER_S/$3/g" scripts/checks/update/door.py >"$release/bin/doorlight"
     chmod 755 "$release/bin/doorlight"

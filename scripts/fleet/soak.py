@@ -2,16 +2,20 @@
 
     python -m fleet.soak --broker mosquitto --seconds 60
     python -m fleet.soak --broker rabbitmq --root /srv/debian13 --seconds 600
+    python -m fleet.soak --broker mosquitto --seconds 60 --tls
+    python -m fleet.soak --broker rabbitmq --root /srv/debian13 --seconds 60 --rate 2000 --kill-every 0     what is the limit?
 
 Starts PostgreSQL, the broker (one Mosquitto, or three nodes of RabbitMQ 4) and two collectors on loopback, lets the doors of
 `fleet.doors` write, and kills at random: a collector, or a node of RabbitMQ, never two nodes at a time. Mosquitto is not
-killed: it keeps in memory what it has acknowledged. Prints the figures as JSON. The exit code is 1 if an event is missing or
+killed: it keeps in memory what it has acknowledged. Prints the figures as JSON, with the processor time of each part: at the
+limit, the part that needs a whole core is what limits. The exit code is 1 if an event is missing or
 twice, 69 if a program is missing.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -34,7 +38,7 @@ SETTLE_S = 300.0
 class CollectorProcess(Server):
     """`doorlight collect` as a process."""
 
-    def __init__(self, name: str, ports: Sequence[int], database: str, log: Path) -> None:
+    def __init__(self, name: str, ports: Sequence[int], database: str, log: Path, ca: Path | None = None) -> None:
         super().__init__()
         broker = ",".join(f"127.0.0.1:{port}" for port in ports)
         self._command = [
@@ -48,6 +52,7 @@ class CollectorProcess(Server):
             broker,
             "--database",
             database,
+            *(["--ca", str(ca)] if ca is not None else []),
         ]
         self._log = log
 
@@ -76,7 +81,7 @@ class Killer:
             if now >= back_at:
                 server.start()
                 self._down.remove((back_at, server))
-        if now < self._next_at:
+        if now < self._next_at or not self._every_s:
             return
         self._next_at = now + self._rng.uniform(0.5, 1.5) * self._every_s
         down = [server for _, server in self._down]
@@ -112,22 +117,31 @@ def soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             nodes += rabbit_cluster(args.root)
             servers += nodes
         ports = [node.port for node in nodes]
+        ca = make_certificates(folder) if args.tls else None
+        brokers: list[Server] = [*nodes]
         if not nodes:
-            broker = Mosquitto(folder, "allow_anonymous true\nmax_inflight_messages 0")
+            settings = "allow_anonymous true\nmax_inflight_messages 0"
+            broker = Mosquitto(folder, settings + (TLS_SETTINGS.format(folder=folder) if ca is not None else ""))
             servers.append(broker)
+            brokers.append(broker)
             broker.start()
             ports = [broker.port]
-        collectors = [CollectorProcess(f"collect-{k}", ports, address, folder / f"collect-{k}.log") for k in (1, 2)]
+        collectors = [CollectorProcess(f"collect-{k}", ports, address, folder / f"collect-{k}.log", ca) for k in (1, 2)]
         servers += collectors
         for collector in collectors:
             collector.start()
         # They subscribe before the doors write: a broker keeps nothing for a subscriber that it does not know.
         time.sleep(10)
         killer = Killer(collectors, nodes, args.kill_every, args.seed)
-        written, figures = _play(args, ports, folder, killer)
+        kinds: dict[str, Sequence[Server]] = {"broker": brokers, "collectors": collectors, "database": [database]}
+        before = {kind: sum(map(processor_s, each)) for kind, each in kinds.items()}
+        written, figures, doors_s = _play(args, ports, folder, killer, ca)
         settled_s = _settle(address, sum(written.values()))
+        # Without what was killed: its time is lost with it.
+        processor = {kind: round(sum(map(processor_s, each)) - before[kind], 1) for kind, each in kinds.items()}
         return {
             **figures,
+            "processor_s": {**processor, "doors": round(doors_s, 1)},
             "kills": killer.kills,
             "settled_s": settled_s,
             **_check(address, written),
@@ -140,13 +154,54 @@ def soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             node.end_names()
 
 
+def processor_s(server: Server) -> float:
+    """Return the processor time (seconds) so far of a server, and of the processes that it has started and their own."""
+    ticks: dict[int, int] = {}
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            process = int(path.parent.name)
+            # Its own, and of children that have ended.
+            ticks[process] = sum(map(int, fields[11:15]))
+            children.setdefault(int(fields[1]), []).append(process)
+    total, todo = 0, [server.pid] if server.is_running else []
+    while todo:
+        process = todo.pop()
+        total += ticks.get(process, 0)
+        todo += children.get(process, [])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+#: Mosquitto with the certificates of `make_certificates`.
+TLS_SETTINGS = "\ncafile {folder}/ca.pem\ncertfile {folder}/broker.pem\nkeyfile {folder}/broker.key"
+
+
+def make_certificates(folder: Path) -> Path:
+    """Make an authority and the certificate of a broker on 127.0.0.1. Return the authority's file."""
+    key = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
+    sign = ["openssl", "x509", "-req", "-days", "2", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"]
+    for command in (
+        [*key, "-x509", "-days", "2", "-subj", "/CN=Soak", "-keyout", "ca.key", "-out", "ca.pem"],
+        [*key, "-subj", "/CN=broker", "-keyout", "broker.key", "-out", "broker.csr"],
+        [*sign, "-in", "broker.csr", "-extfile", "names", "-out", "broker.pem"],
+    ):
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder / "ca.pem"
+
+
 def _play(
-    args: argparse.Namespace, ports: Sequence[int], folder: Path, killer: Killer
-) -> tuple[dict[str, int], dict[str, float]]:
+    args: argparse.Namespace, ports: Sequence[int], folder: Path, killer: Killer, ca: Path | None
+) -> tuple[dict[str, int], dict[str, float], float]:
+    """Let the doors write. Return the number of events of each, the figures, and the processor time of the doors."""
     out = folder / "doors.json"
     command = [sys.executable, "-m", "fleet.doors", "--ports", ",".join(map(str, ports)), "--out", str(out)]
     for name in ("doors", "rate", "seconds", "seed"):
         command += [f"--{name}", str(getattr(args, name))]
+    if ca is not None:
+        command += ["--ca", str(ca)]
+    before = os.times()
     end = time.monotonic() + args.seconds
     with subprocess.Popen(command) as doors:
         while doors.poll() is None:
@@ -158,8 +213,10 @@ def _play(
     if doors.returncode:
         raise SystemExit(f"fleet.soak: the doors have failed with exit code {doors.returncode}")
     killer.finish()
+    after = os.times()
     content = json.loads(out.read_text())
-    return content["events"], content["figures"]
+    doors_s = after.children_user + after.children_system - before.children_user - before.children_system
+    return content["events"], content["figures"], doors_s
 
 
 def _settle(address: str, count: int) -> float:
@@ -214,9 +271,14 @@ def main() -> int:
     parser.add_argument("--doors", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=500.0, help="events a second, of all doors together")
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--kill-every", type=float, default=20.0, metavar="SECONDS", help="on average (default: 20)")
+    parser.add_argument(
+        "--kill-every", type=float, default=20.0, metavar="SECONDS", help="on average; 0: never (default: 20)"
+    )
+    parser.add_argument("--tls", action="store_true", help="TLS between doors, Mosquitto and collectors")
     parser.add_argument("--seed", type=int, default=16)
     args = parser.parse_args()
+    if args.tls and args.broker != "mosquitto":
+        parser.error("--tls: with Mosquitto only")
     with tempfile.TemporaryDirectory(prefix="doorlight-soak-", ignore_cleanup_errors=True) as name:
         try:
             figures = soak(args, Path(name))

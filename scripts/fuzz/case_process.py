@@ -140,7 +140,7 @@ def _open_stdin() -> TextIO:
 
 
 class _ForkedDecoder:
-    """Stands in for subprocess.Popen in edge.camera.decoder_process: forks instead of starting a new Python."""
+    """Stands in for subprocess.Popen in edge.camera.picture_process: forks instead of starting a new Python."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         from edge.camera import ffmpeg_process

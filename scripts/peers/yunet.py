@@ -14,8 +14,8 @@ from edge.records import Box, Detection
 from peers.float_models import WRONG_FILE, Floats
 
 STRIDES = (8, 16, 32)
-#: The outputs for each stride that boxes are made from.
-HEADS = ("cls", "obj", "bbox")
+#: The outputs for each stride: class, presence and box of a face, and its five landmarks.
+HEADS = ("cls", "obj", "bbox", "kps")
 
 
 class YuNet:
@@ -50,7 +50,7 @@ class YuNet:
         height, width = picture.shape[:2]
         scale = self.side_px / max(height, width)
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        found, scores = self.candidates(images.resize(picture, *size))
+        found, scores, _ = self.candidates(images.resize(picture, *size))
         best = np.argsort(-scores, kind="stable")[: self.max_candidates]
         best = best[scores[best] >= (self.threshold if threshold is None else threshold)]
         best = best[boxes.nms(found[best], scores[best], self.max_iou)]
@@ -60,17 +60,31 @@ class YuNet:
             for box, score in zip(pixels, scores[best], strict=True)
         ]
 
-    def candidates(self, picture: Picture) -> tuple[Floats, Floats]:
-        """Return a box for each cell, (n, 4) x1 y1 x2 y2 in pixels, and its score, (n,), of a picture of its input's
-        size."""
+    def landmarks(self, picture: Picture) -> tuple[Floats, float]:
+        """Return the landmarks (5, 2) of the surest face, in pixels of `picture`, and its score: two eyes, nose tip, two
+        mouth corners, of each pair the one that is left in the picture first."""
+        height, width = picture.shape[:2]
+        scale = self.side_px / max(height, width)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        _, scores, points = self.candidates(images.resize(picture, *size))
+        best = int(scores.argmax())
+        found = points[best] / np.float32(scale)
+        return found if found[0, 0] <= found[1, 0] else found[[1, 0, 2, 4, 3]], float(scores[best])
+
+    def candidates(self, picture: Picture) -> tuple[Floats, Floats, Floats]:
+        """Return a box for each cell, (n, 4) x1 y1 x2 y2 in pixels, its score, (n,), and its landmarks, (n, 5, 2) pixels,
+        of a picture of its input's size."""
         height, width = (-(-side // STRIDES[-1]) * STRIDES[-1] for side in picture.shape[:2])
         padded = np.zeros((height, width, 3), np.float32)
         padded[: picture.shape[0], : picture.shape[1]] = picture[..., ::-1]  # BGR
         outputs = self._session.run(self._names, {"input": padded.transpose(2, 0, 1)[np.newaxis]})
         by_head = {head: outputs[k * len(STRIDES) :][: len(STRIDES)] for k, head in enumerate(HEADS)}
         scores = np.concatenate([np.sqrt(c * o)[0, :, 0] for c, o in zip(by_head["cls"], by_head["obj"], strict=True)])
-        levels = zip(by_head["bbox"], STRIDES, strict=True)
-        return np.concatenate([decode(offsets[0], width, stride) for offsets, stride in levels]), scores
+        boxes_of = zip(by_head["bbox"], STRIDES, strict=True)
+        points_of = zip(by_head["kps"], STRIDES, strict=True)
+        found = np.concatenate([decode(offsets[0], width, stride) for offsets, stride in boxes_of])
+        points = np.concatenate([decode_points(offsets[0], width, stride) for offsets, stride in points_of])
+        return found, scores, points
 
 
 def decode(offsets: Floats, width: int, stride: int) -> Floats:
@@ -81,9 +95,26 @@ def decode(offsets: Floats, width: int, stride: int) -> Floats:
     >>> decode(np.array([[0, 0, 0, 0], [0.5, 1, 0, 0]], np.float32), 16, 8).tolist()
     [[-4.0, -4.0, 4.0, 4.0], [8.0, 4.0, 16.0, 12.0]]
     """
-    index = np.arange(len(offsets))
-    across = width // stride
-    centres = (np.stack([index % across, index // across], 1) + offsets[:, :2]) * stride
+    centres = (_corners(len(offsets), width, stride) + offsets[:, :2]) * stride
     half = np.exp(offsets[:, 2:]) * stride / 2
     found: Floats = np.concatenate([centres - half, centres + half], 1).astype(np.float32)
     return found
+
+
+def decode_points(offsets: Floats, width: int, stride: int) -> Floats:
+    """Return the landmarks (n, 5, 2), x y in pixels, of a grid of cells. `offsets` (n, 10) are from a cell's corner in units
+    of the stride.
+
+    >>> decode_points(np.full((2, 10), 0.5, np.float32), 16, 8)[1, 0].tolist()
+    [12.0, 4.0]
+    """
+    corners = _corners(len(offsets), width, stride)[:, None]
+    points: Floats = ((corners + offsets.reshape(-1, 5, 2)) * stride).astype(np.float32)
+    return points
+
+
+def _corners(count: int, width: int, stride: int) -> Floats:
+    """Return the first `count` cells' upper left corners (n, 2) in units of the stride, row by row."""
+    index = np.arange(count)
+    across = width // stride
+    return np.stack([index % across, index // across], 1).astype(np.float32)

@@ -1,5 +1,7 @@
 """Bring a door into a real Home Assistant: its entities, and that they follow while broker, link and Home Assistant restart.
 
+Its buttons silence the buzzer and test the lamps of a simulated door, and go when `[link] commands` is switched off.
+
     python -m soak.home_assistant --hass "/srv/ha/bin/hass"
     python -m soak.home_assistant --hass "chroot /srv/trixie /srv/ha/bin/hass" --config-root /srv/trixie
 
@@ -16,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -24,12 +27,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge import config
 from edge.events.writer import EventLog
-from edge.records import Event
+from edge.lights.lights import Lights
+from edge.pipeline import Decision
+from edge.records import Event, Signal
+from edge.remote_commands import commands_file
+from edge.remote_control import RemoteControl
 from soak.parts import Broker, Link
 
 URL = "http://127.0.0.1:8123"
 CLIENT = f"{URL}/"
+SETTINGS = config.load()
+COMMANDS = {
+    "number.doorlight_soak_silence_minutes",
+    "button.doorlight_soak_silence",
+    "button.doorlight_soak_test_lamps",
+    "sensor.doorlight_soak_command",
+}
 #: Home Assistant's core with what this test needs; a home of its own, so that nothing is set up in passing.
 CONFIGURATION = """\
 homeassistant:
@@ -87,6 +102,10 @@ class Hass:
         """Return the state of each entity; nothing while it does not answer."""
         found = self._get("/api/states")
         return {row["entity_id"]: row["state"] for row in found} if isinstance(found, list) else {}
+
+    def call(self, service: str, entity: str, **values: object) -> None:
+        """Call a service, such as "button/press"."""
+        self._post(f"/api/services/{service}", {"entity_id": entity, **values})
 
     def complaints(self) -> list[str]:
         """Return the warnings and errors about the door or about MQTT."""
@@ -204,10 +223,70 @@ def _play(broker: Broker, hass: Hass, link: Link, door: EventLog) -> None:
     time.sleep(5)
     hass.start()
     works("both came back, the broker first")
+    _play_commands(hass, link, door)
     link.signal(signal.SIGTERM)
     wait_for("unavailable after a stop", lambda: shows("unavailable"))
     _forget(link)
     wait_for("nothing is left", lambda: not [name for name in hass.states() if "doorlight" in name])
+
+
+class StandIn(threading.Thread):
+    """A door that carries out commands, without a camera."""
+
+    def __init__(self, link: Link, log: EventLog) -> None:
+        super().__init__(daemon=True)
+        self.is_somebody_there = self.is_ending = False
+        path = commands_file(link.environment)
+        assert path is not None
+        self._lights = Lights(SETTINGS.lights, simulate=True)
+        self._control = RemoteControl(SETTINGS, self._lights, path, log.write, print)
+
+    def run(self) -> None:
+        """Decide 20 times a second, until `is_ending`."""
+        with self._lights:
+            while not self.is_ending:
+                signal_now = Signal.STOP if self.is_somebody_there else Signal.IDLE
+                self._control.show(signal_now)
+                self._control.on_decision(Decision(0.0, signal_now, (), {}, {}, [], found=()))
+                time.sleep(0.05)
+
+
+def _play_commands(hass: Hass, link: Link, door: EventLog) -> None:
+    """Switch commands on, use them, and switch them off again."""
+
+    def is_last(text: str) -> bool:
+        return text in hass.states().get("sensor.doorlight_soak_command", "")
+
+    def restart(*lines: str) -> None:
+        link.signal(signal.SIGTERM)
+        link.set(*lines)
+        link.start()
+
+    restart("commands = true")
+    wait_for("the entities for commands are there", lambda: hass.states().keys() >= COMMANDS)
+    stand_in = StandIn(link, door)
+    stand_in.start()
+    hass.call("button/press", "button.doorlight_soak_test_lamps")
+    wait_for("the lamps are tested", lambda: is_last("a test lights both lamps"))
+    stand_in.is_somebody_there = True
+    hass.call("button/press", "button.doorlight_soak_test_lamps")
+    wait_for("a test is refused while somebody is there", lambda: is_last("a face is in view"))
+    hass.call("button/press", "button.doorlight_soak_silence")
+    wait_for("the buzzer is silenced", lambda: hass.states()["number.doorlight_soak_silence_minutes"] == "10")
+    hass.call("number/set_value", "number.doorlight_soak_silence_minutes", value=2)
+    wait_for("for two minutes only", lambda: hass.states()["number.doorlight_soak_silence_minutes"] == "2")
+    hass.call("number/set_value", "number.doorlight_soak_silence_minutes", value=0)
+    wait_for("it sounds again", lambda: hass.states()["number.doorlight_soak_silence_minutes"] == "0")
+    for entity in sorted(COMMANDS):
+        print(f"    {entity}: {hass.states()[entity]}")
+    stand_in.is_ending = True
+    stand_in.join()
+    restart()
+    wait_for("they go when commands are switched off", lambda: not hass.states().keys() & COMMANDS)
+    hass.stop()
+    hass.start()
+    wait_for("all others are there again", lambda: hass.states().keys() >= EXPECTED, 180)
+    wait_for("and no commands", lambda: not hass.states().keys() & COMMANDS)
 
 
 def _forget(link: Link) -> None:

@@ -95,19 +95,26 @@ def _pass_on(one: socket.socket, other: socket.socket) -> None:
 class Link:
     """A `doorlight link` for a door, as a process that can be killed."""
 
-    def __init__(self, folder: Path, door: str, port: int) -> None:
+    def __init__(self, folder: Path, door: str, port: int, *lines: str) -> None:
+        """`lines` are further settings of [link]."""
         self.door = door
         self.log = folder / "events.jsonl"
         self.folder = folder
         self.settings = folder / "door.toml"
-        self.settings.write_text(f'[link]\ndoor = "{door}"\nbroker = "mqtt://127.0.0.1:{port}"\n')
+        self._lines = ["[link]", f'door = "{door}"', f'broker = "mqtt://127.0.0.1:{port}"']
+        self.set(*lines)
         self._output = (folder / "link.log").open("ab")
         self._process: subprocess.Popen[bytes] | None = None
+
+    def set(self, *lines: str) -> None:
+        """Write its settings, with `lines` of [link]. They count at its next start."""
+        self.settings.write_text("\n".join([*self._lines, *lines]) + "\n")
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment of its processes: its state is in its folder."""
-        return {**os.environ, "STATE_DIRECTORY": str(self.folder / "state")}
+        folders = {"STATE_DIRECTORY": str(self.folder / "state"), "XDG_RUNTIME_DIR": str(self.folder / "runtime")}
+        return {**os.environ, **folders}
 
     @property
     def pid(self) -> int:

@@ -19,7 +19,8 @@ records, dataset, families      the data format; data sets and their splits; wha
 arrays                          array types
 landmarks                       five points of a face, and its pose
 nets, loop, checkpoints         the networks, the training loop, and weights on the disk
-detector, mask, expression      what is trained: data, loss, validation of each network
+detector, mask, expression,
+masked_expression, landmarker   what is trained: data, loss, validation of each network
 scenes, things, detector_loss   the detector's training pictures and its loss
 augment, drawing, rendering     pictures changed, drawn on and rendered
 prune                           pruning

@@ -21,9 +21,10 @@ from edge.inference.perception import FaceDetector, log_odds
 from edge.records import Detection
 
 from . import mask
-from .arrays import Picture
+from .arrays import Floats, Picture, as_floats
 from .convert import ExportError
 from .detector import DetectorTask
+from .embedder import EmbedderTask, embed_by
 from .evaluation.common import FOUND_IOU, MIN_FACE_HEIGHT, as_arrays
 from .evaluation.detector import MIN_SCORE, SCORES
 from .evaluation.stages import ALL_FACES
@@ -36,7 +37,7 @@ from .nets import normalise
 from .plots import CalibrationCurve, draw_choice, draw_means
 from .records import EXPRESSIONS, Record
 
-Task = DetectorTask | MaskTask | ExpressionTask | LandmarkTask
+Task = DetectorTask | MaskTask | ExpressionTask | LandmarkTask | EmbedderTask
 Values = npt.NDArray[np.floating[Any]]
 Flags = npt.NDArray[np.bool_]
 
@@ -54,6 +55,10 @@ F1_TOLERANCE = 0.003
 FULL_WEIGHT_FACES = 40
 #: The runtimes agree about a face if no coordinate of a point differs by more, in units of the crop.
 SAME_POINT = 0.03
+#: The maximum share of strangers whose cosine reaches the threshold of an embedder.
+MAX_MISTAKEN = 0.001
+#: The runtimes agree about a face if the cosine of their embeddings is at least this; this many faces are compared.
+SAME_FACE, COMPARED_FACES = 0.995, 60
 #: Limits of the turns (degrees) between which the error of landmarks is averaged for the plot.
 TURNS = (0, 10, 20, 30, 40, 50, 65, 90)
 #: A mask classifier with a lower slope has learned nothing.
@@ -88,6 +93,8 @@ def choose(folder: Path, task: Task, net: torch.nn.Module) -> Choice:
         return choose_mask(folder, task, net)
     if isinstance(task, LandmarkTask):
         return choose_landmarks(folder, task, net)
+    if isinstance(task, EmbedderTask):
+        return choose_embedding(folder, task, net)
     return choose_expression(folder, task, net)
 
 
@@ -367,3 +374,43 @@ def _points(folder: Path, name: str, crops: Picture, runtime: str) -> Values:
         model.invoke(crop)
         out.append(model.dequantized("points").reshape(5, 2))
     return np.stack(out)
+
+
+# ---- Embedding -------------------------------------------------------------------------------------------------------
+
+
+def choose_embedding(folder: Path, task: EmbedderTask, net: torch.nn.Module) -> Choice:
+    """Choose the cosine from which two faces are one person's: at most MAX_MISTAKEN of the strangers reach it.
+
+    Both kinds of pairs with a bare face keep that limit, because nobody is enrolled with a mask. Faces with real masks
+    have wrong names among them, and choose nothing.
+    """
+    names = _installed_runtimes()
+    pairs = task.judge.pairs(lambda crops: _embeddings(folder, task.name, crops, names[0]))
+    threshold = max(pairs[name].threshold(MAX_MISTAKEN) for name in ("bare", "drawn"))
+    steps = np.linspace(min(float(of.same.min()) for of in pairs.values()), 1, 201)
+    curves: dict[str, Curve] = {}
+    for name in ("bare", "drawn"):
+        curves[f"{name}: found"] = steps, np.array([pairs[name].found(s) for s in steps])
+        curves[f"{name}: strangers"] = steps, np.array([pairs[name].mistaken(s) for s in steps])
+    draw_choice(folder / f"{task.name}.png", curves, "least cosine", "share of pairs", ("threshold", threshold))
+    in_float = task.judge.pairs(embed_by(net))
+    figures = {f"val_float_{name}_auc": round(of.auc(), 4) for name, of in in_float.items()}
+    for name, of in pairs.items():
+        figures |= {f"val_int8_{name}_{key}": round(value, 4) for key, value in of.figures().items()}
+    if len(names) > 1:
+        sample = task.judge.bare[:COMPARED_FACES]
+        a, b = (_embeddings(folder, task.name, sample, name) for name in names[:2])
+        cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+        figures["runtimes_agree"] = _check_agreement("embeddings", float((cosines >= SAME_FACE).mean()))
+    return Choice(round(threshold, 4), 1.0, 0.0, figures)
+
+
+def _embeddings(folder: Path, name: str, crops: Picture, runtime: str) -> Floats:
+    """Return the embeddings (n, 128) of aligned crops."""
+    model = Model(manifest.load(folder), name, runtime_name=runtime)
+    out = []
+    for crop in crops:
+        model.invoke(crop)
+        out.append(model.dequantized("embedding"))
+    return as_floats(np.stack(out))

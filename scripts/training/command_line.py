@@ -33,7 +33,7 @@ def add_data(parser: argparse.ArgumentParser, required: bool = True) -> None:
         required=required,
         nargs="+",
         metavar="DIR",
-        help="folders with index.jsonl and the pictures (or images.zip), the main one first",
+        help="folders with index.jsonl and the pictures (or images.zip), the main one first; a file holds more landmarks",
     )
 
 

@@ -86,7 +86,8 @@ class _Store:
 
 
 class Dataset:
-    """Folders that each hold index.jsonl and the pictures, in images.zip or beside it.
+    """Folders that each hold index.jsonl and the pictures, in images.zip or beside it. A file among them holds more
+    landmarks.
 
     File names are unique across the folders. A MISSED or LANDMARKS file in any of them adds faces or landmarks to the
     pictures of all; pictures that are not there are skipped, because it may be about a package that is not used. Raises
@@ -101,12 +102,15 @@ class Dataset:
         missed: dict[str, tuple[Face, ...]] = {}
         points: dict[str, list[tuple[Box, Floats]]] = {}
         for folder in folders:
+            if folder.is_file():
+                points |= read_landmarks(folder)
+                continue
             self._read(folder, wanted)
             if (folder / MISSED).is_file():
                 missed |= read_missed(folder / MISSED)
             if (folder / landmarks.LANDMARKS).is_file():
                 points |= read_landmarks(folder / landmarks.LANDMARKS)
-        indexes = ", ".join(str(folder / "index.jsonl") for folder in folders)
+        indexes = ", ".join(str(folder / "index.jsonl") for folder in folders if not folder.is_file())
         if wanted is not None and (absent := wanted - {r.source for r in self.records}):
             raise DataError(f"{indexes}: no picture of source {', '.join(sorted(absent))}")
         if not self.records:

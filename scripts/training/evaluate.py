@@ -1,7 +1,7 @@
 """Evaluate the shipped 8-bit models through the door's own code. The last line of stdout is one JSON object.
 
-detector, mask, expression and landmarks read folders in the data format (index.jsonl, and the pictures beside it or in
-images.zip); passages plays a video of people who walk up, or the scenes of make_walkups. A figure that the data cannot
+detector, mask, expression, masked_expression and landmarks read folders in the data format (index.jsonl, and the pictures
+beside it or in images.zip). masked_expression draws masks on bare faces, and prints a table before the JSON; passages plays a video of people who walk up, or the scenes of make_walkups. A figure that the data cannot
 give is null.
 """
 
@@ -22,10 +22,12 @@ from training.command_line import add_data, parser_for, print_error
 from training.dataset import SPLITS, Dataset
 from training.evaluation.common import Result
 from training.evaluation.detector import evaluate_detector
+from training.evaluation.embedding import evaluate_embedding
 from training.evaluation.explaining import explainer
 from training.evaluation.expression import evaluate_expression
 from training.evaluation.landmarks import evaluate_landmarks
 from training.evaluation.mask import evaluate_mask
+from training.evaluation.masked_expression import evaluate_masked_expression, with_model
 from training.evaluation.passages import evaluate_passages, read_truth
 from training.evaluation.selection import check_pictures, choose
 from training.evaluation.stages import Stages, open_stages
@@ -37,7 +39,9 @@ TASKS: dict[str, Callable[[Dataset, Sequence[Record], Stages], Result]] = {
     "detector": evaluate_detector,
     "mask": evaluate_mask,
     "expression": evaluate_expression,
+    "masked_expression": evaluate_masked_expression,
     "landmarks": evaluate_landmarks,
+    "embedding": evaluate_embedding,
 }
 
 
@@ -55,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             (args.out / "metrics.json").write_text(text, encoding="utf-8")
     except (DataError, DoorlightError, OSError) as error:
         return print_error("evaluate", error)
+    if result.table:
+        print(result.table)
     print(json.dumps(figures, allow_nan=False))
     return 0
 
@@ -84,11 +90,16 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help="folder for curves, the worst mistakes and metrics.json"
     )
+    parser.add_argument(
+        "--model", metavar="FILE", type=Path, help="masked_expression: this .tflite file, which no manifest describes"
+    )
     parser.add_argument("--explain", action="store_true", help="with --out: heat maps beside the worst mistakes")
     args = parser.parse_args(argv)
     needed = ("data",) if args.task != "passages" else ("video",) if _is_folder(args.video) else ("video", "truth")
-    if args.explain and (args.out is None or args.task in ("passages", "landmarks")):
-        parser.error("--explain needs --out, and another task than passages and landmarks")
+    if args.explain and (args.out is None or args.task not in ("detector", "mask", "expression")):
+        parser.error("--explain needs --out, and the task detector, mask or expression")
+    if args.model is not None and args.task != "masked_expression":
+        parser.error("--model is for masked_expression; --models takes a folder")
     for name in needed:
         if getattr(args, name) is None:
             parser.error(f"{args.task} needs --{name}")
@@ -117,7 +128,10 @@ def _evaluate(args: argparse.Namespace) -> Result:
         read_truth(args.truth)  # report a wrong truth file before a missing model
         return evaluate_passages(args.video, args.truth, settings, manifest.load(folder), args.runtime)
     data, records = choose(args.data, args.sources.split(",") if args.sources else None, args.split)
-    stages = open_stages(args.task, settings, manifest.load(folder), args.runtime)
+    models = manifest.load(folder)
+    if args.model is not None:
+        models = with_model(models, args.model)
+    stages = open_stages(args.task, settings, models, args.runtime)
     if args.explain:
         stages = stages._replace(explain=explainer(args.task, stages, settings.expression.agitated))
     check_pictures(data, records)

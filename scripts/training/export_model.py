@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,14 @@ from edge.inference import manifest
 from edge.inference.interpreter import load_runtime
 from edge.system import stderr
 
-from . import cards, comparison, convert, expression, landmarker, landmarks, mask, modelfile
+from . import cards, comparison, convert, embedder, expression, landmarker, landmarks, mask, modelfile
 from .arrays import Floats
 from .calibration import Task, choose, log
 from .checkpoints import load_best
 from .dataset import Dataset
 from .detector import DetectorTask
 from .figures import flat
+from .manifest_rows import tensor_of
 from .manifest_rows import write as write_rows
 from .nets import STRIDES, ExpressionClassifier, normalise
 from .records import EXPRESSIONS, Record
@@ -37,23 +38,32 @@ from .records import EXPRESSIONS, Record
 #: The seed of the pictures that calibrate the ranges of activations.
 CALIBRATION_SEED = 7
 Splits = dict[str, list[Record]]
+#: The models that read expressions.
+EXPRESSION_KINDS = ("expression", "masked_expression")
 
 
 @dataclass(frozen=True)
 class Kind:
     """What the manifest and the card say of each export of a model.
 
-    The outputs of a detector have `strides`; with `has_points` they are points, otherwise probabilities.
+    The outputs of a detector have `strides`; all others have one `output`.
     """
 
     name: str
-    task: type[DetectorTask] | type[mask.MaskTask] | type[expression.ExpressionTask] | type[landmarker.LandmarkTask]
+    task: Callable[[Dataset, Splits], Task]
     architecture: str
     labels: tuple[str, ...]
     margin: float = 1.0
     colour: str = "RGB"
     strides: tuple[int, ...] = ()
-    has_points: bool = False
+    output: str = "probabilities"
+
+
+def masked_expression_task(data: Dataset, splits: Splits) -> Task:
+    """Return the task of the model for expressions above a mask."""
+    from .masked_expression import MaskedExpressionTask
+
+    return MaskedExpressionTask(data, splits)
 
 
 KINDS = {
@@ -73,6 +83,14 @@ KINDS = {
         expression.MARGIN,
         colour="grey",
     ),
+    "masked_expression": Kind(
+        "masked_expression_classifier",
+        masked_expression_task,
+        "VGG-like, 8 convolutions of 3x3",
+        EXPRESSIONS,
+        expression.MARGIN,
+        colour="grey",
+    ),
     "landmarks": Kind(
         "face_landmarks",
         landmarker.LandmarkTask,
@@ -80,7 +98,14 @@ KINDS = {
         landmarker.LABELS,
         landmarker.MARGIN,
         colour="grey",
-        has_points=True,
+        output="points",
+    ),
+    "embedding": Kind(
+        "face_embedding",
+        embedder.EmbedderTask,
+        "MobileNetV2 1.0 to its 15th layer at stride 16, dense layer over 6x6 places",
+        (),
+        output="embedding",
     ),
 }
 
@@ -142,10 +167,10 @@ class _Network:
             import tensorflow as tf
 
             def finish(outputs: list[Any]) -> Any:
-                """Return distances and scores of the detector, points, or the probabilities of a classifier."""
+                """Return distances and scores of the detector, probabilities of a classifier, or the output as it is."""
                 if self.kind.strides:
                     return [outputs[0], tf.keras.layers.Activation("sigmoid")(outputs[1])]
-                return outputs[0] if self.kind.has_points else tf.keras.layers.Softmax()(outputs[0])
+                return tf.keras.layers.Softmax()(outputs[0]) if self.kind.output == "probabilities" else outputs[0]
 
             keras = convert.to_keras(self._net, (height, width, channels), finish)
             return convert.to_tflite(keras, [*edges, *(inputs[k : k + 1] for k in range(len(inputs)))])
@@ -188,17 +213,17 @@ def _row(kind: Kind, content: bytes, parameters: int) -> manifest.ModelEntry:
     interpreter = load_runtime()[1].Interpreter(model_content=content)
     outputs = {}
     for detail in interpreter.get_output_details():
-        key = "points" if kind.has_points else "probabilities"
+        key = kind.output
         if kind.strides:
             key = {4: "distances", 1: "scores"}[int(detail["shape"][-1])]
-        outputs[key] = _tensor(detail)
+        outputs[key] = tensor_of(detail)
     row: dict[str, Any] = {
         "file": f"{kind.name}.tflite",
         "sha256": hashlib.sha256(content).hexdigest(),
         "date": datetime.date.today().isoformat(),
         "architecture": f"{kind.architecture}; {parameters:,} parameters",
         "colour": kind.colour,
-        "input": _tensor(interpreter.get_input_details()[0]),
+        "input": tensor_of(interpreter.get_input_details()[0]),
         "outputs": outputs,
         "labels": kind.labels,
         "threshold": 0.5,
@@ -210,20 +235,13 @@ def _row(kind: Kind, content: bytes, parameters: int) -> manifest.ModelEntry:
     return manifest.ModelEntry(**row)
 
 
-def _tensor(detail: dict[str, Any]) -> manifest.Tensor:
-    scale, zero_point = detail["quantization"]
-    shape = tuple(int(v) for v in detail["shape"])
-    dtype: Any = np.dtype(detail["dtype"]).name
-    return manifest.Tensor(shape, dtype, float(scale), int(zero_point))
-
-
 def _count_data(splits: Splits, kind_name: str) -> dict[str, dict[str, int]]:
     """Return the number of pictures that a model uses, by split and source."""
 
     def is_used(r: Record) -> bool:
-        if kind_name == "expression":
+        if kind_name in EXPRESSION_KINDS:
             return r.expression is not None
-        if kind_name == "landmarks":
+        if kind_name in ("landmarks", "embedding"):
             return bool(landmarks.examples([r]))
         return kind_name == "mask" or (not r.crop and r.faces is not None)
 
@@ -241,7 +259,7 @@ def _evaluate(kind_name: str, folders: Sequence[Path], models: Path, splits: Spl
     "wild" is the test split.
     """
     choices = {"test": ["--split", "test"]}
-    if kind_name == "expression":
+    if kind_name in EXPRESSION_KINDS:
         choices = {}
         if sources := sorted({r.source for r in splits["val"] if r.split and r.expression}):
             choices["test"] = ["--split", "val", "--sources", ",".join(sources)]

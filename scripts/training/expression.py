@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -59,26 +60,38 @@ def target(record: Record) -> Floats | None:
     return as_floats(np.stack([(1 - SOFTENED) * label + SOFTENED * seven, seven]))
 
 
+@dataclass
+class Pool:
+    """Grey faces (n, side, side) uint8, their targets (n, 2, 7) float32, and their landmarks (5, 2) float32 in pixels, or
+    None where they are not known."""
+
+    faces: Picture
+    targets: Floats
+    points: list[Floats | None]
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+
 class Faces48:
     """Hold all 48x48 grey training faces in memory and augment each one as it is drawn."""
 
     def __init__(self, data: Dataset, records: Sequence[Record]) -> None:
-        self.faces, self.targets = load(data, [r for r in records if r.crop])
-        wild, self.wild_targets = load(data, [r for r in records if not r.crop], AROUND)
+        self.crops = load(data, [r for r in records if r.crop])
+        self.wild = load(data, [r for r in records if not r.crop], AROUND)
         # Rare expressions are drawn more often, but not as often as the common ones.
         counts = np.bincount(
             [EXPRESSIONS.index(r.expression) for r in records if not r.crop and r.expression], minlength=7
         )
-        weights = self.wild_targets[:, 0] @ (1 / np.sqrt(np.maximum(counts, 1))) if len(wild) else np.zeros(0)
-        self.wild, self.wild_weights = wild, weights / max(weights.sum(), 1e-9)
-        self.unlabelled: Picture = np.zeros((0, AROUND, AROUND), np.uint8)
-        self.unlabelled_targets: Floats = np.zeros((0, 2, 7), np.float32)
-        require([*self.faces, *wild], "train", "face with an expression")
+        weights = self.wild.targets[:, 0] @ (1 / np.sqrt(np.maximum(counts, 1))) if len(self.wild) else np.zeros(0)
+        self.wild_weights = weights / max(weights.sum(), 1e-9)
+        self.unlabelled = Pool(np.zeros((0, AROUND, AROUND), np.uint8), np.zeros((0, 2, 7), np.float32), [])
+        require([*self.crops.faces, *self.wild.faces], "train", "face with an expression")
 
     def draw(self, seed: Sequence[int]) -> tuple[Picture, Floats]:
         """Return one face (48, 48) uint8 and its targets (2, 7) float32."""
         rng = np.random.default_rng(seed)
-        face, wanted = self._choose(rng)
+        face, wanted = self.choose(rng)
         # One warp shifts, rotates and scales; faces from whole pictures come with surroundings.
         n = face.shape[0]
         scale = np.exp(rng.normal(0, 0.06))
@@ -101,16 +114,18 @@ class Faces48:
             x[top : top + h, left : left + w] = rng.uniform(0, 255)
         return np.clip(x, 0, 255).astype(np.uint8), wanted
 
-    def _choose(self, rng: Rng) -> tuple[Picture, Floats]:
+    def choose(self, rng: Rng) -> tuple[Picture, Floats]:
         """Return one face, 48 or AROUND pixels wide, and its targets."""
+        pool, k = self.pick(rng)
+        return pool.faces[k], pool.targets[k]
+
+    def pick(self, rng: Rng) -> tuple[Pool, int]:
+        """Return the pool and the number in it of the next face."""
         if len(self.unlabelled) and rng.random() < UNLABELLED_SHARE:
-            k = int(rng.integers(len(self.unlabelled)))
-            return self.unlabelled[k], self.unlabelled_targets[k]
-        if len(self.wild) and (not len(self.faces) or rng.random() < WILD_SHARE):
-            k = int(rng.choice(len(self.wild), p=self.wild_weights))
-            return self.wild[k], self.wild_targets[k]
-        k = int(rng.integers(len(self.faces)))
-        return self.faces[k], self.targets[k]
+            return self.unlabelled, int(rng.integers(len(self.unlabelled)))
+        if len(self.wild) and (not len(self.crops) or rng.random() < WILD_SHARE):
+            return self.wild, int(rng.choice(len(self.wild), p=self.wild_weights))
+        return self.crops, int(rng.integers(len(self.crops)))
 
 
 def load_unlabelled(data: Dataset, records: Sequence[Record]) -> Picture:
@@ -130,31 +145,43 @@ def load_unlabelled(data: Dataset, records: Sequence[Record]) -> Picture:
     return np.stack(faces) if faces else np.zeros((0, AROUND, AROUND), np.uint8)
 
 
-def load(data: Dataset, records: Sequence[Record], side: int = SIZE) -> tuple[Picture, Floats]:
-    """Return grey faces (n, side, side) uint8 and targets (n, 2, 7) float32.
+def faces_of(
+    data: Dataset, records: Iterable[Record], side: int = SIZE
+) -> Iterator[tuple[Picture, Floats, Floats | None]]:
+    """Yield grey faces (side, side) uint8, their targets (2, 7) float32, and their landmarks (5, 2) float32 in pixels of
+    the face, if they are known.
 
     From a whole picture the most prominent trusted face is cut out.
     """
-    faces, targets = [], []
     for r in records:
         if r.expression is None:
             continue
         wanted = target(r)
         if wanted is None:
             continue
-        picture = data.picture(r)
+        picture, points = data.picture(r), r.points
         if r.crop:
+            corner, scale = np.zeros(2, np.float32), side / np.array([r.width, r.height], np.float32)
             picture = images.resize(picture, side, side)
         else:
             boxes = sorted((f for f in r.faces or () if f.trusted and f.label != "ignore"), key=lambda f: -f.height)
             if not boxes:
                 continue
+            left, top, right, _ = images.square_around(r.width, r.height, boxes[0].box, MARGIN * side / SIZE)
+            corner, scale = np.array([left, top], np.float32), np.full(2, side / (right - left), np.float32)
+            points = boxes[0].points
             picture = images.crop_square(picture, boxes[0].box, side, MARGIN * side / SIZE)
-        faces.append(images.grey(picture)[:, :, 0])
-        targets.append(wanted)
-    if not faces:
-        return np.zeros((0, side, side), np.uint8), np.zeros((0, 2, 7), np.float32)
-    return np.stack(faces), np.stack(targets)
+        moved = None if points is None else as_floats((points - corner) * scale)
+        yield images.grey(picture)[:, :, 0], wanted, moved
+
+
+def load(data: Dataset, records: Sequence[Record], side: int = SIZE) -> Pool:
+    """Return the faces of `faces_of`."""
+    found = list(faces_of(data, records, side))
+    if not found:
+        return Pool(np.zeros((0, side, side), np.uint8), np.zeros((0, 2, 7), np.float32), [])
+    faces, targets, points = zip(*found, strict=True)
+    return Pool(np.stack(faces), np.stack(targets), list(points))
 
 
 class ExpressionTask:
@@ -167,13 +194,15 @@ class ExpressionTask:
         self._data, self._train = data, splits["train"]
         wanted = {s: [r for r in rs if r.expression is not None] for s, rs in splits.items()}
         require(wanted["val"], "val", "face with an expression")
-        self.faces = Faces48(data, wanted["train"])
+        self.faces = self.faces_for(data, wanted["train"])
         self.taught = False
         self.val: list[tuple[Picture, Record]] = []
         for r in wanted["val"]:
-            found, _ = load(data, [r])
-            if len(found):
-                self.val.append((found[0], r))
+            self.val += [(face, r) for face, _, _ in faces_of(data, [r])]
+
+    def faces_for(self, data: Dataset, records: Sequence[Record]) -> Faces48:
+        """Return the faces to train on."""
+        return Faces48(data, records)
 
     def build(self) -> TwoHeads:
         return ExpressionClassifier()
@@ -191,10 +220,10 @@ class ExpressionTask:
         """
         self.taught = True
         faces = self.faces
-        faces.unlabelled = load_unlabelled(self._data, self._train)
-        faces.unlabelled_targets = answers(known, faces.unlabelled, SIZE)
-        for pictures, targets in ((faces.faces, faces.targets), (faces.wild, faces.wild_targets)):
-            targets[:] = (1 - TAUGHT) * targets + TAUGHT * answers(known, pictures, SIZE)
+        unlabelled = load_unlabelled(self._data, self._train)
+        faces.unlabelled = Pool(unlabelled, answers(known, unlabelled, SIZE), [None] * len(unlabelled))
+        for pool in (faces.crops, faces.wild):
+            pool.targets[:] = (1 - TAUGHT) * pool.targets + TAUGHT * answers(known, pool.faces, SIZE)
 
     def calibration(self, n: int, seed: int) -> Tensor:
         return torch.stack([torch.from_numpy(self.faces.draw((seed, 10**6, k))[0]) for k in range(n)])[:, None]

@@ -1,12 +1,14 @@
-"""Write manifest.toml. Imports nothing from the extra `train`."""
+"""Describe tensors, and write manifest.toml. Imports nothing from the extra `train`."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from edge.inference import manifest
 
@@ -40,3 +42,11 @@ def write(folder: Path, rows: dict[str, manifest.ModelEntry]) -> None:
             lines.append(f"[{name}.{table}]")
             lines += [f"{key} = {_toml(value)}" for key, value in content.items() if value is not None]
     replace_text(folder / manifest.MANIFEST_NAME, "\n".join(lines) + "\n")
+
+
+def tensor_of(detail: Mapping[str, Any]) -> manifest.Tensor:
+    """Return an input or output of an interpreter as the manifest describes it."""
+    scale, zero_point = detail["quantization"]
+    shape = tuple(int(v) for v in detail["shape"])
+    dtype: Any = np.dtype(detail["dtype"]).name
+    return manifest.Tensor(shape, dtype, float(scale), int(zero_point))

@@ -232,6 +232,22 @@ def mean_interval(values: Scores, rounds: int = 2000) -> tuple[float, float] | N
     return float(low), float(high)
 
 
+def auc_interval(scores: Scores, positive: Flags, rounds: int = 500) -> tuple[float, float] | None:
+    """Return the 95 % interval of `auc` by drawing the faces again (bootstrap); None where `auc` is None."""
+    values, flags = np.asarray(scores, float), np.asarray(positive, bool)
+    if not flags.any() or flags.all():
+        return None
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(rounds):
+        chosen = rng.integers(len(values), size=len(values))
+        drawn = auc(values[chosen], flags[chosen])
+        if drawn is not None:  # a draw may have no positive
+            found.append(drawn)
+    low, high = np.quantile(found, (0.025, 0.975))
+    return float(low), float(high)
+
+
 def ap_interval(matches: Sequence[Matched], rounds: int = 300) -> tuple[float, float]:
     """Return the 95 % interval of the average precision, by drawing the pictures again (bootstrap, Efron 1979)."""
     rng = np.random.default_rng(0)

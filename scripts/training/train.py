@@ -20,7 +20,9 @@ PLANS = {
     "mask": Plan(steps=2200, batch=32, rate=5e-4, backbone_rate=0.6, validate_every=500),
     "teacher": Plan(steps=4000, batch=64, rate=6e-4, backbone_rate=0.6, weight_decay=0.05, validate_every=440),
     "landmarks": Plan(steps=2200, batch=96, rate=3e-3, weight_decay=0.01, validate_every=500),
+    "embedding": Plan(steps=4200, batch=120, rate=1.5e-3, backbone_rate=0.5, warmup=300, validate_every=400),
     "expression": Plan(steps=10500, batch=128, rate=2.5e-3, weight_decay=0.05, validate_every=440, ema=0.999),
+    "masked_expression": Plan(steps=10500, batch=128, rate=2.5e-3, weight_decay=0.05, validate_every=440, ema=0.999),
 }
 
 
@@ -72,7 +74,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--pretrained",
         type=Path,
-        help="ImageNet MobileNetV2 .tflite to start from (full-size detector or mask; teacher)",
+        help="ImageNet MobileNetV2 .tflite to start from (full-size detector or mask; teacher; embedding)",
     )
     parser.add_argument(
         "--weights",
@@ -84,8 +86,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         action="append",
         default=[],
-        help="expression: learn from this network's answers too, best.pt of a teacher or an exported model; may be repeated",
+        help="expression, masked_expression: learn from this network's answers too, best.pt of a teacher or an exported model; may be repeated",
     )
+    parser.add_argument("--face-teacher", type=Path, help="embedding: dlib_face_recognition_resnet_model_v1.dat")
     parser.add_argument(
         "--full-size",
         action="store_true",
@@ -106,8 +109,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.model == "landmarks" and args.weights is not None and args.weights.suffix == ".tflite":
         # The layers of an exported model do not tell which heat map is of which point.
         parser.error("--weights of landmarks takes best.pt of a run")
-    if args.teacher and args.model != "expression":
-        parser.error("--teacher is for expression")
+    if (args.face_teacher is None) != (args.model != "embedding"):
+        parser.error("embedding needs --face-teacher, and nothing else does")
+    if args.teacher and args.model not in ("expression", "masked_expression"):
+        parser.error("--teacher is for expression and masked_expression")
     if args.full_size and args.model not in ("detector", "mask"):
         parser.error("--full-size is for detector and mask")
     if args.pretrained and args.model in ("detector", "mask") and not args.full_size:
@@ -140,11 +145,21 @@ def _task(args: argparse.Namespace) -> Task:
         from training.landmarker import LandmarkTask
 
         return LandmarkTask(data, splits)
+    if args.model == "embedding":
+        from training.embedder import EmbedderTask
+        from training.face_teacher import FaceTeacher
+
+        return EmbedderTask(data, splits, FaceTeacher(args.face_teacher).answers)
     from training.expression import ExpressionTask, TeacherTask
 
     if args.model == "teacher":
         return TeacherTask(data, splits)
-    task = ExpressionTask(data, splits)
+    if args.model == "masked_expression":
+        from training.masked_expression import MaskedExpressionTask
+
+        task: ExpressionTask = MaskedExpressionTask(data, splits)
+    else:
+        task = ExpressionTask(data, splits)
     if args.teacher:
         from training import teachers
 

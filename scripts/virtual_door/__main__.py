@@ -16,6 +16,7 @@ from .build_steps import all_steps
 from .door import Door
 from .host import check_build_host, install_missing_packages, why_not_runnable
 from .lab import RESULTS, machine_room
+from .suites import NAMES
 
 SCENARIOS = CHECKOUT / "tests/virtual_door"
 DESCRIPTION = """\
@@ -29,9 +30,11 @@ EPILOG = """\
   scripts/vdoor test --quick         run the scenarios that scripts/test runs too (minutes)
   scripts/vdoor test -k cold_boot    run one scenario; all options of pytest work
   scripts/vdoor shell                boot a door and type commands; "camera masked" shows a person with a mask
+  scripts/vdoor --suite bookworm …   all of this with Debian 12 (kernel 6.1, systemd 252, Python 3.11); the default is
+                                     trixie: Debian 13 (kernel 6.12, systemd 257, Python 3.13)
 
-The build needs Debian 12 on x86-64 and root (for chroot and mounts). It is cached in ~/.cache/doorlight/vdoor or
-$DOORLIGHT_VDOOR, about 3 GB. Exit codes: those of pytest for list and test (0: all passed, 1: a scenario failed);
+The build needs Debian on x86-64 and root (for chroot and mounts). It is cached in ~/.cache/doorlight/vdoor or
+$DOORLIGHT_VDOOR, about 2 GB for each suite. Exit codes: those of pytest for list and test (0: all passed, 1: a scenario failed);
 0: OK, 1: a build step failed, 2: wrong usage, 69: this computer cannot build or run it.
 """
 
@@ -39,12 +42,18 @@ $DOORLIGHT_VDOOR, about 3 GB. Exit codes: those of pytest for list and test (0: 
 def parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(prog="scripts/vdoor", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)
+    # Before or after the command.
+    suite = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    for words in (top, suite):
+        words.add_argument("--suite", choices=NAMES, help=f"the Debian release in the machine (default: {NAMES[0]})")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    build_command = commands.add_parser("build", help="build what is missing or out of date")
+    build_command = commands.add_parser("build", parents=[suite], help="build what is missing or out of date")
     build_command.add_argument("--apt", action="store_true", help="first install the missing Debian packages")
-    commands.add_parser("list", help="list the scenarios")
-    commands.add_parser("shell", help="boot a door and type commands")
-    test = commands.add_parser("test", help="run scenarios; further arguments go to pytest", allow_abbrev=False)
+    commands.add_parser("list", parents=[suite], help="list the scenarios")
+    commands.add_parser("shell", parents=[suite], help="boot a door and type commands")
+    test = commands.add_parser(
+        "test", parents=[suite], help="run scenarios; further arguments go to pytest", allow_abbrev=False
+    )
     test.add_argument("--quick", action="store_true", help="run only the scenarios that are not marked 'slow'")
     test.add_argument("--as-built", action="store_true", help="do not build; test the newest build")
     test.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="reports (default: runs/vdoor)")
@@ -136,6 +145,8 @@ def main() -> int:
     args, arguments = parser().parse_known_args()
     if arguments and args.command != "test":
         parser().error(f"unrecognized arguments: {' '.join(arguments)}")
+    if args.suite:
+        os.environ["VDOOR_SUITE"] = args.suite  # pytest is a child process
     try:
         if args.command == "list":
             return _list_command()

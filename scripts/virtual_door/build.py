@@ -1,4 +1,4 @@
-"""Run build steps and keep their results in a cache.
+"""Run build steps and keep their results in a cache, which has a folder for each suite.
 
 Each result is a folder of the cache whose name ends in a hash of all inputs of its step. A step fills a temporary
 folder, which is then renamed: a build that is killed leaves nothing incomplete. A step whose inputs are unchanged does
@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .suites import NAMES, SUITES, Suite
+
 #: The folder of this package, and the checkout that it belongs to.
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent
@@ -33,9 +35,25 @@ class UnsupportedHostError(BuildError):
     """This computer or its network cannot build or run a virtual door. Exit code 69."""
 
 
+def chosen_suite() -> Suite:
+    """Return the suite of $VDOOR_SUITE, which scripts/vdoor --suite sets, or the default. Raises BuildError."""
+    name = os.environ.get("VDOOR_SUITE") or SUITES[0].name
+    for suite in SUITES:
+        if suite.name == name:
+            return suite
+    raise BuildError(f"VDOOR_SUITE: there is no suite {name!r}; set it to one of: {', '.join(NAMES)}")
+
+
+def build_command(suite: str = "") -> str:
+    """Return the command that builds a suite (default: the chosen one), for hints."""
+    suite = suite or chosen_suite().name
+    return "scripts/vdoor build" if suite == NAMES[0] else f"scripts/vdoor --suite {suite} build"
+
+
 def cache_folder() -> Path:
-    """Return the folder of the cache: $DOORLIGHT_VDOOR, or ~/.cache/doorlight/vdoor."""
-    return Path(os.environ.get("DOORLIGHT_VDOOR") or Path.home() / ".cache/doorlight/vdoor").absolute()
+    """Return the suite's folder of the cache, which is $DOORLIGHT_VDOOR or ~/.cache/doorlight/vdoor."""
+    cache = Path(os.environ.get("DOORLIGHT_VDOOR") or Path.home() / ".cache/doorlight/vdoor")
+    return cache.absolute() / chosen_suite().name
 
 
 @dataclass(frozen=True)
@@ -74,7 +92,7 @@ def hash_of(*parts: str | bytes | Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def source_of(make: Callable[[Path], None]) -> str:
+def source_of(make: Callable[..., None]) -> str:
     """Return the source of a step's function: a change to it runs the step again."""
     return inspect.getsource(make)
 
@@ -102,7 +120,7 @@ def latest(name: str) -> Path:
     """Return the folder of a step's newest result. Raises BuildError if the step has never run."""
     results = sorted(cache_folder().glob(f"{name}-*"), key=lambda folder: folder.stat().st_mtime)
     if not results:
-        raise BuildError(f"{cache_folder()}: the build step '{name}' has not run yet; run: scripts/vdoor build")
+        raise BuildError(f"{cache_folder()}: the build step '{name}' has not run yet; run: {build_command()}")
     return results[-1]
 
 
@@ -112,7 +130,7 @@ def out_of_date(steps: Sequence[BuildStep]) -> str:
         if not step.is_built:
             has_old_result = any(cache_folder().glob(f"{step.name}-*"))
             problem = f"is out of date ({step.name} has changed)" if has_old_result else "is not built"
-            return f"the virtual door {problem}: scripts/vdoor build"
+            return f"the virtual door {problem}: {build_command()}"
     return ""
 
 

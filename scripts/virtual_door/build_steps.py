@@ -1,11 +1,12 @@
 """The build steps of the virtual door:
 
   kernel    User-Mode Linux from Debian's kernel sources, v4l2loopback, a Raspberry Pi's device tree
-  base      a Debian Bookworm with the packages of Raspberry Pi OS and the agent's unit; a folder
-  wheels    the Python packages that Doorlight needs
+  base      a Debian with the packages of Raspberry Pi OS and the agent's unit; a folder
+  wheels    the Python packages that Doorlight needs, chosen by the base's Python
   clips     what the camera shows, as raw frames
   product   the base with Doorlight installed by scripts/install.sh; an ext4 image
 
+Kernel, Debian and Python are those of the chosen suite (suites.py), whose results have a folder of their own.
 The key of each step covers its inputs and the source of its function, but not the functions that it calls.
 """
 
@@ -17,15 +18,25 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .build import CHECKOUT, HERE, BuildError, BuildStep, UnsupportedHostError, hash_of, run_program, source_of
-from .host import package_version
+from .build import (
+    CHECKOUT,
+    HERE,
+    BuildError,
+    BuildStep,
+    UnsupportedHostError,
+    chosen_suite,
+    hash_of,
+    run_program,
+    source_of,
+)
+from .debian import LGPIO, download, install_lgpio, mmdebstrap, prepare_network, run_inside
 
 #: Packages of the guest beyond a minimal Debian. install.sh adds none: the guest has no network.
-GUEST_PACKAGES = ("systemd-sysv", "udev", "kmod", "dbus", "python3", "python3-venv", "e2fsprogs", "procps", "dmsetup")
-KERNEL_SOURCE = Path("/usr/src/linux-source-6.1.tar.xz")
+GUEST_PACKAGES = (
+    *("systemd-sysv", "udev", "kmod", "dbus", "python3", "python3-venv", "e2fsprogs", "procps", "dmsetup"),
+    "openssh-client",
+)
 LOOPBACK = "v4l2loopback-dkms"
-#: Raspberry Pi OS has this package in apt; Debian Bookworm does not.
-LGPIO = "lgpio==0.2.2.0"
 IMAGE_MB = 2500
 #: What install.sh needs of the checkout.
 INSTALLED_FILES = (
@@ -39,10 +50,8 @@ INSTALLED_FILES = (
 
 AGENT_SCRIPT = """\
 #!/bin/sh
-# Mounts the folder that host and guest share (vdoor=… on the kernel's command line) and starts the agent in it.
-for word in $(cat /proc/cmdline); do
-    case "$word" in vdoor=*) mount -t hostfs none /root/vdoor -o "${word#vdoor=}" ;; esac
-done
+# Mounts the folder that host and guest share (hostfs=… on the kernel's command line) and starts the agent in it.
+mount -t hostfs none /root/vdoor
 exec /usr/bin/python3 -I -S -B /root/vdoor/guest/agent.py
 """
 AGENT_UNIT = """\
@@ -51,7 +60,7 @@ Description=Virtual door: agent of the test bench
 DefaultDependencies=no
 After=systemd-remount-fs.service systemd-udevd.service systemd-tmpfiles-setup-dev.service
 Before=sysinit.target
-ConditionKernelCommandLine=vdoor
+ConditionKernelCommandLine=hostfs
 
 [Service]
 Type=notify
@@ -80,27 +89,28 @@ def all_steps() -> list[BuildStep]:
 
 
 def kernel() -> BuildStep:
-    files = [HERE / name for name in ("kernel.config", "kernel.patch", "door.dts")]
-    key = hash_of(package_version("linux-source-6.1"), *files, source_of(_make_kernel))
-    return BuildStep("kernel", key, _make_kernel)
+    suite = chosen_suite()
+    files = [HERE / name for name in ("kernel.config", "kernel.patch", f"kernel-{suite.kernel}.patch", "door.dts")]
+    return BuildStep("kernel", hash_of(suite.kernel, *files, source_of(_make_kernel)), _make_kernel)
 
 
 def _make_kernel(folder: Path) -> None:
+    suite = chosen_suite()
     with tempfile.TemporaryDirectory(prefix="vdoor-kernel-") as scratch:
         log, work = folder / "build.log", Path(scratch)
-        run_program(["tar", "-xf", KERNEL_SOURCE, "-C", work], log)
+        download(suite, (f"linux-source-{suite.kernel}", LOOPBACK), work / "packages", log)
+        run_program(["tar", "-xf", work / f"packages/usr/src/linux-source-{suite.kernel}.tar.xz", "-C", work], log)
         source = next(work.glob("linux-source-*"))
         make = ["make", "-C", str(source), "ARCH=um", f"-j{os.cpu_count()}"]
-        run_program(["patch", "-p1", "-i", HERE / "kernel.patch"], log, source)
+        for patch in ("kernel.patch", f"kernel-{suite.kernel}.patch"):
+            run_program(["patch", "-p1", "-i", HERE / patch], log, source)
         run_program([*make, "allnoconfig"], log)
         merge = ["scripts/kconfig/merge_config.sh", "-m", ".config", str(HERE / "kernel.config")]
         run_program(merge, log, source, ARCH="um")
         run_program([*make, "olddefconfig"], log)
         _check_kernel_config(source / ".config")
         run_program([*make, "linux", "modules"], log)
-        run_program(["apt-get", "download", LOOPBACK], log, work, error=UnsupportedHostError)
-        run_program(["dpkg-deb", "-x", next(work.glob(f"{LOOPBACK}_*.deb")), work / "loopback"], log)
-        loopback = next((work / "loopback/usr/src").glob("v4l2loopback-*"))
+        loopback = next((work / "packages/usr/src").glob("v4l2loopback-*"))
         run_program([*make, f"M={loopback}", "modules"], log)
         run_program([source / "scripts/dtc/dtc", "-O", "dtb", "-o", folder / "door.dtb", HERE / "door.dts"], log)
         run_program(["strip", "-o", folder / "linux", source / "linux"], log)
@@ -118,28 +128,15 @@ def _check_kernel_config(made: Path) -> None:
 
 
 def base() -> BuildStep:
-    key = hash_of(" ".join(GUEST_PACKAGES + MASKED_UNITS), LGPIO, AGENT_SCRIPT, AGENT_UNIT, source_of(_make_base))
+    parts = (LGPIO, AGENT_SCRIPT, AGENT_UNIT, source_of(install_lgpio), source_of(_make_base))
+    key = hash_of(chosen_suite().name, " ".join(GUEST_PACKAGES + MASKED_UNITS), *parts)
     return BuildStep("base", key, _make_base)
 
 
 def _make_base(folder: Path) -> None:
     log, root = folder / "build.log", folder / "root"
-    run_program(
-        [
-            *("mmdebstrap", "--variant=minbase", f"--include={','.join(GUEST_PACKAGES)}"),
-            *("--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*"),
-            *("--dpkgopt=path-exclude=/usr/share/locale/*", "bookworm", root, "http://deb.debian.org/debian"),
-        ],
-        log,
-        error=UnsupportedHostError,
-    )
-    # On Raspberry Pi OS, apt's python3-lgpio is in this folder.
-    target = root / "usr/lib/python3/dist-packages"
-    run_program(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--only-binary=:all:", "--target", target, LGPIO],
-        log,
-        error=UnsupportedHostError,
-    )
+    mmdebstrap(chosen_suite(), GUEST_PACKAGES, root, log)
+    install_lgpio(chosen_suite(), root, log)
     (root / "etc/hostname").write_text("door\n")
     (root / "etc/resolv.conf").unlink(missing_ok=True)
     (root / "root/vdoor").mkdir()
@@ -161,16 +158,32 @@ def _make_base(folder: Path) -> None:
 
 
 def wheels() -> BuildStep:
-    return BuildStep("wheels", hash_of(CHECKOUT / "pyproject.toml", source_of(_make_wheels)), _make_wheels)
+    parts = (CHECKOUT / "pyproject.toml", source_of(_make_wheels))
+    return BuildStep("wheels", hash_of(base().key, *parts), _make_wheels)
 
 
 def _make_wheels(folder: Path) -> None:
-    log = folder / "build.log"
-    extras = f"{CHECKOUT}[link,metrics,people,web]"
-    pip_wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--wheel-dir", str(folder), extras]
-    run_program(pip_wheel, log, error=UnsupportedHostError)
-    for own in folder.glob("doorlight-*.whl"):
-        own.unlink()
+    """Run scripts/install.sh --fetch-wheels in a chroot: only the guest's Python knows which packages it needs."""
+    log, root = folder / "build.log", folder / "root"
+    run_program(["cp", "-a", base().folder / "root", root], log)
+    prepare_network(root)
+    _copy_source(root, log, (*INSTALLED_FILES, "README.md", "LICENSE"))
+    try:
+        run_inside(root, "/root/source/scripts/install.sh --fetch-wheels /root/wheels", log, has_network=True)
+    except BuildError as error:
+        raise UnsupportedHostError(str(error)) from error
+    for wheel in (root / "root/wheels").glob("*.whl"):
+        if not wheel.name.startswith("doorlight-"):
+            shutil.move(wheel, folder)
+    shutil.rmtree(root)
+
+
+def _copy_source(root: Path, log: Path, names: tuple[str, ...] = INSTALLED_FILES) -> None:
+    """Copy files and folders of the checkout to /root/source."""
+    source = root / "root/source"
+    for name in names:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        run_program(["cp", "-a", CHECKOUT / name, source / name], log)
 
 
 def clips() -> BuildStep:
@@ -194,23 +207,12 @@ def _make_product(folder: Path) -> None:
     log, root = folder / "build.log", folder / "root"
     run_program(["cp", "-a", base().folder / "root", root], log)
     source, packages = root / "root/source", root / "root/wheels"
-    source.mkdir()
-    for name in INSTALLED_FILES:
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        run_program(["cp", "-a", CHECKOUT / name, source / name], log)
+    _copy_source(root, log)
     shutil.copytree(wheels().folder, packages, ignore=shutil.ignore_patterns("*.log"))
     run_program([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", packages, CHECKOUT], log)
     answers = "--expressions yes --controller Lab --sign left"
     install = f"/root/source/scripts/install.sh --without-start --camera /dev/video0 {answers} --wheels /root/wheels"
-    inside = f"mount -t proc proc proc; mount --rbind /dev dev; exec chroot . {install}"
-    run_program(
-        ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-euc", inside],
-        log,
-        root,
-        PATH="/usr/sbin:/usr/bin:/sbin:/bin",
-        HOME="/root",
-        LANG="C.UTF-8",
-    )
+    run_inside(root, install, log)
     shutil.rmtree(source)
     shutil.rmtree(packages)
     no_lazy_init = "lazy_itable_init=0,lazy_journal_init=0"

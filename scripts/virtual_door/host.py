@@ -13,12 +13,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from .build import UnsupportedHostError, cache_folder, latest
+from .build import UnsupportedHostError, build_command, cache_folder, latest
 
 #: Debian packages that the build steps call or unpack.
 PACKAGES = (
     "build-essential",
-    "linux-source-6.1",
     "flex",
     "bison",
     "bc",
@@ -26,6 +25,9 @@ PACKAGES = (
     "e2fsprogs",
     "xz-utils",
     "python3-venv",
+    "swig",
+    "openssh-client",
+    "debian-archive-keyring",
 )
 MIN_FREE_MB = 6000
 
@@ -47,19 +49,15 @@ def check_build_host() -> None:
         raise UnsupportedHostError(
             f"User-Mode Linux needs Linux on x86-64; this is {sys.platform} on {platform.machine()}"
         )
-    if sys.version_info[:2] != (3, 11):
-        raise UnsupportedHostError(
-            f"the guest has Python 3.11; this Python ({platform.python_version()}) would download other wheels"
-        )
     if shutil.which("apt-get") is None:
-        raise UnsupportedHostError("the build needs Debian 12 (apt, its kernel sources, mmdebstrap)")
+        raise UnsupportedHostError("the build needs Debian (apt, mmdebstrap)")
     if missing := missing_packages():
         raise UnsupportedHostError(
-            f"Debian packages are missing; install them with scripts/vdoor build --apt, or with:\n"
+            f"Debian packages are missing; install them with {build_command()} --apt, or with:\n"
             f"  sudo apt-get install --no-install-recommends {' '.join(missing)}"
         )
     if os.geteuid() != 0:
-        raise UnsupportedHostError("the build needs root for chroot and mounts: sudo scripts/vdoor build")
+        raise UnsupportedHostError(f"the build needs root for chroot and mounts: sudo {build_command()}")
     free_mb = shutil.disk_usage(_existing_parent(cache_folder())).free >> 20
     if free_mb < MIN_FREE_MB:
         raise UnsupportedHostError(

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .build import CHECKOUT, BuildError, cache_folder, latest
+from .build import CHECKOUT, BuildError, cache_folder, chosen_suite, latest
 from .door import Door
 from .report import Report
 
@@ -109,6 +109,7 @@ def about() -> dict[str, str]:
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "checkout": git.stdout.strip() or "unknown",
+        "suite": f"{chosen_suite().title} ({chosen_suite().name}), kernel {chosen_suite().kernel}, Python {chosen_suite().python}",
         "build steps": _builds(),
         "host": f"{cpu or platform.processor()}, {len(os.sched_getaffinity(0))} cores, {platform.release()}",
     }

@@ -122,7 +122,7 @@ class Machine:
             *(f"{folder}/kernel/linux", f"mem={self._memory_mb}M", f"dtb={folder}/kernel/door.dtb"),
             *(f"ubd0={folder}/root.cow,{folder}/root.ext4", f"ubd1={folder}/data.ext4", "root=/dev/ubda", "rw"),
             *("con=null", "con0=null,fd:1", f"ssl0=fd:{serial_fd}", "ssl=null", "panic=1"),
-            *("quiet", "loglevel=4", "systemd.show_status=0", "audit=0", f"vdoor={folder}"),
+            *("quiet", "loglevel=4", "systemd.show_status=0", "audit=0", f"hostfs={folder}"),
         ]
 
     def _memory_folder(self) -> str:

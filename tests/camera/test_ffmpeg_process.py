@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.camera import decoder_process
+from edge.camera import decoder_process, picture_process
 from edge.camera.ffmpeg_process import FfmpegProcess
 from edge.camera.video_file import VideoFile
 from edge.config import load
@@ -83,7 +83,7 @@ def test_memory_of_the_child_is_limited(clip: FfmpegProcess) -> None:
     assert clip.open()
     limits = Path(f"/proc/{child_pid(clip)}/limits").read_text().splitlines()
     (line,) = [line for line in limits if line.startswith("Max data size")]
-    assert line.split()[3] == str(decoder_process.MAX_MEMORY_BYTES)
+    assert line.split()[3] == str(picture_process.MAX_MEMORY_BYTES)
 
 
 def test_child_ends_when_its_pipe_is_closed() -> None:

@@ -460,3 +460,83 @@ def test_lost_camera_is_not_taken_for_a_slow_one(camera: FakeCamera) -> None:
             camera.plugged = False
             error = read_until_lost(source)
             assert "too slow" not in str(error)
+
+
+# ---- Preparation and reopening ---------------------------------------------------------------------------------------
+
+
+def test_prepare_connects_and_open_goes_on_with_that_connection(camera: FakeCamera) -> None:
+    camera.endless = True
+    source = live_source(camera, timeout_s=5)
+    source.prepare()
+    wait_until(lambda: camera.published >= 3)
+    source.open()
+    assert source.read().number >= 2, "the newest frame, not the first"
+    assert len(camera.opened) == 1
+    source.close()
+    assert camera.open_now == 0
+
+
+def test_close_after_prepare_releases_the_device(camera: FakeCamera) -> None:
+    camera.endless = True
+    source = live_source(camera)
+    source.prepare()
+    wait_until(lambda: camera.published)
+    source.close()
+    wait_until(lambda: not camera.open_now)
+
+
+def test_camera_that_is_lost_between_prepare_and_open_is_reopened(camera: FakeCamera) -> None:
+    camera.frames.release()
+    source = live_source(camera, timeout_s=5)
+    source.prepare()
+    wait_until(lambda: camera.closed)
+    camera.endless = True
+    source.open()
+    assert source.read().number >= 1, "not the picture of the lost connection"
+    assert len(camera.opened) == 2
+    source.close()
+
+
+def test_camera_that_fails_between_prepare_and_open_is_an_error(camera: FakeCamera) -> None:
+    camera.plugged = False
+    source = live_source(camera)
+    source.prepare()
+    wait_until(lambda: camera.closed)
+    with pytest.raises(CameraError, match="fake: not there"):
+        source.open()
+    assert len(camera.opened) == 1
+
+
+def test_time_while_the_source_was_closed_is_not_the_interval_of_a_slow_camera(camera: FakeCamera) -> None:
+    source = live_source(camera, timeout_s=0.1)
+    for _ in range(3):
+        camera.frames.release()
+        with source:
+            source.read()
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "attempts", "expected"),
+    [(2.0, 0, 3.0), (2.0, 1, 6.0), (2.0, 2, 10.0), (0.2, 99, 10.0), (5.0, 0, 5.0)],
+)
+def test_first_attempts_to_reopen_are_short(timeout_s: float, attempts: int, expected: float) -> None:
+    assert device.first_timeout_s(quick_settings(timeout_s=timeout_s), attempts) == expected
+
+
+def test_limit_of_the_first_picture_doubles_until_the_camera_works(camera: FakeCamera) -> None:
+    limits: list[float] = []
+
+    class NotingDevice(FakeDevice):
+        def open(self) -> None:
+            limits.append(self.first_timeout_s)
+            super().open()
+
+    camera.frames.release()
+    source = LiveSource("fake", lambda: NotingDevice(camera), quick_settings())
+    source.open()
+    source.read()
+    wait_until(lambda: read_error(source) and len(limits) >= 4)
+    source.close()
+    assert limits[:4] == [10.0, 3.0, 6.0, 10.0]

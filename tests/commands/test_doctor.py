@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+
+import pytest
 
 from support.command import doorlight, write_settings
 from support.paths import CLIP
@@ -31,3 +34,18 @@ def test_wrong_settings_do_not_stop_the_other_checks(tmp_path: Path) -> None:
     assert (done.returncode, report["severity"]) == (69, "bad")
     assert (checks["configuration"]["severity"], checks["camera"]["severity"]) == ("bad", "ok")
     assert "'lights.green' is 99" in checks["configuration"]["message"]
+
+
+@pytest.mark.parametrize("name", ["", "missing/report.md", "pipe"])
+def test_a_report_that_cannot_be_written_is_refused_before_the_checks(tmp_path: Path, name: str) -> None:
+    if name == "pipe":
+        os.mkfifo(tmp_path / name)
+    done = doorlight("doctor", "--simulate", "--report", tmp_path / name)
+    assert (done.returncode, done.stdout) == (74, "")
+    assert str(tmp_path) in done.stderr
+
+
+def test_a_report_and_json_exclude_each_other(tmp_path: Path) -> None:
+    done = doorlight("doctor", "--json", "--report", tmp_path / "report.md")
+    assert done.returncode == 2
+    assert "not allowed with" in done.stderr

@@ -42,7 +42,7 @@ def spy(self, frame, decision):
 door._Run.handle = spy
 cli.main(sys.argv[1:])
 print("modules", [name for name in sys.modules if name.startswith((
-    "edge.view", "edge.web", "starlette", "uvicorn", "edge.metrics", "prometheus_client", "edge.fleet", "paho", "psycopg",
+    "edge.view", "edge.web", "edge.remote", "edge.link.", "starlette", "uvicorn", "edge.metrics", "prometheus_client", "edge.fleet", "paho", "psycopg",
 ))])
 print("threads", "view" in {name for names, _ in seen for name in names})
 print("sockets", {sockets for _, sockets in seen})

@@ -26,7 +26,7 @@ def settings(tmp_path: Path) -> Path:
 
 def test_off_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["link"]) == 2
-    assert "the link is off: [link] names no broker and no webhook" in capsys.readouterr().err
+    assert "the link is off: [link] names no broker, no webhook and no metrics_listen" in capsys.readouterr().err
 
 
 def test_a_secret_that_is_not_there(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:

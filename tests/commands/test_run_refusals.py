@@ -84,7 +84,7 @@ class TestCamera:
     def test_busy_camera(
         self, capfd: pytest.CaptureFixture[str], world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("edge.camera.picamera.processes_using", lambda *nodes: [(812, "rpicam-hello")])
+        monkeypatch.setattr("edge.camera.picamera_driver.processes_using", lambda *nodes: [(812, "rpicam-hello")])
         world.busy = True
         error = refusal(capfd, 69, "--simulate", "--source", "picamera")
         assert error == "doorlight: picamera: is in use by rpicam-hello (process 812)"
@@ -98,7 +98,7 @@ class TestCamera:
         monkeypatch.setattr(
             Path, "glob", lambda self, pattern: glob(tmp_path if str(self) == "/dev" else self, pattern)
         )
-        monkeypatch.setattr("edge.camera.picamera.os.access", lambda *_: False)
+        monkeypatch.setattr("edge.camera.picamera_driver.os.access", lambda *_: False)
         error = refusal(capfd, 69, "--simulate", "--source", "picamera")
         assert error == f"doorlight: picamera: no permission for {tmp_path}/media0"
 

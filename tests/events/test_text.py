@@ -40,6 +40,14 @@ def central_european_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ({"event": "unmasked", "person": 3, "evidence": -1.8349}, "       person 3 wears no mask (86 % sure)"),
         ({"event": "masked", "person": 3}, "       person 3 wears a mask"),
         ({"event": "agitated", "person": 3, "agitation": 0.7}, "       person 3 looks agitated (agitation 70 %)"),
+        (
+            {"event": "agitated", "person": 3, "agitation": 0.7, "above_mask": True},
+            "       person 3 looks agitated (agitation 70 %, judged above the mask, uncertain)",
+        ),
+        (
+            {"event": "maybe_agitated", "person": 3, "agitation": 0.64, "above_mask": True},
+            "       person 3 may look agitated (agitation 64 %, judged above the mask, uncertain)",
+        ),
         ({"event": "calm", "person": 3}, "       person 3 is calm again"),
         ({"event": "cleared", "person": 3, "dwell_s": 4.2}, "       person 3 has gone, after 4.20 s"),
         ({"event": "cleared"}, "       person ? has gone, after ? s"),

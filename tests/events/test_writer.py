@@ -14,6 +14,7 @@ import pytest
 
 from edge.events import writer
 from edge.events.text import describe
+from edge.events.write_ahead import write_ahead_path
 from edge.events.writer import EventLog
 from edge.records import Event
 from support.event_log import NO_ROTATION, is_written, kinds, records, write
@@ -55,28 +56,30 @@ def test_every_block_is_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_events_of_one_moment_are_synced_together(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person is decided and the signal changes some milliseconds later: one write, because each costs a card five
-    blocks."""
-    with EventLog(path, NO_ROTATION, 4) as log:
-        log.write(Event("started", 0.0))  # with the first event, the counter is created
-        wait_until(lambda: kinds(path) == ["started"])
-        synced: list[float] = []
-        real = os.fsync
+    """A person is decided and the signal changes some milliseconds later: one write, because each costs a card a block."""
+    synced: list[float] = []
+    real = os.fdatasync
 
-        def fsync(file: int) -> None:
-            real(file)
+    def fdatasync(file: int) -> None:
+        real(file)
+        if os.path.samestat(os.fstat(file), write_ahead_path(path).stat()):
             synced.append(time.monotonic())
 
-        monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    with EventLog(path, NO_ROTATION, 4) as log:
+        log.write(Event("started", 0.0))
+        wait_until(lambda: kinds(path) == ["started"])
+        log.write(Event("started", 0.0))
+        wait_until(lambda: len(synced) == 1)  # with the second event, the write-ahead file is created
         began = time.monotonic()
         for kind in ("masked", "signal", "cleared"):
             log.write(Event(kind, 0.0))
             time.sleep(0.01)
-        while not synced and time.monotonic() < began + 5:
+        while len(synced) < 2 and time.monotonic() < began + 5:
             time.sleep(0.01)
-        assert kinds(path) == ["started", "masked", "signal", "cleared"]
-    assert len(synced) == 1
-    assert synced[0] - began < 1, "on the disk within a second"
+        assert kinds(path) == ["started", "started", "masked", "signal", "cleared"]
+        assert len(synced) == 2
+        assert synced[1] - began < 1, "on the disk within a second"
 
 
 def test_close_writes_everything_and_may_be_called_again(path: Path) -> None:

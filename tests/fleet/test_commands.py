@@ -64,7 +64,7 @@ def keep_signal_handlers() -> Iterator[None]:
         (("--broker", "b", "--name", "a/b", *DATABASE), 2, "is not a name"),
         (("--broker", "b", "--group", "#", *DATABASE), 2, "is not a name"),
         (("--broker", "b", "--user", "u", "--password-file", "missing", *DATABASE), 66, "missing: cannot be read"),
-        (("--broker", "b", "--ca", "missing.pem", *DATABASE), 66, "missing.pem: cannot be used: No such file"),
+        (("--broker", "b", "--ca", "missing.pem", *DATABASE), 66, "--ca: missing.pem: cannot be read: No such file"),
         (("--broker", "b", "--database", "postgresql://u:hunter2@db/x"), 2, "--database: has a password"),
         (("--broker", "b", "--database", "mysql://db/x"), 2, "--database: is not an address of PostgreSQL"),
         (("--broker", "b", "--database", "host=x\udcff"), 2, "--database: is not an address of PostgreSQL"),
@@ -102,7 +102,7 @@ def test_password_files(
 def test_a_certificate_that_is_none(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "ca.pem"
     file.write_text("hello")
-    assert "cannot be used" in error(capfd, 66, "collect", "--broker", "b", "--ca", file, *DATABASE)
+    assert "ca.pem: is no certificate" in error(capfd, 66, "collect", "--broker", "b", "--ca", file, *DATABASE)
 
 
 def test_a_pipe_instead_of_a_certificate(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,9 @@ def certificates(tmp_path: Path) -> Path:
     text = page.partition("## 2 ")[2].partition("## 3 ")[0].replace("\\\n        ", "")
     commands = [line.strip() for line in text.splitlines() if line.startswith("    openssl ")]
     assert len(commands) == 5
-    commands += [command.replace("front-door", "office") for command in commands[3:]]
+    for_door = commands[3:]
+    for name in ("office", "home-assistant"):
+        commands += [command.replace("front-door", name) for command in for_door]
     for command in commands:
         command = command.replace("broker.example'", "localhost'")
         subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, capture_output=True, timeout=60)
@@ -103,6 +106,28 @@ def test_a_door_writes_below_its_own_name_only(certificates: Path, broker: Mosqu
         assert found == sorted((f"doorlight/front-door/{kind}", b"own") for kind in KINDS)
     finally:
         office.close()
+
+
+@pytest.mark.mosquitto
+def test_only_home_assistant_commands_a_door(certificates: Path, broker: Mosquitto) -> None:
+    found: list[bytes] = []
+    with client(broker, tls(certificates, "front-door")) as door, client(broker, tls(certificates, "office")) as office:
+        heard, subscribed = threading.Event(), threading.Event()
+
+        def take(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+            found.append(bytes(message.payload))
+            heard.set()
+
+        door.on_message = take
+        door.on_subscribe = lambda *_: subscribed.set()
+        door.subscribe([("doorlight/front-door/command", 0), ("doorlight/back-door/command", 0)])
+        assert subscribed.wait(10)
+        office.publish("doorlight/front-door/command", b"by the office", qos=1).wait_for_publish(30)
+        with client(broker, tls(certificates, "home-assistant")) as home:
+            home.publish("doorlight/back-door/command", b"for another door", qos=1).wait_for_publish(30)
+            home.publish("doorlight/front-door/command", b"for this door", qos=1).wait_for_publish(30)
+        assert heard.wait(10)
+    assert found == [b"for this door"]
 
 
 @pytest.mark.mosquitto

@@ -24,7 +24,7 @@ from edge.lights.lights import Lights
 from edge.records import Signal
 from edge.system import clock
 from support.command import environment
-from support.lights import DEFAULT, QUICK, LightBox, wait_until
+from support.lights import DEFAULT, QUICK, RELAY, LightBox, RecordingPin, wait_until
 
 STEADY: dict[Signal, set[str]] = {Signal.IDLE: set(), Signal.PASS: {"green"}, Signal.STOP: {"red"}}
 
@@ -224,6 +224,66 @@ class TestQuietHours:
         box.lights.show(Signal.ALARM)
         assert wait_until(lambda: ("buzzer", True) in box.changes())
         box.lights.close()
+
+
+class TestCommands:
+    """What the network may ask for: a silent buzzer, and both lamps for a moment."""
+
+    def test_silence_begins_and_ends_in_the_middle_of_an_alarm(self, box: LightBox) -> None:
+        box.lights.show(Signal.ALARM)
+        assert wait_until(lambda: "buzzer" in box.active)
+        box.lights.show(Signal.ALARM, is_silent=True)
+        time.sleep(0.05)
+        assert box.active == {"red"}
+        box.lights.show(Signal.ALARM)
+        assert wait_until(lambda: box.active == {"red", "buzzer"})
+
+    @pytest.mark.parametrize("shown", [Signal.IDLE, Signal.PASS, Signal.STOP])
+    def test_silence_changes_no_other_signal(self, shown: Signal) -> None:
+        box = LightBox(QUICK, relay=msgspec.structs.replace(RELAY, seconds=0.02))
+        box.lights.show(shown)
+        time.sleep(0.05)
+        before = box.changes()
+        for is_silent in (True, False, True):
+            box.lights.show(shown, is_silent=is_silent)
+        time.sleep(0.05)
+        assert box.changes() == before, "the relay must not switch again"
+        box.lights.close()
+
+    def test_a_lamp_test_lights_both_and_green_never_alone(self, box: LightBox) -> None:
+        box.lights.show(Signal.IDLE)
+        for _ in range(3):
+            box.lights.test_lamps()
+        assert box.active == {"green", "red"}
+        box.lights.show(Signal.IDLE)
+        assert box.changes() == [("red", True), ("green", True), ("green", False), ("red", False)]
+
+    @pytest.mark.parametrize("fail", ["secure", "safe"])
+    def test_a_lamp_test_leaves_the_relay_alone(self, fail: str) -> None:
+        box = LightBox(QUICK, relay=msgspec.structs.replace(RELAY, fail=fail))  # type: ignore[arg-type]
+        box.lights.show(Signal.IDLE)
+        RecordingPin.changes.clear()
+        box.lights.test_lamps()
+        box.lights.show(Signal.IDLE)
+        assert {key for key, _ in box.changes()} == {"red", "green"}
+        box.lights.close()
+
+    @pytest.mark.parametrize("shown", [Signal.PASS, Signal.STOP, Signal.FAULT, Signal.ALARM])
+    def test_a_lamp_test_replaces_no_signal(self, box: LightBox, shown: Signal) -> None:
+        box.lights.test_lamps()
+        assert not box.active, "before the first signal"
+        box.lights.show(shown)
+        box.lights.test_lamps()
+        assert ("green" in box.active) is (shown is Signal.PASS)
+        assert "green" not in box.active or "red" not in box.active
+
+    def test_simulated_lights_report_both(self) -> None:
+        lines: list[str] = []
+        with Lights(DEFAULT, True, lines.append) as lights:
+            lights.show(Signal.IDLE)
+            lights.test_lamps()
+            lights.show(Signal.ALARM, is_silent=True)
+        assert lines[:3] == ["○ green  ○ red", "● green  ● red", "○ green  ● red  (buzzer silent: on request)"]
 
 
 class TestSimulation:

@@ -315,6 +315,25 @@ def test_a_door_without_relay_sends_no_message_about_it(monkeypatch: pytest.Monk
             assert process._unanswered == 0
 
 
+def test_commands_reach_the_pins(start_door: Callable[[str], PiDoor]) -> None:
+    running = start_door("""
+        with PinProcess(settings, 60).connect() as shown:
+            print("ready", flush=True)
+            shown.show(Signal.IDLE)
+            shown.test_lamps()
+            sys.stdin.readline()
+            shown.show(Signal.ALARM, is_silent=True)
+            sys.stdin.readline()
+            shown.show(Signal.ALARM)
+            sys.stdin.readline()
+    """)
+    assert running.process.stdin is not None
+    for levels in ((1, 1, 0), (0, 1, 0), (0, 1, 1)):
+        running.wait_for_levels(levels)
+        running.process.stdin.write("\n")
+        running.process.stdin.flush()
+
+
 class TestSilence:
     def test_shows_fault_until_the_next_signal(self, start_door: Callable[[str], PiDoor]) -> None:
         running = start_door(SHOW_GREEN.format(timeout=0.3, then=f"sys.stdin.readline()\n        {FOREVER}"))
@@ -396,6 +415,27 @@ class TestErrors:
         (line,) = [line for line in printed if line.startswith("the process that holds the pins")]
         assert message in line
         assert printed.count(f"off {CONFIG.lights.resting}") == 1
+
+    def test_a_pin_process_that_no_signal_ends_does_not_hold_the_door(
+        self, start_door: Callable[[str], PiDoor]
+    ) -> None:
+        """As one that the kernel holds in a driver. Nobody else could switch its pins off."""
+        running = start_door("""
+            pin_process.gpio.switch_off = lambda resting: print("off", resting, flush=True)
+            pin_process.CLOSE_TIMEOUT_S = 0.2
+            process = PinProcess(settings, 60)
+            process.connect().show(Signal.PASS)
+            kill = os.kill
+            kill(process._pid, signal.SIGSTOP)
+            pin_process.os.kill = lambda *_: None
+            process.close()
+            print("returned", flush=True)
+            kill(process._pid, signal.SIGKILL)
+        """)
+        printed = running.wait_for_end()
+        assert running.process.wait() == 0
+        assert "returned" in printed
+        assert not [line for line in printed if line.startswith("off")]
 
     def test_pins_that_fail_later(self, tmp_path: Path) -> None:
         printed = run_on_pi(tmp_path, """

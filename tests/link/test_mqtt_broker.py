@@ -306,7 +306,7 @@ class TestRefusals:
         broker = make_broker(*lines, anonymous=False)
         write_log(log, range(1, 31))
         link = start_link(address(broker), 'username = "door"', f'password = "{secret("right")}"')
-        link.wait_for_line(f"the broker refuses the topic {EVENTS}: this door is not allowed to do that (0x87)")
+        link.wait_for_line(f"the broker refuses the topic {EVENTS}: this user is not allowed to do that (0x87)")
         assert cursor_of(link).seq == 0, "nothing is left out"
         assert len(waits) == 1, "a whole window was refused, which is one refusal"
         rules.write_text("user reader\ntopic read #\nuser door\ntopic readwrite #\n")

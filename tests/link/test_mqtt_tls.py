@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from edge.errors import InputError
-from edge.link import certificates, mqtt
+from edge.link import certificates
+from edge.link.tls_context import Names, tls_context
 from support.broker import MOSQUITTO, Broker
 from support.paths import ROOT
 from support.running_link import StartLink
@@ -140,11 +141,11 @@ def test_a_broker_with_tls_that_is_asked_without(make_broker: MakeBroker, start_
 
 
 def test_files_that_are_no_certificates(tmp_path: Path, key: Path) -> None:
+    names = Names("link.ca", "link.certificate", "link.key")
     with pytest.raises(InputError, match=r"link.ca: /no.pem: cannot be read: No such file"):
-        mqtt.tls_context("/no.pem", "", None)
+        tls_context(Path("/no.pem"), None, None, names)
     (tmp_path / "x.pem").write_text("x")
     with pytest.raises(InputError, match=r"x.pem: is no certificate"):
-        mqtt.tls_context(str(tmp_path / "x.pem"), "", None)
-    ca = str(CERTIFICATES / "ca.pem")
+        tls_context(tmp_path / "x.pem", None, None, names)
     with pytest.raises(InputError, match=r"server.pem: is no certificate for link.key"):
-        mqtt.tls_context(ca, str(CERTIFICATES / "server.pem"), key)
+        tls_context(CERTIFICATES / "ca.pem", CERTIFICATES / "server.pem", key, names)

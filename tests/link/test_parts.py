@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import InputError
-from edge.link import broker_errors, secret_files, topics
+from edge.link import broker_errors, reason_codes, secret_files, topics
 from edge.link.backoff import Backoff
 from edge.link.cursor import Cursor
 from edge.link.day_counts import DayCounts
@@ -216,7 +216,7 @@ class TestSentences:
         assert str(found) == f"broker:8883: {words}"
         assert found.hint
 
-    @pytest.mark.parametrize("code", [*broker_errors._REASONS, 0x80, 0xA2])
+    @pytest.mark.parametrize("code", [*reason_codes.REASONS, 0x80, 0xA2])
     def test_every_reason_code_has_a_sentence(self, code: int) -> None:
         for found in (broker_errors.refused("b:1", code, "the topic x"), broker_errors.disconnected("b:1", code)):
             assert f"(0x{code:02x})" in str(found)

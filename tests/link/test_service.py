@@ -93,7 +93,7 @@ def test_a_target_with_a_bug_starts_again_and_the_others_stay(
     try:
         wait_until(lambda: failing.runs == 4)
         assert not other.is_stopped
-        assert statuses[0].line() == "webhook waiting: OK, last event 0; broker: OK, last event 0"
+        assert statuses[0].describe() == "webhook waiting: OK, last event 0; broker: OK, last event 0"
     finally:
         stop.set()
         thread.join(20)
@@ -112,7 +112,7 @@ def test_a_problem_ends_it_with_its_sentence(tmp_path: Path, monkeypatch: pytest
 def test_losses_are_on_the_disk_before_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def part(_settings: LinkSettings, _place: Place, status: LinkStatus) -> Iterator[service.Worker]:
         status.add("broker", "b:1")
-        status.missing("broker", Missing(3, 5))
+        status.report_missing("broker", Missing(3, 5))
         yield Waiting()
 
     monkeypatch.setattr(service, "PARTS", (part,))

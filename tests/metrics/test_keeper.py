@@ -13,7 +13,7 @@ from edge.errors import InputError, OutputError
 from edge.events.record import encode
 from edge.events.writer import EventLog
 from edge.metrics import new_records
-from edge.metrics.keeper import Keeper, replace
+from edge.metrics.keeper import TotalsKeeper, replace
 from edge.metrics.new_records import records_after
 from edge.metrics.totals import Totals
 from edge.records import Event
@@ -25,7 +25,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 def update(path: Path) -> Totals:
     """Return the totals of a run that ends."""
-    keeper = Keeper(path, path.with_name("totals"))
+    keeper = TotalsKeeper(path, path.with_name("totals"))
     totals = keeper.update().totals
     keeper.store()
     return totals
@@ -139,10 +139,10 @@ def test_the_hours_that_the_log_has_lost_count(path: Path) -> None:
     day = play_day(NOON)
     write_log(path, day.records)
     figures.keep(path)
-    whole = Keeper(path, None).update().totals
+    whole = TotalsKeeper(path, None).update().totals
     half = next(k for k, record in enumerate(day.records) if record["time"] >= "2026-11-21T01:00")
     write_log(path, day.records[half:])
-    totals = Keeper(path, None).update().totals
+    totals = TotalsKeeper(path, None).update().totals
     # A person who was in view at one o'clock counts in both parts.
     assert sum(totals.people.values()) == pytest.approx(sum(whole.people.values()), abs=2)
     assert totals.signals["ALARM"] == whole.signals["ALARM"]
@@ -157,9 +157,9 @@ def test_lost_hours_count_once_whatever_fails_in_between(path: Path, monkeypatch
     path.rename(path.with_name("whole"))
     state = path.with_name("totals")
     with pytest.raises(InputError):
-        Keeper(path, state).update()
-    Keeper(path, state).store()
-    keeper = Keeper(path, state)
+        TotalsKeeper(path, state).update()
+    TotalsKeeper(path, state).store()
+    keeper = TotalsKeeper(path, state)
     half = next(k for k, record in enumerate(day.records) if record["time"] >= "2026-11-21T01:00")
     write_log(path, day.records[half:])
     with monkeypatch.context() as patch:
@@ -168,7 +168,7 @@ def test_lost_hours_count_once_whatever_fails_in_between(path: Path, monkeypatch
         )
         with pytest.raises(InputError):
             keeper.update()
-    assert keeper.update().totals.people == Keeper(path, None).update().totals.people
+    assert keeper.update().totals.people == TotalsKeeper(path, None).update().totals.people
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"version": 9, "reading": {}}', b"[1]", b"\xff" * 100])
@@ -179,12 +179,12 @@ def test_damaged_totals_are_counted_again(path: Path, content: bytes) -> None:
     write_log(path, log.records)
     state = path.with_name("totals")
     state.write_bytes(content)
-    keeper = Keeper(path, state)
+    keeper = TotalsKeeper(path, state)
     assert keeper.problem is not None
     assert str(state) in keeper.problem
     assert sum(keeper.update().totals.people.values()) == 1
     keeper.store()
-    assert Keeper(path, state).problem is None
+    assert TotalsKeeper(path, state).problem is None
 
 
 def test_totals_with_wrong_histograms_are_counted_again(path: Path) -> None:
@@ -196,7 +196,7 @@ def test_totals_with_wrong_histograms_are_counted_again(path: Path) -> None:
     content = json.loads(state.read_bytes())
     content["reading"]["totals"]["dwell"]["counts"].pop()
     state.write_text(json.dumps(content))
-    assert Keeper(path, state).problem is not None
+    assert TotalsKeeper(path, state).problem is not None
 
 
 def test_times_go_on_while_the_door_is_blind(path: Path) -> None:
@@ -204,7 +204,7 @@ def test_times_go_on_while_the_door_is_blind(path: Path) -> None:
     with EventLog(path, 1 << 20, 1, clock=lambda: time.time() - 100) as log:
         log.write(Event("started", 0.0, {"live": True}))
         log.write(Event("signal", 0.0, {"signal": "FAULT"}))
-        keeper = Keeper(path, path.with_name("totals"))
+        keeper = TotalsKeeper(path, path.with_name("totals"))
         while not keeper.update().is_running:
             time.sleep(0.01)
         first = keeper.update()
@@ -213,14 +213,14 @@ def test_times_go_on_while_the_door_is_blind(path: Path) -> None:
         keeper.store()
         before = first.fault_s
         log.write(Event("signal", 50.0, {"signal": "IDLE"}))
-    after = Keeper(path, path.with_name("totals")).update()
+    after = TotalsKeeper(path, path.with_name("totals")).update()
     assert (after.totals.fault_s, after.is_running) == (50, False)
     assert after.fault_s == before
 
 
 def test_no_log(path: Path) -> None:
     with pytest.raises(InputError, match="no event log"):
-        Keeper(path, None).update()
+        TotalsKeeper(path, None).update()
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:

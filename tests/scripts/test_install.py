@@ -19,6 +19,7 @@ import pytest
 
 from edge import config
 from edge.inference import perception
+from support.lgpio import add_empty_lgpio
 from support.paths import ROOT, SCRIPTS
 from support.wait import wait_until
 
@@ -72,7 +73,8 @@ def script(
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed (apt install shellcheck)")
 @pytest.mark.parametrize("name", SHELL)
 def test_shellcheck(name: str) -> None:
-    done = subprocess.run(["shellcheck", SCRIPTS / name], capture_output=True, text=True, timeout=300, check=False)
+    command = ["shellcheck", "-x", f"scripts/{name}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout == ""
     assert done.returncode == 0
 
@@ -216,6 +218,52 @@ def test_page_and_link_are_installed_and_not_enabled(name: str, upgrade: Upgrade
     assert text.count("[link,metrics,people,web]") == 3, (
         "the extras are installed from the checkout, from wheels, and fetched"
     )
+
+
+#: Puts the script before a program, as install.sh does.
+LAUNCHER = r"""
+. "$1/functions"
+PYTHON=$2
+launcher "$1/opt/releases/new"
+"""
+
+
+@pytest.fixture
+def launched(upgrade: Upgrade, tmp_path: Path) -> Path:
+    """A program that prints its arguments, for the Python in `tmp_path`/python3."""
+    release, python = upgrade.release("new"), tmp_path / "python3"
+    (tmp_path / "python3.11").write_text("")
+    python.symlink_to("python3.11")
+    (release / "bin").mkdir()
+    (release / "bin/python").symlink_to(python)
+    program = release / "bin/doorlight"
+    program.write_text("#!/bin/sh\nprintf '<%s>' \"$@\"\nexit 3\n")
+    program.chmod(0o755)
+    subprocess.run(["sh", "-euc", LAUNCHER, "sh", str(tmp_path), str(python)], cwd=ROOT, timeout=60, check=True)
+    return program
+
+
+def launch(program: Path, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_program_gets_its_arguments(launched: Path) -> None:
+    assert launch(launched, "run", "a b", "") == (3, "<run><a b><>")
+
+
+@pytest.mark.parametrize("is_former_there", [False, True], ids=["removed", "kept"])
+def test_a_program_of_the_former_python_says_so(launched: Path, tmp_path: Path, is_former_there: bool) -> None:
+    """The system was upgraded, and python3 is another one; the former one may be there still."""
+    (tmp_path / "python3").unlink()
+    (tmp_path / "python3.13").write_text("")
+    (tmp_path / "python3").symlink_to("python3.13")
+    if not is_former_there:
+        (tmp_path / "python3.11").unlink()
+    code, printed = launch(launched, "run")
+    assert code == 71
+    assert "installed for python3.11" in printed
+    assert "sudo scripts/install.sh" in printed
 
 
 #: Runs the steps "Three questions" and "Settings" of install.sh in a folder, with the answers as the program's settings.
@@ -384,3 +432,40 @@ def test_tail_needs_a_host() -> None:
     done = script("tail.sh")
     assert done.returncode == 2
     assert "usage: " in done.stderr
+
+
+def shell_function(name: str) -> str:
+    """Return the source of a function of scripts/install.sh."""
+    text = (SCRIPTS / "install.sh").read_text()
+    found = re.search(rf"^{name}\(\) \{{.*?(^\}}| \}})$", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("version", "is_pi", "code"), [("0.0.0.2", True, 69), ("0.2.2.0", True, 0), ("0.0.0.2", False, 0)]
+)
+def test_a_raspberry_pi_with_an_empty_lgpio_is_refused(tmp_path: Path, version: str, is_pi: bool, code: int) -> None:
+    add_empty_lgpio(tmp_path, version)
+    program = "\n".join(
+        [
+            f"set -eu; dry= PYTHON={sys.executable}",
+            f"is_raspberry_pi() {{ {'true' if is_pi else 'false'}; }}",
+            shell_function("die"),
+            shell_function("gpio_library"),
+            "gpio_library",
+        ]
+    )
+    done = subprocess.run(
+        ["sh", "-c", program],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert ("is PyPI's empty package" in done.stderr) is (code == 69)
+    assert ("the program in use is not changed" in done.stderr) is (code == 69)
+
+
+def test_lgpio_is_looked_at_before_anything_is_built_or_switched() -> None:
+    text = (SCRIPTS / "install.sh").read_text()
+    assert "\napt_packages\ngpio_library\nuser_and_devices\nprogram\n" in text
+    assert "apt_packages\n    gpio_library\n    program\n" in shell_function("prepare")

@@ -1,307 +1,43 @@
-"""Fakes of Picamera2 and libcamera with the traps of the real libraries, and the fixture `world` that installs them.
-
-A test changes attributes of the `world` (no camera, busy, hung, …) before or while it uses edge.camera.picamera. At the
-end of a test, every request must be released and every camera closed.
-"""
+"""The fixture `world`: fakes of Picamera2 and libcamera in the process of a test."""
 
 from __future__ import annotations
 
-import enum
-import os
 import sys
-import threading
-import time
 import types
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 
-from edge.imaging.images import Picture
+from edge.camera import picamera, picamera_request
+from edge.camera.picamera_driver import PicameraDriver, PicameraStreams
 
-#: (2, 2, 3) RGB: the colours of the quarters of every picture.
-SCENE = np.array([[[220, 30, 10], [20, 200, 40]], [[30, 60, 210], [230, 220, 190]]], np.uint8)
+from .fake_picamera2 import SCENE, AeExposureModeEnum, AeMeteringModeEnum, ColorSpace, FakePicamera2, Transform, World
 
-
-# ---- libcamera -------------------------------------------------------------------------------------------------------
-
-
-class Transform:
-    def __init__(self, hflip: bool = False, vflip: bool = False) -> None:
-        self.hflip, self.vflip = bool(hflip), bool(vflip)
+__all__ = ["SCENE", "AeExposureModeEnum", "AeMeteringModeEnum", "World", "no_camera_process", "world"]
 
 
-class ColorSpace(enum.Enum):
-    """Weights of red and blue in luma; minimum and span of luma; span of chroma."""
+class InThisProcess(PicameraDriver):
+    """Stands in for PicameraProcess: the driver without a child process, which would not see the world of a test."""
 
-    SYCC = (0.299, 0.114, 0, 255, 255)
-    SMPTE170M = (0.299, 0.114, 16, 219, 224)
-    REC709 = (0.2126, 0.0722, 16, 219, 224)
-
-    @staticmethod
-    def Smpte170m() -> ColorSpace:
-        return ColorSpace.SMPTE170M
-
-
-class AeMeteringModeEnum(enum.Enum):
-    CentreWeighted, Spot, Matrix = range(3)
-
-
-class AeExposureModeEnum(enum.Enum):
-    Normal, Short, Long = range(3)
-
-
-def yuv420(picture: Picture, space: ColorSpace, stride: int) -> Picture:
-    """Return I420 as the image processor writes it, (H * 3 / 2, stride): rows are padded with random bytes."""
-    red, blue, luma_min, luma_span, chroma_span = space.value
-    rgb = picture.astype(float) / 255
-    y = red * rgb[..., 0] + (1 - red - blue) * rgb[..., 1] + blue * rgb[..., 2]
-    u, v = (rgb[..., 2] - y) / (2 - 2 * blue), (rgb[..., 0] - y) / (2 - 2 * red)
-    planes: list[Picture] = []
-    for plane, step in ((luma_min + luma_span * y, 1), (128 + chroma_span * u, 2), (128 + chroma_span * v, 2)):
-        rows = plane[::step, ::step]
-        padded = np.random.default_rng(1).integers(0, 256, (len(rows), stride // step), np.uint8)
-        padded[:, : rows.shape[1]] = rows.round()
-        planes.append(padded.ravel())
-    return np.concatenate(planes).reshape(-1, stride)
-
-
-# ---- Picamera2 -------------------------------------------------------------------------------------------------------
-
-
-class World:
-    """The attached cameras, how they behave, and what the code under test did with them."""
-
-    def __init__(self) -> None:
-        self.cameras: list[dict[str, object]] = [{"Id": "/base/soc/i2c0mux/i2c@1/imx708@1a", "Num": 0}]
-        self.busy = False
-        self.broken = ""  # what fails although the camera is free: "start" or "configure"
-        self.can_flip = True
-        self.gives: dict[str, str] = {}  # formats of streams, whatever is configured
-        self.hang = threading.Event()  # set: no pictures arrive
-        self.age_s: Callable[[int], float] = lambda number: 0.0  # age of a picture on arrival, by number
-        self.controls = {
-            *("FrameDurationLimits", "AeExposureMode", "AeMeteringMode", "ExposureValue"),
-            *("Saturation", "NoiseReductionMode"),
-        }
-        self.made: list[FakePicamera2] = []
-        self.out: set[FakeRequest] = set()  # requests not yet released
-        self.used: list[FakeRequest] = []  # requests whose pictures were read
-
-
-class FakeJob:
-    def __init__(self, function: Callable[[], tuple[bool, Any]]) -> None:
-        self.function = function
-        self.future: Future[Any] = Future()
-        self.result: Any = None
-
-    def execute(self) -> bool:
-        done, self.result = self.function()
-        return done
-
-    def get_result(self, timeout: float | None = None) -> Any:
-        return self.future.result(timeout)
-
-
-class FakeRequest:
-    def __init__(self, camera: FakePicamera2) -> None:
-        self.camera = camera
-        self.number = camera.count
-        self.taken_ns = time.monotonic_ns() - round(1e9 * camera.world.age_s(self.number))
-        camera.world.out.add(self)
-
-    def get_metadata(self) -> dict[str, Any]:
-        assert self in self.camera.world.out, "used after release"
-        return {"SensorTimestamp": self.taken_ns, "ExposureTime": 5000}
-
-    def make_array(self, name: str) -> Picture:
-        assert self in self.camera.world.out, "used after release"
-        if self not in self.camera.world.used:
-            self.camera.world.used.append(self)
-        stream, transform = self.camera.config[name], self.camera.config["transform"]
-        width, height = stream["size"]
-        x, y = np.arange(width) * 2 // width, np.arange(height) * 2 // height
-        seen = SCENE[y[::-1] if transform.vflip else y][:, x[::-1] if transform.hflip else x]
-        noise = np.random.default_rng(self.number).integers(0, 2, (height, width, 1), np.uint8)
-        seen = seen ^ noise  # one level of noise: no two pictures are identical
-        if stream["format"] == "YUV420":
-            return yuv420(seen, self.camera.config["colour_space"], stream["stride"])
-        if stream["format"] == "RGB888":
-            seen = seen[:, :, ::-1]
-        buffer = np.full((height, stride_of(stream)), 99, np.uint8)
-        buffer[:, : 3 * width] = seen.reshape(height, -1)
-        return np.ascontiguousarray(buffer[:, : 3 * width]).reshape(
-            height, width, 3
-        )  # Picamera2 removes the padding of RGB
-
-    def release(self) -> None:
-        if self not in self.camera.world.out:
-            raise RuntimeError("CompletedRequest: lock now has negative ref_count")
-        self.camera.world.out.remove(self)
-
-
-def stride_of(stream: dict[str, Any]) -> int:
-    """Return the length of a row in bytes, padding included."""
-    width: int = stream["size"][0]
-    return -(-width // 64) * 64 if stream["format"] == "YUV420" else -(-3 * width // 32) * 32
-
-
-class FakePicamera2:
-    """The used part of Picamera2. As in the real one, a thread executes queued jobs when pictures arrive."""
-
-    world: World
-
-    def __init__(self) -> None:
-        self.notifyme_r, self.notifyme_w = os.pipe2(os.O_NONBLOCK)
-        self.notifymeread = os.fdopen(self.notifyme_r, "rb")
-        self._preview: threading.Thread | None = None
-        self.is_open = self.started = False
-        self.camera_idx = self.global_camera_info()[0]["Num"]
-        self.lock = threading.Lock()
-        self.jobs: list[FakeJob] = []
-        self.completed: list[FakeRequest] = []
-        self.count = 0
-        self.abort = threading.Event()
-        self.sensor_resolution = (4608, 2592)
-        self.camera_controls = dict.fromkeys(self.world.controls, (0, 1, None))
-        self.world.made.append(self)
-        try:
-            if self.world.busy:
-                raise RuntimeError("Failed to acquire camera: CameraDevice or resource busy")
-            self.is_open = True
-            if self.world.broken == "start":
-                raise KeyError("tuning file")
-        except Exception:
-            raise RuntimeError("Camera __init__ sequence did not complete.")  # noqa: B904 - as in Picamera2
-
-    @classmethod
-    def global_camera_info(cls) -> list[dict[str, Any]]:
-        return cls.world.cameras
-
-    def cancel_all_and_flush(self) -> None:
-        raise AssertionError("leaks a request that arrived in the meantime")
-
-    def create_video_configuration(
-        self,
-        main: dict[str, Any],
-        lores: dict[str, Any] | None = None,
-        transform: Transform | None = None,
-        colour_space: ColorSpace | None = None,
-        buffer_count: int = 6,
-        controls: dict[str, Any] | None = None,
-        queue: bool = True,
-        sensor: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        main = {"format": "XBGR8888", "size": (1280, 720)} | main
-        if colour_space is None:
-            large = main["size"][0] >= 1280 and main["size"][1] >= 720
-            colour_space = ColorSpace.REC709 if large else ColorSpace.SMPTE170M
-        if lores is not None:
-            lores = {"format": "YUV420", "size": main["size"]} | lores
-        for stream in (main, lores):
-            if stream is not None:
-                stream["size"] = tuple(side - side % 2 for side in stream["size"])
-        return {
-            "main": main,
-            "lores": lores,
-            "transform": transform or Transform(),
-            "colour_space": colour_space,
-            "buffer_count": buffer_count,
-            "controls": {"NoiseReductionMode": "Fast", "FrameDurationLimits": (33333, 33333)} | (controls or {}),
-            "queue": queue,
-            "sensor": sensor or {},
-        }
-
-    def configure(self, config: dict[str, Any]) -> None:
-        if self.world.broken == "configure":
-            raise RuntimeError("Configuration failed")
-        if config["lores"] is not None:
-            assert all(
-                small <= large for small, large in zip(config["lores"]["size"], config["main"]["size"], strict=True)
-            )
-        for name in config["controls"]:
-            if name not in self.world.controls:
-                raise RuntimeError(f"Control {name} is not advertised by libcamera")
-        if not self.world.can_flip:  # adjusted silently, as by libcamera
-            config["transform"] = Transform()
-        for name in ("main", "lores"):
-            if config[name] is not None:
-                config[name]["format"] = self.world.gives.get(name, config[name]["format"])
-                config[name]["stride"] = stride_of(config[name])
-        self.config = config
-
-    def camera_configuration(self) -> dict[str, Any]:
-        return self.config
-
-    def start(self) -> None:
-        self.started = True
-        self._preview = threading.Thread(target=self._work, daemon=True)
-        self._preview.start()
-
-    def _work(self) -> None:
-        keep = 1 if self.config["queue"] else 0
-        while not self.abort.wait(self.config["controls"]["FrameDurationLimits"][0] / 1e6):
-            finished = []
-            with self.lock:
-                starved = len(self.world.out) >= self.config["buffer_count"]
-                if self.started and not starved and not self.world.hang.is_set():
-                    self.completed.append(FakeRequest(self))
-                    self.count += 1
-                while self.jobs and self.jobs[0].execute():
-                    finished.append(self.jobs.pop(0))
-                while len(self.completed) > keep:
-                    self.completed.pop(0).release()
-            for job in finished:
-                job.future.set_result(job.result)
-
-    def _dispatch(self, function: Callable[[], tuple[bool, Any]]) -> FakeJob:
-        job = FakeJob(function)
-        with self.lock:
-            self.jobs.append(job)
-        return job
-
-    def _take(self) -> tuple[bool, Any]:
-        return (True, self.completed.pop(0)) if self.completed else (False, None)
-
-    def capture_request(self, wait: bool | float | None = None) -> Any:
-        job = self._dispatch(self._take)
-        return job if wait is False else job.get_result(None if wait in (True, None) else wait)
-
-    def _stop(self) -> tuple[bool, Any]:
-        self.started = False
-        while self.completed:
-            self.completed.pop(0).release()
-        return True, None
-
-    def stop(self) -> None:
-        if self._preview is not None:
-            self._dispatch(self._stop).get_result()  # queues behind a waiting capture, for ever if none arrives
-        else:
-            self._stop()
-
-    def stop_preview(self) -> None:
-        if self._preview is None:
-            raise RuntimeError("No preview specified.")
-        self.abort.set()
-        self._preview.join()
-        self._preview = None
-
-    def close(self) -> None:
-        if self._preview is not None:
-            self.stop_preview()
-        if not self.is_open:
-            return
-        self.stop()
-        self.is_open = False
-        self.notifymeread.close()
-        os.close(self.notifyme_w)
+    def open(self, timeout_s: float = 0.0) -> PicameraStreams:
+        return super().open()
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Install the fakes as `picamera2` and `libcamera`."""
+def no_camera_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use Picamera2 in the process of the test."""
+    monkeypatch.setattr(picamera, "PicameraProcess", InThisProcess)
+    monkeypatch.setattr(picamera_request, "start_early", lambda settings: None)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, no_camera_process: None) -> Iterator[World]:
+    """Install the fakes as `picamera2` and `libcamera`.
+
+    A test changes attributes of the world (no camera, busy, hung, …) before or while it uses edge.camera.picamera. At the
+    end, every camera must be closed, and every request released whose capture was not given up.
+    """
     world = World()
     libcamera: Any = types.ModuleType("libcamera")
     libcamera.Transform, libcamera.ColorSpace = Transform, ColorSpace
@@ -313,5 +49,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setitem(sys.modules, "libcamera", libcamera)
     monkeypatch.setitem(sys.modules, "picamera2", picamera2)
     yield world
-    assert not world.out, "every request was released"
-    assert not any(camera.is_open for camera in world.made), "every camera was closed"
+    for camera in world.made:  # a constructor that fails leaks pipe and camera, which the end of the real process frees
+        camera.notifymeread.close()
+    assert world.out <= {job.result for job in world.given_up}, "every request was released"
+    assert not any(camera.is_open and camera.is_constructed for camera in world.made), "every camera was closed"

@@ -24,7 +24,7 @@ FOLDERS = {"/var/lib/doorlight", "/run/doorlight", "/tmp", "/var/tmp", "/dev/shm
 #: Devices that every program may use, and those of the door.
 DEVICES = {
     *("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts/ptmx"),
-    *("/dev/video0", "/dev/gpiochip0"),
+    *("/dev/video0", "/dev/gpiochip0", "/dev/dma_heap/system"),  # libcamera takes its buffers from the last
 }
 #: The kernel's files about the process itself.
 OWN = ("/proc/self/", "/proc/thread-self/")

@@ -20,7 +20,7 @@ from support.virtual_door.processes import (
     send_signal,
     wait_green,
 )
-from virtual_door.door import CONFIG, Door, PinChange
+from virtual_door.door import CONFIG, INSTANT_S, Door, PinChange
 from virtual_door.lab import Lab
 from virtual_door.report import Report
 
@@ -48,7 +48,9 @@ def test_relay_of_a_strike(lab: Lab, report: Report) -> None:
         _check_off(door, report, "the camera is frozen", frozen, MAX_FROZEN_S)
         door.camera.freeze(False)
         wait_green(door)
-        _check_off(door, report, "killed (SIGKILL)", send_signal(door, SIGKILL, pids(door)[0]), MAX_DEAD_S)
+        killed = send_signal(door, SIGKILL, pids(door)[0])
+        _check_off(door, report, "killed (SIGKILL)", killed, MAX_DEAD_S)
+        _next_green(door, killed)
         wait_green(door)
         main = pids(door)[0]
         _check_off(door, report, "stopped (SIGSTOP)", send_signal(door, SIGSTOP, main), MAX_HANG_S)
@@ -70,12 +72,13 @@ def test_relays_of_all_kinds(lab: Lab, report: Report) -> None:
         wait_green(door)
         report.equal(_relay(door), False, "active_low, PASS: the level of the pin")
         for what, cause in (("both processes killed", _kill_both), ("pin process killed", _kill_pin_process)):
-            wait_green(door)
             t = cause(door)
             _wait(door, True, t, MAX_STOP_POST_S, report, f"active_low, {what}: high")
+            _next_green(door, t)
+            wait_green(door)
         t = door.now()
         _restart(door, "seconds = 2")
-        pass_at = door.wait_for_lamps("green", 60, since=door.wait_for_lamps("off", 60, since=t).t)
+        pass_at = _next_green(door, t)
         _wait(door, True, pass_at.t, MAX_AFTER_LAMP_S, report, "a pulse of 2 s: on")
         ended = _wait(door, False, pass_at.t + 1, 2.0, report, "a pulse of 2 s: off")
         report.measure("a pulse of 2 s: its length", ended.t - pass_at.t, "s", at_most=2.5)
@@ -132,6 +135,12 @@ def _wait(door: Door, is_high: bool, since: float, at_most: float, report: Repor
     )
     report.measure(name, found.t - since, "s", at_most=at_most)
     return found
+
+
+def _next_green(door: Door, since: float) -> PinChange:
+    """Wait for a new door's green: the relay of the former one goes off before its lamps do."""
+    off = door.wait_for_lamps("off", 60, since=since)
+    return door.wait_for_lamps("green", 60, since=off.t + INSTANT_S)
 
 
 def _relay(door: Door) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from support.virtual_door import messages
 from support.virtual_door.processes import wait_green
 from support.virtual_door.versions import Versions, add_setting, break_start
+from virtual_door.build import chosen_suite
 from virtual_door.door import CONFIG, STATE, Door, PinChange
 from virtual_door.lab import Lab
 from virtual_door.report import Report
@@ -23,7 +24,7 @@ from virtual_door.report import Report
 pytestmark = [pytest.mark.virtual_door, pytest.mark.slow]
 
 CURRENT = "/opt/doorlight/current"
-UNPACKED = "/opt/doorlight/releases/*/lib/python3.11/site-packages/cv2"
+UNPACKED = f"/opt/doorlight/releases/*/lib/python{chosen_suite().python}/site-packages/cv2"
 OLDER, NEWER, BROKEN = "0.0.9", "0.2.0", "0.3.0"
 #: Installing packages takes long in an emulated machine.
 INSTALL_S = 900

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 
 from edge import config
+from edge.fleet.messages import Message, read_message
 from edge.policy import Person, Verdict
 from edge.records import Box, Frame, Signal, Track
 from edge.view.area_keeper import AreaKeeper
@@ -27,7 +29,9 @@ from edge.view.requests import DoorRequests
 from edge.view.server import ViewServer
 from edge.view.snapshot import Snapshots
 from edge.web import server
+from fleet.servers import Postgres
 from support.paths import ROOT
+from support.postgres import cluster
 from support.view import decision
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -37,6 +41,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
+__all__ = ["cluster"]
 SIZES = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 800}}
 FACE = Box(250, 120, 350, 250)
 VISITOR = Box(247, 153, 333, 261)
@@ -107,10 +112,17 @@ def explaining_door(folder: Path) -> Iterator[ViewServer]:
 @pytest.fixture
 def link(folder: Path) -> Iterator[str]:
     """The link to a page whose door may be in `folder`."""
+    with page_of(folder, "may_configure = true") as found:
+        yield found
+
+
+@contextmanager
+def page_of(folder: Path, settings_of_web: str) -> Iterator[str]:
+    """Yield the link to a page with these settings of [web]."""
     with server.open_socket("127.0.0.1", 0) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     settings = folder / "door.toml"
-    settings.write_text("[web]\nmay_configure = true\n")
+    settings.write_text(f"[web]\n{settings_of_web}\n")
     command = [sys.executable, "-m", "edge", "web", "--for", "10m", "--listen", address, "--events", folder / "log"]
     command += ["--config", settings]
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder), "XDG_STATE_HOME": str(folder)}
@@ -153,6 +165,31 @@ def test_every_page_loads_and_nothing_is_wider_than_the_screen(folder: Path, lin
             page.goto(f"{link.partition('/?')[0]}/{path}")
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
             run_axe(page, path)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("size", SIZES)
+def test_all_doors_fit_the_screen_and_are_loaded_again(folder: Path, cluster: Postgres, size: str) -> None:
+    from edge.fleet import database, store
+
+    address = cluster.new_database()
+    with database.connect(database.Address(address)) as db, page_of(folder, f'fleet_database = "{address}"') as link:
+        database.prepare(db, database.Address(address))
+        for name, problem in (
+            ("entrance", None),
+            ("radiology-2nd-floor-west", "the camera is lost: " + "no frames " * 20),
+        ):
+            state = json.dumps({"signal": "FAULT" if problem else "IDLE", "problem": problem, "version": "0.2.0"})
+            message = Message(f"doorlight/{name}/state", state.encode())
+            store.Store(db).write([read_message(message)])
+        with browser_page(link, size, "dark") as page:
+            page.goto(f"{link.partition('/?')[0]}/doors")
+            assert page.locator("tbody tr").count() == 2
+            assert "radiology" in page.locator("tbody tr").first.inner_text(), "trouble comes first"
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            heading = page.locator("thead th").first
+            assert (heading.bounding_box()["width"] > 10) is (size == "desk"), "cards on a phone, a table on a desk"
+            run_axe(page, "doors")
 
 
 def run_axe(page: Any, path: str) -> None:

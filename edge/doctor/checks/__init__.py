@@ -13,6 +13,7 @@ coral           the Edge TPU
 lights          the GPIO pins
 permissions     access to the device files of camera and lights
 events          folder, disk space and write time of the event log
+storage         whether log, settings and program survive power-off
 temperature     temperature, power supply and throttling
 journal         whether the systemd journal survives a reboot
 people          enrolled people: model, store, consents

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 
 from ...errors import DoorlightError
+from ...system import gpio_library
 from ...system.libraries import (
     OPENCV,
     LibraryProblem,
@@ -18,9 +19,6 @@ from ...system.libraries import (
 )
 from ..finding import Finding
 from ..host import REPAIR, Host
-
-#: PyPI's lgpio for Python 3.13 is this version. It is an empty package.
-EMPTY_LGPIO = "0.0.0.2"
 
 
 def check(host: Host) -> Iterator[Finding]:
@@ -43,12 +41,9 @@ def check(host: Host) -> Iterator[Finding]:
     versions += [f"{name} {version}" for name in ("lgpio", "picamera2") if (version := installed_version(name))]
     if versions:
         yield Finding("ok", ", ".join(versions))
-    if installed_version("lgpio") == EMPTY_LGPIO:
-        yield Finding(
-            "bad" if host.is_pi else "note",
-            f"lgpio {EMPTY_LGPIO} is PyPI's empty package, not the library",
-            f"{pip('uninstall lgpio')}; sudo apt install python3-lgpio",
-        )
+    # A machine that is not a Raspberry Pi has no lamps, and does not need lgpio. An empty one is worth a note there, too.
+    if (lgpio := gpio_library.problem(host.root)) and (host.is_pi or installed_version("lgpio")):
+        yield Finding("bad" if host.is_pi else "note", *lgpio)
     if host.source_name == "picamera" and (hidden := hidden_system_package("picamera2", host.root)):
         yield Finding("bad", *hidden)
 

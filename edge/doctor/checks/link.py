@@ -12,10 +12,13 @@ from ...errors import DoorlightError, UnavailableError
 from ...link.cursor import Cursor
 from ...link.log_tail import events_behind
 from ...link.secret_files import secret_path
+from ...link.silence import silenced_until
 from ...link.status import RUNTIME_FOLDER, STATUS_FILE, TargetStatus, read_status
 from ...link_settings import SECRET_PREFIX, LinkSettings, parse_broker
+from ...system.files import is_locked
 from ..finding import Finding
 from ..host import REPAIR, Host, run_command
+from ..host import UNIT as DOOR_UNIT
 
 UNIT = "doorlight-link.service"
 SHOW_JOURNAL = f"sudo journalctl -u {UNIT} -b -e"
@@ -28,7 +31,7 @@ def check(host: Host) -> Iterator[Finding]:
     """Yield findings about libraries, secrets, broker and service; one if the link is off."""
     settings = host.settings.link
     if not settings.is_wanted:
-        yield Finding("ok", "off: [link] names no broker and no webhook")
+        yield Finding("ok", "off: [link] names no broker, no webhook and no metrics_listen")
         return
     if settings.broker and find_spec("paho") is None:
         yield Finding("bad", "paho-mqtt is not installed: the link cannot reach a broker", REPAIR)
@@ -36,6 +39,8 @@ def check(host: Host) -> Iterator[Finding]:
         yield from _secrets(settings)
     if settings.broker:
         yield _broker(settings)
+    if settings.commands:
+        yield _commands(host.events_file)
     state = _service_state()
     if state != "active":
         yield Finding("note", f"the link does not run ({UNIT}: {state})", f"sudo systemctl enable --now {UNIT}")
@@ -75,6 +80,18 @@ def _broker(settings: LinkSettings) -> Finding:
     return Finding("ok", f"broker {broker}: can be reached")
 
 
+def _commands(log: Path) -> Finding:
+    """Return whether a command from the network silences the buzzer."""
+    until = silenced_until(log) if is_locked(log) else None
+    if until is None:
+        return Finding("ok", "the network may silence the buzzer and test the lamps ([link] commands)")
+    return Finding(
+        "note",
+        f"the buzzer is silenced until {until.astimezone():%H:%M}, by a command from the network",
+        f"to end it: sudo systemctl restart {DOOR_UNIT}",
+    )
+
+
 def _service_state() -> str:
     try:
         return run_command("systemctl", "show", UNIT, "-p", "ActiveState", "--value") or "unknown"
@@ -84,8 +101,10 @@ def _service_state() -> str:
 
 def _target(target: TargetStatus, log: Path) -> Iterator[Finding]:
     """Yield the state of a target, and what it will never get."""
-    behind = events_behind(log, Cursor(target.seq))
+    behind = 0 if target.seq is None else events_behind(log, Cursor(target.seq))
     waiting = "the log cannot be read" if behind is None else f"{behind} events behind"
+    if target.seq is None:
+        waiting = "answers when it is asked"
     if target.problem:
         yield Finding("bad", f"{target.problem} ({waiting})", target.hint or SHOW_JOURNAL)
     elif not target.is_connected:

@@ -16,6 +16,8 @@ def check(host: Host) -> Iterator[Finding]:
     """Yield one finding: a note if a question is not answered."""
     settings, path = host.settings, host.option("config")
     expressions = "expressions are read" if settings.expression.enabled else "no expression is read"
+    if settings.expression.reads_masked:
+        expressions += ", above a mask too"
     if not path:
         yield Finding("ok", f"default settings, as for a trial: {expressions}")
         return

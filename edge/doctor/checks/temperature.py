@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from ...errors import UnavailableError
+from ...system.temperature import highest_c
 from ..finding import Finding, Severity
 from ..host import Host, run_command
 
@@ -19,7 +21,7 @@ COOL = "add a heat sink or a fan, or use a box with holes"
 
 def check(host: Host) -> Iterator[Finding]:
     """Yield a finding about the temperature, and one about power supply and throttling on a Pi."""
-    degrees = max_temperature(host)
+    degrees = highest_c(Path(host.root))
     if degrees is not None:
         yield _temperature_finding(degrees, host.is_pi)
     try:
@@ -31,12 +33,6 @@ def check(host: Host) -> Iterator[Finding]:
             yield Finding("ok", "this machine has no temperature sensor")
         return
     yield _throttling_finding(bits)
-
-
-def max_temperature(host: Host) -> float | None:
-    """Return the highest temperature in degrees Celsius; None without a sensor."""
-    zones = [host.read(f"{zone.relative_to(host.root)}/temp") for zone in host.glob("sys/class/thermal/thermal_zone*")]
-    return max((int(text) / 1000 for text in zones if text.lstrip("-").isdigit()), default=None)
 
 
 def _temperature_finding(degrees: float, is_pi: bool) -> Finding:

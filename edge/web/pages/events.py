@@ -27,8 +27,11 @@ ROWS_PER_PAGE = 200
 #: Filters: title, and kinds of events and signals; none: all.
 FILTERS: dict[str, tuple[str, frozenset[str]]] = {
     "all": (N_("everything"), frozenset()),
-    "people": (N_("people"), frozenset({"masked", "unmasked", "agitated", "calm", "cleared", "ignored"})),
-    "lights": (N_("lights"), frozenset({"signal"})),
+    "people": (
+        N_("people"),
+        frozenset({"masked", "unmasked", "agitated", "maybe_agitated", "calm", "cleared", "ignored"}),
+    ),
+    "lights": (N_("lights"), frozenset({"signal", "buzzer_silenced", "buzzer_back", "lamps_tested"})),
     "alarms": (N_("alarms"), frozenset({"alarm", "agitated", "calm"})),
     "problems": (
         N_("problems"),
@@ -37,7 +40,13 @@ FILTERS: dict[str, tuple[str, frozenset[str]]] = {
             | {"clock_set", "log_lost", "log_repaired"}
         ),
     ),
-    "door": (N_("the door itself"), frozenset({"started", "stopped", "scene", "view", "areas_set", "clock_set"})),
+    "door": (
+        N_("the door itself"),
+        frozenset(
+            {"started", "stopped", "scene", "view", "areas_set", "clock_set"}
+            | {"buzzer_silenced", "buzzer_back", "lamps_tested", "command_refused"}
+        ),
+    ),
 }
 
 

@@ -33,7 +33,7 @@ KEPT = 4
 
 STAGES = {
     "mask": N_("Does the face wear a mask?"),
-    "expression": N_("Which expression has a face without a mask?"),
+    "expression": N_("Which expression has the face?"),
     "face": N_("Why is this a face?"),
 }
 #: Why there is no explanation, by the state of the door's answer.
@@ -74,6 +74,7 @@ ANSWERS = {
     "neutral": N_("neutral"),
 }
 _VERDICTS = (N_("mask, {p} sure"), N_("no mask, {p} sure"), N_("face, {p} sure"), N_("{answer}, {p} sure"))
+_ABOVE_MASK = N_("perhaps {answer} above the mask, {p}")
 _WORDS = (N_("{regions}: for {answer}"), N_("{regions}: against {answer}"))
 _AND, _OR = N_(" and "), N_(" or ")
 _UNCLEAR = N_("No region speaks clearly for or against {answer}.")
@@ -217,7 +218,9 @@ def _name_of(about: Mapping[str, Any], translate: Callable[[str], str]) -> str:
 def verdict(face: Mapping[str, Any], translate: Callable[[str], str]) -> str:
     """Return the answer about a face in words: "no mask, 99 % sure"."""
     share, answer = float(face["probability"]), str(face["answer"])
-    if answer == "a mask":
+    if face.get("is_above_mask"):
+        message = _ABOVE_MASK
+    elif answer == "a mask":
         message, share = (_VERDICTS[0], share) if face["log_odds"] >= 0 else (_VERDICTS[1], 1 - share)
     else:
         message = _VERDICTS[2] if answer == "a face" else _VERDICTS[3]

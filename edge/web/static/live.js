@@ -15,6 +15,14 @@ function lamp(id, state) {
   write(byId(id).querySelector("[data-state]"), word(state));
 }
 
+// A silenced buzzer is worth a word before there is an alarm.
+function buzzerText(decision) {
+  const until = decision.silenced_until;
+  if (!until || decision.lights.buzzer === "none") return word(decision.lights.buzzer);
+  const options = { hour: "2-digit", minute: "2-digit" };
+  return word("silenced", { time: new Date(until).toLocaleTimeString(document.documentElement.lang, options) });
+}
+
 function meaning(decision) {
   const isUndecided = decision.signal === "IDLE" && decision.people.length > 0;
   return word(isUndecided ? "undecided" : decision.signal);
@@ -23,7 +31,7 @@ function meaning(decision) {
 function showLights(decision) {
   lamp("green", decision.lights.green);
   lamp("red", decision.lights.red);
-  write(byId("buzzer"), word(decision.lights.buzzer));
+  write(byId("buzzer"), buzzerText(decision));
   write(byId("signal-name"), decision.signal);
   write(byId("signal-meaning"), meaning(decision));
   byId("fault").hidden = !decision.fault;
@@ -50,7 +58,8 @@ function nextText(person) {
     const seconds = person.next_s === null ? null : person.next_s.toFixed(1);
     parts.push(seconds === null ? word("verdict_open") : word(person.next, { s: seconds }));
   }
-  if (person.agitation !== null) parts.push(word("agitation_share", { p: Math.round(100 * person.agitation) }));
+  const agitation = person.above_mask ? "agitation_above_mask" : "agitation_share";
+  if (person.agitation !== null) parts.push(word(agitation, { p: Math.round(100 * person.agitation) }));
   return parts.join(" · ");
 }
 

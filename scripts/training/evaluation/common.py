@@ -29,10 +29,11 @@ MAX_MISTAKES = 64
 
 
 class Result(NamedTuple):
-    """The figures of a task for JSON, and a function that draws them into a folder."""
+    """The figures of a task for JSON, a function that draws them into a folder, and a table of them for people, or ""."""
 
     figures: dict[str, Any]
     draw: Callable[[Path], None]
+    table: str = ""
 
 
 class RankedMistake(NamedTuple):

@@ -55,11 +55,11 @@ def evaluate_expression(data: Dataset, records: Sequence[Record], stages: Stages
     expression = stages.expression
     assert expression is not None
     answers = [
-        _answer(record, data.picture(record), stages, expression)
+        answer(record, data.picture(record), stages, expression)
         for record in progress(records, "expression_classifier")
         if record.expression is not None or (record.crop and record.votes)
     ]
-    results = _Results(answers)
+    results = ExpressionResults(answers)
 
     def draw(out: Path) -> None:
         _draw(out, results)
@@ -74,7 +74,8 @@ def evaluate_expression(data: Dataset, records: Sequence[Record], stages: Stages
     return Result(figures, draw)
 
 
-def _answer(record: Record, picture: Picture, stages: Stages, expression: ExpressionStage) -> ExpressionAnswer:
+def answer(record: Record, picture: Picture, stages: Stages, expression: ExpressionStage) -> ExpressionAnswer:
+    """Return the answer of `expression` about the face of a crop, or about the largest face that the detector finds."""
     if record.crop:
         box, probabilities = None, expression.probabilities_of_crop(picture)
     elif (box := largest(stages.detector.detect(picture))) is not None:
@@ -85,7 +86,7 @@ def _answer(record: Record, picture: Picture, stages: Stages, expression: Expres
     return ExpressionAnswer(record, tuple(by_label[e] for e in EXPRESSIONS), box)
 
 
-class _Results:
+class ExpressionResults:
     """Answers compared with labels and with votes. The lists leave out what has no label, no majority, no face."""
 
     def __init__(self, answers: Sequence[ExpressionAnswer]) -> None:
@@ -129,7 +130,7 @@ def is_mostly_agitated(votes: Sequence[int]) -> bool:
     return 2 * sum(votes[EXPRESSIONS.index(e)] for e in AGITATED) >= sum(votes) > 0
 
 
-def _draw(out: Path, results: _Results) -> None:
+def _draw(out: Path, results: ExpressionResults) -> None:
     plots.draw_confusion(out / "confusion.png", results.confusion, EXPRESSIONS, EXPRESSIONS)
     chosen, answers = [m for m, _ in results.majorities], [a for _, a in results.majorities]
     by_votes = metrics.confusion(chosen, answers, EXPRESSIONS, EXPRESSIONS)

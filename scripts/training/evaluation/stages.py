@@ -16,6 +16,7 @@ from ..arrays import Picture
 
 #: The average precision is of the model, so that its evaluation keeps every box. The door keeps `[detector] max_faces`.
 ALL_FACES = 10_000
+MASKED_MODEL = "masked_expression_classifier"
 
 
 class Detector(Protocol):
@@ -90,6 +91,8 @@ class Stages(NamedTuple):
     new_score: float | None = None
     explain: Explainer | None = None
     landmarks: LandmarkStage | None = None
+    masked_expression: ExpressionStage | None = None
+    embedding: Model | None = None
 
 
 def open_stages(task: str, settings: Config, models: Manifest, runtime: str | None) -> Stages:
@@ -101,8 +104,15 @@ def open_stages(task: str, settings: Config, models: Manifest, runtime: str | No
     max_faces = ALL_FACES if task == "detector" else settings.detector.max_faces
     return Stages(
         FaceDetector(model("face_detector"), settings.detector.threshold, settings.detector.nms_iou, max_faces),
-        MaskClassifier(model("mask_classifier")) if task in ("mask", "landmarks") else None,
-        ExpressionClassifier(model("expression_classifier")) if task == "expression" else None,
+        MaskClassifier(model("mask_classifier")) if task in ("mask", "landmarks", "masked_expression") else None,
+        ExpressionClassifier(model("expression_classifier")) if "expression" in task else None,
         settings.tracker.new_score,
-        landmarks=LandmarkFinder(model("face_landmarks"), settings.landmarks.max_turn) if task == "landmarks" else None,
+        landmarks=LandmarkFinder(model("face_landmarks"), settings.landmarks.max_turn)
+        if task in ("landmarks", "embedding")
+        else None,
+        # Without one, the table shows what the model for bare faces does.
+        masked_expression=ExpressionClassifier(model(MASKED_MODEL))
+        if task == "masked_expression" and MASKED_MODEL in models
+        else None,
+        embedding=model("face_embedding") if task == "embedding" else None,
     )

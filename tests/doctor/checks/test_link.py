@@ -6,7 +6,9 @@ import dataclasses
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,13 @@ import pytest
 
 from edge.doctor.checks import link
 from edge.doctor.finding import Finding
+from edge.events.record import utc_text
+from edge.events.writer import EventLog
 from edge.link.status import TargetStatus
+from edge.records import Event
 from support.doctor import FakeMachine, only, write_settings
 from support.link import write_log
+from support.wait import wait_until
 
 
 @pytest.fixture
@@ -46,7 +52,9 @@ def address(port: int) -> str:
 
 
 def test_off(machine: FakeMachine, tmp_path: Path) -> None:
-    assert only(check(machine, tmp_path)) == Finding("ok", "off: [link] names no broker and no webhook")
+    assert only(check(machine, tmp_path)) == Finding(
+        "ok", "off: [link] names no broker, no webhook and no metrics_listen"
+    )
 
 
 def test_connected_and_how_far_behind(machine: FakeMachine, tmp_path: Path, port: int) -> None:
@@ -105,3 +113,26 @@ def test_a_secret_that_others_may_read(machine: FakeMachine, tmp_path: Path, por
     found = check(machine, tmp_path, *lines, seq=0)[0]
     assert (found.severity, "others may read" in found.message) == ("bad", True)
     assert "hunter2" not in str(found)
+
+
+def test_a_silenced_buzzer_is_noted(machine: FakeMachine, tmp_path: Path, port: int) -> None:
+    log = tmp_path / "events.jsonl"
+    commands = [address(port), "commands = true"]
+    assert "may silence the buzzer" in check(machine, tmp_path, *commands, seq=0)[1].message
+    until = time.time() + 600
+    with EventLog(log, 1_000_000, 4) as door:
+        door.write(Event("buzzer_silenced", 1.0, {"minutes": 10, "until": utc_text(until)}))
+        wait_until(lambda: b"buzzer" in log.read_bytes())
+        finding = check(machine, tmp_path, *commands, seq=0)[1]
+        assert finding.severity == "note"
+        assert f"silenced until {datetime.fromtimestamp(until).astimezone():%H:%M}" in finding.message
+        assert finding.fix == "to end it: sudo systemctl restart doorlight.service"
+    assert check(machine, tmp_path, *commands, seq=0)[1].severity == "ok", "the door does not run any more"
+
+
+def test_the_metrics_are_not_behind(machine: FakeMachine, tmp_path: Path) -> None:
+    write_log(tmp_path / "events.jsonl", range(1, 300))
+    found = check(
+        machine, tmp_path, 'metrics_listen = "127.0.0.1:9187"', name="metrics", address="127.0.0.1:9187", seq=None
+    )
+    assert only(found) == Finding("ok", "metrics: 127.0.0.1:9187, answers when it is asked")

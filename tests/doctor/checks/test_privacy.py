@@ -23,6 +23,12 @@ def test_everything_answered(machine: FakeMachine, tmp_path: Path, enabled: str,
     assert finding[:2] == ("ok", f"{says}; responsible: Dr. Who, 555; sign: left")
 
 
+def test_expressions_above_a_mask_are_named(machine: FakeMachine, tmp_path: Path) -> None:
+    path = write_settings(tmp_path, "[expression]\nenabled = true\nmasked = true\n" + ANSWERS.format(required="true"))
+    finding = only(machine.check("privacy", config=path))
+    assert finding[1].startswith("expressions are read, above a mask too; responsible:")
+
+
 @pytest.mark.parametrize(
     ("text", "missing", "state"),
     [

@@ -21,7 +21,7 @@ from training import edgetpu, manifest_rows
 from training.modelfile import ModelFileError
 
 SCRIPT = ROOT / "scripts/compile_edgetpu.sh"
-ALL_MODELS = (*manifest.MODEL_NAMES, *manifest.OPTIONAL_MODEL_NAMES)
+ALL_MODELS = tuple(name for name in (*manifest.MODEL_NAMES, *manifest.OPTIONAL_MODEL_NAMES) if name in manifest.load())
 
 #: A fake edgetpu_compiler with the same options, report, log files and names. Its output was made before.
 COMPILER = """#!/bin/sh

@@ -7,14 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from support.paths import ROOT, SCRIPTS
+from virtual_door import __main__ as command
 
 SCENARIOS = ROOT / "tests/virtual_door"
 
 
 def vdoor(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "virtual_door", *arguments]
-    return subprocess.run(command, cwd=SCRIPTS, capture_output=True, text=True, timeout=120)
+    words = [sys.executable, "-m", "virtual_door", *arguments]
+    return subprocess.run(words, cwd=SCRIPTS, capture_output=True, text=True, timeout=120)
 
 
 def test_list_names_and_describes_scenarios() -> None:
@@ -35,6 +38,20 @@ def test_unknown_option_is_an_error() -> None:
     done = vdoor("build", "--frobnicate")
     assert done.returncode == 2
     assert "--frobnicate" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("--suite", "potato", "list"), ("list", "--suite", "potato")])
+def test_unknown_suite_is_an_error(words: tuple[str, ...]) -> None:
+    done = vdoor(*words)
+    assert done.returncode == 2
+    assert "trixie" in done.stderr
+    assert "bookworm" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("--suite", "bookworm", "build"), ("build", "--suite", "bookworm")])
+def test_suite_before_or_after_the_command(words: tuple[str, ...]) -> None:
+    assert command.parser().parse_args(words).suite == "bookworm"
+    assert command.parser().parse_args(["build"]).suite is None
 
 
 def test_every_scenario_is_marked_and_described() -> None:

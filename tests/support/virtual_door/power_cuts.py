@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.events.text import describe_without_time
+from edge.events.write_ahead import missing
 from virtual_door import clips, logwrites
 from virtual_door.agent_client import MachineError
 from virtual_door.door import CONFIG, STATE, Door, rotation_number
@@ -121,9 +122,16 @@ class LogRecord:
 
 def read_log(path: Path) -> tuple[list[bytes], bytes]:
     """Return the complete lines of a log, rotated files included, oldest first, and the rest after the last line
-    break."""
+    break. Lines that only the write-ahead file has are among them: the next start restores them."""
     files = sorted(path.parent.glob(f"{path.name}*"), key=rotation_number, reverse=True)
-    *lines, rest = b"".join(file.read_bytes() for file in files).split(b"\n")
+    parts = [file.read_bytes() for file in files]
+    if path.exists():
+        with path.open("rb") as file:
+            lost = missing(file.fileno(), path)
+        if lost is not None:
+            end = lost.position + len(lost.lines)
+            parts[-1] = parts[-1][: lost.position] + lost.lines + parts[-1][end:]
+    *lines, rest = b"".join(parts).split(b"\n")
     return [line + b"\n" for line in lines], rest
 
 
@@ -154,8 +162,8 @@ def make_rush_clip(door: Door) -> None:
 class PowerCuts:
     """A door whose power is cut again and again.
 
-    `cache`: its disk has a cache that a power cut empties (dm-log-writes). `no_fsync`: os.fsync does nothing, in the
-    door and in the hammer. `options`: mount options of the disk.
+    `cache`: its disk has a cache that a power cut empties (dm-log-writes). `no_fsync`: os.fsync and os.fdatasync do
+    nothing, and writes are not direct, in the door and in the hammer. `options`: mount options of the disk.
     """
 
     def __init__(
@@ -181,7 +189,9 @@ class PowerCuts:
             folder = "/etc/systemd/system/doorlight.service.d"
             door.sh(f"mkdir -p {folder} /opt/broken")
             door.write(f"{folder}/broken.conf", "[Service]\nEnvironment=PYTHONPATH=/opt/broken\n")
-            door.write("/opt/broken/sitecustomize.py", "import os\nos.fsync = os.fdatasync = lambda file: None\n")
+            # Direct writes need no sync on a disk without a cache.
+            broken = "import os\nos.fsync = os.fdatasync = lambda file: None\nos.O_DIRECT = 0\n"
+            door.write("/opt/broken/sitecustomize.py", broken)
         door.sh("sync")
         door.power_off()
 

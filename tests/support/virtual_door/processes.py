@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from virtual_door.build import chosen_suite
 from virtual_door.door import INSTANT_S, Door
 from virtual_door.report import Report
 
-SITE_PACKAGES = "/opt/doorlight/current/lib/python3.11/site-packages"
+SITE_PACKAGES = f"/opt/doorlight/current/lib/python{chosen_suite().python}/site-packages"
 FAULT_FILE = "/run/vdoor-fault"
 FAULT_AT_START_FILE = f"{FAULT_FILE}-at-start"
 FAULTS = f'''\
@@ -117,6 +118,8 @@ def check_failure(
     then.
     """
     wait_green(door)
+    # As doorlight-steady.timer does after ten minutes: otherwise the pause would grow with each failure of a scenario.
+    door.sh("systemctl reset-failed doorlight")
     restarts = door.restarts()
     t = cause()
     first = door.wait_until(

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from releasing import bundle
 from virtual_door.agent_client import MachineError
 from virtual_door.build import CHECKOUT, latest
 from virtual_door.door import Door
@@ -21,6 +22,9 @@ from virtual_door.door import Door
 #: What an installation from wheels needs of a checkout, and what the wheel is built from.
 SOURCE = ("systemd", "scripts/install.sh", "scripts/assets/demo/still.jpg")
 PROGRAM = ("edge", "models_tflite", "pyproject.toml", "README.md", "LICENSE")
+
+#: When a version breaks that starts well: after its first pictures, long before it is kept.
+BREAKS_AFTER_S = 10
 
 SourceChange = Callable[[Path], None]
 
@@ -58,6 +62,15 @@ class Versions:
         os.link(wheel, self._wheels / wheel.name)
         return f"/root/vdoor/versions/{number}/scripts/install.sh --wheels /root/vdoor/versions/wheels"
 
+    def make_bundle(self, number: str, key: Path) -> str:
+        """Make and sign the bundle of a version that was made, and return its folder in the guest."""
+        self.choose(number)
+        source, folder = self._folder / number, self._folder / f"bundle-{number}"
+        files = {f"wheels/{wheel.name}": wheel for wheel in sorted(self._wheels.glob("*.whl"))}
+        bundle.write(folder, files | bundle.checkout_files(source), number, "x86_64")
+        bundle.sign(folder, key)
+        return f"/root/vdoor/versions/{folder.name}"
+
     def remove_wheel(self, package: str) -> Path:
         """Remove a package's wheel from the folder of wheels, and return its new path for `restore_wheel`."""
         (wheel,) = self._wheels.glob(f"{package}-*.whl")
@@ -79,6 +92,28 @@ def add_setting(source: Path) -> None:
     """Add the setting `[camera] porch`, which no other version has."""
     replace_line(source / "edge/config.py", r"^    grey: bool$", "    grey: bool\n    porch: bool")
     replace_line(source / "edge/default.toml", r"^grey = false$", "grey = false\nporch = false")
+
+
+def break_later(source: Path, fault: str) -> None:
+    """Let the door run, and call `fault`, a Python statement, in its main thread after BREAKS_AFTER_S."""
+    with (source / "edge/door.py").open("a") as file:
+        file.write(
+            f"""
+
+_run_well = run
+
+
+def run(*arguments: object, **named: object) -> Summary:
+    import os, signal, threading
+
+    def fault(*_: object) -> None:
+        {fault}
+
+    signal.signal(signal.SIGALRM, fault)
+    signal.alarm({BREAKS_AFTER_S})
+    return _run_well(*arguments, **named)
+"""
+        )
 
 
 def break_start(source: Path) -> None:

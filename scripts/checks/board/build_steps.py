@@ -1,0 +1,335 @@
+"""The build steps of the emulated board:
+
+  pi-root    Debian 13 for arm64 with its own kernel; a folder (6 minutes on two idle cores, run by qemu-user)
+  pi-lgpio   lgpio for Python 3.13 on arm64, cross-compiled from PyPI's source; a folder
+  pi-wheels  the Python packages that Doorlight needs there
+  pi-product Debian with Doorlight installed by scripts/install.sh; a folder
+  pi-image   an SD card with that and the guest's scripts; the kernel, its initial file system, the device trees
+
+They are cached as those of the virtual door are (scripts/virtual_door/build.py): each by a hash of its inputs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from virtual_door.build import (
+    CHECKOUT,
+    BuildStep,
+    UnsupportedHostError,
+    cache_folder,
+    hash_of,
+    run_program,
+    source_of,
+)
+
+from . import initramfs
+
+HERE = Path(__file__).resolve().parent
+MIRROR = "http://deb.debian.org/debian"
+#: Packages of the guest beyond a minimal Debian. install.sh adds none: it runs without a network there.
+GUEST_PACKAGES = (
+    *("busybox-static", "ca-certificates", "dbus", "gpiod", "kmod", "linux-image-arm64", "procps"),
+    *("python3", "python3-venv", "systemd-sysv", "udev"),
+)
+#: Under qemu-user, Debian's initial file system takes a quarter of an hour, and initramfs.py writes another one. The kernel's
+#: package finds this in place of the program that would make it.
+NO_INITRAMFS = r"""printf '#!/bin/sh\nexit 0\n' >"$1/usr/local/sbin/update-initramfs" && chmod 755 "$1/usr/local/sbin/update-initramfs" """
+#: In the guest's folder: name server and certificates of this machine, without a change to the folder. /mnt is empty memory.
+NETWORK = """
+    mount -t tmpfs none mnt
+    cp -L /etc/resolv.conf /etc/ssl/certs/ca-certificates.crt mnt/
+    touch etc/resolv.conf
+    mount --bind mnt/resolv.conf etc/resolv.conf
+    mount --bind mnt/ca-certificates.crt etc/ssl/certs/ca-certificates.crt
+"""
+#: Programs of this machine, and the Debian package of each.
+PROGRAMS = {
+    "qemu-system-aarch64": "qemu-system-arm",
+    "qemu-aarch64-static": "qemu-user-static",
+    "mmdebstrap": "mmdebstrap",
+    "arch-test": "arch-test",
+    "fdtput": "device-tree-compiler",
+    "mke2fs": "e2fsprogs",
+    "swig": "swig",
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
+}
+LGPIO = "lgpio==0.2.2.0"
+PYTHON = "3.13"
+#: QEMU's SD controller takes cards of a power of two only.
+IMAGE_MB = 4096
+MIN_FREE_MB = 8000
+#: What install.sh needs of the checkout.
+INSTALLED_FILES = (
+    *("edge", "models_tflite", "systemd", "scripts/install.sh", "scripts/assets/demo/still.jpg", "pyproject.toml"),
+)
+#: Where the guest has the clip, the picture and the scripts. The service sees no home folder.
+GUEST_FOLDER = "srv/board"
+#: What a guest without network and terminal waits for in vain, or does only at the first boot.
+MASKED_UNITS = (
+    *("getty.target", "serial-getty@ttyS1.service", "serial-getty@ttyAMA0.service", "systemd-logind.service"),
+    *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer"),
+    *("e2scrub_reap.service", "systemd-binfmt.service", "systemd-random-seed.service"),
+)
+
+
+class Board(NamedTuple):
+    """A board that QEMU emulates."""
+
+    #: Name of the machine in QEMU.
+    machine: str
+    #: File of the device tree in the image's folder, and where it comes from in Debian's kernel package.
+    tree: str
+    source: str
+    #: What a Raspberry Pi's firmware adds to the tree, and gpiozero recognizes the model by.
+    revision: str
+    #: Physical address of the GPIO block.
+    registers: int
+    #: The kernel's name of the serial console, and QEMU's options that connect it to standard output.
+    console: str
+    serial: tuple[str, ...]
+
+
+BOARDS = {
+    board.machine: board
+    for board in (
+        Board(
+            *("raspi3b", "pi-3b.dtb", "bcm2837-rpi-3-b.dtb", "a02082", 0x3F200000),
+            *("ttyS1", ("-serial", "null", "-serial", "stdio")),
+        ),
+        Board(
+            *("raspi4b", "pi-4b.dtb", "bcm2711-rpi-4-b.dtb", "c03111", 0xFE200000),
+            *("ttyAMA0", ("-serial", "stdio")),
+        ),
+    )
+}
+#: What QEMU's raspi4b does not have. Debian's kernel crashes on the first, and waits for the others for ever.
+MISSING_ON_RASPI4B = (
+    *("interrupt-controller@7ef00100", "i2c@7ef04500", "i2c@7ef09500", "hdmi@7ef00700", "hdmi@7ef05700"),
+    *("clock@7ef00000", "avs-monitor@7d5d2000", "hvs@7e400000", "vec@7ec13000", "pixelvalve@7e206000"),
+    *("pixelvalve@7e207000", "pixelvalve@7e20a000", "pixelvalve@7e216000", "pixelvalve@7ec12000"),
+    *("csi@7e800000", "csi@7e801000"),
+)
+
+
+def all_steps() -> list[BuildStep]:
+    """Return every step, in build order."""
+    return [root(), lgpio(), wheels(), product(), image()]
+
+
+def check_host() -> None:
+    """Raise UnsupportedHostError, with a hint, if this computer cannot build the image; register qemu for ARM programs."""
+    if missing := [package for program, package in PROGRAMS.items() if not shutil.which(program)]:
+        raise UnsupportedHostError(
+            f"programs are missing: sudo apt install --no-install-recommends {' '.join(missing)}"
+        )
+    if os.geteuid() != 0:
+        raise UnsupportedHostError("the build needs root for chroot and mounts: sudo scripts/checks/board.sh")
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    free_mb = shutil.disk_usage(cache_folder()).free >> 20
+    if free_mb < MIN_FREE_MB:
+        raise UnsupportedHostError(f"{cache_folder()}: {free_mb} MB are free, {MIN_FREE_MB} MB are needed")
+    if platform.machine() != "aarch64":
+        _register_qemu()
+
+
+def _register_qemu() -> None:
+    """Let the kernel run ARM programs by qemu. In a container, binfmt_misc may be there but not mounted."""
+    folder, name = Path("/proc/sys/fs/binfmt_misc"), "qemu-aarch64"
+    if not (folder / "register").exists():
+        subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", folder], check=False, capture_output=True)
+    config = Path(f"/usr/lib/binfmt.d/{name}.conf")
+    try:
+        if not (folder / name).exists():
+            (folder / "register").write_text(config.read_text())
+        subprocess.run(["arch-test", "arm64"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UnsupportedHostError(f"ARM programs do not run here: {error}; apt install qemu-user-static") from error
+
+
+def root() -> BuildStep:
+    return BuildStep("pi-root", hash_of(" ".join(GUEST_PACKAGES), NO_INITRAMFS, source_of(_make_root)), _make_root)
+
+
+def _make_root(folder: Path) -> None:
+    run_program(
+        [
+            *("nice", "mmdebstrap", "--quiet", "--architectures=arm64", "--variant=minbase"),
+            *('--aptopt=APT::Install-Recommends "false"', f"--include={','.join(GUEST_PACKAGES)}"),
+            *(f"--essential-hook={NO_INITRAMFS}", "trixie", folder / "root", MIRROR),
+        ],
+        folder / "build.log",
+        error=UnsupportedHostError,
+    )
+
+
+def lgpio() -> BuildStep:
+    return BuildStep("pi-lgpio", hash_of(root().key, LGPIO, NETWORK, source_of(_make_lgpio)), _make_lgpio)
+
+
+def _make_lgpio(folder: Path) -> None:
+    """Build what apt's python3-lgpio has on Raspberry Pi OS. Debian has no such package, and PyPI no wheel."""
+    log = folder / "build.log"
+    with tempfile.TemporaryDirectory(prefix="pi-lgpio-") as scratch:
+        work = Path(scratch)
+        download = [sys.executable, "-m", "pip", "download", "-q", "--no-deps"]
+        run_program([*download, "--no-binary", ":all:", "-d", work, LGPIO], log, error=UnsupportedHostError)
+        run_program(["tar", "-xf", next(work.glob("lgpio-*.tar.gz")), "-C", work], log)
+        source = next(path for path in work.glob("lgpio-*") if path.is_dir())
+        # Only the headers: the compiler is this machine's.
+        package = f"libpython{PYTHON}-dev"
+        script = f"""
+            mount -t tmpfs none var/lib/apt/lists
+            chroot . sh -ec 'apt-get -q update; cd /mnt; apt-get -q download {package}'
+            dpkg-deb -x mnt/{package}_*.deb {work}/headers
+            """
+        _inside(root().folder / "root", NETWORK + script, log)
+        wrapper = source / "lgpio_wrap.c"
+        run_program(["swig", "-python", "-o", wrapper, "lgpio.i"], log, source)
+        include = work / "headers/usr/include"
+        words = [
+            *("aarch64-linux-gnu-gcc", "-shared", "-fPIC", "-O2", "-pthread", "-w", "-Isrc"),
+            *(
+                f"-I{include}",
+                f"-I{include}/python{PYTHON}",
+                str(wrapper),
+                *sorted(map(str, (source / "src").glob("lg*.c"))),
+            ),
+            *(str(source / "src/rgpiod.c"), "-lrt", "-ldl"),
+            *("-o", str(folder / f"_lgpio.cpython-{PYTHON.replace('.', '')}-aarch64-linux-gnu.so")),
+        ]
+        run_program(words, log, source)
+        shutil.copy(source / "lgpio.py", folder)
+        # By this file, Python knows the version.
+        metadata = folder / f"lgpio-{LGPIO.partition('==')[2]}.dist-info"
+        metadata.mkdir()
+        shutil.copy(source / "PKG-INFO", metadata / "METADATA")
+
+
+def wheels() -> BuildStep:
+    parts = (root().key, CHECKOUT / "pyproject.toml", NETWORK, inspect.getsource(_inside), source_of(_make_wheels))
+    return BuildStep("pi-wheels", hash_of(*parts), _make_wheels)
+
+
+def _make_wheels(folder: Path) -> None:
+    """Download what pip chooses on the board: the pip of this machine would choose for its own Python and processor.
+
+    Doorlight's own wheel has no machine code; the next step builds it.
+    """
+    log = folder / "build.log"
+    own = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", str(folder), str(CHECKOUT)]
+    run_program(own, log, error=UnsupportedHostError)
+    wheel = next(folder.glob("doorlight-*.whl"))
+    script = f"""
+        mount --bind {folder} media
+        chroot . python3 -m venv /mnt/venv
+        chroot . /mnt/venv/bin/pip --disable-pip-version-check --no-cache-dir download -q --only-binary=:all: \\
+            -d /media '/media/{wheel.name}[link,metrics,people,web]'
+        """
+    _inside(root().folder / "root", NETWORK + script, log)
+    wheel.unlink()
+
+
+def _inside(guest: Path, script: str, log: Path, *options: str) -> None:
+    """Run a shell script in the guest's folder, with mounts that end with it; `options` are for unshare."""
+    run_program(
+        [
+            *("unshare", "--mount", "--propagation", "private", *options, "sh", "-euc"),
+            f"mount -t proc proc proc; mount --rbind /dev dev; {script}",
+        ],
+        log,
+        guest,
+        error=UnsupportedHostError,
+        PATH="/usr/sbin:/usr/bin:/sbin:/bin",
+        HOME="/root",
+        LANG="C.UTF-8",
+    )
+
+
+def product() -> BuildStep:
+    parts = [CHECKOUT / name for name in INSTALLED_FILES]
+    keys = (root().key, lgpio().key, wheels().key)
+    return BuildStep("pi-product", hash_of(*keys, *parts, source_of(_make_product)), _make_product)
+
+
+def _make_product(folder: Path) -> None:
+    """Run scripts/install.sh in a chroot, with qemu-user and without a network."""
+    log, guest = folder / "build.log", folder / "root"
+    run_program(["cp", "-a", root().folder / "root", guest], log)
+    # Where apt's python3-lgpio is on Raspberry Pi OS.
+    for path in lgpio().folder.glob("*lgpio*"):
+        run_program(["cp", "-a", path, guest / "usr/lib/python3/dist-packages"], log)
+    source, packages = guest / GUEST_FOLDER / "source", guest / "root/wheels"
+    for name in INSTALLED_FILES:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        run_program(["cp", "-a", CHECKOUT / name, source / name], log)
+    shutil.copytree(wheels().folder, packages, ignore=shutil.ignore_patterns("*.log"))
+    run_program([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", packages, CHECKOUT], log)
+    answers = "--expressions yes --controller Lab --sign left --camera /dev/video0"
+    install = f"/{GUEST_FOLDER}/source/scripts/install.sh --without-start {answers} --wheels /root/wheels"
+    _inside(guest, f"chroot . {install}", log, "--net")
+    shutil.rmtree(packages)
+
+
+def image() -> BuildStep:
+    media = [*_demo_files(), HERE / "guest", HERE / "initramfs.py"]
+    settings = " ".join(MASKED_UNITS + MISSING_ON_RASPI4B) + str(BOARDS) + str(IMAGE_MB)
+    sources = (inspect.getsource(function) for function in (_make_image, _write_card))
+    return BuildStep("pi-image", hash_of(product().key, *media, settings, *sources), _make_image)
+
+
+def _demo_files() -> list[Path]:
+    return [CHECKOUT / "scripts/assets/demo" / name for name in ("door.mp4", "still.jpg")]
+
+
+def _make_image(folder: Path) -> None:
+    """Add the guest's scripts to the installed product, and write the card."""
+    log, guest = folder / "build.log", folder / "root"
+    run_program(["cp", "-a", product().folder / "root", guest], log)
+    for file in (*(HERE / "guest").iterdir(), *_demo_files()):
+        if file.is_file():
+            shutil.copy(file, guest / GUEST_FOLDER)
+    units = guest / "etc/systemd/system"
+    (units / "board-check.service").symlink_to(f"/{GUEST_FOLDER}/board-check.service")
+    (units / "multi-user.target.wants").mkdir(exist_ok=True)
+    (units / "multi-user.target.wants/board-check.service").symlink_to(f"/{GUEST_FOLDER}/board-check.service")
+    for unit in MASKED_UNITS:
+        (units / unit).unlink(missing_ok=True)
+        (units / unit).symlink_to("/dev/null")
+    (units / "default.target").unlink(missing_ok=True)
+    (units / "default.target").symlink_to("/usr/lib/systemd/system/multi-user.target")
+    (guest / "etc/hostname").write_text("pi\n")
+    (guest / "etc/fstab").write_text("")
+    # With these files systemd skips what it does at the first boot only (users, caches).
+    for changed in ("etc", "var"):
+        (guest / changed / ".updated").write_text("")
+    _write_card(folder, guest, log)
+    shutil.rmtree(guest)
+
+
+def _write_card(folder: Path, guest: Path, log: Path) -> None:
+    """Write kernel, initial file system, device trees and the SD card's image into `folder`."""
+    run_program(["cp", *guest.glob("boot/vmlinuz-*"), folder / "kernel"], log)
+    initramfs.write(guest, folder / "initrd")
+    for board in BOARDS.values():
+        tree = folder / board.tree
+        shutil.copy(next(guest.glob(f"usr/lib/linux-image-*/broadcom/{board.source}")), tree)
+        run_program(["fdtput", "-c", tree, "/system"], log)
+        run_program(["fdtput", "-t", "x", tree, "/system", "linux,revision", board.revision], log)
+    tree = folder / BOARDS["raspi4b"].tree
+    for node in (*(f"/soc/{name}" for name in MISSING_ON_RASPI4B), "/gpu"):
+        run_program(["fdtput", "-t", "s", tree, node, "status", "disabled"], log)
+    run_program(["fdtput", "-d", tree, "/emmc2bus/mmc@7e340000", "vqmmc-supply", "vmmc-supply"], log)
+    no_lazy_init = "lazy_itable_init=0,lazy_journal_init=0"
+    card = folder / "sd.img"
+    run_program(
+        ["mke2fs", "-q", "-t", "ext4", "-E", no_lazy_init, "-L", "root", "-d", guest, card, f"{IMAGE_MB}M"], log
+    )

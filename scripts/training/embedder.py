@@ -1,0 +1,278 @@
+"""Train the face embedder: one vector of 128 for a face, close to the same person's, with or without a mask.
+
+It imitates a larger network that knows bare faces, dlib's ResNet (King 2017): whatever is drawn on the face that the
+small network sees, the teacher sees the face without it. Two of three faces wear something. Half of the faces are
+blends of two people: the teacher is asked about people who do not exist, as often as needed (Beyer et al. 2022,
+"A good teacher is patient and consistent"). Pictures of one person with real masks teach what drawn ones do not show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edge.imaging.alignment import TEMPLATE, TEMPLATE_SIZE, align
+
+from . import augment
+from .arrays import Floats, Picture, Rng, as_floats, as_pixels
+from .dataset import Dataset, require
+from .drawing import masks, occluders
+from .landmarks import Example, examples, pose
+from .nets import Frozen, SameConv2d, _unfrozen, conv, mobilenet_blocks, mobilenet_hidden, normalise, stack
+from .people import BARE_PEOPLE, MASKED_PEOPLE, Embed, Judge, finder, people
+from .records import Record
+
+#: Side of the network's input in pixels, and its output.
+SIZE, VECTOR = 96, 128
+#: Side of the region that is kept around a face, in units of the input.
+AROUND = 1.3
+REGION = round(SIZE * AROUND)
+#: Side of the teacher's chip in pixels, and where its landmarks lie: dlib's own chips, measured.
+CHIP = 150
+CHIP_SCALE, CHIP_CENTRE = 1.494, (74.0, 43.5)
+EYES_CENTRE = (56.0, 51.6)
+#: Smallest face, in pixels between eyes and mouth, that is worth asking the teacher about.
+MIN_LENGTH = 14.0
+#: How often two faces are blended; how often a mask or another thing is drawn.
+BLENDED, DRAWN, OCCLUDED = 0.5, 0.57, 0.08
+#: Share of FER2013's small grey faces; the others share the rest by their number.
+SMALL_GREY = 0.2
+#: How often a pair of one person's pictures shows real masks.
+REAL_MASKS = 0.75
+#: Crops that are cut from each face of a batch, and the share of pairs of one person in it.
+CUTS = 3
+PAIRS = 0.2
+#: Errors of landmarks in units of the distance between the eyes, standard deviations: each point, those under a mask,
+#: and all points together.
+POINT_ERROR, COVERED_ERROR, SHIFT_ERROR = 0.035, 0.07, 0.03
+#: Temperature of the contrastive losses: cosines of different people differ by about 0.1.
+TEMPERATURE, PAIR_TEMPERATURE = 0.025, 0.04
+DISTANCE_WEIGHT, CONTRAST_WEIGHT, PAIR_WEIGHT = 10.0, 0.3, 0.15
+MIRRORED = [1, 0, 2, 4, 3]
+
+Teacher = Callable[[Picture], Floats]
+
+
+class Embedder(nn.Module):
+    """The first 15 blocks of MobileNetV2 at stride 16, and a dense layer over all places: (B, 3, 96, 96) RGB to (B, 128).
+
+    Places matter: the mouth is never where the eyes are (Deng et al. 2019, output "E").
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        blocks = mobilenet_blocks(mobilenet_hidden(15))
+        self.front = Frozen(blocks[:4])
+        self.blocks = nn.Sequential(*blocks[4:])
+        last = [m for m in self.blocks.modules() if isinstance(m, SameConv2d) and m.stride == (2, 2)][-1]
+        last.stride = (1, 1)
+        self.last = conv(160, 64)
+        self.dense = nn.Linear(64 * (SIZE // 16) ** 2, VECTOR)
+
+    def backbone(self) -> list[nn.Module]:
+        """Return the stem and the inverted residuals, in order."""
+        return [*_unfrozen(self.front), *self.blocks]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.last(self.blocks(self.front(x)))
+        return self.dense(x.permute(0, 2, 3, 1).flatten(1))
+
+
+@dataclass(frozen=True)
+class _Face:
+    """One face as it is drawn: `points` (5, 2) in pixels of `region`, (REGION, REGION, 3); `chip` is the teacher's."""
+
+    region: Picture
+    points: Floats
+    chip: Picture
+    covered: bool = False
+
+
+def similarity(source: Floats, target: Floats) -> Floats:
+    """Return the least-squares similarity transform (2, 3) that takes points (n, 2) to others."""
+    a, b = (p[:, 0] + 1j * p[:, 1] for p in (source.astype(np.float64), target.astype(np.float64)))
+    product = np.vdot(a - a.mean(), b - b.mean()) / max(float((abs(a - a.mean()) ** 2).sum()), 1e-6)
+    shift = b.mean() - product * a.mean()
+    return np.array([[product.real, -product.imag, shift.real], [product.imag, product.real, shift.imag]], np.float32)
+
+
+_TEMPLATE = np.array(TEMPLATE)
+_CHIP_POINTS = as_floats((_TEMPLATE - np.array(EYES_CENTRE)) * CHIP_SCALE + np.array(CHIP_CENTRE))
+_REGION_POINTS = as_floats((_TEMPLATE + 0.5) * SIZE / TEMPLATE_SIZE + (REGION - SIZE) / 2 - 0.5)
+
+
+def _warp(picture: Picture, matrix: Floats, size: int) -> Picture:
+    return as_pixels(
+        cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    )
+
+
+def _length(e: Example) -> float:
+    return float(np.hypot(*(e.points[:2].mean(0) - e.points[3:].mean(0))))
+
+
+class EmbedderTask:
+    """The embedder's part of the training loop (`loop.Task`)."""
+
+    name = "face_embedding"
+    metric = "val score"
+
+    def __init__(self, data: Dataset, splits: dict[str, list[Record]], teacher: Teacher | None = None) -> None:
+        """`teacher` returns the vectors (n, 128) of chips (n, CHIP, CHIP, 3); only training needs it."""
+        self.data, self.teacher = data, teacher
+        faces = examples(splits["train"])
+        bare = [e for e in faces if not e.masked and e.is_labelled and _length(e) >= MIN_LENGTH]
+        self.small = [e for e in bare if e.record.source == "fer2013"]
+        self.bare = [e for e in bare if e.record.source not in ("fer2013", "rwmfd")]
+        require(self.bare, "train", "bare face with landmarks")
+        self.people = [
+            [group for group in people(faces, sources).values() if len(group) > 1]
+            for sources in (MASKED_PEOPLE, BARE_PEOPLE)
+        ]
+        require([g for groups in self.people for g in groups], "train", "person with two pictures")
+        self.judge = Judge(data, splits["val"], finder(), SIZE)
+
+    def build(self) -> Embedder:
+        return Embedder()
+
+    def learn_from(self, earlier: torch.nn.Module) -> None:
+        """Nothing is learned from an earlier network but its weights."""
+
+    def _picture(self, e: Example) -> Picture:
+        return self.data.picture(e.record, cache=e.record.source != "fer2013")
+
+    def _some(self, rng: Rng) -> Example:
+        pool = self.small if self.small and rng.random() < SMALL_GREY else self.bare
+        return pool[rng.integers(len(pool))]
+
+    def _shown(self, e: Example, mirrored: bool, with_chip: bool = True) -> _Face:
+        """Return the face as the data have it."""
+        picture, points = self._picture(e), as_floats(e.points - 0.5)
+        to_region = similarity(points, _REGION_POINTS)
+        region = _warp(picture, to_region, REGION)
+        moved = points @ to_region[:, :2].T + to_region[:, 2]
+        chip = _warp(picture, similarity(points, _CHIP_POINTS), CHIP) if with_chip else region
+        if mirrored:
+            region, chip = np.ascontiguousarray(region[:, ::-1]), np.ascontiguousarray(chip[:, ::-1])
+            moved = np.stack([REGION - 1 - moved[MIRRORED, 0], moved[MIRRORED, 1]], 1)
+        return _Face(region, as_floats(moved), chip, e.masked)
+
+    def _bare_face(self, rng: Rng) -> _Face:
+        """Return a bare face, or a blend of two."""
+        face = self._shown(self._some(rng), rng.random() < 0.5)
+        if rng.random() >= BLENDED:
+            return face
+        other = self._shown(self._some(rng), rng.random() < 0.5)
+        share = float(rng.uniform(0.3, 0.7))
+        region, chip = (
+            as_pixels(cv2.addWeighted(a, share, b, 1 - share, 0))
+            for a, b in ((face.region, other.region), (face.chip, other.chip))
+        )
+        return _Face(region, as_floats(share * face.points + (1 - share) * other.points), chip)
+
+    def _seen(self, face: _Face, rng: Rng, cuts: int, may_draw: bool = True) -> list[Picture]:
+        """Return crops (SIZE, SIZE, 3) uint8 RGB of a face as a camera at a door might see it."""
+        region, covered = face.region, face.covered
+        kind = rng.random()
+        if may_draw and not covered and kind < DRAWN + OCCLUDED:
+            at = pose(face.points + 0.5)
+            covered = kind < DRAWN
+            draw = masks.draw_mask if covered else occluders.draw_occluder
+            region = draw(region, at.box, rng, (at.roll, at.yaw))
+        region = augment.lens_and_light(region, rng, 0.8)
+        if rng.random() < 0.2:
+            region = augment.coarse(region, rng, 36, 90)
+        if rng.random() < 0.05:
+            region = augment.motion(region, rng)
+        if rng.random() < 0.12:
+            region = augment.greyscale(region, rng)
+        return [align(region, _moved(face.points + 0.5, covered, rng), SIZE) for _ in range(cuts)]
+
+    def calibration(self, n: int, seed: int) -> Tensor:
+        crops = []
+        for k in range(n):
+            rng = np.random.default_rng((seed, 10**6, k))
+            crops += self._seen(self._bare_face(rng), rng, 1)
+        return stack(crops)
+
+    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
+        pairs = round(size * PAIRS / 2)
+        count = (size - 2 * pairs) // CUTS
+        crops, chips, first, second, shown = [], [], [], [], []
+        for k in range(count):
+            rng = np.random.default_rng((seed, step, k))
+            face = self._bare_face(rng)
+            crops += self._seen(face, rng, CUTS)
+            chips.append(face.chip)
+        for k in range(pairs):
+            rng = np.random.default_rng((seed, step, 10**4 + k))
+            groups = self.people[0 if rng.random() < REAL_MASKS and self.people[0] else 1]
+            who = int(rng.integers(len(groups)))
+            one, other = (groups[who][j] for j in rng.choice(len(groups[who]), 2, replace=False))
+            mirrored = rng.random() < 0.5
+            first += self._seen(self._shown(one, mirrored, False), rng, 1, False)
+            second += self._seen(self._shown(other, mirrored, False), rng, 1)
+            shown.append((groups is self.people[0], who))
+        assert self.teacher is not None
+        vectors = self.teacher(np.stack(chips))
+        return {
+            "pictures": stack(crops + first + second),
+            "vectors": torch.from_numpy(vectors),
+            "alike": torch.tensor([[a == b for b in shown] for a in shown]),
+        }
+
+    def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
+        """Return the distance from the teacher's vectors, and two contrastive losses (InfoNCE, van den Oord et al. 2018):
+        of the crops among all faces of the batch, and of the pairs of one person among all pairs."""
+        where = next(net.parameters()).device
+        x = normalise(batch["pictures"].to(where)).contiguous(memory_format=torch.channels_last)
+        # Brain floats halve the time of a step on a CPU that has them.
+        with torch.autocast(where.type, torch.bfloat16):
+            found = net(x)
+        found = F.normalize(found.float())
+        wanted = F.normalize(batch["vectors"].to(where))
+        crops = len(wanted) * CUTS
+        own = torch.arange(crops, device=where) // CUTS
+        distance = (found[:crops] - wanted[own]).square().sum(1).mean()
+        contrast = F.cross_entropy(found[:crops] @ wanted.T / TEMPERATURE, own)
+        first, second = found[crops:].chunk(2)
+        alike = batch["alike"].to(where)
+        me = torch.arange(len(first), device=where)
+        others = alike & ~torch.eye(len(first), dtype=torch.bool, device=where)
+        cosines = (first @ second.T / PAIR_TEMPERATURE).masked_fill(others, -1e4)
+        pairs = (F.cross_entropy(cosines, me) + F.cross_entropy(cosines.T, me)) / 2
+        return DISTANCE_WEIGHT * distance + CONTRAST_WEIGHT * contrast + PAIR_WEIGHT * pairs
+
+    def validate(self, net: torch.nn.Module) -> dict[str, float]:
+        """Return how well pairs of people are told apart, see `people.Judge`."""
+        found = {name: pairs.figures() for name, pairs in self.judge.pairs(embed_by(net)).items()}
+        figures = {f"{name} {key}": value for name, of in found.items() for key, value in of.items()}
+        chosen = [found[name][key] for name in ("bare", "drawn") for key in ("auc", "at_0.01")]
+        return {"val score": float(np.mean(chosen)) + 0.5 * found["masked"]["auc"], **figures}
+
+
+def embed_by(net: torch.nn.Module) -> Embed:
+    """Return the function of a network for aligned crops."""
+    where = next(net.parameters()).device
+
+    def embed(crops: Picture) -> Floats:
+        with torch.no_grad():
+            parts = [net(normalise(stack(list(crops[k : k + 256])).to(where))).cpu() for k in range(0, len(crops), 256)]
+        return as_floats(torch.cat(parts).numpy())
+
+    return embed
+
+
+def _moved(points: Floats, covered: bool, rng: Rng) -> Floats:
+    """Return landmarks as a small network finds them."""
+    between = float(np.hypot(*(points[0] - points[1])))
+    errors = np.full((5, 1), POINT_ERROR)
+    if covered:
+        errors[2:] = COVERED_ERROR
+    return as_floats(points + between * (rng.normal(0, 1, (5, 2)) * errors + rng.normal(0, SHIFT_ERROR, 2)))

@@ -1,0 +1,381 @@
+"""The Raspberry Pi camera in its process: the same scenarios with fake libraries, and with the real libcamera and Picamera2.
+
+The real ones run in the system that scripts/checks/picamera builds. What they do differently shows here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.camera import device, picamera_process, picamera_request
+from edge.camera.factory import open_source
+from edge.camera.live import LiveSource
+from edge.camera.source import CameraLostError
+from edge.config import CameraSettings
+from edge.errors import CameraError
+from edge.imaging.images import Picture
+from edge.records import Frame
+from support.camera import quick_settings
+from support.fake_picamera2 import SCENE
+from support.sensor import TESTS, Sensor, camera_processes
+
+#: Time limit for what must happen at some time: each new camera process starts Python, on a test machine that may be busy.
+PATIENCE_S = 90.0
+#: How far a colour may be off: the sensor's noise, and the rounding of two conversions.
+TOLERANCE = 6
+#: Pixels at the edges of a quarter that mix with the next one when a picture is scaled.
+BLURRED = 8
+
+
+def settings(**changes: Any) -> CameraSettings:
+    """Return settings that are quick, and slow enough for a busy machine."""
+    return quick_settings(**({"fps": 30, "timeout_s": 1.0, "reopen_s": 0.05, "reopen_max_s": 0.2} | changes))
+
+
+def camera(**changes: Any) -> LiveSource:
+    source = open_source(settings(**changes), "picamera")
+    assert isinstance(source, LiveSource)
+    return source
+
+
+def one_frame(**changes: Any) -> Frame:
+    with camera(**changes) as source:
+        return source.read()
+
+
+def shows(picture: Picture | None, quarters: Picture) -> bool:
+    """Return whether every pixel of the four quarters of `picture` has the colour in `quarters`, (2, 2, 3)."""
+    assert picture is not None
+    assert picture.flags.c_contiguous
+    height, width = picture.shape[0] // 2, picture.shape[1] // 2
+    for row, column in np.ndindex(2, 2):
+        quarter = picture[row * height : (row + 1) * height, column * width : (column + 1) * width].astype(int)
+        inner = quarter[BLURRED:-BLURRED, BLURRED:-BLURRED]
+        if np.abs(inner - quarters[row, column]).max() > TOLERANCE:
+            return False
+    return True
+
+
+def read_until(source: LiveSource, is_due: Callable[[Frame | CameraLostError], bool]) -> Frame | CameraLostError:
+    """Read until a frame or error is due, and return it."""
+    last: Frame | CameraLostError | None = None
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            last = source.read()
+        except CameraLostError as error:
+            last = error
+        if is_due(last):
+            return last
+    raise AssertionError(f"did not happen in time: {last!r}")
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until `condition` is true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.01)
+
+
+def is_lost(event: Frame | CameraLostError) -> bool:
+    return isinstance(event, CameraLostError)
+
+
+def is_back(event: Frame | CameraLostError) -> bool:
+    return isinstance(event, Frame)
+
+
+def one(event: Frame | CameraLostError) -> Frame:
+    assert isinstance(event, Frame)
+    return event
+
+
+@pytest.fixture
+def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait ten seconds for a first picture that never comes."""
+    monkeypatch.setattr(device, "MIN_REOPEN_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(picamera_process, "READ_GRACE_S", 0.5)
+
+
+# ---- Pictures --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "lores_width", "lores_size"),
+    [
+        ((640, 480), 256, (256, 192)),  # the defaults: no padding
+        ((200, 150), 100, (100, 74)),  # padding in both; rows of U and V end in the middle of a row of the array
+        ((1280, 720), 322, (322, 180)),  # a size for which BT.709 is the default
+        ((202, 152), 201, (200, 150)),  # sides must be even
+        ((640, 480), 0, None),
+        ((640, 480), 640, None),  # not smaller: off
+    ],
+)
+def test_both_streams_show_the_scene_in_its_colours(
+    sensor: Sensor, size: tuple[int, int], lores_width: int, lores_size: tuple[int, int] | None
+) -> None:
+    frame = one_frame(width=size[0], height=size[1], lores_width=lores_width)
+    assert frame.picture.shape == (size[1], size[0], 3)
+    assert shows(frame.picture, SCENE)
+    assert (frame.lores is None) == (lores_size is None)
+    if lores_size:
+        assert frame.lores is not None
+        assert frame.lores.shape == (lores_size[1], lores_size[0], 3)
+        assert shows(frame.lores, SCENE)
+
+
+@pytest.mark.parametrize(("rotate", "mirror"), [(0, True), (90, False), (90, True), (180, False), (270, True)])
+def test_rotation_and_mirror(sensor: Sensor, rotate: int, mirror: bool) -> None:
+    frame = one_frame(width=200, height=152, lores_width=100, rotate=rotate, mirror=mirror)
+    expected = np.rot90(SCENE, -rotate // 90)
+    if mirror:
+        expected = expected[:, ::-1]
+    assert frame.picture.shape == ((200, 152, 3) if rotate in (90, 270) else (152, 200, 3))
+    assert shows(frame.picture, expected)
+    assert shows(frame.lores, expected)
+
+
+def test_settings_become_controls(sensor: Sensor) -> None:
+    one_frame(fps=50, max_exposure_s=0.5, metering="spot", exposure_stops=0.5, grey=True)
+    controls = sensor.controls()
+    assert controls["FrameDurationLimits"] == "[ 20000, 20000 ]"
+    assert (controls["AeExposureMode"], controls["AeMeteringMode"]) == ("1", "1"), "short exposure, spot metering"
+    assert (float(controls["ExposureValue"]), float(controls["Saturation"])) == (0.5, 0.0)
+
+
+def test_short_exposure_speeds_up_the_sensor_and_extra_frames_are_dropped(sensor: Sensor) -> None:
+    with camera(fps=20, max_exposure_s=0.01) as source:
+        frames = [one(read_until(source, is_back)) for _ in range(8)]
+    assert sensor.controls()["FrameDurationLimits"] == "[ 10000, 10000 ]"
+    assert frames[-1].t - frames[0].t >= (frames[-1].number - frames[0].number) * 0.04
+
+
+# ---- The camera cannot be opened -------------------------------------------------------------------------------------
+
+
+def test_no_camera(sensor: Sensor) -> None:
+    sensor.unplug()
+    with pytest.raises(CameraError, match=r"^picamera: no camera found$") as caught:
+        camera().open()
+    assert "rpicam-hello --list-cameras" in caught.value.hint
+
+
+def test_camera_that_is_busy(sensor: Sensor) -> None:
+    sensor.order("busy")
+    with pytest.raises(CameraError, match=r"^picamera: is in use by ") as caught:
+        camera().open()
+    assert "stop that program" in caught.value.hint
+
+
+def test_camera_of_another_process(sensor: Sensor) -> None:
+    with camera() as first:
+        first.read()
+        with pytest.raises(CameraError, match=r"^picamera: is in use by "):
+            camera().open()
+        first.read()
+    one_frame()
+
+
+def test_camera_that_does_not_start(sensor: Sensor) -> None:
+    sensor.order("nostart")
+    with pytest.raises(CameraError, match=r"^picamera: cannot be opened: Failed to start camera") as caught:
+        camera().open()
+    assert "rpicam-hello" in caught.value.hint
+
+
+def test_busy_camera_is_waited_for(sensor: Sensor) -> None:
+    sensor.order("busy")
+    with camera(wait=True) as source:
+        lost = read_until(source, lambda event: "in use by" in str(event))
+        assert isinstance(lost, CameraLostError)
+        sensor.order("play")
+        assert shows(one(read_until(source, is_back)).picture, SCENE)
+
+
+# ---- The camera fails ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("short_limits")
+@pytest.mark.parametrize(
+    ("order", "reason"),
+    [
+        ("hang", r"^picamera: (no picture within|no new picture for) "),
+        ("timeout", r"^picamera: (no picture within|no new picture for) "),  # libcamera cancels the requests
+        ("error", r"^picamera: (no picture within|no new picture for) "),  # Picamera2 drops damaged frames
+        ("late", r"^picamera: (no picture within|no new picture for) "),  # they are left over from a stall
+        ("freeze", r"^picamera: frozen, "),
+    ],
+)
+def test_camera_that_fails_is_lost_and_comes_back(sensor: Sensor, order: str, reason: str) -> None:
+    with camera() as source:
+        first = source.read()
+        sensor.order(order)
+        lost = read_until(source, is_lost)
+        with pytest.raises(CameraLostError, match=reason):
+            raise lost  # type: ignore[misc]
+        read_until(source, lambda event: is_lost(event) and source._attempts >= 2)  # opened during the fault, too
+        sensor.order("play")
+        back = one(read_until(source, is_back))
+        assert back.number > first.number
+        assert back.t > first.t
+        assert shows(back.lores, SCENE)
+
+
+def test_black_pictures_are_passed_on(sensor: Sensor) -> None:
+    """The door reports them as blind."""
+    with camera() as source:
+        source.read()
+        sensor.order("black")
+        read_until(source, lambda event: isinstance(event, Frame) and event.picture.max() < 16)
+
+
+@pytest.mark.usefixtures("short_limits")
+def test_driver_that_never_stops_freezes_nothing(sensor: Sensor) -> None:
+    """libcamera waits for its kernel driver with the GIL held: only the camera process stands still, and is killed."""
+    with camera() as source:
+        source.read()
+        before = camera_processes()
+        beats: list[float] = []
+        stop = threading.Event()
+
+        def note_times() -> None:
+            while not stop.wait(0.02):
+                beats.append(time.monotonic())
+
+        beat = threading.Thread(target=note_times)
+        beat.start()
+        sensor.order("stuck")
+        read_until(source, is_lost)
+        wait_until(lambda: read_lost(source) and not set(before) & set(camera_processes()))
+        stop.set()
+        beat.join()
+        assert np.diff(beats).max() < PATIENCE_S / 9, "other threads ran all the time"
+        sensor.order("play")
+        assert shows(one(read_until(source, is_back)).picture, SCENE)
+
+
+def read_lost(source: LiveSource) -> bool:
+    try:
+        source.read()
+    except CameraLostError:
+        return True
+    return False
+
+
+@pytest.mark.usefixtures("short_limits")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
+def test_camera_process_that_dies_or_stops_is_replaced(sensor: Sensor, number: signal.Signals) -> None:
+    with camera() as source:
+        source.read()
+        (pid,) = camera_processes()
+        os.kill(pid, number)
+        if number is signal.SIGSTOP:
+            read_until(source, is_lost)
+        wait_until(lambda: read_any(source) and pid not in camera_processes())
+        read_until(source, is_back)
+        assert camera_processes() != [pid]
+
+
+def read_any(source: LiveSource) -> bool:
+    read_lost(source)
+    return True
+
+
+def test_first_connection_uses_the_process_that_was_started_early(sensor: Sensor) -> None:
+    picamera_request.start_early(settings())
+    wait_until(camera_processes)
+    early = camera_processes()
+    with camera() as source:
+        source.read()
+        assert camera_processes() == early
+    one_frame()
+
+
+def test_process_that_was_started_early_for_other_settings_is_killed(sensor: Sensor) -> None:
+    picamera_request.start_early(settings(width=320, height=240))
+    wait_until(camera_processes)
+    (early,) = camera_processes()
+    with camera() as source:
+        assert one(read_until(source, is_back)).picture.shape == (480, 640, 3)
+        assert early not in camera_processes()
+
+
+def test_stop_signals_do_not_end_the_camera_process(sensor: Sensor) -> None:
+    """Ctrl-C reaches it, too: the door decides when it ends."""
+    with camera() as source:
+        source.read()
+        (pid,) = camera_processes()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(pid, number)
+        for _ in range(3):
+            read_until(source, is_back)
+        assert camera_processes() == [pid]
+
+
+def test_camera_process_stays_small() -> None:
+    """It converts no colours and reads no settings."""
+    program = "import sys, edge.camera.picamera_process; print(*{'cv2', 'msgspec', 'edge.config'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_camera_process_ends_with_a_door_that_is_killed(sensor: Sensor) -> None:
+    program = (
+        "from support.sensor import camera_processes; from edge.camera.factory import open_source\n"
+        "from edge.config import load; import sys, time\n"
+        "source = open_source(load().camera, 'picamera'); source.open(); print(*camera_processes(), flush=True)\n"
+        "time.sleep(600)"
+    )
+    path = os.pathsep.join(filter(None, [str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH")]))
+    door = subprocess.Popen(
+        [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True
+    )
+    assert door.stdout is not None
+    pid = int(next(line for line in door.stdout if line.strip().isdigit()))
+    door.kill()
+    door.communicate()
+    wait_until(lambda: not Path(f"/proc/{pid}/exe").exists() or is_zombie(pid))
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+
+
+# ---- Leaks -----------------------------------------------------------------------------------------------------------
+
+
+def test_reopening_leaks_nothing(sensor: Sensor) -> None:
+    """1,000 times with the real libraries: DOORLIGHT_REOPENINGS=1000."""
+    times = int(os.environ.get("DOORLIGHT_REOPENINGS", "3"))
+    source = camera(fps=100, max_exposure_s=0.01)
+
+    def reopen() -> tuple[int, int, int]:
+        with source:
+            source.read()
+        return len(os.listdir("/proc/self/fd")), threading.active_count(), resident_kib()
+
+    for _ in range(3):
+        files, threads, memory = reopen()
+    for _ in range(times):
+        last = reopen()
+    assert last[:2] == (files, threads)
+    assert last[2] - memory < 4096, "KiB of memory"
+
+
+def resident_kib() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") // 1024

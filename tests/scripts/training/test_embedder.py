@@ -1,0 +1,119 @@
+"""The face embedder's task: what the network sees, what its teacher sees, and what is learned from both."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the extra: pip install .[train]")
+
+import torch
+
+from support.data_folder import DataFolder
+from training import embedder
+from training.arrays import Floats, Picture
+from training.dataset import Dataset
+from training.embedder import CHIP, CUTS, REGION, SIZE, VECTOR, Embedder, EmbedderTask
+from training.landmarks import LANDMARKS
+from training.loop import Task
+from training.records import DataError
+
+#: A face of 60 pixels from the eyes to the chin, in a picture of 160 x 120 pixels.
+POINTS = np.array([[66, 45], [94, 45], [80, 62], [69, 76], [91, 76]], np.float32)
+BOX = [50.0, 20.0, 110.0, 100.0]
+
+
+def teacher(chips: Picture) -> Floats:
+    """Know faces by the mean colours of their chips."""
+    means = chips.reshape(len(chips), -1, 3).mean(1) / 255
+    return np.repeat(means, 43, 1)[:, :VECTOR].astype(np.float32) + np.float32(0.1)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Dataset:
+    """Two people with two bare and two masked pictures each, all of them in every split."""
+    made = DataFolder(tmp_path / "data")
+    rng = np.random.default_rng(4)
+    rows = []
+    for source, label in (("mux", "no_mask"), ("rwmfd2", "mask")):
+        for person in ("ann", "bob"):
+            for k in range(2):
+                picture = np.full((120, 160, 3), rng.integers(60, 200, 3), np.uint8)
+                for j, (x, y) in enumerate(POINTS):
+                    cv2.circle(picture, (int(x), int(y)), 4, (40 * j,) * 3, -1)
+                name = f"{source}/{person}{k}.png"
+                made.add(name, picture, group=person, faces=[{"box": BOX, "label": label, "by": "human"}])
+                rows.append({"file": name, "faces": [{"box": BOX, "points": POINTS.tolist()}]})
+    folder = made.write()
+    (folder / LANDMARKS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return Dataset(folder)
+
+
+@pytest.fixture
+def task(data: Dataset) -> EmbedderTask:
+    return EmbedderTask(data, dict.fromkeys(("train", "val", "test"), data.records), teacher)
+
+
+def test_the_task_is_one_of_the_loop(task: EmbedderTask) -> None:
+    checked: Task = task
+    assert checked.metric in task.validate(Embedder().eval())
+
+
+def test_a_batch_has_crops_vectors_and_pairs(task: EmbedderTask) -> None:
+    batch = task.batch(1, 2, 30)
+    # Three pairs, and CUTS crops of each of eight faces.
+    assert batch["pictures"].shape == (30, 3, SIZE, SIZE)
+    assert batch["pictures"].dtype == torch.uint8
+    assert batch["vectors"].shape == (8, VECTOR)
+    assert batch["alike"].shape == (3, 3)
+    assert batch["alike"].diagonal().all()
+    again, other = task.batch(1, 2, 30), task.batch(1, 3, 30)
+    assert all(bool((batch[k] == again[k]).all()) for k in batch)
+    assert not bool((batch["pictures"] == other["pictures"]).all())
+
+
+def test_the_teacher_sees_the_face_without_its_mask(task: EmbedderTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedder, "BLENDED", 0.0)
+    monkeypatch.setattr(embedder, "DRAWN", 1.0)
+    monkeypatch.setattr("training.embedder.masks.draw_mask", lambda picture, *_: np.zeros_like(picture))
+    monkeypatch.setattr("training.augment.lens_and_light", lambda picture, *_: picture)
+    face = task._bare_face(np.random.default_rng(3))
+    assert face.chip.shape == (CHIP, CHIP, 3)
+    assert face.chip.max() > 0
+    assert max(crop.max() for crop in task._seen(face, np.random.default_rng(3), CUTS)) == 0
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_landmarks_stay_on_the_face(task: EmbedderTask, mirrored: bool) -> None:
+    face = task._shown(task.bare[0], mirrored)
+    shades = [int(face.region[round(float(y)), round(float(x)), 0]) for x, y in face.points]
+    expected = [40, 0, 80, 160, 120] if mirrored else [0, 40, 80, 120, 160]
+    assert shades == pytest.approx(expected, abs=8)
+    assert face.points[0, 0] < face.points[1, 0]
+    assert face.region.shape == (REGION, REGION, 3)
+
+
+def test_the_network_learns_what_the_teacher_says(task: EmbedderTask) -> None:
+    torch.manual_seed(1)
+    net = Embedder()
+    batch = task.batch(1, 1, 30)
+    net.train()
+    first = task.loss(net, batch, 0.0)
+    assert torch.isfinite(first)
+    optimiser = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], 1e-3)
+    for _ in range(8):
+        optimiser.zero_grad()
+        loss = task.loss(net, batch, 0.0)
+        loss.backward()
+        optimiser.step()
+    assert float(loss) < float(first)
+
+
+def test_a_set_without_people_is_refused(data: Dataset) -> None:
+    alone = data.records[:1]
+    with pytest.raises(DataError, match="person with two"):
+        EmbedderTask(data, dict.fromkeys(("train", "val", "test"), alone), teacher)

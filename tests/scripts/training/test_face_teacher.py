@@ -1,0 +1,78 @@
+"""The reader of dlib's face recognition network: what it reads, and what it refuses."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the extra: pip install .[train]")
+
+from training.checkpoints import TrainingError
+from training.face_teacher import CHIP, CONVOLUTIONS, FaceTeacher
+
+#: Channels of the real file are 32 to 256; the pattern is the same.
+WIDTHS = [2] * 7 + [3] * 8 + [4] * 6 + [5] * 8
+RNG = np.random.default_rng(1)
+
+
+def number(value: int) -> bytes:
+    """Return a number as dlib writes it."""
+    content = value.to_bytes(max(1, (value.bit_length() + 7) // 8), "little")
+    return bytes([len(content)]) + content
+
+
+def tensor(name: bytes, values: np.ndarray, *shape: int) -> bytes:
+    sizes = b"".join(number(n) for n in (*shape, *[1] * (4 - len(shape))))
+    return number(len(name)) + name + b"\x01\x02" + sizes + values.astype("<f4").tobytes() + struct.pack("<q", 7)
+
+
+def network(layers: int = CONVOLUTIONS) -> bytes:
+    parts, channels = [], 3
+    for k, width in enumerate(WIDTHS[:layers]):
+        weights = RNG.normal(0, 0.2, width * channels * (49 if k == 0 else 9) + width)
+        parts.append(tensor(b"con_4", weights, len(weights)))
+        parts.append(tensor(b"affine_", np.concatenate([np.ones(width), np.zeros(width)]), 2 * width))
+        channels = width
+    # The dense layer says its size first.
+    dense = RNG.normal(0, 1, channels * 128)
+    parts.append(tensor(b"fc_2" + number(128) + number(channels) + b"\x01\x01", dense, channels, 128))
+    return b"".join(parts)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "dlib.dat"
+    path.write_bytes(network())
+    return path
+
+
+def test_the_file_becomes_a_network_of_29_convolutions(file: Path) -> None:
+    teacher = FaceTeacher(file)
+    chips = np.random.default_rng(0).integers(0, 255, (2, CHIP, CHIP, 3)).astype(np.uint8)
+    vectors = teacher.answers(chips)
+    assert vectors.shape == (2, 128)
+    assert vectors.dtype == np.float32
+    assert np.isfinite(vectors).all()
+    assert np.abs(vectors[0] - vectors[1]).max() > 0
+    assert [layer.stride[0] for layer in teacher.convolutions] == [
+        2 if k in (0, 7, 15, 21, 27) else 1 for k in range(29)
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"con_4", network(28), network()[:-400], b"con_4\x01\x02\x04\xff\xff\xff\xff\x01\x01\x01\x01\x01\x01" * 3],
+)
+def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.dat"
+    path.write_bytes(content)
+    with pytest.raises(TrainingError, match=r"other\.dat: "):
+        FaceTeacher(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"none\.dat: cannot be read: No such file"):
+        FaceTeacher(tmp_path / "none.dat")
