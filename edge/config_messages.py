@@ -39,6 +39,8 @@ EXAMPLES = {
     "people.file": "/srv/doorlight/people.db",
     "lights.quiet_hours": "22:00-07:00",
     "web.listen": "127.0.0.1:8080",
+    "web.fleet_database": "postgresql://doorlight-page@127.0.0.1/doorlight",
+    "link.metrics_listen": "127.0.0.1:9187",
     "web.certificate": "/etc/doorlight/certificate.pem",
     "web.key": "/etc/doorlight/key.pem",
     "privacy.controller": "Dr. Who, 12 High Street, 555 1234",

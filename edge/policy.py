@@ -166,9 +166,9 @@ def _first_verdict(track: Track, looked_at_s: float, settings: PolicySettings) -
 
 
 def agitation_of(track: Track, person: Person) -> float | None:
-    """Return the agitation (0..1) of a person with a verdict; None without a look that tells it.
+    """Return the agitation (0..1) of a person with a verdict; None without a look that shows it.
 
-    That of a bare face and that above a mask are two figures, which never mix. Above a mask, looks at an earlier mask do not
+    The agitation of a bare face and the one above a mask are two figures, which never mix. Above a mask, looks at an earlier mask do not
     count: a head that is turned away is masked, too, but its expression is not read.
     """
     if person.verdict is Verdict.UNMASKED:

@@ -1,8 +1,8 @@
-"""Commands from the network on their way from the link to the door: one small file in the runtime folder of the link.
+"""Read and write the file by which the link passes commands from the network to the door. It is in the link's runtime folder.
 
-The door has no network, and no socket for commands either: it looks at this file once a second, only with `[link] commands`.
-systemd makes the folder for the user doorlight-link, so nobody else but root can write there. Whatever is in the file, the
-door reads at most MAX_BYTES of it, and knows two commands. What it has done is in the event log.
+The door has no network, and no socket for commands: it reads this file once a second, only with `[link] commands`. systemd
+creates the folder for the user doorlight-link; only this user and root can write there. The door reads at most MAX_BYTES and
+knows two commands. The event log has what it has done.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_BYTES = 500
 MAX_SILENCE_MIN = 240
 #: A command that is older (seconds) is not carried out.
 MAX_AGE_S = 10.0
-#: Commands at once, and the time (seconds) after which another one is allowed: each is a line of the event log.
+#: Commands at once, and the time (seconds) after which another one is allowed: each writes a line of the event log.
 BURST, EVERY_S = 5, 60.0
 
 #: A moment on the monotonic clock, which all processes of a machine share.
@@ -34,7 +34,7 @@ Moment = Annotated[float, Meta(ge=0)]
 
 
 class Silence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Silence the buzzer from now on for `minutes`; 0 ends the silence."""
+    """Silence the buzzer for `minutes`; 0 ends the silence."""
 
     at_s: Moment
     minutes: Annotated[int, Meta(ge=0, le=MAX_SILENCE_MIN)]
@@ -73,7 +73,7 @@ class Allowance:
 def commands_file(environ: Mapping[str, str] = os.environ) -> Path | None:
     """Return the file for a door or a link with this environment; None if there is no runtime folder.
 
-    Both services use that of the link's unit; a door and a link that one user runs by hand use that of the user.
+    Both services use the folder of the link's unit. A door and a link that a user runs by hand use the user's folder.
     """
     if environ.get("RUNTIME_DIRECTORY"):
         return LINK_RUNTIME / FILE_NAME
@@ -82,9 +82,9 @@ def commands_file(environ: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def read(path: Path) -> Commands:
-    """Return the content of the file. Raises OSError if it cannot be read, and ValueError if it is not what a link writes.
+    """Return the content of the file. Raises OSError if it cannot be read, and ValueError if its content is invalid.
 
-    Never waits: a link that is in the hands of somebody else could put a pipe, or a link to another file, in its place.
+    Never blocks: an attacker who controls the link could replace the file by a pipe, or by a symbolic link.
     """
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:

@@ -2,12 +2,12 @@
 
 The rules, whatever a command says:
 
-- A silence ends by itself after its minutes (MAX_SILENCE_MIN at most), and when the door stops: it is kept nowhere, so that
-  a restarted door sounds. It silences the buzzer only; red stays lit.
-- A lamp test is refused while a face is in view, or the door shows anything but IDLE, or is blind. It ends with the first
-  frame that has a face. It lights red and green together, which no signal does: nobody can take it for the permission to
-  enter. Buzzer and relay stay as they are.
-- A command that is in the file when the door starts, an old one, and more than a few are not carried out.
+- A silence ends after its minutes (MAX_SILENCE_MIN at most), and when the door stops: it is not stored, so that the buzzer
+  of a restarted door sounds. It silences the buzzer only; red stays lit.
+- A lamp test is refused while a face is in view, while the door is blind, and while it shows anything but IDLE. It ends with
+  the first frame that has a face. It lights red and green together, which no signal does, so it cannot be mistaken for PASS.
+  It changes neither buzzer nor relay.
+- A command that is in the file when the door starts is ignored. So are old commands, and those beyond the limit of `Allowance`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class RemoteControl:
         self._path = path
         self._write = write
         self._report = report
-        self._has_buzzer = "buzzer" in config.lights.pins
+        self._has_buzzer, self._has_green = "buzzer" in config.lights.pins, "green" in config.lights.pins
         self._allowance = Allowance()
         self._look_at = 0.0
         self._silent_until_s: float | None = None
@@ -62,7 +62,7 @@ class RemoteControl:
         self._testing_until_s: float | None = None
         self._problem = ""
         self._version = self._version_of_file()
-        #: The newest commands that are known. What is there at the start is of another run of the door.
+        #: The newest known commands. Those in the file at the start were for an earlier run of the door.
         self._known = self._read() or Commands()
 
     @property
@@ -93,7 +93,7 @@ class RemoteControl:
         return both
 
     def on_decision(self, decision: Decision) -> None:
-        """End what is over, and carry out new commands."""
+        """End a silence and a lamp test that are over, and carry out new commands."""
         now = _now()
         if self._silent_until_s is not None and now >= self._silent_until_s:
             self._end_silence(decision)
@@ -105,13 +105,14 @@ class RemoteControl:
         self._look_at = now + LOOK_EVERY_S
         version = self._version_of_file()
         if version is not None and version != self._version:
-            self._carry_out(self._read(), decision, now)
+            self._carry_out(self._read(), decision)
         self._version = version
 
-    def _carry_out(self, commands: Commands | None, decision: Decision, now: float) -> None:
-        """Carry out what is new in `commands`."""
+    def _carry_out(self, commands: Commands | None, decision: Decision) -> None:
+        """Carry out the new ones of `commands`."""
         if commands is None:
             return
+        now = _now()  # after the file was read: a command must not be from the future
         silence, lamp_test, known = commands.silence, commands.lamp_test, self._known
         self._known = commands
         if silence is not None and silence != known.silence and self._is_allowed(silence.at_s, now):
@@ -140,7 +141,8 @@ class RemoteControl:
         self._write(Event("buzzer_back", decision.t))
 
     def _test_lamps(self, decision: Decision, now: float) -> None:
-        if reason := _reason_against_test(decision):
+        reason = _reason_against_test(decision) if self._has_green else "without a green lamp, red alone would say STOP"
+        if reason:
             self._refuse("test_lamps", reason, decision)
             return
         self._testing_until_s = now + LAMP_TEST_S
@@ -150,7 +152,7 @@ class RemoteControl:
         self._write(Event("command_refused", decision.t, {"command": command, "reason": reason}))
 
     def _version_of_file(self) -> tuple[int, int] | None:
-        """Return what changes with the file; None if there is none."""
+        """Return a value that changes with each version of the file; None without a file."""
         try:
             status = os.lstat(self._path)
         except OSError:
@@ -175,9 +177,9 @@ class RemoteControl:
 
 
 def _reason_against_test(decision: Decision) -> str:
-    """Return why the lamps may not be tested now; "" if nobody can be there."""
+    """Return why the lamps may not be tested now; "" if they may."""
     if decision.fault is not None or decision.signal is Signal.FAULT:
-        return "the door is blind: somebody may be there"
+        return "the door is blind: someone may be there"
     uncounted = {*decision.outside, *decision.still}
     if decision.tracks or decision.signal is not Signal.IDLE or not uncounted.issuperset(decision.found or ()):
         return "a face is in view"

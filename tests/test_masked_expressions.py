@@ -29,7 +29,7 @@ from edge.records import Box, Detection, Face, Frame, Signal, Track
 from edge.tracker import Tracker
 from edge.view.snapshot import Snapshots
 from support.clip import MASKED_S, UNMASKED_S, frame_at
-from support.masked_models import MASKED, manifest_without, masked_manifest, write_models
+from support.masked_models import MASKED, manifest_without, write_models_without
 from support.paths import DEMO
 from support.view import decision
 
@@ -41,7 +41,7 @@ LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 @pytest.fixture(scope="module")
 def perception() -> Perception:
-    return Perception(ON, masked_manifest())
+    return Perception(ON, manifest.load())
 
 
 def look(perception: Perception, second: float) -> Face:
@@ -85,7 +85,7 @@ class TestPerception:
     @pytest.mark.parametrize(("max_turn", "is_read"), [(1e-6, False), (90.0, True)])
     def test_a_masked_head_that_is_turned_away_is_not_read(self, max_turn: float, is_read: bool) -> None:
         settings = config.replaced(ON, "landmarks", enabled=True, max_turn=max_turn)
-        face = look(Perception(settings, masked_manifest()), MASKED_S)
+        face = look(Perception(settings, manifest.load()), MASKED_S)
         assert (face.masked_expression is not None) is is_read
         assert not face.is_undecided, "the mask is visible from the side"
 
@@ -110,10 +110,10 @@ class TestOff:
     )
     def test_the_model_is_needed_only_if_it_is_asked_for(self, settings: Config, is_needed: bool) -> None:
         assert (MASKED in required_models(settings)) is is_needed
-        assert (Perception(settings, masked_manifest()).masked_expression is not None) is is_needed
+        assert (Perception(settings, manifest.load()).masked_expression is not None) is is_needed
 
     def test_nothing_is_opened(self, tmp_path: Path) -> None:
-        models = write_models(tmp_path / "models")
+        models = manifest.find_shipped_models()
         code = (
             "import sys\n"
             "from pathlib import Path\n"
@@ -134,7 +134,7 @@ class TestOff:
 
     def test_a_masked_face_costs_what_it_did(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Off, a look at a masked face runs the mask classifier, and no other model."""
-        plain = Perception(OFF, masked_manifest())
+        plain = Perception(OFF, manifest.load())
         assert plain.expression is not None
         monkeypatch.setattr(plain.expression.model, "invoke", lambda _: pytest.fail("the expression was read"))
         face = look(plain, MASKED_S)
@@ -155,11 +155,11 @@ class TestMissingModel:
         with pytest.raises(ModelError, match=r"'face_landmarks', which \[landmarks\] enabled = true needs"):
             Perception(config.replaced(OFF, "landmarks", enabled=True), without)
 
-    @pytest.mark.skipif(MASKED in manifest.load(), reason="the model is shipped")
     @pytest.mark.parametrize("command", ["annotate", "run"])
     def test_commands_say_so(self, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
         settings, still = tmp_path / "door.toml", str(DEMO / "still.jpg")
-        settings.write_text("[expression]\nmasked = true\n")
+        models = write_models_without(tmp_path / "models")
+        settings.write_text(f'[expression]\nmasked = true\n[models]\ndirectory = "{models}"\n')
         arguments = [still, str(tmp_path / "out.jpg")] if command == "annotate" else ["--simulate", "--source", still]
         log = ["--events", str(tmp_path / "e.jsonl")] if command == "run" else []
         assert cli.main([command, "--config", str(settings), *arguments, *log]) not in (0, 1)
@@ -232,7 +232,7 @@ class TestDoor:
         assert kinds(decisions) == ["masked", "PASS", "agitated", "ALARM"]
 
     def test_off_the_same_door_says_nothing(self) -> None:
-        decisions = self.play(with_every_expression(OFF), Perception(OFF, masked_manifest()), [MASKED_S])
+        decisions = self.play(with_every_expression(OFF), Perception(OFF, manifest.load()), [MASKED_S])
         assert kinds(decisions) == ["masked", "PASS"]
 
     def test_bare_people_have_the_same_decisions_on_and_off(self, perception: Perception) -> None:
@@ -322,7 +322,7 @@ class TestExplain:
         assert not explain(perception, picture, masked.face, Stage.MASK).is_above_mask
 
     def test_the_command_with_the_mask_on(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        models, settings = write_models(tmp_path / "models"), tmp_path / "door.toml"
+        models, settings = manifest.find_shipped_models(), tmp_path / "door.toml"
         settings.write_text("[expression]\nmasked = true\n")
         picture = tmp_path / "masked.png"
         assert cv2.imwrite(str(picture), frame_at(MASKED_S)[..., ::-1])

@@ -116,6 +116,22 @@ def test_an_old_command_and_one_of_the_future_are_ignored(door: Door, age_s: flo
     assert not door.events
 
 
+def test_a_command_that_arrives_while_the_file_is_read_is_carried_out(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door.send(silence=Silence(door.now, 0))
+    read = remote_commands.read
+
+    def slow_read(path: Path) -> Commands:
+        door.now += 0.01
+        door.send(silence=Silence(door.now, 10))
+        return read(path)
+
+    monkeypatch.setattr(remote_commands, "read", slow_read)
+    door.step()
+    assert door.kinds == ["buzzer_silenced"]
+
+
 def test_a_lamp_test_lights_both_lamps_for_a_moment(door: Door) -> None:
     door.step()
     door.send(lamp_test=LampTest(door.now))
@@ -137,8 +153,8 @@ def test_a_lamp_test_lights_both_lamps_for_a_moment(door: Door) -> None:
         (decision(signal=Signal.PASS, tracks=(TRACK,)), "a face is in view"),
         (decision(signal=Signal.STOP), "a face is in view"),
         (ALARM, "a face is in view"),
-        (decision(signal=Signal.FAULT, fault="covered", found=None), "the door is blind: somebody may be there"),
-        (decision(signal=Signal.IDLE, fault="covered", found=None), "the door is blind: somebody may be there"),
+        (decision(signal=Signal.FAULT, fault="covered", found=None), "the door is blind: someone may be there"),
+        (decision(signal=Signal.IDLE, fault="covered", found=None), "the door is blind: someone may be there"),
     ],
 )
 def test_no_lamp_test_while_somebody_may_be_there(door: Door, there: Decision, reason: str) -> None:

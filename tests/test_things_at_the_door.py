@@ -26,6 +26,7 @@ class Models:
 
     boxes: tuple[Box, ...] = (FACE,)
     expression = None
+    masked_expression = None
     timer = NO_TIMER
 
     def detect(self, _: Frame) -> list[Detection]:

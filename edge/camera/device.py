@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # a camera process needs the constants below, and neither set
     from ..config import CameraSettings
     from ..imaging.images import Picture
 
-#: Minimum time for open() and the first picture together: cameras need a second or two to start, streams longer.
+#: Minimum limit for open(), and for the first picture: cameras need a second or two to start, streams longer.
 MIN_OPEN_TIMEOUT_S = 10.0
 #: The same for the first attempt to reopen a camera that has worked, if the device can limit it.
 MIN_REOPEN_TIMEOUT_S = 3.0
@@ -22,7 +22,7 @@ PREPARE_TIMEOUT_S = 30.0
 
 
 def open_timeout_s(settings: CameraSettings) -> float:
-    """Return how long (seconds) a camera may take from open() to its first picture."""
+    """Return how long (seconds) open() and the first picture of a camera may take each."""
     return max(settings.timeout_s, MIN_OPEN_TIMEOUT_S)
 
 

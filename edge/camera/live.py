@@ -35,8 +35,9 @@ from ..records import Frame
 from .device import PREPARE_TIMEOUT_S, CameraDevice, Capture, first_timeout_s, open_timeout_s
 from .source import CameraLostError, Source
 
-#: A device has timeouts of its own. A call that is this much later than they allow has hung.
-GRACE_S = 1.0
+#: A device has timeouts of its own. A call that is this much later than they allow has hung. Longer than READ_GRACE_S, after which
+#: a device in a process of its own says so itself.
+GRACE_S = 2.0
 #: How long close() waits for the capture thread.
 CLOSE_TIMEOUT_S = 2.0
 #: With this many hung threads, none is started until one of them wakes up.
@@ -229,6 +230,7 @@ class LiveSource(Source):
             device.prepare()
             self._note_prepared(connection)
             device.open()
+            self._note_opened(connection, device.first_timeout_s)
             while self._publish(connection, device.read(), device.repeat_allowed_s):
                 pass
         except CameraError as error:
@@ -258,6 +260,11 @@ class LiveSource(Source):
             # open() may use the whole open timeout, and the first picture timeout_s after that.
             connection.due = time.monotonic() + self._open_timeout_s + self._settings.timeout_s + GRACE_S
             self._changed.notify_all()
+
+    def _note_opened(self, connection: _Connection, first_timeout_s: float) -> None:
+        with self._changed:
+            # A device that reports a late first picture has a better reason than "hangs".
+            connection.due = max(connection.due, time.monotonic() + first_timeout_s + GRACE_S)
 
     def _publish(self, connection: _Connection, capture: Capture, repeat_allowed_s: float) -> bool:
         """Make `capture` the newest frame. Return False if the connection was abandoned or the source closed.

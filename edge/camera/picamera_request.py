@@ -1,4 +1,4 @@
-"""What a camera process of the Raspberry Pi camera is asked for, and its start.
+"""PicameraRequest: the parameters of a camera process of the Raspberry Pi camera, and its start.
 
 Nothing here loads NumPy or OpenCV: `doorlight run` starts the camera before it imports them.
 """
@@ -20,7 +20,7 @@ ENVIRONMENT = {"LIBCAMERA_LOG_LEVELS": "*:WARN", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class PicameraRequest(NamedTuple):
-    """What the camera is asked for; the names are those of CameraSettings. The flips are before the picture leaves the chip."""
+    """Parameters of the camera, named as in CameraSettings. The image processor applies the flips."""
 
     width: int
     height: int
@@ -35,7 +35,7 @@ class PicameraRequest(NamedTuple):
 
 
 def make_request(settings: CameraSettings) -> PicameraRequest:
-    """Return what the camera is asked for."""
+    """Return the parameters for these settings."""
     return PicameraRequest(
         settings.width,
         settings.height,
@@ -56,7 +56,7 @@ def hardware_flips(settings: CameraSettings) -> tuple[bool, bool]:
     return (settings.rotate == 180) != settings.mirror, settings.rotate == 180
 
 
-#: The process of start_early, and what it was asked for, until a connection takes it over.
+#: The process of start_early with its request, until a connection takes it over.
 _early: list[tuple[PicameraRequest, subprocess.Popen[bytes]]] = []
 
 
@@ -67,10 +67,10 @@ def start_early(settings: CameraSettings) -> None:
 
 
 def start(request: PicameraRequest) -> subprocess.Popen[bytes]:
-    """Return a camera process for `request`: that of start_early if it was asked for the same, or a new one."""
+    """Return a camera process for `request`: that of start_early if its request is equal, or a new one."""
     while _early:
-        asked_for, child = _early.pop()
-        if asked_for == request:
+        early_request, child = _early.pop()
+        if early_request == request:
             return child
         picture_process.PictureProcess(child).close()
     return _start(request)

@@ -88,7 +88,7 @@ def private_values(settings: str, root: str = "/", source: str = "") -> Iterator
     names = {socket.gethostname(), os.environ.get("SUDO_USER", ""), os.environ.get("USER", ""), Path.home().name}
     with contextlib.suppress(OSError):
         names |= {home.name for home in (Path(root) / "home").iterdir()}
-    yield from (name for name in names if len(name) > MIN_LENGTH and name.lower() not in ORDINARY_NAMES)
+    yield from (name for name in names if len(name) >= MIN_LENGTH and name.lower() not in ORDINARY_NAMES)
 
 
 def _texts_of_file(path: Path) -> Iterator[str]:
@@ -180,7 +180,7 @@ def shown_settings(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> 
 def _shown(value: object) -> str:
     if isinstance(value, bool | int | float) or (isinstance(value, str) and HARMLESS.fullmatch(value)):
         return json.dumps(value)
-    if isinstance(value, list) and not any(True for _ in _texts(value)) and not any(isinstance(v, dict) for v in value):
+    if isinstance(value, list) and not list(_texts(value)) and not any(isinstance(each, dict) for each in value):
         return json.dumps(value)
     if isinstance(value, list):
         return f"{len(value)} entries, not shown"

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..system.files import read_regular, sync_folder
+from .log_files import is_same_file
 
 #: The log is synced when the file is full: after some 80 moments.
 FILE_BYTES = 1 << 16
@@ -92,6 +93,11 @@ class WriteAhead:
         if self._position + len(record) > FILE_BYTES:
             return False
         try:
+            if not is_same_file(self._file, self._path):
+                # Deleted or moved: no start would find the lines. Another file is made once the log is synced.
+                os.close(self._file)
+                self._file, self._pass = None, b""
+                return False
             self._write(self._file, record)
             os.fdatasync(self._file)
         except OSError:
@@ -145,7 +151,7 @@ def missing(log: int, path: Path) -> Missing | None:
     if not lines or os.fstat(log).st_size < start or zlib.crc32(_before(log, start)) != anchor:
         return None
     there = os.pread(log, len(lines), start)
-    # What was not written is not there, or is zeros. Anything else was written by somebody else.
+    # Bytes that were not written are absent, or zeros. Any other difference comes from another program.
     if there == lines or any(one and one != other for one, other in zip(there, lines, strict=False)):
         return None
     present = next((k for k, (one, other) in enumerate(zip(there, lines, strict=False)) if one != other), len(there))

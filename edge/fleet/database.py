@@ -76,7 +76,7 @@ class Address:
                 "write it into ~/.pgpass (chmod 600), or name such a file in PGPASSFILE",
             )
         # libpq ends the host at the first / or @: the rest of a password is then part of another parameter.
-        if any("@" in str(self.parameters.get(key, "")) for key in ("host", "hostaddr", "port", "dbname")):
+        if any("@" in str(self.parameters.get(name, "")) for name in ("host", "hostaddr", "port", "dbname")):
             raise UsageError(
                 f"{key}: has an @ in the name of the host or of the database",
                 "a / or @ in a password must be written %2F, %40; better, write the password into ~/.pgpass (chmod 600)",

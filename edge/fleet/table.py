@@ -86,7 +86,7 @@ def age(moment: datetime | None, now: datetime) -> tuple[str, int]:
     if passed < timedelta(hours=2):
         return AGES[2], passed.seconds // 60
     if passed < timedelta(days=2):
-        return AGES[3], round(passed.total_seconds() / 3600)
+        return AGES[3], int(passed.total_seconds()) // 3600
     return AGES[4], passed.days
 
 

@@ -18,7 +18,7 @@ _HINTS = {
     0x87: "check the broker's access list (ACL), and [link] username",
     0x8A: "ask the person who runs the broker",
     0x8D: "check the network",
-    0x8E: "give each door its own [link] door",
+    TAKEN_OVER: "give each door its own [link] door",
     0x90: "check [link] door and the broker's rules",
     0x95: "raise max_packet_size of the broker",
     0x97: "raise the limits of the broker",

@@ -14,7 +14,7 @@ from .topics import Topics
 
 #: The only event of the entity "alarm".
 ALARM_EVENT = "alarm"
-#: What the button "Silence the buzzer" does, in minutes.
+#: How long the button "Silence the buzzer" silences it, in minutes.
 BUTTON_SILENCE_MIN = 10
 ONLINE, OFFLINE = b"online", b"offline"
 
@@ -147,7 +147,7 @@ def _diagnostic_entities() -> dict[str, dict[str, Any]]:
 
 
 def _command_entities(topics: Topics) -> dict[str, dict[str, Any]]:
-    """Return the entities that command the door, and what became of the last command."""
+    """Return the entities that command the door, and the one with the result of the last command."""
     return {
         "silence_minutes": {
             "platform": "number",

@@ -32,7 +32,7 @@ ANSWERS = frozenset({"buzzer_silenced", "buzzer_back", "lamps_tested", "command_
 class DoorState:
     """Follows the log at `path`. `update` reads what is new; `is_current` is True once everything has been read.
 
-    `take_alarms` returns the records of new alarms. With `has_commands`, the state has what became of the last command.
+    `take_alarms` returns the records of new alarms. With `has_commands`, the state has the result of the last command.
     """
 
     def __init__(self, path: Path, version: str, figures: HostFigures, *, has_commands: bool = False) -> None:
@@ -72,7 +72,7 @@ class DoorState:
         return alarms
 
     def note_command(self, text: str) -> None:
-        """Set what became of the last command, if the door does not say it."""
+        """Set the result of the last command if the door has not logged one."""
         self._last_command, self._last_command_at = text, utc_text(time.time())
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ class DoorState:
         return {**state, "commands": self._commands(is_running)} if self._has_commands else state
 
     def _commands(self, is_running: bool) -> dict[str, object]:
-        """Return until when the buzzer is silenced, the minutes until then, and what became of the last command."""
+        """Return until when the buzzer is silenced, the minutes until then, and the result of the last command."""
         until = self._silenced_until if is_running else None
         left_s = 0.0 if until is None else max(until.timestamp() - time.time(), 0.0)
         return {

@@ -135,7 +135,8 @@ class _Session:
         self._outbox: dict[str, tuple[bytes, bool]] = {}
         #: Those on their way, by number: their topics.
         self._others: dict[int, str] = {}
-        self._commands: deque[Received] = deque(maxlen=BURST)
+        #: One more than are allowed at once, so that the surplus is refused with a message.
+        self._commands: deque[Received] = deque(maxlen=BURST + 1)
         self._hourly = HourlyStats(worker.log)
         self._sent_state: bytes = b""
         self._state_due = self._state_at = 0.0
@@ -314,7 +315,7 @@ class _Session:
                 self._announce_at = time.monotonic() + self._worker.rng.uniform(0, MAX_ANNOUNCE_DELAY_S)
 
     def _take_commands(self) -> None:
-        """Say what became of the commands."""
+        """Pass commands on to the door; report those that are refused, and a door that does not answer."""
         inbox = self._worker.inbox
         if inbox is None:
             return

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import DoorlightError
+from ..errors import DoorlightError, OutputError
 from ..link.service import Place
 from ..link.status import LinkStatus
 from ..link_settings import LinkSettings
@@ -46,7 +46,10 @@ class MetricsWorker:
                 continue
             self._status.set_connected(NAME)
             self._wait(stop, None)
-            server.close()
+            try:
+                server.close()
+            except OutputError as error:  # the totals cannot be kept: the next start counts from the log again
+                self._status.report_failure(NAME, error)
 
     def _wait(self, stop: threading.Event, limit_s: float | None) -> None:
         """Wait until `stop` is set, or for `limit_s` seconds."""

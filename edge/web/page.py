@@ -70,6 +70,12 @@ def language_of(request: Request) -> str:
     return choose(chosen, request.headers.get("accept-language", ""))
 
 
+def page_number(request: Request) -> int:
+    """Return the number of ?page=NUMBER, from 1; 1 for anything that is no such number."""
+    number = request.query_params.get("page", "1")
+    return max(int(number), 1) if number.isascii() and number.isdigit() and len(number) < 6 else 1
+
+
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page from a template, in the language of the request."""
     language = language_of(request)

@@ -10,6 +10,7 @@ a disk without a cache; scripts/vdoor does the same with a cache. Each cut goes 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -30,6 +32,8 @@ from edge.events.record import encode
 
 IMAGE_BYTES = 64 << 20
 KEEP_FILES = 1000
+#: Exit codes of e2fsck: clean, or mended.
+E2FSCK_GOOD = (0, 1)
 WRITE = "--write"
 
 
@@ -85,9 +89,7 @@ def write(path: Path, rotate_bytes: int) -> None:
 
 def cut(image: Path, rotate_bytes: int, rng: random.Random) -> int:
     """Let events be written, and leave in `image` what is on the disk at a random moment. Return the last durable number."""
-    with tempfile.TemporaryDirectory(dir=image.parent) as scratch:
-        device, folder = run("losetup", "--find", "--show", str(image)), Path(scratch)
-        run("mount", "-o", "noatime", device, scratch)
+    with mounted(image, "noatime") as (device, folder):
         command = [sys.executable, __file__, WRITE, str(folder / "events.jsonl"), str(rotate_bytes)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout is not None
@@ -104,27 +106,35 @@ def cut(image: Path, rotate_bytes: int, rng: random.Random) -> int:
                 after = Path("/sys/block", Path(device).name, "stat").read_text()
             writer.kill()
             numbers += writer.stdout.read().splitlines()
-        run("umount", scratch)
-        run("losetup", "--detach", device)
     image.with_suffix(".cut").replace(image)
     return int(numbers[-1])
 
 
 def repaired(image: Path, rotate_bytes: int) -> tuple[int, list[int], int]:
     """Start again on the disk. Return the lines in the log before, the numbers after, and how many lines are damaged."""
-    subprocess.run(["e2fsck", "-p", str(image)], stdout=subprocess.DEVNULL)
-    with tempfile.TemporaryDirectory(dir=image.parent) as scratch:
-        device, path = run("losetup", "--find", "--show", str(image)), Path(scratch, "events.jsonl")
-        run("mount", device, scratch)
+    checked = subprocess.run(["e2fsck", "-p", str(image)], stdout=subprocess.DEVNULL, check=False)
+    if checked.returncode not in E2FSCK_GOOD:
+        raise subprocess.CalledProcessError(checked.returncode, checked.args)
+    with mounted(image, "defaults") as (_, folder):
+        path = folder / "events.jsonl"
         in_log = sum(file.read_bytes().count(b"}\n") for file in path.parent.glob(f"{path.name}*"))
         log = Appender(path, rotate_bytes, KEEP_FILES)
         log.open()
         log.close()
         reading = read(path)
         numbers = [record["seq"] for record in reading]
-        run("umount", scratch)
-        run("losetup", "--detach", device)
     return in_log, numbers, reading.damaged
+
+
+@contextlib.contextmanager
+def mounted(image: Path, options: str) -> Iterator[tuple[str, Path]]:
+    """Mount the file system of `image`, and take it off again; yield its loop device and folder."""
+    with tempfile.TemporaryDirectory(dir=image.parent) as scratch, contextlib.ExitStack() as undo:
+        device = run("losetup", "--find", "--show", str(image))
+        undo.callback(run, "losetup", "--detach", device)
+        run("mount", "-o", options, device, scratch)
+        undo.callback(run, "umount", scratch)
+        yield device, Path(scratch)
 
 
 def run(*command: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,14 +106,14 @@ def _installed_runtimes() -> list[str]:
     return found
 
 
-def _probabilities(folder: Path, name: str, crops: Sequence[Picture], runtime: str) -> Values:
-    """Return the probabilities of crops of the model's size, (n, labels)."""
+def _answers(folder: Path, name: str, output: str, crops: Iterable[Picture], runtime: str) -> Floats:
+    """Return an output of the model for crops of its size, one row each: (n, its values)."""
     model = Model(manifest.load(folder), name, runtime_name=runtime)
     out = []
     for crop in crops:
         model.invoke(crop)
-        out.append(model.dequantized("probabilities"))
-    return np.stack(out)
+        out.append(model.dequantized(output))
+    return as_floats(np.stack(out))
 
 
 def _check_agreement(what: str, share: float) -> float:
@@ -219,7 +219,7 @@ def choose_mask(folder: Path, task: MaskTask, net: torch.nn.Module) -> Choice:
     crops = [images.crop_square(task.data.picture(e.record), e.box, mask.SIZE, mask.MARGIN) for e in examples]
     truth = np.array([e.masked for e in examples])
     names = _installed_runtimes()
-    p = _probabilities(folder, task.name, crops, names[0])[:, 1]
+    p = _answers(folder, task.name, "probabilities", crops, names[0])[:, 1]
     weights = _weights(examples)
     odds = np.array([log_odds(float(v)) for v in p])
     slope, offset = _fit(odds, truth, weights)
@@ -236,7 +236,7 @@ def choose_mask(folder: Path, task: MaskTask, net: torch.nn.Module) -> Choice:
         figures["val_worn_wrongly_refused"] = _share(~called[wrongly])
     if len(names) > 1:
         sample = np.random.default_rng(0).permutation(len(crops))[:COMPARED_MASKS]
-        other = _probabilities(folder, task.name, [crops[k] for k in sample], names[1])[:, 1]
+        other = _answers(folder, task.name, "probabilities", [crops[k] for k in sample], names[1])[:, 1]
         share = float(((other >= 0.5) == (p[sample] >= 0.5)).mean())
         figures["runtimes_agree"] = _check_agreement("mask decisions", share)
     calibration = CalibrationCurve("P(mask)", {"before": (p, truth), "after": (calibrated, truth)}, weights)
@@ -298,7 +298,7 @@ def choose_expression(folder: Path, task: ExpressionTask, net: torch.nn.Module) 
     label = np.array([EXPRESSIONS.index(r.expression or "") for _, r in task.val])
     crop = np.array([r.crop for _, r in task.val])
     names = _installed_runtimes()
-    p = _probabilities(folder, task.name, pictures, names[0])
+    p = _answers(folder, task.name, "probabilities", pictures, names[0])
     losses = np.array([-np.log(_sharpen(p, s)[np.arange(len(p)), label]).mean() for s in SLOPES])
     slope = float(SLOPES[losses.argmin()])
     right = p.argmax(1) == label
@@ -316,7 +316,7 @@ def choose_expression(folder: Path, task: ExpressionTask, net: torch.nn.Module) 
     }
     if len(names) > 1:
         sample = np.random.default_rng(0).permutation(len(pictures))[:COMPARED_EXPRESSIONS]
-        other = _probabilities(folder, task.name, [pictures[k] for k in sample], names[1])
+        other = _answers(folder, task.name, "probabilities", [pictures[k] for k in sample], names[1])
         share = float((other.argmax(1) == p[sample].argmax(1)).mean())
         figures["runtimes_agree"] = _check_agreement("expressions", share)
     return Choice(0.5, round(slope, 4), 0.0, figures)
@@ -343,7 +343,7 @@ def choose_landmarks(folder: Path, task: LandmarkTask, net: torch.nn.Module) -> 
     """Compare the 8-bit model with the float network; there is nothing to choose. Draw the error by the head's turn."""
     crops = task.crops(task.val)
     names = _installed_runtimes()
-    points = _points(folder, task.name, crops, names[0])
+    points = _answers(folder, task.name, "points", crops, names[0]).reshape(-1, 5, 2)
     pairs = list(zip(points, task.val, strict=True))
     errors = np.array([error(points_in_picture(p, e), e.points) for p, e in pairs])
     turns = np.array([abs(head_turn(e.points)) for e in task.val])
@@ -360,20 +360,10 @@ def choose_landmarks(folder: Path, task: LandmarkTask, net: torch.nn.Module) -> 
     figures |= {f"val_int8_{name}": round(float(own.mean()), 4) for name, (_, own) in groups.items()}
     if len(names) > 1:
         sample = np.random.default_rng(0).permutation(len(crops))[:COMPARED_LANDMARKS]
-        other = _points(folder, task.name, crops[sample], names[1])
+        other = _answers(folder, task.name, "points", crops[sample], names[1]).reshape(-1, 5, 2)
         share = float((np.abs(other - points[sample]).max((1, 2)) <= SAME_POINT).mean())
         figures["runtimes_agree"] = _check_agreement("landmarks", share)
     return Choice(0.5, 1.0, 0.0, {k: v for k, v in figures.items() if np.isfinite(v)})
-
-
-def _points(folder: Path, name: str, crops: Picture, runtime: str) -> Values:
-    """Return the points of crops (n, SIZE, SIZE, 1), (n, 5, 2) in units of the crop."""
-    model = Model(manifest.load(folder), name, runtime_name=runtime)
-    out = []
-    for crop in crops:
-        model.invoke(crop)
-        out.append(model.dequantized("points").reshape(5, 2))
-    return np.stack(out)
 
 
 # ---- Embedding -------------------------------------------------------------------------------------------------------
@@ -386,7 +376,7 @@ def choose_embedding(folder: Path, task: EmbedderTask, net: torch.nn.Module) -> 
     have wrong names among them, and choose nothing.
     """
     names = _installed_runtimes()
-    pairs = task.judge.pairs(lambda crops: _embeddings(folder, task.name, crops, names[0]))
+    pairs = task.judge.pairs(lambda crops: _answers(folder, task.name, "embedding", crops, names[0]))
     threshold = max(pairs[name].threshold(MAX_MISTAKEN) for name in ("bare", "drawn"))
     steps = np.linspace(min(float(of.same.min()) for of in pairs.values()), 1, 201)
     curves: dict[str, Curve] = {}
@@ -400,17 +390,7 @@ def choose_embedding(folder: Path, task: EmbedderTask, net: torch.nn.Module) -> 
         figures |= {f"val_int8_{name}_{key}": round(value, 4) for key, value in of.figures().items()}
     if len(names) > 1:
         sample = task.judge.bare[:COMPARED_FACES]
-        a, b = (_embeddings(folder, task.name, sample, name) for name in names[:2])
+        a, b = (_answers(folder, task.name, "embedding", sample, name) for name in names[:2])
         cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
         figures["runtimes_agree"] = _check_agreement("embeddings", float((cosines >= SAME_FACE).mean()))
     return Choice(round(threshold, 4), 1.0, 0.0, figures)
-
-
-def _embeddings(folder: Path, name: str, crops: Picture, runtime: str) -> Floats:
-    """Return the embeddings (n, 128) of aligned crops."""
-    model = Model(manifest.load(folder), name, runtime_name=runtime)
-    out = []
-    for crop in crops:
-        model.invoke(crop)
-        out.append(model.dequantized("embedding"))
-    return as_floats(np.stack(out))

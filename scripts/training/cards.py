@@ -172,7 +172,7 @@ TEXTS = {
         "apply, and nobody has measured this model by age, sex or ethnicity.",
         never="All of `expression_classifier`: inferring emotions of people at work or in education is prohibited in the EU (AI "
         "Act, Art. 5(1)(f)), and the model must not decide anything about a person. Its answers are too uncertain for an alarm.",
-        start="trained from scratch",
+        start="training started from the shipped `expression_classifier`",
         curve="Left: P(answer) against the accuracy on validation data, before and after calibration. Right: the log loss of "
         "the labels by slope (1 / temperature); the lowest is chosen.",
         judged_on="with drawn masks of all shapes and colours, through the door's own code, 8-bit. `test` is FER2013's PublicTest, "
@@ -183,7 +183,8 @@ TEXTS = {
         "left out",
         split="val --sources fer2013",
         training=(
-            "Masks are drawn on the faces by their landmarks; the targets are those of the same face without a mask.",
+            "Masks are drawn on nine of ten faces, by their landmarks. Half of each target is what `expression_classifier` answers "
+            "about the same face without a mask.",
         ),
     ),
 }

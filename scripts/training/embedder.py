@@ -23,6 +23,7 @@ from . import augment
 from .arrays import Floats, Picture, Rng, as_floats, as_pixels
 from .dataset import Dataset, require
 from .drawing import masks, occluders
+from .face_teacher import CHIP
 from .landmarks import Example, examples, pose
 from .nets import Frozen, SameConv2d, _unfrozen, conv, mobilenet_blocks, mobilenet_hidden, normalise, stack
 from .people import BARE_PEOPLE, MASKED_PEOPLE, Embed, Judge, finder, people
@@ -33,8 +34,7 @@ SIZE, VECTOR = 96, 128
 #: Side of the region that is kept around a face, in units of the input.
 AROUND = 1.3
 REGION = round(SIZE * AROUND)
-#: Side of the teacher's chip in pixels, and where its landmarks lie: dlib's own chips, measured.
-CHIP = 150
+#: Where the landmarks lie in the teacher's chip: dlib's own chips, measured.
 CHIP_SCALE, CHIP_CENTRE = 1.494, (74.0, 43.5)
 EYES_CENTRE = (56.0, 51.6)
 #: Smallest face, in pixels between eyes and mouth, that is worth asking the teacher about.

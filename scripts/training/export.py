@@ -19,7 +19,9 @@ from training.records import DataError
 def main() -> int:
     """Run the command; return its exit code."""
     parser = parser_for("export", __doc__)
-    parser.add_argument("model", choices=("detector", "mask", "expression", "masked_expression", "landmarks"))
+    parser.add_argument(
+        "model", choices=("detector", "mask", "expression", "masked_expression", "landmarks", "embedding")
+    )
     add_data(parser)
     parser.add_argument("--run", type=Path, help="folder of the training run (default: runs/MODEL)")
     parser.add_argument(

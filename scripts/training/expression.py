@@ -251,18 +251,22 @@ class ExpressionTask:
 
     def validate(self, net: torch.nn.Module) -> dict[str, float]:
         """Return the accuracy by the labels, by the majority of the votes, and on faces from whole pictures."""
+        return self.figures(net, self.val)
+
+    def figures(self, net: torch.nn.Module, faces: Sequence[tuple[Picture, Record]]) -> dict[str, float]:
+        """Return the figures of `validate` for other faces."""
         assert isinstance(net, TwoHeads)
         net = net.folded(VOTES)
         device = next(net.parameters()).device
         guesses = []
-        for start in range(0, len(self.val), 512):
-            x = torch.from_numpy(np.stack([p for p, _ in self.val[start : start + 512]]))[:, None].to(device)
+        for start in range(0, len(faces), 512):
+            x = torch.from_numpy(np.stack([p for p, _ in faces[start : start + 512]]))[:, None].to(device)
             with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
                 guesses.append(net(normalise(x)).float().argmax(1).cpu().numpy())
         guess = np.concatenate(guesses)
-        label = np.array([EXPRESSIONS.index(r.expression or "") for _, r in self.val])
-        crop = np.array([r.crop for _, r in self.val])
-        votes = np.array([r.votes or [0] * 10 for _, r in self.val])
+        label = np.array([EXPRESSIONS.index(r.expression or "") for _, r in faces])
+        crop = np.array([r.crop for _, r in faces])
+        votes = np.array([r.votes or [0] * 10 for _, r in faces])
         clear = votes[:, :7].max(1) * 2 > np.maximum(votes.sum(1), 1)
 
         def share(right: npt.NDArray[np.bool_]) -> float:

@@ -20,7 +20,7 @@ from .dataset import Dataset
 from .drawing import masks
 from .expression import SIZE, ExpressionTask, Faces48, faces_of
 from .landmarks import pose
-from .records import EXPRESSIONS, Record
+from .records import Record
 
 #: A mask is drawn on the face enlarged by this factor.
 ENLARGED = 3
@@ -28,7 +28,6 @@ ENLARGED = 3
 MASKED_SHARE = 0.9
 #: Landmarks of a FER2013 face whose own are not known, in units of its side: the mean of those that are.
 USUAL = np.array([(0.31, 0.38), (0.69, 0.38), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)], np.float32)
-AGITATED = tuple(EXPRESSIONS.index(name) for name in ("angry", "disgust"))
 
 
 def with_mask(face: Picture, points: Floats | None, rng: Rng) -> Picture:
@@ -70,19 +69,16 @@ class MaskedExpressionTask(ExpressionTask):
     def __init__(self, data: Dataset, splits: dict[str, list[Record]]) -> None:
         super().__init__(data, splits)
         self._bare_val = self.val
-        self._masked_val = []
         wanted = [r for r in splits["val"] if r.expression is not None]
-        for k, r in enumerate(wanted):
-            for face, _, points in faces_of(data, [r]):
-                self._masked_val.append((with_mask(face, points, np.random.default_rng((5, k))), r))
+        self.val = [
+            (with_mask(face, points, np.random.default_rng((5, k))), r)
+            for k, r in enumerate(wanted)
+            for face, _, points in faces_of(data, [r])
+        ]
 
     def faces_for(self, data: Dataset, records: Sequence[Record]) -> Faces48:
         return MaskedFaces(data, records)
 
     def validate(self, net: nn.Module) -> dict[str, float]:
-        """Return the figures of `ExpressionTask` for masked faces, the AUC of the agitated, and the bare faces' mean."""
-        self.val = self._bare_val
-        bare = super().validate(net)
-        self.val = self._masked_val
-        figures = super().validate(net)
-        return {**figures, "val bare": bare["val mean"]}
+        """Return the figures of `ExpressionTask` for masked faces, and the mean for bare ones."""
+        return {**super().validate(net), "val bare": self.figures(net, self._bare_val)["val mean"]}

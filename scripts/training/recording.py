@@ -68,7 +68,7 @@ class Replay:
     timer = NO_TIMER
 
     def __init__(self, frames: list[RecordedFrame], perception: Perception) -> None:
-        self.expression = perception.expression
+        self.expression, self.masked_expression = perception.expression, perception.masked_expression
         self._frames = frames
         self._at = -1
         self._threshold = 0.0

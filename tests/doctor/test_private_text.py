@@ -145,6 +145,14 @@ def test_the_contents_of_the_secrets_files_are_private(tmp_path: Path) -> None:
     assert "correct horse" in set(private_values("", str(tmp_path)))
 
 
+def test_short_names_of_users_are_private(tmp_path: Path) -> None:
+    for name in ("eva", "jonathan", "pi"):
+        (tmp_path / "home" / name).mkdir(parents=True)
+    values = set(private_values("", str(tmp_path)))
+    assert {"eva", "jonathan"} <= values
+    assert "pi" not in values, "it would be found in ordinary words"
+
+
 def test_only_numbers_and_harmless_texts_of_the_settings_are_shown() -> None:
     lines = "\n".join(shown_settings(tomllib.loads(SETTINGS), tomllib.loads(default_text())))
     assert "[camera] rotate = 180" in lines

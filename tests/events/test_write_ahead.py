@@ -1,4 +1,4 @@
-"""The write-ahead file: what it saves, and what is in the log after a power cut, a full disk, or somebody else's work."""
+"""The write-ahead file: what it saves, and what is in the log after a power cut, a full disk, or a change by another program."""
 
 from __future__ import annotations
 
@@ -95,6 +95,26 @@ def test_the_log_is_synced_when_the_file_is_full(path: Path, log: Appender, monk
     for seq in range(1000, 1000 + count):
         append(log, line(seq, "x" * 100))
     assert 2 <= disk.syncs["fsync"] <= 7
+
+
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_a_file_that_was_deleted_or_moved_is_made_again(
+    path: Path, log: Appender, monkeypatch: pytest.MonkeyPatch, is_moved: bool
+) -> None:
+    append(log, line(2))
+    ahead = write_ahead_path(path)
+    if is_moved:
+        ahead.rename(ahead.with_name("elsewhere"))
+    else:
+        ahead.unlink()
+    disk = LogDisk(path.parent, monkeypatch)
+    append(log, line(3))
+    assert disk.syncs == {"fsync": 1, "fdatasync": 0}, "the log itself is synced"
+    size = path.stat().st_size
+    append(log, line(4))
+    crash(log, path, size)
+    reopened(path)
+    assert seqs(path) == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("rotate_bytes", [4096, 20_000, 200_000])
@@ -213,7 +233,7 @@ def test_a_log_that_somebody_has_changed_is_left_alone(path: Path, log: Appender
 
 
 def test_nothing_is_restored_after_a_stop(path: Path) -> None:
-    """Whoever deletes lines of a log, or the log, deletes them."""
+    """Lines that a user deletes, alone or with the log, are not restored."""
     write(path, *["calm"] * 20)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
     assert reopened(path) == 0

@@ -138,6 +138,17 @@ def test_commands_that_were_sent_meanwhile_are_old(
     wait_until(lambda: "differs" in str(json.loads(office.on(STATE)[-1])["commands"]["last"]))
 
 
+def test_a_command_too_many_is_refused_with_a_message(
+    broker: Broker, office: Subscriber, start_link: StartLink, log: Path
+) -> None:
+    link = start(start_link, broker, log, ON)
+    wait_until(lambda: bool(office.on(STATE)))
+    for k in range(2 * remote_commands.BURST):
+        office.client.publish(COMMAND, silence(1 + k), qos=0)
+    link.wait_for_line("there are too many commands")
+    link.stop()
+
+
 def test_a_flood_of_hostile_messages_holds_up_nothing(
     broker: Broker, office: Subscriber, start_link: StartLink, log: Path, runtime: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""Doors: all doors of a head office, those in trouble first: what `doorlight fleet` shows. Off without a database."""
+"""Doors: all doors of a head office, those in trouble first, as `doorlight fleet` shows them. Off without a database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...fleet.database import Address
 from ...fleet.overview import DoorSummary, Trouble
 from ...fleet.table import age
 from ...system.terminal import printable
-from ..page import Page, language_of, render, site_of
+from ..page import Page, language_of, page_number, render, site_of
 from ..translation import N_, translations
 
 KEY = "web.fleet_database"
@@ -38,7 +38,7 @@ TROUBLES = {
     Trouble.MISSING: N_("events missing"),
     Trouble.NONE: N_("all well"),
 }
-#: As `fleet.table.AGES`.
+#: The phrases of `fleet.table.AGES`, marked for translation here: fleet does not know the page.
 AGES = (N_("never"), N_("{n} s ago"), N_("{n} min ago"), N_("{n} h ago"), N_("{n} days ago"))
 #: CSS classes of the chips: red for a door that does not work, none for one that does.
 TONES = {Trouble.NONE: "pass", Trouble.PROBLEM: "note", Trouble.MISSING: "note"}
@@ -83,8 +83,7 @@ def check_address(database: str) -> None:
 async def show(request: Request) -> HTMLResponse:
     """Return the doors of ?page=NUMBER."""
     found = await _overview(request)
-    number = request.query_params.get("page", "1")
-    page = int(number) if number.isascii() and number.isdigit() and 0 < len(number) < 6 else 1
+    page = min(page_number(request), max(-(-len(found.doors) // ROWS_PER_PAGE), 1))
     first = (page - 1) * ROWS_PER_PAGE
     now, translate = datetime.now(UTC), translations(language_of(request)).gettext
     return render(

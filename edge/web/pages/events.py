@@ -20,7 +20,7 @@ from ...events.record import EventRecord, timestamp
 from ...events.selection import Selection
 from ...events.text import describe_event
 from ...events.time_span import parse_moment
-from ..page import Page, language_of, render, site_of
+from ..page import Page, language_of, page_number, render, site_of
 from ..translation import N_, translations
 
 ROWS_PER_PAGE = 200
@@ -66,8 +66,7 @@ async def show(request: Request) -> Response:
     today = datetime.now().astimezone().date()
     day = _parse_day(query.get("day", ""), today)
     chosen = query.get("show", "all") if query.get("show") in FILTERS else "all"
-    number = query.get("page", "1")
-    page = int(number) if number.isascii() and number.isdigit() and 0 < len(number) < 6 else 1
+    page = page_number(request)
     path = site_of(request).events_file
     state = _log_state(path)
     tag = f'"{state}-{day}-{today}-{language_of(request)}"'

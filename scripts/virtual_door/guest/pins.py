@@ -25,6 +25,11 @@ def open_pins() -> list[int]:
     return files
 
 
+def read(files: list[int]) -> str:
+    """Read the levels of all pins."""
+    return "".join(chr(os.pread(file, 1, 0)[0]) for file in files)
+
+
 def main(path: str) -> None:
     """Write the levels into a file, in an endless loop."""
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -35,7 +40,10 @@ def main(path: str) -> None:
     while True:
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         try:
-            levels = "".join(chr(os.pread(file, 1, 0)[0]) for file in files)
+            levels = read(files)
+            # The pins are read one after the other: a change in between would look as if both states were one.
+            while levels != last_levels and levels != (again := read(files)):
+                levels = again
         except OSError:  # the chip was removed
             for file in files:
                 os.close(file)

@@ -36,7 +36,7 @@ class FakeSession:
         for name in names:
             head, _, stride = name.partition("_")
             cells = (height // int(stride)) * (width // int(stride))
-            out = np.zeros((1, cells, {"bbox": 4}.get(head, 1)), np.float32)
+            out = np.zeros((1, cells, {"bbox": 4, "kps": 10}.get(head, 1)), np.float32)
             if stride == "16":
                 for k, score in ((5 * (width // 16) + 3, 0.99), (5 * (width // 16) + 4, 0.95)):
                     out[0, k] = (0.5 + 3 - k % (width // 16), 0.5, np.log(10), np.log(5)) if head == "bbox" else score
@@ -60,6 +60,13 @@ def test_a_face_is_found_once_in_pixels_of_the_picture(detector: yunet.YuNet) ->
     assert found.score == pytest.approx(0.99)
     assert FakeSession.pixels.shape == (1, 3, 480, 640)
     assert FakeSession.pixels[0, :, 100, 100].tolist() == [50, 100, 200]  # BGR, as OpenCV reads
+
+
+def test_the_landmarks_of_the_surest_face_are_in_pixels_of_the_picture(detector: yunet.YuNet) -> None:
+    points, score = detector.landmarks(np.full((240, 320, 3), 9, np.uint8))
+    assert score == pytest.approx(0.99)
+    # All of them a cell's size from the corner of cell (3, 5), halved like the picture.
+    np.testing.assert_allclose(points, [[(3 + 0.99) * 16 / 2, (5 + 0.99) * 16 / 2]] * 5, rtol=1e-5)
 
 
 def test_a_picture_of_another_aspect_is_padded_below_and_on_the_right(detector: yunet.YuNet) -> None:

@@ -110,7 +110,7 @@ def test_the_network_learns_what_the_teacher_says(task: EmbedderTask) -> None:
         loss = task.loss(net, batch, 0.0)
         loss.backward()
         optimiser.step()
-    assert float(loss) < float(first)
+    assert loss.item() < first.item()
 
 
 def test_a_set_without_people_is_refused(data: Dataset) -> None:

@@ -39,13 +39,13 @@ def test_bare_faces_without_an_expression_have_the_answers_of_teachers_as_target
     task = expression.ExpressionTask(data, {"train": records, "val": records})
     assert not len(task.faces.unlabelled), "without a teacher nobody says what they show"
     teacher = teachers.of_network(ExpressionClassifier())
-    before = task.faces.targets.copy()
+    before = task.faces.crops.targets.copy()
     task.teach([teacher])
     answers = teachers.answers([teacher], found, expression.SIZE)
-    assert np.allclose(task.faces.unlabelled_targets, answers)
+    assert np.allclose(task.faces.unlabelled.targets, answers)
     assert np.allclose(answers.sum(2), 1, atol=1e-2)
-    own = teachers.answers([teacher], task.faces.faces, expression.SIZE)
-    assert np.allclose(task.faces.targets, 0.5 * before + 0.5 * own, atol=1e-5)
+    own = teachers.answers([teacher], task.faces.crops.faces, expression.SIZE)
+    assert np.allclose(task.faces.crops.targets, 0.5 * before + 0.5 * own, atol=1e-5)
     drawn = [task.faces.draw((1, 0, k)) for k in range(200)]
     unlabelled = sum(any(np.allclose(wanted, a) for a in answers) for _, wanted in drawn)
     assert 20 <= unlabelled <= 70

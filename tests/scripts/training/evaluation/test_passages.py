@@ -106,6 +106,7 @@ class FakePerception:
     """Finds bright rectangles: green ones wear a mask, red ones do not."""
 
     expression = None
+    masked_expression = None
     runtime = "fake"
     timer = NO_TIMER
 
