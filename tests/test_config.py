@@ -159,7 +159,7 @@ WRONG = {
         '[people]\nfile = "people.db"',
         ["'people.file' is 'people.db', no whole path", "/var/lib/doorlight/people.db"],
     ),
-    "a log of people with names": ('[people]\nlog = "name"', ["'people.log' is 'name'", '"nothing", "known" or "id"']),
+    "a log of people with names": ('[people]\nlog = "name"', ["'people.log' is 'name'", '"id", "known" or "nothing"']),
     "so many looks that nobody is known": ("[people]\nmin_looks = 9", ["'people.min_looks' is 9", "from 1 to 8"]),
     "a relay in a signal that is not PASS": ('[relay]\nwhen = "IDLE"', ["'relay.when' is 'IDLE'", 'write "PASS"']),
     "a list of conditions": ('[relay]\nwhen = ["PASS"]', ["'relay.when'", "a list instead of text", 'write "PASS"']),

@@ -128,16 +128,14 @@ def _enroller(args: argparse.Namespace, config: Config) -> tuple[Enroller, Embed
     """Load the models. Return what looks at pictures, the embedder, and the threshold."""
     import msgspec
 
-    from ..inference import embedder, manifest
+    from ..inference import manifest
     from ..inference.perception import Perception
     from ..people.enrolment import Enroller
 
     people = msgspec.structs.replace(config.people, enabled=True)
     expression = msgspec.structs.replace(config.expression, enabled=False)
     config = msgspec.structs.replace(config, people=people, expression=expression)
-    found = manifest.load(options.models_folder(args, config))
-    embedder.require(found)
-    perception = Perception(config, found)
+    perception = Perception(config, manifest.load(options.models_folder(args, config)))
     assert perception.embedder is not None
     threshold = people.threshold or perception.embedder.threshold
     enroller = Enroller(perception, perception.embedder, config.tracker.new_score, threshold)

@@ -156,10 +156,6 @@ def _watch(
         opened.callback(source.close)
         source.prepare()
         found = manifest.load(options.models_folder(args, config))
-        if config.people.enabled:
-            from ..inference.embedder import require
-
-            require(found)  # before the Edge TPU asks for it, with less to say
         accelerator = opened.enter_context(Accelerator(config.models.accelerator, found, required_models(config)))
         perception = Perception(config, found, accelerator=accelerator)
         presence = _presence(config, settings, perception, source.live, opened)

@@ -17,21 +17,12 @@ from ..records import Face, Point
 from ..timing import NO_TIMER, StageTimer
 from .interpreter import Model
 from .landmarks import LandmarkFinder
-from .manifest import MANIFEST_NAME, Manifest
+from .manifest import MANIFEST_NAME
 
 NAME = "face_embedding"
 DIMENSIONS = 128
 #: The zero of a stored vector has no direction.
 _MIN_LENGTH = 1e-6
-
-
-def require(manifest: Manifest) -> None:
-    """Raise ModelError if the folder of models has no embedder."""
-    if NAME not in manifest:
-        raise ModelError(
-            f"{manifest.folder}: has no model '{NAME}', which [people] needs to recognise faces",
-            "set [people] enabled = false, or use a folder of models that has it (--models)",
-        )
 
 
 class Embedder:

@@ -235,10 +235,9 @@ class Perception:
             self.landmarks = LandmarkFinder(load("face_landmarks"), config.landmarks.max_turn, timer)
         self.embedder: Embedder | None = None
         if config.people.enabled:
-            from .embedder import NAME, Embedder, require
+            from .embedder import NAME, Embedder
             from .landmarks import LandmarkFinder
 
-            require(manifest)
             finder = self.landmarks or LandmarkFinder(load("face_landmarks"), config.landmarks.max_turn, timer)
             self.embedder = Embedder(load(NAME), finder, timer)
         self.runtime = self.mask.model.runtime

@@ -11,7 +11,7 @@ import pytest
 from edge import config
 from edge.errors import ModelError
 from edge.inference import manifest
-from edge.inference.embedder import DIMENSIONS, NAME, Embedder, require
+from edge.inference.embedder import DIMENSIONS, NAME, Embedder
 from edge.inference.manifest import Manifest
 from edge.inference.perception import Perception, required_models
 from edge.records import Face
@@ -71,9 +71,8 @@ def test_the_models_are_needed_only_if_people_are_on(models: Manifest) -> None:
     assert required_models(ON)[-2:] == ("face_landmarks", NAME)
     without = Manifest(models.folder, {key: row for key, row in models.items() if key != NAME})
     assert Perception(OFF, without).embedder is None
-    for fails in (lambda: require(without), lambda: Perception(ON, without)):
-        with pytest.raises(ModelError, match=f"has no model '{NAME}', which \\[people\\] needs"):
-            fails()
+    with pytest.raises(ModelError, match=f"no model '{NAME}', which \\[people\\] enabled = true needs"):
+        Perception(ON, without)
 
 
 @pytest.mark.parametrize("what", ["other outputs", "other shape"])

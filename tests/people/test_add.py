@@ -22,6 +22,7 @@ from edge.inference.embedder import Embedder
 from edge.inference.perception import Perception
 from edge.people import enrolment, record, store
 from edge.records import Frame
+from support.embedder import make_models_without
 from support.people import FUTURE, enrol, person, place
 
 AGREED = ("--consent-by", "Ada Lovelace", "--until", FUTURE)
@@ -72,7 +73,7 @@ def loaded(perception: Perception) -> Callable[..., tuple[enrolment.Enroller, Em
     """What `people_add` loads, once for all tests."""
 
     def enroller(args: argparse.Namespace, config: Config) -> tuple[enrolment.Enroller, Embedder, float]:
-        embedder.require(manifest.load(args.models))
+        assert manifest.load(args.models)[embedder.NAME]
         assert perception.embedder is not None
         threshold = config.people.threshold or perception.embedder.threshold
         looks = enrolment.Enroller(perception, perception.embedder, config.tracker.new_score, threshold)
@@ -297,10 +298,10 @@ def test_names_that_are_none_are_refused(door: Door, name: str) -> None:
     door.refused(2, "add", name, *AGREED)
 
 
-def test_the_model_that_is_missing_is_named(door: Door, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedder, "NAME", "no_such_model")
-    found, advice = door.refused(69, "add", "Ada", "--picture", pictures / "good.png", *AGREED)
-    assert "has no model 'no_such_model', which [people] needs" in found
+def test_the_model_that_is_missing_is_named(door: Door, pictures: Path, tmp_path: Path) -> None:
+    models = make_models_without(tmp_path / "without")
+    found, advice = door.refused(69, "add", "Ada", "--picture", pictures / "good.png", "--models", models, *AGREED)
+    assert "no model 'face_embedding', which [people] enabled = true needs" in found
     assert "enabled = false" in advice
 
 

@@ -19,7 +19,7 @@ from edge.people.gallery_keeper import GalleryKeeper
 from edge.people.store import Place
 from edge.pipeline import Decision
 from support.command import environment
-from support.embedder import THRESHOLD
+from support.embedder import THRESHOLD, make_models_without
 from support.paths import CLIP
 from support.people import FUTURE, MODEL, PAST, enrol, person, place, remove
 
@@ -106,19 +106,13 @@ def test_a_damaged_store_stops_no_door(
 
 
 def test_without_the_model_it_is_a_clear_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    from edge.inference import manifest
-
-    folder = tmp_path / "models"
-    folder.mkdir()
-    shipped = manifest.find_shipped_models()
-    text = (shipped / manifest.MANIFEST_NAME).read_text().partition("\n[face_embedding]")[0]
-    (folder / manifest.MANIFEST_NAME).write_text(text)
-    for path in shipped.glob("*.tflite"):
-        (folder / path.name).symlink_to(path)
+    folder = make_models_without(tmp_path / "models")
     code, events = run(tmp_path, folder, "[people]\nenabled = true\n")
     assert (code, events) == (69, [])
     lines = capfd.readouterr().err.splitlines()
-    assert lines[-2] == f"doorlight: {folder}: has no model 'face_embedding', which [people] needs to recognise faces"
+    assert lines[-2].startswith(
+        f"doorlight: {folder}/manifest.toml: no model 'face_embedding', which [people] enabled = true"
+    )
 
 
 def test_off_nothing_of_it_is_loaded(tmp_path: Path, pictures: Path) -> None:

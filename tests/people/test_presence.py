@@ -32,7 +32,7 @@ STRANGER = Box(FACE.x1 + 60, FACE.y1, FACE.x2 + 60, FACE.y2)
 class Models:
     """Models that find masked faces at `boxes` in every picture."""
 
-    expression = None
+    expression = masked_expression = None
     timer = NO_TIMER
 
     def __init__(self) -> None:

@@ -149,16 +149,27 @@ def model() -> bytes:
 
 def make_models(folder: Path) -> Path:
     """Return a folder with the shipped models, by links, and the stand-in."""
-    shipped = manifest.find_shipped_models()
-    folder.mkdir(parents=True, exist_ok=True)
-    entries = manifest.load(shipped)
-    for name, entry in entries.items():
-        if name != NAME:
-            (folder / entry.file).symlink_to(shipped / entry.file)
+    text = _link_shipped(folder)
     content = model()
     (folder / f"{NAME}.tflite").write_bytes(content)
-    text = (shipped / manifest.MANIFEST_NAME).read_text(encoding="utf-8")
-    kept = text.partition(f"\n[{NAME}]")[0]  # it is the last one
     row = ROW.format(sha256=hashlib.sha256(content).hexdigest())
-    (folder / manifest.MANIFEST_NAME).write_text(f"{kept}\n{row}", encoding="utf-8")
+    (folder / manifest.MANIFEST_NAME).write_text(f"{text}\n{row}", encoding="utf-8")
     return folder
+
+
+def make_models_without(folder: Path) -> Path:
+    """Return a folder with the shipped models, by links, and no embedder."""
+    text = _link_shipped(folder)
+    (folder / manifest.MANIFEST_NAME).write_text(text, encoding="utf-8")
+    return folder
+
+
+def _link_shipped(folder: Path) -> str:
+    """Link the shipped models but the embedder into a new folder, and return their part of the manifest."""
+    shipped = manifest.find_shipped_models()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, entry in manifest.load(shipped).items():
+        if name != NAME:
+            (folder / entry.file).symlink_to(shipped / entry.file)
+    text = (shipped / manifest.MANIFEST_NAME).read_text(encoding="utf-8")
+    return text.partition(f"\n[{NAME}]")[0]  # it is the last one

@@ -51,9 +51,7 @@ def _model(host: Host) -> Iterator[Finding]:
     from ...inference import embedder, manifest
 
     try:
-        found = manifest.load(host.models_folder)
-        embedder.require(found)
-        found.read(embedder.NAME)
+        manifest.load(host.models_folder).read(embedder.NAME)
     except DoorlightError as error:
         yield Finding("bad", str(error), error.hint)
 

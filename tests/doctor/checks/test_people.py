@@ -13,7 +13,7 @@ from edge.doctor.checks import people as check
 from edge.inference import embedder, manifest
 from edge.people.store import Place
 from support.doctor import FakeMachine, only, write_settings
-from support.embedder import make_models
+from support.embedder import make_models, make_models_without
 from support.people import PAST, enrol, person, place
 
 
@@ -94,10 +94,8 @@ def test_a_store_that_is_no_good(
     assert finding.fix
 
 
-def test_no_model(
-    machine: FakeMachine, tmp_path: Path, where: Place, models: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embedder, "NAME", "no_such_model")
+def test_no_model(machine: FakeMachine, tmp_path: Path, where: Place) -> None:
+    models = make_models_without(tmp_path / "without")
     first, _ = machine.check("people", config=settings(tmp_path, where, models))
     assert first.severity == "bad"
-    assert "has no model 'no_such_model'" in first.message
+    assert "no model 'face_embedding', which [people] enabled = true needs" in first.message
