@@ -109,6 +109,7 @@ class PeopleSettings(Section, frozen=True):
     interval_s: Annotated[float, Meta(ge=0.05, le=10)]
     cards: bool
     log: Literal["nothing", "known", "id"]
+    page: Literal["nothing", "known", "name"]
     may_open: bool
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -42,8 +42,8 @@ class Decision:
     zone. `still` are the boxes of the faces that do not count, because they never move. `found` are the boxes of
     all faces of the last search, which may be of an earlier picture, also of those that do not count and of those too
     uncertain to be a person; None if nothing has been searched, or nothing can be seen.
-    `known` are the numbers of the tracks of enrolled people, and `everyone_known` says whether PASS is for them alone, see
-    people/presence.py.
+    `known` are the tracks of enrolled people by number, with the name that may be shown, "" by default. `everyone_known`
+    says whether PASS is for them alone, see people/presence.py.
     """
 
     t: float
@@ -57,7 +57,7 @@ class Decision:
     outside: tuple[Box, ...] = ()
     still: tuple[Box, ...] = ()
     found: tuple[Box, ...] | None = None
-    known: frozenset[int] = frozenset()
+    known: Mapping[int, str] = field(default_factory=dict)
     everyone_known: bool = False
 
     def verdict(self, number: int) -> Verdict:

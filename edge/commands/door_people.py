@@ -24,7 +24,7 @@ def presence_factory(
     keeper = GalleryKeeper(
         store_place(config, settings), embedder.version, people.threshold or embedder.threshold, report
     )
-    return lambda: Presence(Recogniser(people, embedder, lambda: keeper.gallery), people.log)
+    return lambda: Presence(Recogniser(people, embedder, lambda: keeper.gallery), people.log, people.page == "name")
 
 
 def open_presence(
@@ -55,4 +55,4 @@ def open_presence(
 
         cards = CardReader(lambda: keeper.installation, embedder.version, report, in_background=live)
         opened.callback(cards.close)
-    return Presence(Recogniser(people, embedder, lambda: keeper.gallery, cards), people.log)
+    return Presence(Recogniser(people, embedder, lambda: keeper.gallery, cards), people.log, people.page == "name")

@@ -25,10 +25,13 @@ EVENTS = frozenset({"masked", "unmasked", "cleared", "ignored"})
 class Presence:
     """The enrolled people among the tracks of one pipeline."""
 
-    def __init__(self, recogniser: Recogniser, log: Literal["nothing", "known", "id"]) -> None:
-        """`log` is what the events say, see [people] log."""
+    def __init__(
+        self, recogniser: Recogniser, log: Literal["nothing", "known", "id"], with_names: bool = False
+    ) -> None:
+        """`log` is what the events say, see [people] log. `with_names` adds names to decisions, never to events."""
         self._recogniser = recogniser
         self._log = log
+        self._with_names = with_names
         #: Tracks that have moved since they came.
         self._alive: set[int] = set()
         #: By the number of the person in the log.
@@ -67,7 +70,8 @@ class Presence:
             self._is_open = known.keys() >= numbers and self._alive >= numbers and is_once
         # PASS may stand a moment longer than the people: nobody else has come.
         events = [self._completed(event) for event in decision.events]
-        return replace(decision, events=events, known=frozenset(known), everyone_known=self._is_open)
+        names = {number: identity.name if self._with_names else "" for number, identity in known.items()}
+        return replace(decision, events=events, known=names, everyone_known=self._is_open)
 
     def _completed(self, event: Event) -> Event:
         """Return an event with what it may say about a person."""

@@ -39,9 +39,10 @@ DOUBTFUL_LOOKS = 3
 
 
 class Identity(NamedTuple):
-    """What is known about a person at the door: `id` is the pseudonym, None if a card was held up."""
+    """What is known about a person at the door: `id` is the pseudonym, None if a card was held up; then `name` is ""."""
 
     id: str | None
+    name: str = ""
 
 
 @dataclass(slots=True)
@@ -151,7 +152,7 @@ class Recogniser:
         match = None if vector is None else gallery.nearest(vector)
         if match is None:
             return
-        identity = Identity(match.person.id)
+        identity = Identity(match.person.id, match.person.name)
         if match.similarity >= (lower if before == identity else gallery.threshold):
             track.identity, track.template = identity, to_vector(match.person.template)
 

@@ -18,10 +18,11 @@ from edge.imaging.images import Picture
 from edge.people.matching import Gallery
 from edge.people.presence import Presence
 from edge.people.recogniser import Recogniser
-from edge.people.record import Vector, to_vector
+from edge.people.record import to_vector
 from edge.pipeline import Decision, Pipeline
 from edge.records import Box, Detection, Event, Face, Frame, Signal
 from edge.timing import NO_TIMER
+from edge.view.snapshot import Snapshots
 from support.people import MODEL, FakeEmbedder, person, vector
 
 FPS = 10
@@ -72,12 +73,12 @@ def poster(k: int) -> Picture:
 class Door:
     """A pipeline that knows Ada."""
 
-    def __init__(self, log: Literal["nothing", "known", "id"] = "nothing", shown: Vector | None = None) -> None:
+    def __init__(self, log: Literal["nothing", "known", "id"] = "nothing", with_names: bool = False) -> None:
         self.models = Models()
         embedder = Embedder(vector(9))
         gallery = Gallery((ADA,), MODEL, 0.5)
         recogniser = Recogniser(config.load().people, embedder, lambda: gallery)  # type: ignore[arg-type]
-        self.pipeline = Pipeline(settings(), self.models, Presence(recogniser, log))  # type: ignore[arg-type]
+        self.pipeline = Pipeline(settings(), self.models, Presence(recogniser, log, with_names))  # type: ignore[arg-type]
         self.k = 0
 
     def play(self, seconds: float, picture: Callable[[int], Picture] = alive) -> list[Decision]:
@@ -103,7 +104,7 @@ def test_the_signal_is_the_same_for_everyone() -> None:
 
 def test_a_known_person_may_open() -> None:
     last = Door().play(3)[-1]
-    assert last.known == frozenset({1})
+    assert last.known == {1: ""}, "no name by default"
     assert (last.signal, last.everyone_known) == (Signal.PASS, True)
 
 
@@ -126,13 +127,13 @@ def test_nobody_is_there_twice() -> None:
     door = Door()
     door.models.boxes = (FACE, Box(FACE.x1 - 26, FACE.y1, FACE.x2 - 26, FACE.y2))
     last = door.play(5)[-1]
-    assert last.known == frozenset({1, 2})
+    assert last.known.keys() == {1, 2}
     assert not last.everyone_known
 
 
 def test_a_picture_on_the_wall_is_known_but_opens_nothing() -> None:
     decisions = Door().play(5, poster)
-    assert decisions[-1].known == frozenset({1})
+    assert decisions[-1].known.keys() == {1}
     assert decisions[-1].signal is Signal.PASS
     assert not any(decision.everyone_known for decision in decisions)
 
@@ -157,7 +158,7 @@ def test_a_blind_door_knows_nobody() -> None:
     door = Door()
     door.play(3)
     blind = door.pipeline.blind(door.k / FPS, "gone")
-    assert (blind.known, blind.everyone_known, blind.signal) == (frozenset(), False, Signal.FAULT)
+    assert (blind.known, blind.everyone_known, blind.signal) == ({}, False, Signal.FAULT)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +173,34 @@ def test_the_log_has_what_the_settings_say(log: Literal["nothing", "known", "id"
     assert {key: value for key, value in found["cleared"].items() if key in ("known", "enrolled")} == expected
     assert "Ada" not in str(found)
     assert not {"known", "enrolled"} & found["signal"].keys()
+
+
+@pytest.mark.parametrize(
+    ("enabled", "page", "expected"),
+    [
+        (True, "nothing", (False, "")),
+        (True, "known", (True, "")),
+        (True, "name", (True, "Ada")),
+        (False, "name", (False, "")),
+    ],
+)
+def test_the_page_has_what_the_settings_say(enabled: bool, page: str, expected: tuple[bool, str]) -> None:
+    door = Door(with_names=page == "name")
+    decisions = door.play(3)
+    shown = Snapshots(config.replaced(settings(), "people", enabled=enabled, page=page), "camera", lambda: "CPU", list)
+    record = shown.describe(decisions[-1], (96, 100), 10.0)
+    (person,) = record["people"]
+    assert (person["known"], person["name"]) == expected
+    assert ("Ada" in str(record)) is (expected[1] == "Ada")
+    assert "Ada" not in str(events(decisions)), "the page's names reach no log"
+
+
+def test_a_stranger_is_not_known_on_the_page() -> None:
+    door = Door(with_names=True)
+    door.models.boxes = (STRANGER,)
+    shown = Snapshots(config.replaced(settings(), "people", enabled=True), "camera", lambda: "CPU", list)
+    (person,) = shown.describe(door.play(3)[-1], (96, 100), 10.0)["people"]
+    assert (person["known"], person["name"]) == (False, "")
 
 
 def test_a_stranger_is_logged_as_not_known() -> None:

@@ -49,10 +49,10 @@ class Playing:
 def test_nobody_is_known_before_enough_looks() -> None:
     door = Playing(ADA_VECTOR)
     found = door.play(2)
-    first = found.index(Identity(ADA.id))
+    first = found.index(Identity(ADA.id, ADA.name))
     assert found[:first] == [None] * first
     assert first / 15 == pytest.approx((SETTINGS.min_looks - 1) * SETTINGS.interval_s, abs=0.1)
-    assert set(found[first:]) == {Identity(ADA.id)}
+    assert set(found[first:]) == {Identity(ADA.id, ADA.name)}
 
 
 def test_a_stranger_stays_unknown() -> None:
@@ -77,7 +77,7 @@ def test_somebody_else_on_the_same_track_is_noticed() -> None:
     wait_s = RECHECK_S + DOUBTFUL_LOOKS * SETTINGS.interval_s
     assert door.play(wait_s + 0.2)[-1] is None, "soon: a door may be open for them"
     door.embedder.vector = BOB_VECTOR
-    assert door.play(2 * AVERAGED_LOOKS * RECHECK_S)[-1] == Identity(BOB.id)
+    assert door.play(2 * AVERAGED_LOOKS * RECHECK_S)[-1] == Identity(BOB.id, BOB.name)
 
 
 def test_who_is_not_seen_well_any_more_is_unknown_again() -> None:
@@ -86,17 +86,17 @@ def test_who_is_not_seen_well_any_more_is_unknown_again() -> None:
     door.play(2)
     door.embedder.points = turned()
     found = door.play(STALE_S + 1)
-    assert found[0] == Identity(ADA.id), "a glance aside changes nothing"
+    assert found[0] == Identity(ADA.id, ADA.name), "a glance aside changes nothing"
     assert found[-1] is None
     door.embedder.points = FRONTAL
-    assert door.play(2)[-1] == Identity(ADA.id)
+    assert door.play(2)[-1] == Identity(ADA.id, ADA.name)
 
 
 def test_hysteresis_keeps_who_is_known_and_admits_nobody() -> None:
     door = Playing(ADA_VECTOR)
     door.play(2)
     door.embedder.vector = near(ADA_VECTOR, THRESHOLD - HYSTERESIS / 2)
-    assert set(door.play(20)) == {Identity(ADA.id)}
+    assert set(door.play(20)) == {Identity(ADA.id, ADA.name)}
     assert set(Playing(door.embedder.vector).play(20)) == {None}
 
 
