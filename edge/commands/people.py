@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, OutputError, UsageError
 from ..system.terminal import printable
-from . import options, people_add, people_files
+from . import options, people_add, people_card, people_files, people_sync
 from .options import SERVICE_SETTINGS, Parser, Subparsers
 
 if TYPE_CHECKING:
     from ..config import Config
-    from ..people.record import Person
+    from ..people.record import IssuedCard, Person
     from ..people.store import Content, Place
 
 DESCRIPTION = """\
@@ -30,6 +30,7 @@ of the face (128 numbers), encrypted. Never a picture.
   sudo doorlight people export clinic.people --sign ~/.ssh/id_ed25519
                                                for your other doors
   sudo doorlight people import clinic.people   at another door
+  sudo doorlight people sync --help            the same by a database
   sudo doorlight people card "Ada Lovelace"    the template as a QR code instead
 
 Templates of faces are biometric data. In the EU you may keep them only with
@@ -62,11 +63,14 @@ def add_parser(subparsers: Subparsers) -> Parser:
         "delete a person",
         "Delete everything that is kept of a person: name, template and consent. The\n"
         "file is written anew with another key, so that old copies of it cannot be read.\n"
-        "A card that was printed stays valid until its last day.\n\n"
+        "A card that was printed stays valid until its last day, unless it is revoked\n"
+        "(doorlight people card NUMBER --revoke).\n\n"
         '  sudo doorlight people remove "Ada Lovelace"\n',
     )
     removed.add_argument("name", metavar="NAME", help="name or pseudonym")
     people_files.add_parsers(actions)
+    people_card.add_parser(actions)
+    people_sync.add_parser(actions)
     return parser
 
 
@@ -91,7 +95,11 @@ def run(args: argparse.Namespace) -> int:
             return _show(place, args.name)
         case "remove":
             return _remove(place, args.name)
-    return people_files.run(args, config, place)
+        case "card":
+            return people_card.run(args, config, place)
+        case "sync":
+            return people_sync.run(args, place)
+    return people_files.run(args, place)
 
 
 def store_place(config: Config, settings: Path | None) -> Place:
@@ -141,13 +149,17 @@ def _list(place: Place, as_json: bool) -> int:
         print("nobody is enrolled")
     for person in people:
         print(f"{person.id}  until {person.consent.until}  {printable(person.name)}")
+    for card in content.installation.cards if content else ():
+        if not card.person:
+            print(f"card {card.number}  {_validity(card)}  of a person who was removed")
     return 0
 
 
 def _show(place: Place, name: str) -> int:
     from datetime import datetime
 
-    person = require_person(require_people(place), name)
+    content = require_people(place)
+    person = require_person(content, name)
     consent = person.consent
     given = datetime.fromtimestamp(consent.at).astimezone().isoformat(" ", "minutes")
     print(f"name:      {printable(person.name)}")
@@ -155,17 +167,30 @@ def _show(place: Place, name: str) -> int:
     print(f"template:  {len(person.template)} numbers, made by the model {person.model}; no picture")
     print(f"consent:   by {printable(consent.by)}, {given}, recorded by {printable(consent.recorded_by)}")
     print(f"until:     {consent.until}; then it is deleted by itself")
+    for card in content.installation.cards:
+        if card.person == person.id:
+            print(f"card:      {card.number}, {_validity(card)}")
     print("agreed to:")
     for line in consent.text.splitlines():
         print(f"  {printable(line)}")
     return 0
 
 
+def _validity(card: IssuedCard) -> str:
+    return "revoked" if card.is_revoked else f"valid until {card.until}"
+
+
 def _remove(place: Place, name: str) -> int:
     from ..people import store
 
-    person = require_person(require_people(place), name)
+    content = require_people(place)
+    person = require_person(content, name)
     store.change(place, lambda content: content._replace(people=tuple(p for p in content.people if p.id != person.id)))
     print(f"removed {printable(person.name)}: nothing of them is kept in {printable(str(place.file))}")
     print("note: exported files, printed cards and other doors still have the template until its last day")
+    cards = [card for card in content.installation.cards if card.person == person.id and not card.is_revoked]
+    for card in cards:
+        print(
+            f"note: card {card.number} is {_validity(card)}; to refuse it: doorlight people card {card.number} --revoke"
+        )
     return 0

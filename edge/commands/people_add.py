@@ -94,9 +94,12 @@ def run(args: argparse.Namespace, config: Config, place: Place) -> int:
         from ..people.matching import Gallery
 
         _check_room(content, name, args.replace)
-        others = tuple(person for person in content.people if not record.is_same_name(person.name, name))
+        replaced = next((person for person in content.people if record.is_same_name(person.name, name)), None)
+        others = tuple(person for person in content.people if person is not replaced)
         check_new(Gallery(others, embedder.version, threshold), vector, name)
-        person = record.Person(record.new_id(), name, record.to_template(vector), embedder.version, given)
+        # Who is renewed keeps the pseudonym, so that other doors and cards know whom it is about.
+        number = replaced.id if replaced is not None else record.new_id()
+        person = record.Person(number, name, record.to_template(vector), embedder.version, given)
         return content._replace(people=(*others, person))
 
     changed = store.change(place, edit)

@@ -1,4 +1,4 @@
-"""`doorlight people export`, `import` and `card`: files and cards that leave this door, or come to it."""
+"""`doorlight people export` and `import`: files that leave this door, or come to it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, OutputError, UsageError
+from ..errors import InputError, UsageError
 from ..system.terminal import printable
 from . import options
-from .options import Subparsers
+from .options import Parser, Subparsers
 
 if TYPE_CHECKING:
-    from ..config import Config
     from ..people.store import Content, Place
 
 EXPORT = """\
@@ -35,22 +34,10 @@ Of a person who is in both, the newer consent counts. With --replace, this door
 has the people of the file and no others: use it to pass on removals. The first
 import into an empty store also makes the cards of the other door valid here.
 """
-CARD = """\
-Print the template of a person as a QR code, encrypted, for a door that keeps
-nothing: the person holds it up to the camera ([people] cards = true), and only
-this template is compared with the face. It is valid until the last day of the
-consent, for doors of this installation. Print it 6 cm wide or larger.
-
-  sudo doorlight people card "Ada Lovelace" --out card.svg
-  sudo doorlight people remove "Ada Lovelace"    the card alone has it now
-
-A lost card opens nothing without the face, but it cannot be revoked: choose a
-near --until. Without --out, the code is shown in the terminal.
-"""
 
 
 def add_parsers(actions: Subparsers) -> None:
-    """Add the parsers of `people export`, `import` and `card`."""
+    """Add the parsers of `people export` and `import`."""
     exported = actions.add_parser("export", help="write all people to a file for another door", description=EXPORT)
     exported.add_argument("file", metavar="FILE", type=options.local_file, help="file to write")
     exported.add_argument(
@@ -59,39 +46,37 @@ def add_parsers(actions: Subparsers) -> None:
     imported = actions.add_parser("import", help="take over the people of such a file", description=IMPORT)
     imported.add_argument("file", metavar="FILE", type=options.local_file, help="file of `people export`")
     imported.add_argument(
+        "--replace", action="store_true", help="remove the people who are not in the file (default: keep them)"
+    )
+    _add_passphrase(exported)
+    add_trust(imported)
+    for parser in (exported, imported):
+        options.add_config(parser)
+
+
+def add_trust(parser: Parser) -> None:
+    """Add the options for what comes from another door: passphrase and trusted keys."""
+    _add_passphrase(parser)
+    parser.add_argument(
         "--signers",
         metavar="FILE",
         type=options.local_file,
         help="public keys of those who may sign (default: /etc/doorlight/people.signers)",
     )
-    imported.add_argument(
-        "--replace", action="store_true", help="remove the people who are not in the file (default: keep them)"
-    )
-    for parser in (exported, imported):
-        parser.add_argument(
-            "--passphrase-file",
-            metavar="FILE",
-            type=options.local_file,
-            help="file whose first line is the passphrase (default: ask)",
-        )
-        options.add_config(parser)
-    card = actions.add_parser("card", help="print a template as a QR code", description=CARD)
-    card.add_argument("name", metavar="NAME", help="name or pseudonym")
-    card.add_argument(
-        "--out", metavar="FILE", type=options.local_file, help="file to write, .svg or .png (default: show it)"
-    )
-    card.add_argument("--until", metavar="DATE", help="last day (default: the last day of the consent)")
-    options.add_config(card)
 
 
-def run(args: argparse.Namespace, config: Config, place: Place) -> int:
+def _add_passphrase(parser: Parser) -> None:
+    parser.add_argument(
+        "--passphrase-file",
+        metavar="FILE",
+        type=options.local_file,
+        help="file whose first line is the passphrase (default: ask)",
+    )
+
+
+def run(args: argparse.Namespace, place: Place) -> int:
     """Run the action, and return the exit code."""
-    match args.action:
-        case "export":
-            return _export(args, place)
-        case "import":
-            return _import(args, place)
-    return _card(args, config, place)
+    return _export(args, place) if args.action == "export" else _import(args, place)
 
 
 def _export(args: argparse.Namespace, place: Place) -> int:
@@ -99,7 +84,7 @@ def _export(args: argparse.Namespace, place: Place) -> int:
     from .people import require_people
 
     content = require_people(place)
-    count = transfer.write(args.file, content, _passphrase(args.passphrase_file, twice=True), args.sign)
+    count = transfer.write(args.file, content, passphrase(args.passphrase_file, twice=True), args.sign)
     print(f"{printable(str(args.file))}: {count} people; tell the passphrase by another way than the file")
     return 0
 
@@ -107,7 +92,7 @@ def _export(args: argparse.Namespace, place: Place) -> int:
 def _import(args: argparse.Namespace, place: Place) -> int:
     from ..people import store, transfer
 
-    theirs, signer = transfer.read(args.file, _passphrase(args.passphrase_file), args.signers or transfer.SIGNERS)
+    theirs, signer, _ = transfer.read(args.file, passphrase(args.passphrase_file), args.signers or transfer.SIGNERS)
     mine = store.read(place)
 
     def edit(content: Content) -> Content:
@@ -125,7 +110,7 @@ def _import(args: argparse.Namespace, place: Place) -> int:
     return 0
 
 
-def _passphrase(file: Path | None, twice: bool = False) -> str:
+def passphrase(file: Path | None, twice: bool = False) -> str:
     """Return the passphrase of a file, or ask for it. Raises UsageError and InputError."""
     from ..people import transfer
 
@@ -141,48 +126,10 @@ def _passphrase(file: Path | None, twice: bool = False) -> str:
     if not sys.stdin.isatty():
         raise UsageError("the passphrase cannot be asked for: standard input is no terminal", "use --passphrase-file")
     try:
-        passphrase = transfer.check_passphrase(getpass.getpass("passphrase: "))
-        again = getpass.getpass("the same again: ") if twice else passphrase
+        typed = transfer.check_passphrase(getpass.getpass("passphrase: "))
+        again = getpass.getpass("the same again: ") if twice else typed
     except EOFError:
         raise UsageError("no passphrase was given", "try again, or use --passphrase-file") from None
-    if again != passphrase:
+    if again != typed:
         raise UsageError("the passphrases differ", "try again")
-    return passphrase
-
-
-def _card(args: argparse.Namespace, config: Config, place: Place) -> int:
-    from ..people import card, consent, store
-    from .people import require_people, require_person
-
-    content = require_people(place)
-    person = require_person(content, args.name)
-    if store.is_expired(person, content.installation):
-        raise InputError(f"{person.name}: the consent has expired on {person.consent.until}", "add them again")
-    until = min(consent.parse_until(args.until), person.consent.until) if args.until else person.consent.until
-    import segno
-
-    code = segno.make_qr(card.encode(person, content.installation, until), error="l", mode="alphanumeric")
-    if args.out is None:
-        code.terminal(compact=True, border=2)
-    else:
-        _write_code(args.out, code)
-    print(f"the card of {printable(person.name)} is valid until {until}")
-    if not config.people.cards:
-        print("note: the door reads no cards: [people] cards is false in the settings", file=sys.stderr)
-    return 0
-
-
-def _write_code(path: Path, code: object) -> None:
-    import io
-
-    from ..people import private_file
-
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in ("svg", "png"):
-        raise UsageError(f"{printable(str(path))}: a card is an SVG or PNG picture", "end its name with .svg or .png")
-    buffer = io.BytesIO()
-    code.save(buffer, kind=kind, scale=8, border=4)  # type: ignore[attr-defined]
-    try:
-        private_file.replace(path, buffer.getvalue())
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}", f"ls -ld {path.parent}") from None
+    return typed

@@ -51,8 +51,27 @@ class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     consent: Consent
 
 
+class IssuedCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A card that was printed, without its template: what it takes to refuse it when it is lost.
+
+    `number` is random. `person` is the pseudonym of who carries it, "" once they are removed. `until` is its last day.
+    """
+
+    number: Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
+    person: str
+    until: str
+    is_revoked: bool = False
+
+
+class Synced(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the shared database had when this door looked last: its revision, and the pseudonyms of the people in it."""
+
+    revision: int
+    people: tuple[str, ...]
+
+
 def new_id() -> str:
-    """Return a random pseudonym."""
+    """Return a random pseudonym, or the number of a card."""
     return os.urandom(4).hex()
 
 

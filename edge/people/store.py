@@ -23,7 +23,7 @@ from ..areas_file import SERVICE_STATE
 from ..errors import InputError, OutputError
 from ..system.files import state_folder
 from . import consent, key_file, private_file
-from .record import Person
+from .record import IssuedCard, Person, Synced
 from .sealed import WrongKeyError, new_key, seal, unseal
 
 FILE_NAME, KEY_NAME, LOCK_NAME = "people.db", "people.key", "people.lock"
@@ -43,14 +43,16 @@ _RESTORE = "restore it from a backup, or remove it and enrol everybody again"
 
 
 class Installation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What all rows have in common. `id` and `card_key` belong to the cards of this installation.
+    """What all rows have in common. `id`, `card_key` and `cards` (until their last day) belong to the cards of this installation.
 
-    `written_at` is the time of the last change, in seconds since 1970.
+    `written_at` is the time of the last change, in seconds since 1970. `synced` is for `people sync`; None without it.
     """
 
     id: bytes
     card_key: bytes
     written_at: float
+    cards: tuple[IssuedCard, ...] = ()
+    synced: Synced | None = None
 
 
 class Content(NamedTuple):
@@ -124,7 +126,7 @@ def change(place: Place, edit: Callable[[Content], Content]) -> Content:
         _finish(place)
         before, key, is_renewable = _read(place)
         content = before or Content(Installation(os.urandom(8), new_key(), consent.now()))
-        changed = edit(content)
+        changed = _with_current_cards(edit(content))
         if before is not None and changed == content:
             return before
         written_at = consent.now(content.installation.written_at)
@@ -168,6 +170,19 @@ def expired(content: Content) -> list[Person]:
 def is_expired(person: Person, installation: Installation) -> bool:
     """Return whether the consent of a person has expired. A clock that is not set yet does not go behind the last change."""
     return consent.is_expired(person.consent.until, consent.now(installation.written_at))
+
+
+def _with_current_cards(content: Content) -> Content:
+    """Return the content without expired cards; those of people who are removed do not say any more whose they are."""
+    installation, ids = content.installation, {person.id for person in content.people}
+    now_s, may_delete = consent.now(installation.written_at), consent.may_delete()
+    cards = tuple(
+        card if card.person in ids else msgspec.structs.replace(card, person="")
+        for card in installation.cards
+        # A clock that is wrong must not forget that a card was revoked.
+        if not (may_delete and consent.is_expired(card.until, now_s))
+    )
+    return content._replace(installation=msgspec.structs.replace(installation, cards=cards))
 
 
 def _read(place: Place) -> tuple[Content | None, bytes | None, bool]:

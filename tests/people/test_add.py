@@ -217,9 +217,15 @@ def test_a_name_twice_is_refused_unless_it_replaces(door: Door, pictures: Path) 
     found, advice = door.refused(2, "add", "aDA", "--picture", pictures / "mirrored.png", *AGREED)
     assert "is enrolled already" in found
     assert "--replace" in advice
+    before = store.read(door.place)
     code, _, _ = door.run("add", "Ada", "--picture", pictures / "mirrored.png", "--replace", *AGREED)
     assert code == 0
     assert door.names() == ["Ada"]
+    after = store.read(door.place)
+    assert before is not None
+    assert after is not None
+    assert after.people[0].id == before.people[0].id, "other doors and cards know whom it is about"
+    assert after.people[0].template != before.people[0].template
 
 
 def test_other_people_are_no_obstacle(door: Door, pictures: Path) -> None:

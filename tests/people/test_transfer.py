@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edge.cli import main
 from edge.errors import ConfigError, InputError
 from edge.people import sealed, store, transfer
+from edge.people.record import IssuedCard
 from edge.people.store import Content, Place
-from support.people import PAST, enrol, person, place, signers, ssh_key
+from support.people import FUTURE, PAST, enrol, person, place, signers, ssh_key
 
 WORDS = "correct horse battery staple"
 ADA, BOB = person("Ada", 1), person("Bob", 2)
@@ -52,7 +54,7 @@ def names(where: Place) -> list[str]:
 
 
 def test_what_is_exported_is_imported_by_who_trusts_the_key(exported: Path, key: Path) -> None:
-    content, signer = transfer.read(exported, WORDS, signers(key))
+    content, signer, _ = transfer.read(exported, WORDS, signers(key))
     assert (content.people, signer) == ((ADA, BOB), "clinic")
     assert exported.stat().st_mode & 0o777 == 0o600
     data = exported.read_bytes()
@@ -119,7 +121,7 @@ def merge(here: Place, theirs: Content, replace: bool = False) -> Content:
 
 
 def test_an_empty_door_joins_the_installation(exported: Path, key: Path, here: Place) -> None:
-    theirs, _ = transfer.read(exported, WORDS, signers(key))
+    theirs = transfer.read(exported, WORDS, signers(key)).content
     merged = merge(here, theirs)
     assert merged.people == (ADA, BOB)
     assert merged.installation.id == theirs.installation.id
@@ -127,7 +129,7 @@ def test_an_empty_door_joins_the_installation(exported: Path, key: Path, here: P
 
 
 def test_people_of_both_are_kept_and_the_newer_consent_counts(exported: Path, key: Path, here: Place) -> None:
-    theirs, _ = transfer.read(exported, WORDS, signers(key))
+    theirs = transfer.read(exported, WORDS, signers(key)).content
     older, newer = person("Old Ada", 1, at=1.0), person("Bobby", 2, at=2e9)
     eve = person("Eve", 3)
     import msgspec
@@ -138,9 +140,27 @@ def test_people_of_both_are_kept_and_the_newer_consent_counts(exported: Path, ke
     assert merged.installation.id == mine.installation.id
 
 
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_card_that_one_door_has_revoked_stays_so(replace: bool) -> None:
+    valid, revoked = IssuedCard("5f3a91c2", "", FUTURE), IssuedCard("5f3a91c2", "", FUTURE, is_revoked=True)
+    other = IssuedCard("00c0ffee", "", FUTURE)
+    base = store.Installation(b"8 bytes.", bytes(32), 0.0)
+
+    def content(*cards: IssuedCard) -> Content:
+        return Content(msgspec.structs.replace(base, cards=cards), (ADA,))
+
+    for mine, theirs in ((content(valid, other), content(revoked)), (content(revoked), content(valid, other))):
+        found = {each.number: each.is_revoked for each in transfer.merged(mine, theirs, replace).installation.cards}
+        assert found == {"5f3a91c2": True, "00c0ffee": False}
+    foreign = content(other)
+    foreign = foreign._replace(installation=msgspec.structs.replace(foreign.installation, id=b"elsewhere"[:8]))
+    kept = transfer.merged(content(valid), foreign, replace)
+    assert kept.installation.cards == (foreign if replace else content(valid)).installation.cards
+
+
 def test_one_name_of_two_people_is_refused_and_nothing_changed(exported: Path, key: Path, here: Place) -> None:
     enrol(here, person("ADA", 7), person("Zoe", 8))
-    theirs, _ = transfer.read(exported, WORDS, signers(key))
+    theirs = transfer.read(exported, WORDS, signers(key)).content
     with pytest.raises(InputError, match="Ada: is enrolled here and in the file"):
         merge(here, theirs)
     assert names(here) == ["ADA", "Zoe"]
