@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,10 @@ def add_parser(actions: Subparsers) -> None:
 
 def run(args: argparse.Namespace, place: Place) -> int:
     """Synchronise, and return the exit code."""
+    if find_spec("psycopg") is None:
+        raise UnavailableError(
+            "psycopg: is not installed, and people sync needs it", "see 'By a database' in edge/people/README.md"
+        )
     from ..fleet import people_table
     from ..fleet.database import Address, connect
     from ..people import store

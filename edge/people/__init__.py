@@ -12,5 +12,6 @@
 - recogniser: the door's part, for one frame after another
 - gallery_keeper: the door's copy of the store, kept up to date
 - transfer: signed and encrypted files for other doors
+- sync: what a door and a shared database take over from each other
 - card, card_reader: a template in a QR code
 """

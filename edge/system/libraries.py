@@ -38,7 +38,7 @@ EXTRAS = {
     "doorlight metrics": (("prometheus_client",), "prometheus-client"),
     "doorlight people": (("cryptography", "segno"), "cryptography segno"),
     "the link to a broker": (("paho",), "'paho-mqtt>=2.1'"),
-    "doorlight collect, fleet and people sync": (("psycopg", "psycopg_binary"), "'psycopg[binary]'"),
+    "doorlight collect and fleet": (("psycopg", "psycopg_binary"), "'psycopg[binary]'"),
 }
 #: What NumPy and the libraries compiled for it say if their versions do not fit.
 NUMPY_MISMATCH = re.compile(

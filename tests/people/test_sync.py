@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from edge.cli import main
+from edge.commands import people_sync
 from edge.errors import InputError
 from edge.people import sealed, store, sync, transfer
 from edge.people.record import IssuedCard, Person, Synced
@@ -128,6 +129,15 @@ class Door:
     @property
     def content(self) -> Content | None:
         return store.read(self.place)
+
+
+def test_without_the_library_it_says_what_to_install(
+    tmp_path: Path, key: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people_sync, "find_spec", lambda _: None)
+    found = Door(tmp_path / "door", "postgresql://db.example/people", key, capfd).sync(code=69)
+    assert "psycopg: is not installed" in found
+    assert "edge/people/README.md" in found
 
 
 @pytest.fixture

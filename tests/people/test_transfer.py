@@ -161,7 +161,7 @@ def test_a_card_that_one_door_has_revoked_stays_so(replace: bool) -> None:
 def test_one_name_of_two_people_is_refused_and_nothing_changed(exported: Path, key: Path, here: Place) -> None:
     enrol(here, person("ADA", 7), person("Zoe", 8))
     theirs = transfer.read(exported, WORDS, signers(key)).content
-    with pytest.raises(InputError, match="Ada: is enrolled here and in the file"):
+    with pytest.raises(InputError, match="Ada: is enrolled at two doors, by two enrolments"):
         merge(here, theirs)
     assert names(here) == ["ADA", "Zoe"]
     merge(here, theirs, replace=True)
