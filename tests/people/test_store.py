@@ -110,7 +110,10 @@ def test_old_copies_cannot_be_read_with_the_key_of_today(where: Place, tmp_path:
 
 
 def test_remove_leaves_nothing_on_a_disk(tmp_path: Path) -> None:
-    """A real file system in an image: what was deleted is searched in all its blocks."""
+    """A real file system in an image: all that was ever written of a person is searched in all its blocks.
+
+    Of them are the rows and keys of every change, and of a command that a power cut has ended.
+    """
     image, mount = tmp_path / "image", tmp_path / "mount"
     mount.mkdir()
     if os.geteuid() or not shutil.which("mkfs.ext4"):
@@ -120,21 +123,36 @@ def test_remove_leaves_nothing_on_a_disk(tmp_path: Path) -> None:
     subprocess.run(["mkfs.ext4", "-q", image], check=True, timeout=60)
     if subprocess.run(["mount", "-o", "loop", image, mount], capture_output=True, timeout=60).returncode:
         pytest.skip("this machine mounts no images")
+    written: set[bytes] = set()
     try:
         where = place(mount)
-        enrol(where, ADA, BOB)
-        (_, bobs), key = ciphertexts(where), where.key.read_bytes().split()[-1]
-        os.sync()
-        assert bobs in image.read_bytes()
+
+        def note() -> None:
+            """Remember what the files have now, and check that the search finds it."""
+            found = {*ciphertexts(where), where.key.read_bytes().split()[-1]}
+            os.sync()
+            content = image.read_bytes()
+            assert all(secret in content for secret in found)
+            written.update(found)
+
+        for each in (ADA, BOB, person("Eve", 3)):
+            enrol(where, each)
+            note()
+        interrupted = private_file.unfinished(where.file)
+        interrupted.write_bytes(where.file.read_bytes())
         remove(where, BOB.name)
+        remove(where, "Eve")
+        kept = {*ciphertexts(where), where.key.read_bytes().split()[-1]}
         os.sync()
         subprocess.run(["umount", mount], check=True, timeout=60)
         content = image.read_bytes()
     finally:
         subprocess.run(["umount", mount], capture_output=True, timeout=60)
-    assert bobs not in content
-    assert key not in content
-    assert BOB.template[:16] not in content
+    assert len(written) == 1 + 2 + 3 + 3, "each change has its key, and encrypts everybody anew"
+    assert [secret for secret in written if secret in content] == []
+    assert all(secret in content for secret in kept)
+    for secret in (BOB.template[:16], BOB.consent.text.encode(), BOB.id.encode()):
+        assert secret not in content
 
 
 class PowerCutError(BaseException):
