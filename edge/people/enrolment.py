@@ -19,11 +19,13 @@ from ..inference.embedder import Embedder
 from ..inference.perception import Perception
 from ..records import Frame
 from . import quality
-from .matching import Gallery
+from .matching import Gallery, relaxed
 from .record import Vector, normalized
 
 #: Looks of a camera, and the least time (seconds) between two of them: people move a little meanwhile.
 LOOKS, LOOK_INTERVAL_S = 3, 1.0
+#: Two looks may differ by this (`matching.relaxed`) and be of one person: pictures of different days are less alike than frames.
+SAME_PERSON = 2.0
 #: Give up after this time (seconds).
 MAX_WAIT_S = 60.0
 
@@ -41,7 +43,7 @@ class Enroller:
     """Looks at the pictures of one person."""
 
     def __init__(self, perception: Perception, embedder: Embedder, min_score: float, threshold: float) -> None:
-        """Faces with a score below `min_score` do not count. Looks below the cosine `threshold` are of different people."""
+        """Faces with a score below `min_score` do not count. Looks far below the cosine `threshold` are of different people."""
         self._perception = perception
         self._embedder = embedder
         self._min_score = min_score
@@ -114,7 +116,7 @@ class Enroller:
         return mean(looks)
 
     def _is_same(self, looks: Sequence[Look], look: Look) -> bool:
-        return not looks or float(mean(looks) @ look.vector) >= self._threshold
+        return not looks or float(mean(looks) @ look.vector) >= relaxed(self._threshold, SAME_PERSON)
 
 
 def mean(looks: Sequence[Look]) -> Vector:
@@ -128,8 +130,8 @@ def check_new(gallery: Gallery, vector: Vector, name: str) -> None:
     match = gallery.find(vector)
     if match is not None:
         raise InputError(
-            f"{name}: looks like {match.person.name}, who is enrolled (similarity {match.similarity:.2f}, "
-            f"{gallery.threshold:.2f} is the same person)",
+            f"{name}: looks like {match.person.name}, who is enrolled (similarity {match.similarity:.3f}, "
+            f"{gallery.threshold:.3f} is the same person)",
             f"if it is the same person: doorlight people remove {match.person.name!r}, then add again",
         )
 

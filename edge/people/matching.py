@@ -10,6 +10,14 @@ import numpy as np
 from .record import DIMENSIONS, Person, Vector, to_vector
 
 
+def relaxed(threshold: float, times: float) -> float:
+    """Return the cosine whose distance from 1 is `times` that of `threshold`.
+
+    Embedders differ in how near to 1 all cosines are: a fixed step below the threshold would mean something else for each.
+    """
+    return 1.0 - times * (1.0 - threshold)
+
+
 class Match(NamedTuple):
     """The most similar person, and the cosine."""
 

@@ -20,7 +20,7 @@ from ..imaging.images import Picture
 from ..inference.embedder import Embedder
 from ..records import TIME_EPSILON_S, Face
 from . import quality
-from .matching import Gallery
+from .matching import Gallery, relaxed
 from .record import Vector, normalized, to_vector
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 AVERAGED_LOOKS = 8
 #: Interval (seconds) between embeddings of a track once it is known, or has been seen often enough without.
 RECHECK_S = 1.0
-#: A known person stays known down to this much below the threshold.
-HYSTERESIS = 0.05
+#: A known person stays known down to a threshold that is relaxed by this, see `matching.relaxed`.
+HYSTERESIS = 1.25
+#: A single look may differ from the template by this before it counts as one of somebody else.
+DOUBT = 2.0
 #: A known person is unknown again if no look has been good enough for this time (seconds): nobody sees who is there now.
 STALE_S = 5.0
 #: After this many looks in a row that are not like the known person, only they count: somebody else has taken their place.
@@ -130,7 +132,7 @@ class Recogniser:
         if track.template is None:
             track.doubtful = 0
             return
-        is_like = float(vector @ track.template) >= self._gallery().threshold - HYSTERESIS
+        is_like = float(vector @ track.template) >= relaxed(self._gallery().threshold, DOUBT)
         track.doubtful = 0 if is_like else track.doubtful + 1
         if track.doubtful >= DOUBTFUL_LOOKS:
             self._forget(track, DOUBTFUL_LOOKS)
@@ -144,7 +146,7 @@ class Recogniser:
     def _decide(self, track: _TrackLooks) -> None:
         """Update who the track is, from its latest looks."""
         gallery = self._gallery()
-        lower = gallery.threshold - HYSTERESIS
+        lower = relaxed(gallery.threshold, HYSTERESIS)
         if track.by_card and track.template is not None and self._is_like(track, track.template, lower):
             return
         before, track.identity, track.template, track.by_card = track.identity, None, None, False
