@@ -70,7 +70,7 @@ def run(args: argparse.Namespace, place: Place) -> int:
         for _ in range(ATTEMPTS):
             theirs = _load(database, address, passphrase, args.signers)
             content = _joined(place, theirs, address, may_add=args.sign is not None)
-            if args.sign is None or _is_sent(database, address, place, content, theirs, passphrase, args.sign):
+            if args.sign is None or _is_sent(database, address, place, content, theirs, passphrase, args):
                 return _report(before, content, theirs, has_sent=args.sign is not None)
     raise UnavailableError(f"{address}: other doors write all the time", "try again in a moment")
 
@@ -109,7 +109,7 @@ def _is_sent(
     content: Content,
     theirs: Received | None,
     passphrase: str,
-    signing_key: Path,
+    args: argparse.Namespace,
 ) -> bool:
     """Send this door's changes, if there are any. Return False if another door came first."""
     from ..fleet import people_table
@@ -123,7 +123,9 @@ def _is_sent(
             f"{address}: is empty, and this door knows revision {known.revision}", "restore a backup of the database"
         )
     revision = 1 if theirs is None else theirs.revision + 1
-    packed = transfer.pack(content, passphrase, signing_key, revision)
+    packed = transfer.pack(content, passphrase, args.sign, revision)
+    # A door that sends what nobody trusts would lock out the others, and itself.
+    transfer.unpack(packed, str(args.sign), passphrase, args.signers or transfer.SIGNERS)
     if not people_table.store(database, address, packed, revision):
         return False
     store.change(place, lambda latest: sync.noted(latest, content, revision))

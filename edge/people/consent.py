@@ -17,7 +17,8 @@ MAX_DAYS, DEFAULT_DAYS = 5 * 366, 365
 TEXT = """\
 {controller} wants to recognise me at the door that this box watches.
 - What is kept: my name and a template of my face (128 numbers), encrypted, on this
-  box and on other doors of the same operator. No picture of me is kept.
+  box, on other doors of the same operator, and where these share it. No picture
+  of me is kept.
 - What for: the door recognises that I am enrolled. Nothing else is done with it.
 - How long: until {until} at most. It is then deleted by itself.
 - I agree of my own free will. If I do not agree, I use the door without being

@@ -64,8 +64,8 @@ def test_the_newer_consent_counts_and_a_removal_more(is_here: bool) -> None:
     mine, theirs = sides if is_here else sides[::-1]
     found = sync.joined(content(*mine, before=known), Received(content(*theirs), "clinic", 4), "db")
     assert found.people == (renewed,)
-    mine, theirs = ((renewed,), ()) if is_here else ((), (renewed,))
-    assert sync.joined(content(*mine, before=known), Received(content(*theirs), "clinic", 4), "db").people == ()
+    here, there = (content(renewed), content()) if is_here else (content(), content(renewed))
+    assert sync.joined(content(*here.people, before=known), Received(there, "clinic", 4), "db").people == ()
 
 
 def test_expired_people_do_not_come_back() -> None:
@@ -271,6 +271,19 @@ class TestDatabase:
             db.execute("DELETE FROM doorlight_people.sealed")
         enrol(first.place, EVE)
         assert "is empty, and this door knows revision 1" in first.sync(code=66)
+
+    def test_a_door_sends_nothing_that_it_would_not_trust(
+        self, doors: tuple[Door, Door], tmp_path: Path, database: str
+    ) -> None:
+        import psycopg
+
+        first, _ = doors
+        enrol(first.place, EVE)
+        other = ssh_key(tmp_path, "other")
+        assert "which this box does not trust" in first.sync("--sign", str(other), code=66)
+        with psycopg.connect(database) as db:
+            assert db.execute("SELECT revision FROM doorlight_people.sealed").fetchall() == [(1,)]
+        first.sync()
 
     def test_a_door_that_comes_second_tries_again(
         self, doors: tuple[Door, Door], monkeypatch: pytest.MonkeyPatch
