@@ -37,7 +37,8 @@ from .system import clock, streams
 from .system.terminal import printable
 
 COMMANDS = (
-    run, annotate, explain, events, stats, metrics, web, link, collect, fleet, lights, doctor, bench, sign, people, update, check_config,
+    run, annotate, explain, events, stats, metrics, web, link, collect, fleet, lights, doctor, bench, sign, people, update,
+    check_config,
 )  # fmt: skip
 
 DESCRIPTION = """\

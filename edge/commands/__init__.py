@@ -13,7 +13,8 @@ fast.
 - `metrics`: show an event log to Prometheus
 - `collect`: store the events of many doors in PostgreSQL
 - `fleet`: show all doors that are collected
-- `people`: enrol people whom the door recognises; `people_add` and `people_files` are its larger parts
+- `people`: enrol people whom the door recognises; its larger parts are `people_add`, `people_files`,
+  `people_card` and `people_sync`
 - `lights`: test the wiring, or switch everything off
 - `doctor`: check this machine
 - `bench`: measure the speed of this machine

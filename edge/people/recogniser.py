@@ -49,8 +49,9 @@ class Identity(NamedTuple):
 
 @dataclass(slots=True)
 class _TrackLooks:
-    """The latest looks at one track: their vectors and weights. `due` is the time of the next embedding, `last_good` that of the last look that was good enough.
+    """The latest looks at one track: their vectors and weights.
 
+    `due` is the time of the next embedding, `last_good` that of the last look that was good enough.
     `template` is what made the track known, and `doubtful` counts the latest looks that are not like it.
     """
 
