@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -32,6 +33,9 @@ from .source_kind import PICTURE_SUFFIXES
 from .system.files import is_same_file
 from .system.terminal import printable
 from .video_writer import VIDEO_SUFFIXES, VideoWriter, output_fps
+
+if TYPE_CHECKING:
+    from .people.presence import Presence
 
 #: Default for how long a camera is watched.
 CAMERA_S = 3.0
@@ -54,24 +58,37 @@ class Result:
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-def annotate(config: Config, perception: Perception, src: str, out: Path, camera_s: float = CAMERA_S) -> Result:
+#: Makes what recognises enrolled people for one pipeline; None recognises nobody.
+MakePresence = Callable[[], "Presence | None"]
+
+
+def annotate(
+    config: Config,
+    perception: Perception,
+    src: str,
+    out: Path,
+    camera_s: float = CAMERA_S,
+    make_presence: MakePresence = lambda: None,
+) -> Result:
     """Annotate a picture, a video, or every picture and video of a folder; `out` is of the same kind as `src`.
 
-    A camera is watched for `camera_s` seconds; its last picture is written.
+    A camera is watched for `camera_s` seconds; its last picture is written. `make_presence` is called for each file.
 
     Shows a progress bar on stderr. Raises InputError if an input cannot be read, CameraError if a camera gives no
     picture, OutputError if an output cannot be written, UsageError if `out` does not fit `src`.
     """
     folder = Path(os.path.expanduser(src))
     if os.path.isdir(folder):
-        return _annotate_folder(config, perception, folder, out)
+        return _annotate_folder(config, perception, folder, out, make_presence)
     # The service waits for a camera that is missing. Here it is an error at once.
     source = open_source(replace(config.camera, wait=False), src)
     with _progress(source.name) as advance:  # without the password of an address
-        return Result([_annotate_source(config, perception, source, out, advance, camera_s)])
+        return Result([_annotate_source(config, perception, source, out, advance, make_presence, camera_s)])
 
 
-def _annotate_folder(config: Config, perception: Perception, folder: Path, out: Path) -> Result:
+def _annotate_folder(
+    config: Config, perception: Perception, folder: Path, out: Path, make_presence: MakePresence
+) -> Result:
     if os.path.exists(out) and not os.path.isdir(out):
         raise UsageError(f"{out}: is a file, but {folder} is a folder", "give an output folder")
     files, left_out = list_folder(folder)
@@ -87,7 +104,9 @@ def _annotate_folder(config: Config, perception: Perception, folder: Path, out: 
         for (path, _), name in zip(files, names, strict=True):
             try:
                 source = open_source(config.camera, os.path.abspath(path))
-                result.written.append(_annotate_source(config, perception, source, out / name, lambda *_: None))
+                result.written.append(
+                    _annotate_source(config, perception, source, out / name, lambda *_: None, make_presence)
+                )
             except InputError as error:
                 left_out.append(unreadable(Path(os.path.abspath(path)), error))
             advance(1, None)
@@ -120,7 +139,13 @@ Advance = Callable[[float, float | None], None]
 
 
 def _annotate_source(
-    config: Config, perception: Perception, source: Source, out: Path, advance: Advance, camera_s: float = CAMERA_S
+    config: Config,
+    perception: Perception,
+    source: Source,
+    out: Path,
+    advance: Advance,
+    make_presence: MakePresence,
+    camera_s: float = CAMERA_S,
 ) -> Written:
     """Annotate one source, which is not a folder, into the file `out`."""
     is_picture = source.live or isinstance(source, PictureFile)
@@ -132,11 +157,13 @@ def _annotate_source(
             if not source.live:  # a source that is neither is no reason for another name of the output
                 _check_output(source, out, is_picture)
             if source.live:
-                written = _annotate_camera(config, perception, source, out, temporary, advance, camera_s)
+                pipeline = Pipeline(config, perception, make_presence())
+                written = _annotate_camera(config, perception, pipeline, source, out, temporary, advance, camera_s)
             elif is_picture:
-                written = _annotate_picture(config, perception, source, out, temporary)
+                written = _annotate_picture(config, perception, make_presence(), source, out, temporary)
             else:
-                written = _annotate_video(config, perception, source, out, temporary, advance)
+                pipeline = Pipeline(config, perception, make_presence())
+                written = _annotate_video(config, perception, pipeline, source, out, temporary, advance)
         os.replace(temporary, out)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written: {error.strerror}", "is the disk full?") from None
@@ -156,10 +183,12 @@ def _check_output(source: Source, out: Path, is_picture: bool) -> None:
     check_folder(out)
 
 
-def _annotate_picture(config: Config, perception: Perception, source: Source, out: Path, temporary: Path) -> Written:
+def _annotate_picture(
+    config: Config, perception: Perception, presence: Presence | None, source: Source, out: Path, temporary: Path
+) -> Written:
     frame = source.read()
     assert frame is not None
-    decision = decide_image(config, perception, frame.picture, config.camera.picture_s or PICTURE_S)
+    decision = decide_image(config, perception, frame.picture, config.camera.picture_s or PICTURE_S, presence)
     drawing = Drawing(config, perception)
     temporary.write_bytes(encode(drawing.draw(frame.picture, decision), out))
     return Written(out, describe(decision), (source.damage,) if source.damage else ())
@@ -168,6 +197,7 @@ def _annotate_picture(config: Config, perception: Perception, source: Source, ou
 def _annotate_camera(
     config: Config,
     perception: Perception,
+    pipeline: Pipeline,
     source: Source,
     out: Path,
     temporary: Path,
@@ -178,7 +208,7 @@ def _annotate_camera(
     drawing = Drawing(config, perception)
     start: float | None = None
     watched_s = 0.0
-    for frame, decision in decisions(Pipeline(config, perception), source):
+    for frame, decision in decisions(pipeline, source):
         if frame is None:
             raise CameraError(decision.fault or f"{source.name}: no picture", "check cable and power of the camera")
         drawing.add_looks(decision)
@@ -194,9 +224,15 @@ def _annotate_camera(
 
 
 def _annotate_video(
-    config: Config, perception: Perception, source: Source, out: Path, temporary: Path, advance: Advance
+    config: Config,
+    perception: Perception,
+    pipeline: Pipeline,
+    source: Source,
+    out: Path,
+    temporary: Path,
+    advance: Advance,
 ) -> Written:
-    pipeline, drawing = Pipeline(config, perception), Drawing(config, perception)
+    drawing = Drawing(config, perception)
     writer: VideoWriter | None = None
     decided: set[int] = set()
     try:

@@ -23,6 +23,7 @@ from .commands import (
     lights,
     link,
     metrics,
+    people,
     run,
     sign,
     stats,
@@ -36,7 +37,8 @@ from .system import clock, streams
 from .system.terminal import printable
 
 COMMANDS = (
-    run, annotate, explain, events, stats, metrics, web, link, collect, fleet, lights, doctor, bench, sign, update, check_config,
+    run, annotate, explain, events, stats, metrics, web, link, collect, fleet, lights, doctor, bench, sign, people, update,
+    check_config,
 )  # fmt: skip
 
 DESCRIPTION = """\
@@ -61,6 +63,7 @@ examples:
   doorlight fleet                              all doors, the blind ones first
   doorlight lights --test                      test lamps and buzzer
   doorlight sign sign.svg                      make the sign for the door
+  doorlight people --help                      people whom the door recognises
   doorlight update --status                    which version runs; updates
   doorlight check-config door.toml             check a settings file
   doorlight doctor                             check this machine

@@ -101,6 +101,18 @@ class LandmarkSettings(Section, frozen=True):
     max_turn: Annotated[float, Meta(gt=0, le=90)]
 
 
+class PeopleSettings(Section, frozen=True):
+    enabled: bool
+    file: str
+    threshold: Share
+    min_looks: Annotated[int, Meta(ge=1, le=8)]
+    interval_s: Annotated[float, Meta(ge=0.05, le=10)]
+    cards: bool
+    log: Literal["nothing", "known", "id"]
+    page: Literal["nothing", "known", "name"]
+    may_open: bool
+
+
 class TrackerSettings(Section, frozen=True):
     new_score: Share
     forget_after_s: Annotated[float, Meta(gt=0, le=10)]
@@ -156,7 +168,7 @@ class LightSettings(Section, frozen=True):
 
 class RelaySettings(Section, frozen=True):
     pin: OptionalPin
-    when: Literal["PASS"]
+    when: Literal["PASS", "PASS and known"]
     seconds: Annotated[float, Meta(ge=0, le=60)]
     fail: Literal["secure", "safe"]
     active_low: bool
@@ -219,6 +231,7 @@ class Config(Section, frozen=True):
     detector: DetectorSettings
     expression: ExpressionSettings
     landmarks: LandmarkSettings
+    people: PeopleSettings
     tracker: TrackerSettings
     policy: PolicySettings
     lights: LightSettings

@@ -30,6 +30,7 @@ def check(config: Config, given: Mapping[str, Mapping[str, Any]], name: str) -> 
     _check_paths(config, name)
     check_door(config.door, name)
     light_checks.check(config.lights, config.relay, given, name)
+    _check_people(config, name)
     _check_order(config, name)
     _check_web(config.web, name)
     _check_privacy(config.privacy, name)
@@ -42,6 +43,7 @@ def _check_paths(config: Config, name: str) -> None:
         "camera.source": config.camera.source,
         "models.directory": config.models.directory,
         "events.file": config.events.file,
+        "people.file": config.people.file,
         "web.certificate": config.web.certificate,
         "web.key": config.web.key,
         "update.source": config.update.source,
@@ -85,6 +87,26 @@ def check_door(door: DoorSettings, name: str) -> None:
         what = "zone" if door.zone else "picture"
         raise ConfigError(
             f"{name}: 'door.ignore' covers the whole {what}: no face would count", "make its areas smaller"
+        )
+
+
+def _check_people(config: Config, name: str) -> None:
+    people, is_wanted = config.people, config.relay.when == "PASS and known"
+    if people.file and not people.file.startswith("/"):
+        raise ConfigError(
+            f"{name}: 'people.file' is {config_messages.shown(people.file)}, no whole path",
+            'write it in full: "/var/lib/doorlight/people.db"',
+        )
+    if is_wanted and not (people.enabled and people.may_open):
+        missing = "may_open" if people.enabled else "enabled"
+        raise ConfigError(
+            f"{name}: 'relay.when' is \"PASS and known\", but 'people.{missing}' is false",
+            f'set {missing} = true under [people], or when = "PASS" under [relay]',
+        )
+    if is_wanted and not config.door.ignore_still_s:
+        raise ConfigError(
+            f"{name}: 'relay.when' is \"PASS and known\", but 'door.ignore_still_s' is 0: a picture on the wall could open",
+            "remove ignore_still_s = 0",
         )
 
 

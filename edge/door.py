@@ -82,7 +82,7 @@ class SignalLights(Protocol):
     @property
     def simulated(self) -> bool: ...
 
-    def show(self, signal: Signal, /) -> None: ...
+    def show(self, signal: Signal, known: bool = False, /) -> None: ...
 
 
 @dataclass
@@ -173,7 +173,7 @@ class _Run:
     def handle(self, frame: Frame | None, decision: Decision) -> None:
         """Show and log a decision, then report to systemd and to `on_decision`."""
         mark = self._perception.timer.mark
-        self._lights.show(decision.signal)
+        self._lights.show(decision.signal, decision.everyone_known)
         mark("lights")
         for event in decision.events:
             self._write(event)

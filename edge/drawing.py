@@ -179,6 +179,8 @@ class Drawing:
                 short += (agitated,)
             if expression or agitated:
                 lines += (": ".join(part for part in (agitated, expression) if part),)
+        if track.number in decision.known:
+            lines, short = (*lines, "known"), (*short, "known")
         return Label(_drawn_box(track.box, frame, scale), lines, short, VERDICT_COLOURS[verdict])
 
     def _outside_label(self, box: Box, frame: Rectangle, scale: int) -> Label:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -22,6 +23,9 @@ from .still_things import Found, StillThings
 from .tracker import Tracker
 from .zone import Zone
 
+if TYPE_CHECKING:  # Loaded only with [people] enabled.
+    from .people.presence import Presence
+
 #: The door counts as blind after this many seconds of pictures that show nothing. A flash is shorter.
 BLIND_AFTER_S = 1.0
 #: How long the people of a picture are looked at if nothing else says so.
@@ -38,6 +42,8 @@ class Decision:
     zone. `still` are the boxes of the faces that do not count, because they never move. `found` are the boxes of
     all faces of the last search, which may be of an earlier picture, also of those that do not count and of those too
     uncertain to be a person; None if nothing has been searched, or nothing can be seen.
+    `known` are the tracks of enrolled people by number, with the name that may be shown, "" by default. `everyone_known`
+    says whether PASS is for them alone, see people/presence.py.
     """
 
     t: float
@@ -51,6 +57,8 @@ class Decision:
     outside: tuple[Box, ...] = ()
     still: tuple[Box, ...] = ()
     found: tuple[Box, ...] | None = None
+    known: Mapping[int, str] = field(default_factory=dict)
+    everyone_known: bool = False
 
     def verdict(self, number: int) -> Verdict:
         """Return the verdict about the person of the track with this number; UNKNOWN if nobody has it."""
@@ -61,7 +69,9 @@ class Decision:
 class Pipeline:
     """Decide frame by frame: motion, perception, tracker, policy."""
 
-    def __init__(self, config: Config, perception: Perception) -> None:
+    def __init__(self, config: Config, perception: Perception, presence: Presence | None = None) -> None:
+        """`presence` recognises enrolled people; None recognises nobody."""
+        self._presence = presence
         self._config = config
         self._perception = perception
         self._zone = Zone(config.door.zone, config.door.ignore)
@@ -127,7 +137,11 @@ class Pipeline:
             ):
                 face = faces[number] = self._perception.classify(frame.picture, detection)
                 self._add_evidence(number, face, frame.t)
+                if self._presence is not None:
+                    self._presence.look(number, frame.picture, face, frame.t)
                 mark("evidence")
+            if self._presence is not None:
+                self._presence.look_around(frame.picture, self._tracker.tracks, frame.t, self._things)
         decision = replace(self._decide(frame.t, faces, None, ignored), still=still)
         mark("decide")
         return decision
@@ -222,19 +236,24 @@ class Pipeline:
             self._state, tracks, t, self._policy, fault, ignored, self._config.expression.alarms_masked
         )
         outside, found = (self._outside, self._found) if fault is None else ((), None)
-        return Decision(
+        decision = Decision(
             t, signal, tracks, faces, self._state.people, events, fault, self._interval_s, outside, found=found
         )
+        return decision if self._presence is None else self._presence.complete(decision)
 
 
 def decide_image(
-    config: Config, perception: Perception, picture: npt.NDArray[np.uint8], seconds: float = PICTURE_S
+    config: Config,
+    perception: Perception,
+    picture: npt.NDArray[np.uint8],
+    seconds: float = PICTURE_S,
+    presence: Presence | None = None,
 ) -> Decision:
     """Return the decision for a picture, (H, W, 3) uint8 RGB, as if the door saw it for `seconds` at HELD_FPS.
 
-    `faces` of the decision has the last look at each person.
+    `faces` of the decision has the last look at each person. `presence` is that of `Pipeline`.
     """
-    pipeline = Pipeline(config, perception)
+    pipeline = Pipeline(config, perception, presence)
     looks: dict[int, Face] = {}
     for k in range(round(seconds * HELD_FPS) + 1):
         decision = pipeline.step(Frame(k, k / HELD_FPS, picture))

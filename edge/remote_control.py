@@ -70,13 +70,16 @@ class RemoteControl:
         """True if no real pin is driven."""
         return self._lights.simulated
 
-    def show(self, signal: Signal) -> None:
-        """Show a signal, with a silent buzzer during a silence. A lamp test goes on while it is IDLE."""
+    def show(self, signal: Signal, known: bool = False) -> None:
+        """Show a signal, with a silent buzzer during a silence. A lamp test goes on while it is IDLE.
+
+        `known` is as for `Lights.show`.
+        """
         if self._testing_until_s is not None and signal is Signal.IDLE and _now() < self._testing_until_s:
             self._lights.test_lamps()
         else:
             self._testing_until_s = None
-            self._lights.show(signal, is_silent=self._silent_until_s is not None)
+            self._lights.show(signal, known, is_silent=self._silent_until_s is not None)
 
     def followed_by(
         self, on_decision: Callable[[Frame | None, Decision], None]
@@ -96,7 +99,7 @@ class RemoteControl:
             self._end_silence(decision)
         if self._testing_until_s is not None and (now >= self._testing_until_s or _reason_against_test(decision)):
             self._testing_until_s = None
-            self.show(decision.signal)
+            self.show(decision.signal, decision.everyone_known)
         if now < self._look_at:
             return
         self._look_at = now + LOOK_EVERY_S

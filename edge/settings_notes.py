@@ -95,6 +95,12 @@ def other_notes(config: Config) -> Iterator[str]:
             yield f"the token of the webhook {webhook.name} goes through the network unencrypted: use https://"
     if not config.landmarks.enabled and (unused := [k for k in _changed(config, "landmarks") if k != "enabled"]):
         yield f"no effect with landmarks.enabled = false: {_names('landmarks', unused)}"
+    if not config.people.enabled and (
+        unused := [k for k in _changed(config, "people") if k not in ("enabled", "file")]
+    ):
+        yield f"no effect with people.enabled = false: {_names('people', unused)}"
+    if config.people.may_open and config.relay.when == "PASS":
+        yield 'no effect with relay.when = "PASS": people.may_open'
     threshold, new_score = config.detector.threshold, config.tracker.new_score
     if new_score < threshold:
         yield f"no effect: tracker.new_score is {new_score:g}, below detector.threshold ({threshold:g})"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-#: The stages in the order in which a frame passes them. "detect", "mask", "landmarks" and "expression" are the model
-#: calls alone; "resize", "decode" and "crop" are the work before and after them. A new frame begins when "capture" ends.
+#: The stages in the order in which a frame passes them. "detect", "mask", "landmarks", "expression" and "embedding" are the
+#: model calls alone; "resize", "decode" and "crop" are the work before and after them. A new frame begins when "capture" ends.
 Stage = Literal[
-    "capture", "motion", "resize", "detect", "decode", "track", "crop", "mask", "landmarks", "expression", "evidence",
-    "decide", "lights", "log",
+    "capture", "motion", "resize", "detect", "decode", "track", "crop", "mask", "landmarks", "expression", "embedding",
+    "evidence", "decide", "lights", "log",
 ]  # fmt: skip
 
 

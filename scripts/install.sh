@@ -245,9 +245,9 @@ program() {
     [ ! -s "$release/constraints.txt" ] || say "using the NumPy version of apt's camera library: $(cat "$release/constraints.txt")"
     say "installing Python packages; this takes minutes on a small Raspberry Pi …"
     if [ -n "$wheels" ]; then
-        set -- --no-index --find-links "$wheels" "doorlight[link,metrics,web]"
+        set -- --no-index --find-links "$wheels" "doorlight[link,metrics,people,web]"
     else
-        set -- "${PWD}[link,metrics,web]"
+        set -- "${PWD}[link,metrics,people,web]"
     fi
     "$release/bin/python" -m pip --disable-pip-version-check install --quiet --no-cache-dir \
         --constraint "$release/constraints.txt" "$@" ||
@@ -626,7 +626,7 @@ fetch_wheels() {
     "$PYTHON" -m venv --system-site-packages "$scratch/venv"
     numpy_constraint >"$scratch/constraints.txt"
     "$scratch/venv/bin/python" -m pip --disable-pip-version-check wheel --quiet --wheel-dir "$1" \
-        --constraint "$scratch/constraints.txt" "${PWD}[link,metrics,web]" || die 69 "could not download the packages" "check the network, then run this script again"
+        --constraint "$scratch/constraints.txt" "${PWD}[link,metrics,people,web]" || die 69 "could not download the packages" "check the network, then run this script again"
     say "$1 is ready for: sudo scripts/install.sh --wheels $1"
 }
 

@@ -103,6 +103,7 @@ def test_help_lists_every_command() -> None:
 def test_the_name_of_a_command_selects_its_module() -> None:
     parser = build_parser()
     required = {"annotate": ["a.jpg", "b.jpg"], "explain": ["a.jpg", "b.png"], "lights": ["--off"], "sign": ["a.svg"]}
+    required["people"] = ["list"]
     for command in COMMANDS:
         name = command_name(command)
         assert parser.parse_args([name, *required.get(name, [])]).run is command.run

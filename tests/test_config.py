@@ -143,10 +143,24 @@ WRONG = {
         ["'relay.pin' is 5", "red's pin ('lights.red')"],
     ),
     "no relay, but not in words": ("[relay]\npin = false", ["'relay.pin' is false", '"none" for no relay']),
-    "a condition of a relay that is not there yet": (
+    "a relay for known people, but nobody is known": (
         '[relay]\nwhen = "PASS and known"',
-        ["'relay.when' is 'PASS and known'", 'write "PASS"', "knows no people"],
+        ["'relay.when' is \"PASS and known\"", "'people.enabled' is false", "enabled = true under [people]"],
     ),
+    "a relay for known people who may not open": (
+        '[relay]\nwhen = "PASS and known"\n[people]\nenabled = true',
+        ["'relay.when' is \"PASS and known\"", "'people.may_open' is false", "may_open = true under [people]"],
+    ),
+    "a relay for known people and pictures on the wall": (
+        '[relay]\nwhen = "PASS and known"\n[people]\nenabled = true\nmay_open = true\n[door]\nignore_still_s = 0',
+        ["'door.ignore_still_s' is 0", "a picture on the wall could open"],
+    ),
+    "a store of people in the working folder": (
+        '[people]\nfile = "people.db"',
+        ["'people.file' is 'people.db', no whole path", "/var/lib/doorlight/people.db"],
+    ),
+    "a log of people with names": ('[people]\nlog = "name"', ["'people.log' is 'name'", '"id", "known" or "nothing"']),
+    "so many looks that nobody is known": ("[people]\nmin_looks = 9", ["'people.min_looks' is 9", "from 1 to 8"]),
     "a relay in a signal that is not PASS": ('[relay]\nwhen = "IDLE"', ["'relay.when' is 'IDLE'", 'write "PASS"']),
     "a list of conditions": ('[relay]\nwhen = ["PASS"]', ["'relay.when'", "a list instead of text", 'write "PASS"']),
     "a relay that fails in a third way": ('[relay]\nfail = "open"', ["'relay.fail' is 'open'", '"safe" or "secure"']),

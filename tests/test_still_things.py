@@ -45,6 +45,20 @@ def poster(seconds: float, start: int = 0, noise: float = 4.0) -> list[Picture]:
     return [camera(light, start + k, noise) for k in range(round(seconds * FPS))]
 
 
+def test_a_face_has_moved_only_if_it_did() -> None:
+    things = StillThings(STILL_S)
+    flags(things, poster(3))
+    assert not things.has_moved_since(FACE, 0.0)
+    assert things.has_moved_since(FACE, -1.0), "it came later than that"
+    flags(things, [camera(scene(2.0), 12)], start=12)
+    assert things.has_moved_since(FACE, 0.0)
+    flags(things, [camera(scene(2.0), k) for k in range(13, 20)], start=13)
+    assert things.has_moved_since(FACE, 0.0)
+    assert not things.has_moved_since(FACE, 13 / FPS)
+    assert not things.has_moved_since(Box(0, 0, 5, 5), 0.0), "nobody is known to be there"
+    assert StillThings(0).has_moved_since(FACE, 0.0), "nothing is looked for"
+
+
 @pytest.fixture
 def ignored() -> StillThings:
     """Return the state after a poster has just become a thing."""

@@ -5,6 +5,7 @@ code. Modules import heavy packages (NumPy, OpenCV, gpiozero, msgspec) inside fu
 fast.
 
 - `run`: watch the door; `run_door` is its second half, with the heavy imports
+- `door_people`: the enrolled people of a running door
 - `annotate`: draw boxes and verdicts into pictures and videos
 - `explain`: show which pixels of a face speak for and against a mask
 - `events`: show an event log
@@ -12,6 +13,8 @@ fast.
 - `metrics`: show an event log to Prometheus
 - `collect`: store the events of many doors in PostgreSQL
 - `fleet`: show all doors that are collected
+- `people`: enrol people whom the door recognises; its larger parts are `people_add`, `people_files`,
+  `people_card` and `people_sync`
 - `lights`: test the wiring, or switch everything off
 - `doctor`: check this machine
 - `bench`: measure the speed of this machine

@@ -53,14 +53,22 @@ def add_parser(subparsers: Subparsers) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
-    config = options.load_door_settings(args.config)
+    settings = options.settings_file(args.config)
+    config = options.with_areas(settings)
     # Imported after the settings, so that a wrong file is reported at once.
     from .. import annotate
     from ..inference import manifest
     from ..inference.perception import Perception
 
     perception = Perception(config, manifest.load(options.models_folder(args, config)))
-    result = annotate.annotate(config, perception, args.source, args.out, args.seconds or annotate.CAMERA_S)
+    camera_s = args.seconds or annotate.CAMERA_S
+    if config.people.enabled:
+        from .door_people import presence_factory
+
+        make_presence = presence_factory(config, settings, perception, lambda line: print(printable(line)))
+        result = annotate.annotate(config, perception, args.source, args.out, camera_s, make_presence)
+    else:
+        result = annotate.annotate(config, perception, args.source, args.out, camera_s)
     for written in result.written:
         print(f"wrote {printable(str(written.path))}: {printable(written.summary)}")
         for note in written.notes:

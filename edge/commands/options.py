@@ -134,10 +134,14 @@ def load_settings(given: Path | None) -> Config:
 
 def load_door_settings(given: Path | None) -> Config:
     """Return the settings as `load_settings`, with the areas that were set on the page; a line says so."""
+    return with_areas(settings_file(given))
+
+
+def with_areas(settings: Path | None) -> Config:
+    """Return the settings of a file, or the defaults, with the areas that were set on the page; a line says so."""
     from ..areas_file import applied
     from ..config import load
 
-    settings = settings_file(given)
     config, note = applied(load(settings), areas_path(settings), settings)
     if note:
         _print_note(f"note: {note}")

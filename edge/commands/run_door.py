@@ -39,6 +39,7 @@ from .door_view import AreaTarget, DoorView
 from .process import make_journal_output_nonblocking, stop_on_signals
 
 if TYPE_CHECKING:
+    from ..people.presence import Presence
     from ..remote_control import RemoteControl
     from ..view.encoder import FrameEncoder
 
@@ -157,6 +158,7 @@ def _watch(
         found = manifest.load(options.models_folder(args, config))
         accelerator = opened.enter_context(Accelerator(config.models.accelerator, found, required_models(config)))
         perception = Perception(config, found, accelerator=accelerator)
+        presence = _presence(config, settings, perception, source.live, opened)
         # Open the log last, so that a missing source leaves no empty file.
         events, counter = config.events, _machine_counter() if source.live else None
         with source, EventLog(log_path, events.rotate_bytes, events.keep_files, machine_counter=counter) as log:
@@ -169,7 +171,7 @@ def _watch(
                 log.write(event)
                 console.on_event(event)
 
-            pipeline = Pipeline(with_areas, perception)
+            pipeline = Pipeline(with_areas, perception, presence)
             remote = _remote_control(config, source, lights, write)
             target = _area_target(config, areas_path, settings, pipeline)
             view = _make_view(args, config, pipeline, perception, source, log, write, target, remote)
@@ -193,6 +195,17 @@ def _watch(
                 log.close()
                 if log.problem:
                     print_note(f"the event log is incomplete: {log.problem}")
+
+
+def _presence(
+    config: Config, settings: Path | None, perception: Perception, live: bool, opened: contextlib.ExitStack
+) -> Presence | None:
+    """Return what recognises enrolled people; None if that is off: nothing of it is loaded then."""
+    if not config.people.enabled:
+        return None
+    from .door_people import open_presence
+
+    return open_presence(config, settings, perception, live, print_note, opened)
 
 
 def _print_notes(config: Config, source: str, areas_note: str) -> None:

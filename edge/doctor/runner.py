@@ -36,6 +36,7 @@ from .checks import (
     lights,
     link,
     models,
+    people,
     permissions,
     privacy,
     python,
@@ -74,6 +75,7 @@ CHECKS = {
     "journal": Check(journal.check, 20),
     "clock": Check(clock.check, 20),
     "link": Check(link.check, 40),
+    "people": Check(people.check, 20),
 }
 
 #: Terminal colours, from good to bad: green, yellow, bold red.

@@ -69,6 +69,9 @@ _PHRASES = {
     "before": "was {}",
     "runtime": "models run by {}",
     "undone": "the change before was undone",
+    "known": "known",
+    "known not": "not known",
+    "enrolled": "enrolled as {}",
     "above_mask": "judged above the mask, uncertain",
 }
 _UNDECIDED = "nobody is decided yet"
@@ -153,6 +156,10 @@ def _phrase(key: str, value: object, translate: Callable[[str], str]) -> str:
             return translate(_VALUES[value]) if value in _VALUES else value
         case "by", "page":
             return ""  # the sentence says it
+        case "known", bool():
+            return translate(_PHRASES["known" if value else "known not"])
+        case "enrolled", str():
+            return translate(_PHRASES["enrolled"]).format(value)
         case "undone" | "above_mask", bool():
             return translate(_PHRASES[key]) if value else ""
     return f"{key} {_value_text(key, value)}"

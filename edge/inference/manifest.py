@@ -27,6 +27,7 @@ MODEL_NAMES = ("face_detector", "mask_classifier", "expression_classifier")
 SETTING_OF = {
     "face_landmarks": "[landmarks] enabled",
     "masked_expression_classifier": "[expression] masked",
+    "face_embedding": "[people] enabled",
 }
 OPTIONAL_MODEL_NAMES = tuple(SETTING_OF)
 REINSTALL = "install Doorlight again"

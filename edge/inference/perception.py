@@ -1,7 +1,8 @@
 """The cascade: find faces, decide whether each wears a mask, and read the expression of those that do not.
 
 `[landmarks] enabled` adds a stage between the last two, which finds landmarks and faces that are turned away.
-`[expression] masked` adds a model that guesses the expression of those that wear a mask.
+`[expression] masked` adds a model that guesses the expression of those that wear a mask. `[people] enabled` loads an
+embedder, which edge/people uses.
 
 Pictures are (H, W, 3) uint8 RGB of any size. Boxes are in pixels of the picture and may reach beyond it. Each stage
 prepares its input as in training (resize, crop, grey), invokes its model, and marks both steps on the timer.
@@ -26,6 +27,7 @@ from .interpreter import Model
 from .manifest import MANIFEST_NAME, Manifest
 
 if TYPE_CHECKING:
+    from .embedder import Embedder
     from .landmarks import LandmarkFinder
 
 #: Half a step of an 8-bit probability: a stored 0 means at most this, a stored 255 at least 1 minus this.
@@ -182,14 +184,15 @@ def required_models(config: Config) -> tuple[str, ...]:
     """Return the names of the models that these settings need."""
     wanted = {
         "expression_classifier": config.expression.enabled,
-        "face_landmarks": config.landmarks.enabled,
+        "face_landmarks": config.landmarks.enabled or config.people.enabled,
         "masked_expression_classifier": config.expression.reads_masked,
+        "face_embedding": config.people.enabled,
     }
     return ("face_detector", "mask_classifier", *(name for name, is_wanted in wanted.items() if is_wanted))
 
 
 class Perception:
-    """The stages, loaded. The models of those that the settings turn off, expressions and landmarks, are never opened."""
+    """The stages, loaded. The models of those that the settings turn off (expressions, landmarks, embedding) are never opened."""
 
     def __init__(
         self,
@@ -230,6 +233,13 @@ class Perception:
             from .landmarks import LandmarkFinder
 
             self.landmarks = LandmarkFinder(load("face_landmarks"), config.landmarks.max_turn, timer)
+        self.embedder: Embedder | None = None
+        if config.people.enabled:
+            from .embedder import NAME, Embedder
+            from .landmarks import LandmarkFinder
+
+            finder = self.landmarks or LandmarkFinder(load("face_landmarks"), config.landmarks.max_turn, timer)
+            self.embedder = Embedder(load(NAME), finder, timer)
         self.runtime = self.mask.model.runtime
 
     @property

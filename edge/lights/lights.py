@@ -66,6 +66,7 @@ class Lights:
         self._report: Callable[[str], None] | None = None
         self._reported = ""
         self._shown: Signal | None = None
+        self._is_unlocked = False
         self._is_silent = False
         # Imported here because commands without lights (`doorlight events`) do not need gpiozero.
         from gpiozero.pins.mock import MockFactory
@@ -122,22 +123,29 @@ class Lights:
         """True if no real pin is driven."""
         return self._simulated
 
-    def show(self, signal: Signal, *, is_silent: bool = False) -> None:
+    def show(self, signal: Signal, known: bool = False, *, is_silent: bool = False) -> None:
         """Show `signal`. Showing the same signal again changes nothing, so a blinking lamp keeps its rhythm.
 
-        With `is_silent`, the buzzer does not sound: it may change during an alarm. Quiet hours are checked once, when an
-        alarm begins. Raises the error that has ended a pattern or a pulse, if any.
+        `known`: everyone in view is known. Only a relay with when = "PASS and known" uses it. With `is_silent`, the buzzer
+        does not sound: it may change during an alarm. Quiet hours are checked once, when an alarm begins. Raises the error
+        that has ended a pattern or a pulse, if any.
         """
         for output in self._outputs():
             output.raise_failure()
         # Only an alarm may be shown again: PASS would begin another pulse of the relay.
         is_silent = is_silent and signal is Signal.ALARM
+        unlocks = self._relay is not None and self._relay.unlocks(signal, known)
         if signal is self._shown and is_silent is self._is_silent:
+            if self._relay is not None and unlocks is not self._is_unlocked:
+                self._relay.show(signal, known)
+                self._is_unlocked = unlocks
+                self._print(appearance(self._settings, signal), signal, known=known)
             return
+        self._is_unlocked = unlocks
         is_quiet = signal is Signal.ALARM and is_quiet_now(self._settings)
         # The relay locks before green goes off, and unlocks when green is lit.
-        if self._relay is not None and signal is not Signal.PASS:
-            self._relay.show(signal)
+        if self._relay is not None and not unlocks:
+            self._relay.show(signal, known)
         # Switch off before on, so that green and red are never lit together.
         if signal is not Signal.ALARM:
             self._buzzer.off()
@@ -157,12 +165,12 @@ class Lights:
                 self._buzzer.play(self._settings.alarm_pattern_s)
         elif signal is Signal.FAULT:
             self._red.play(self._settings.fault_pattern_s)
-        if self._relay is not None and signal is Signal.PASS:
-            self._relay.show(signal)
+        if self._relay is not None and unlocks:
+            self._relay.show(signal, known)
         self._shown, self._is_silent = signal, is_silent
         if self._report:
             silence = "on request" if is_silent else "quiet hours" if is_quiet else ""
-            self._print(appearance(self._settings, signal, silence), signal)
+            self._print(appearance(self._settings, signal, silence), signal, known=known)
 
     def test_lamps(self) -> None:
         """Light red and green together, which no signal does, until the next signal. Buzzer and relay stay as they are.
@@ -188,7 +196,7 @@ class Lights:
             self._relay.output.on()
         else:
             lights[key].on()
-        self._shown = None
+        self._shown, self._is_unlocked = None, False
         if self._report:
             self._print(appearance(self._settings, SINGLE[key]), key == "relay")
 
@@ -210,13 +218,13 @@ class Lights:
         lights = (self._buzzer, self._green, self._red)
         return lights if self._relay is None else (self._relay.output, *lights)
 
-    def _print(self, lamps: str, relay: Signal | bool, repeat: bool = True) -> None:
-        """Report the text of the lamps, and of the relay at a signal, or on or off.
+    def _print(self, lamps: str, relay: Signal | bool, repeat: bool = True, known: bool = False) -> None:
+        """Report the text of the lamps, and of the relay at a signal, or on or off. `known` is as for `show`.
 
         Without `repeat`, do not report what was reported last.
         """
         if self._relay is not None:
-            lamps += "  " + self._relay.state(relay)
+            lamps += "  " + self._relay.state(relay, known)
         if self._report and (repeat or lamps != self._reported):
             self._report(lamps)
         self._reported = lamps

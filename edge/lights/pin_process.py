@@ -19,8 +19,8 @@ Each packet on the socket is one message:
 
 - The child's first message is DONE if the pins are open, an error if they cannot be opened, or {"simulated": reason} on a
   machine without pins.
-- The door then sends names of signals, SILENT_ALARM or LAMP_TEST, and RELEASE_RELAY before the first one. The child answers
-  each with DONE, or with an error if the pins fail.
+- The door then sends names of signals (with KNOWN behind it if everyone in view is known), SILENT_ALARM or LAMP_TEST, and
+  RELEASE_RELAY before the first one. The child answers each with DONE, or with an error if the pins fail.
 - An error is {"error": message, "hint": hint}, in JSON. The child exits after it.
 """
 
@@ -54,6 +54,7 @@ CLOSE_TIMEOUT_S = 2.0
 MAX_ANSWER_BYTES = 65536
 DONE = b"done"
 RELEASE_RELAY = b"release relay"
+KNOWN = b" known"
 SILENT_ALARM, LAMP_TEST = b"silent alarm", b"lamp test"
 
 
@@ -104,12 +105,16 @@ class PinProcess:
             report(f"the lights are simulated: {message['simulated']}")
         return Lights(self._settings, True, report, relay=self._relay)
 
-    def show(self, shown: Signal, *, is_silent: bool = False) -> None:
+    def show(self, shown: Signal, known: bool = False, *, is_silent: bool = False) -> None:
         """Show a signal, and reset the child's timeout. Do nothing after `close` or after a LightsError.
 
-        With `is_silent`, the buzzer does not sound. Never blocks. Raises LightsError if the pins cannot be driven any more.
+        `known` is as for `Lights.show`. With `is_silent`, the buzzer does not sound. Never blocks. Raises LightsError if the
+        pins cannot be driven any more.
         """
-        self._send(SILENT_ALARM if is_silent and shown is Signal.ALARM else shown.value.encode())
+        if is_silent and shown is Signal.ALARM:
+            self._send(SILENT_ALARM)
+        else:
+            self._send(shown.value.encode() + (KNOWN if known else b""))
 
     def test_lamps(self) -> None:
         """Light red and green together if IDLE is shown, until the next signal. As `show` otherwise."""
@@ -244,7 +249,7 @@ def _serve(channel: socket.socket, lights: Lights, silence_timeout_s: float) -> 
         elif message == SILENT_ALARM:
             lights.show(Signal.ALARM, is_silent=True)
         else:
-            lights.show(Signal(message.decode()))
+            lights.show(Signal(message.removesuffix(KNOWN).decode()), message.endswith(KNOWN))
         channel.send(DONE)
 
 

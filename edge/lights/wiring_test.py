@@ -103,7 +103,7 @@ def run(
             return False
         report(f"{number} of {len(all_steps)}  {step.name}")
         if isinstance(step.show, Signal):
-            lights.show(step.show)
+            lights.show(step.show, True)  # a relay for known people switches, too
         else:
             lights.show_only(step.show)
         for title, text in (("expected:", step.expected), ("if not:", step.remedy)):
@@ -138,7 +138,7 @@ def _with_state(step: Step, relay: RelaySettings) -> Step:
             "connected to COM and NO"
         )
     name = "lamps and buzzer off" if step.name == "everything off" and is_on_at(relay, step.show) else step.name
-    return Step(step.show, name, f"{step.expected}, {state_at(relay, step.show)}", remedy)
+    return Step(step.show, name, f"{step.expected}, {state_at(relay, step.show, True)}", remedy)
 
 
 def _relay_step(relay: RelaySettings, dark: str) -> Step:

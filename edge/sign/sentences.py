@@ -36,21 +36,23 @@ def sections(config: Config, language: str) -> list[Section]:
 
 def _looked_at(config: Config, texts: dict[str, str]) -> tuple[str, ...]:
     expression = config.expression
+    identity = texts["identity" if config.people.enabled else "no_identity"]
     if not expression.enabled:
-        return f"{texts['masks']} {texts['lights']}", f"{texts['no_expressions']} {texts['no_identity']}"
+        return f"{texts['masks']} {texts['lights']}", f"{texts['no_expressions']} {identity}"
     names = ", ".join(texts[name] for name in expression.agitated)
     read = texts["expressions_masked" if expression.reads_masked else "expressions"].format(expressions=names)
     alarm = "alarm"
     if "buzzer" in config.lights.pins:
         alarm = "alarm_buzzer_bare" if expression.reads_masked and not expression.alarms_masked else "alarm_buzzer"
-    expressions = f"{read} {texts[alarm]} {texts['no_identity']}"
+    expressions = f"{read} {texts[alarm]} {identity}"
     return f"{texts['masks']} {texts['lights']}", expressions
 
 
 def _kept(config: Config, texts: dict[str, str]) -> tuple[str, ...]:
     log = texts["log_expressions" if config.expression.enabled else "log"]
     visits = f"{visits_in_log(config):,}".replace(",", texts["thousands"])
-    return (f"{texts['no_picture']} {log.format(visits=visits)} {texts['hours']}",)
+    templates = f" {texts['templates']}" if config.people.enabled else ""
+    return (f"{texts['no_picture']} {log.format(visits=visits)} {texts['hours']}{templates}",)
 
 
 def visits_in_log(config: Config) -> int:

@@ -19,6 +19,9 @@ TEXTS: dict[str, dict[str, str]] = {
         "alarm_buzzer_bare": "If a face looks agitated, this is noted; without a mask, a buzzer sounds.",
         "no_expressions": "Expressions of faces are not read.",
         "no_identity": "Nobody is recognised.",
+        "identity": "It compares faces with those of people who have agreed to be recognised here. It knows nobody else.",
+        "templates": "Of people who have agreed, their name and a template of the face are kept, encrypted, for as long as "
+        "they have agreed.",
         "looked_at": "What is looked at",
         "kept": "What is kept",
         "no_picture": "No picture is kept.",
@@ -60,6 +63,10 @@ TEXTS: dict[str, dict[str, str]] = {
         "alarm_buzzer_bare": "Wirkt ein Gesicht aufgebracht, wird das vermerkt; ohne Maske ertönt ein Summer.",
         "no_expressions": "Gesichtsausdrücke werden nicht ausgewertet.",
         "no_identity": "Niemand wird wiedererkannt.",
+        "identity": "Er vergleicht Gesichter mit denen von Menschen, die ihrer Wiedererkennung hier zugestimmt haben. Sonst "
+        "erkennt er niemanden.",
+        "templates": "Von Menschen, die zugestimmt haben, werden Name und eine Gesichtsvorlage verschlüsselt gespeichert, "
+        "solange die Zustimmung gilt.",
         "looked_at": "Was betrachtet wird",
         "kept": "Was gespeichert wird",
         "no_picture": "Kein Bild wird gespeichert.",

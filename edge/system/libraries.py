@@ -36,6 +36,7 @@ DISTRIBUTIONS = {
 EXTRAS = {
     "the page in the browser": (("starlette", "uvicorn", "jinja2", "segno"), "starlette uvicorn jinja2 segno"),
     "doorlight metrics": (("prometheus_client",), "prometheus-client"),
+    "doorlight people": (("cryptography", "segno"), "cryptography segno"),
     "the link to a broker": (("paho",), "'paho-mqtt>=2.1'"),
     "doorlight collect and fleet": (("psycopg", "psycopg_binary"), "'psycopg[binary]'"),
 }

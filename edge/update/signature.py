@@ -1,4 +1,4 @@
-"""Who signed a manifest: `ssh-keygen -Y verify` against the keys that this box trusts."""
+"""Who signed something: `ssh-keygen -Y verify` against the keys that this box trusts. By default, a manifest of an update."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import ConfigError, InputError, UnavailableError
 
@@ -19,7 +20,26 @@ TIMEOUT_S = 20.0
 TRUST = 'put the public key of who makes your updates into it: see "Updates" in systemd/README.md'
 
 
-def check(manifest: bytes, signature: bytes, keys: Path, not_before: float = 0.0, now: float | None = None) -> str:
+class Purpose(NamedTuple):
+    """What is signed: the namespace of its signatures, its name in messages, what the key signs, and how to trust a key."""
+
+    namespace: str
+    name: str
+    thing: str
+    trust: str
+
+
+UPDATE = Purpose(NAMESPACE, "manifest.json", "update", TRUST)
+
+
+def check(
+    manifest: bytes,
+    signature: bytes,
+    keys: Path,
+    not_before: float = 0.0,
+    now: float | None = None,
+    purpose: Purpose = UPDATE,
+) -> str:
     """Return whose signature of the manifest it is, a name of the file `keys` in ssh-keygen's format ALLOWED SIGNERS.
 
     `now` is the time of the clock, by default that of the system. A box without a clock starts in 1970, when no key is valid yet:
@@ -30,7 +50,7 @@ def check(manifest: bytes, signature: bytes, keys: Path, not_before: float = 0.0
     """
     if shutil.which("ssh-keygen") is None:
         raise UnavailableError("ssh-keygen: is not installed", "sudo apt install openssh-client")
-    written_at = _check_keys(keys)
+    written_at = _check_keys(keys, purpose)
     # ssh-keygen takes no time on the first day of 1970.
     at = max(time.time() if now is None else now, not_before, written_at, 2 * 86400.0)
     when = "-Overify-time=" + time.strftime("%Y%m%d%H%M%S", time.gmtime(at))
@@ -38,45 +58,48 @@ def check(manifest: bytes, signature: bytes, keys: Path, not_before: float = 0.0
         file = Path(folder) / "signature"
         file.write_bytes(signature)
         # Without a look at the keys: whether it is a signature of this manifest, and by which key.
-        code, signer, error = _ssh_keygen(manifest, "check-novalidate", "-n", NAMESPACE, "-s", file)
+        code, signer, error = _ssh_keygen(manifest, "check-novalidate", "-n", purpose.namespace, "-s", file)
         if code:
             raise InputError(
-                f"manifest.json: is not what was signed: {_first_line(error)}",
-                "copy the bundle again; if that does not help, ask for it again",
+                f"{purpose.name}: is not what was signed: {_first_line(error)}",
+                "copy it again; if that does not help, ask for it again",
             )
         code, principals, error = _ssh_keygen(manifest, "find-principals", "-s", file, "-f", keys, when)
         if code or not principals.strip():
             key = signer.rpartition(" with ")[2].strip() or "an unknown key"
             raise InputError(
-                f"manifest.json: signed by {key}, which this box does not trust{_detail(error)}",
+                f"{purpose.name}: signed by {key}, which this box does not trust{_detail(error)}",
                 f"if you trust who made it, add the key to {keys}",
             )
         principal = principals.split("\n")[0].partition(",")[0]
-        code, _, error = _ssh_keygen(manifest, "verify", "-n", NAMESPACE, "-I", principal, "-s", file, "-f", keys, when)
+        code, _, error = _ssh_keygen(
+            manifest, "verify", "-n", purpose.namespace, "-I", principal, "-s", file, "-f", keys, when
+        )
         if code:
             raise InputError(
-                f"manifest.json: the key of {principal} must not sign updates now{_detail(error)}", f"see {keys}"
+                f"{purpose.name}: the key of {principal} must not sign {purpose.thing}s now{_detail(error)}",
+                f"see {keys}",
             )
     return principal
 
 
-def _check_keys(keys: Path) -> float:
+def _check_keys(keys: Path, purpose: Purpose) -> float:
     """Return when the file of trusted keys was written. Raises ConfigError if it is missing, or if others may change it."""
     try:
         status = keys.stat()
         with keys.open("rb") as file:
             has_key = any(line.strip() and not line.strip().startswith(b"#") for line in file)
     except FileNotFoundError:
-        raise ConfigError(f"{keys}: there is no such file, so no update is trusted", TRUST) from None
+        raise ConfigError(f"{keys}: there is no such file, so no {purpose.thing} is trusted", purpose.trust) from None
     except OSError as error:
-        raise ConfigError(f"{keys}: cannot be read: {error.strerror}", TRUST) from None
+        raise ConfigError(f"{keys}: cannot be read: {error.strerror}", purpose.trust) from None
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigError(
             f"{keys}: others than root may change it, and so decide what runs here",
             f"sudo chown root:root {keys} && sudo chmod 644 {keys}",
         )
     if not has_key:
-        raise ConfigError(f"{keys}: has no key, so no update is trusted", TRUST)
+        raise ConfigError(f"{keys}: has no key, so no {purpose.thing} is trusted", purpose.trust)
     return status.st_mtime
 
 

@@ -87,9 +87,12 @@ class Snapshots:
         # Before the first verdict, the page shows what is known of a face that looks bare.
         bare = track.agitation if track.last_expression is not None else None
         agitation = agitation_of(track, person) if is_masked else bare
+        shows_known = self._config.people.enabled and self._config.people.page != "nothing"
         return {
             "track": track.number,
             "person": person.number,
+            "known": shows_known and track.number in decision.known,
+            "name": decision.known.get(track.number, "") if shows_known else "",
             "box": shares(track.box, size),
             "verdict": person.verdict.value,
             "too_far": track.height < self._config.tracker.min_face_height,

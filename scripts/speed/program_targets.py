@@ -80,8 +80,8 @@ class TimedLights(Lights):
         self._last: Signal | None = None
         self.shown: list[tuple[float, bool]] = []
 
-    def show(self, signal: Signal, *, is_silent: bool = False) -> None:
-        super().show(signal, is_silent=is_silent)
+    def show(self, signal: Signal, known: bool = False, *, is_silent: bool = False) -> None:
+        super().show(signal, known, is_silent=is_silent)
         delay_s = time.monotonic() - self._video.read_at
         self.shown.append((delay_s * 1e3, signal is not self._last))
         self._last = signal

@@ -83,8 +83,8 @@ class TimedLights(_Lights):
 
     played: PlayedVideo
 
-    def show(self, signal: Signal, **options: bool) -> None:
-        super().show(signal, **options)
+    def show(self, signal: Signal, known: bool = False, *, is_silent: bool = False) -> None:
+        super().show(signal, known, is_silent=is_silent)
         played = self.played
         if played.began and played.read_at:
             played.delays_ms.append(1e3 * (time.monotonic() - played.read_at))

@@ -101,7 +101,7 @@ KINDS = {
         "face_embedding",
         embedder.EmbedderTask,
         "MobileNetV2 1.0 to its 15th layer at stride 16, dense layer over 6x6 places",
-        (),
+        ("embedding",),
         output="embedding",
     ),
 }

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -503,13 +504,31 @@ def test_a_relay_is_simulated_without_a_chip(monkeypatch: pytest.MonkeyPatch, tm
     assert lines[1:] == ["● green  ○ red  relay on (unlocked)", "○ green  ○ red  relay off (locked)"]
 
 
+def test_who_is_known_reaches_the_relay() -> None:
+    """The message of a signal says whether everyone in view is known."""
+    shown: list[tuple[Signal, bool]] = []
+
+    class Recording:
+        def show(self, signal: Signal, known: bool = False) -> None:
+            shown.append((signal, known))
+
+    door, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sent = [(signal, known) for signal in Signal for known in (False, True)]
+    with door, child:
+        for signal, known in sent:
+            door.send(signal.value.encode() + (pin_process.KNOWN if known else b""))
+        door.shutdown(socket.SHUT_WR)
+        pin_process._serve(child, Recording(), 5.0)  # type: ignore[arg-type]
+    assert shown == sent
+
+
 class SilentLights:
     """Lights that do nothing, and fail at an alarm."""
 
     def __init__(self, settings: object, relay: object = None) -> None:
         pass
 
-    def show(self, signal: Signal) -> None:
+    def show(self, signal: Signal, known: bool = False) -> None:
         if signal is Signal.ALARM:
             raise RuntimeError("no such device")
 

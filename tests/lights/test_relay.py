@@ -354,3 +354,66 @@ class TestDoorWithoutRelay:
 def test_settings_are_complete() -> None:
     """Lamps and relay share no key by accident: `LightBox` names pins by their keys."""
     assert not {*LightSettings.__struct_fields__} & {"relay", "pin"}
+
+
+class TestKnownPeople:
+    """[relay] when = "PASS and known"."""
+
+    @pytest.fixture
+    def box(self, relay: RelaySettings) -> Iterator[LightBox]:
+        made = LightBox(QUICK, relay=msgspec.structs.replace(relay, when="PASS and known"))
+        yield made
+        made.lights.close()
+
+    @pytest.mark.parametrize("shown", list(Signal))
+    @pytest.mark.parametrize("known", [False, True])
+    def test_only_pass_with_known_people_unlocks(
+        self, box: LightBox, relay: RelaySettings, shown: Signal, known: bool
+    ) -> None:
+        box.lights.show(shown, known)
+        blind = shown is Signal.FAULT and relay.fail == "safe"
+        assert is_unlocked(box) is (blind or (shown is Signal.PASS and known))
+        assert ("green" in box.active) is (shown is Signal.PASS), "the lamps do not ask who it is"
+
+    def test_it_follows_while_pass_stands(self, box: LightBox) -> None:
+        seen = []
+        for known in (False, True, True, False, True):
+            box.lights.show(Signal.PASS, known)
+            seen.append(is_unlocked(box))
+        assert seen == [False, True, True, False, True]
+        assert [key for key, _ in box.changes() if key == "green"] == ["green"], "the lamp stays lit"
+        box.lights.show(Signal.STOP, True)
+        assert not is_unlocked(box)
+
+    def test_a_relay_for_everyone_does_not_ask(self, relay: RelaySettings) -> None:
+        box = LightBox(QUICK, relay=relay)
+        with box.lights:
+            box.lights.show(Signal.PASS)
+            assert is_unlocked(box)
+            before = len(box.changes())
+            box.lights.show(Signal.PASS, True)
+            assert len(box.changes()) == before
+
+    def test_a_pulse_begins_when_the_people_are_known(self, relay: RelaySettings) -> None:
+        box = LightBox(QUICK, relay=msgspec.structs.replace(relay, when="PASS and known", seconds=SHORT_S))
+        with box.lights:
+            box.lights.show(Signal.PASS, False)
+            assert not is_unlocked(box)
+            before = len(box.changes())
+            box.lights.show(Signal.PASS, True)
+            assert wait_until(lambda: len(box.changes()) == before + 2)
+            box.lights.show(Signal.PASS, True)
+            on = relay.fail == "secure"
+            assert box.changes()[before:] == [("relay", on), ("relay", not on)], "once"
+            assert not is_unlocked(box)
+
+    def test_the_words(self) -> None:
+        relay = msgspec.structs.replace(RELAY, when="PASS and known")
+        assert relay_module.describe(relay).startswith(
+            "the relay unlocks as long as PASS stands and everyone in view is known;"
+        )
+        assert relay_module.state_at(relay, Signal.PASS) == "relay off (locked)"
+        assert relay_module.state_at(relay, Signal.PASS, True) == "relay on (unlocked)"
+        pulse = msgspec.structs.replace(relay, seconds=3)
+        assert relay_module.state_at(pulse, Signal.PASS) == "relay off (locked)"
+        assert relay_module.state_at(pulse, Signal.PASS, True) == "relay on (unlocked) for 3 s"

@@ -227,7 +227,9 @@ def test_page_and_link_are_installed_and_not_enabled(name: str, upgrade: Upgrade
     assert f"wrote {upgrade.folder}/doorlight-{name}.service" in printed
     text = (SCRIPTS / "install.sh").read_text(encoding="utf-8")
     assert f"enable doorlight-{name}" not in text
-    assert text.count("[link,metrics,web]") == 3, "the extras are installed from the checkout, from wheels, and fetched"
+    assert text.count("[link,metrics,people,web]") == 3, (
+        "the extras are installed from the checkout, from wheels, and fetched"
+    )
 
 
 #: Puts the script before a program, as install.sh does.

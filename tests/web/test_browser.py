@@ -11,6 +11,7 @@ import threading
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,12 @@ VISITOR = Box(247, 153, 333, 261)
 
 
 @contextmanager
-def watched_door(folder: Path) -> Iterator[ViewServer]:
-    """Yield a door that offers 20 frames a second, with someone without a mask, from a thread."""
-    settings = config.load()
+def watched_door(folder: Path, settings: config.Config | None = None, known: str | None = None) -> Iterator[ViewServer]:
+    """Yield a door that offers 20 frames a second, with someone without a mask, from a thread.
+
+    `known` is the name of the visitor, "" for a known one without a name, None for a stranger.
+    """
+    settings = settings or config.load()
     encoder = FrameEncoder(settings, Snapshots(settings, "camera", lambda: "CPU", list))
     (folder / "doorlight").mkdir(exist_ok=True)
     view = ViewServer(folder / "doorlight/view.sock", encoder, group_may_watch=False)
@@ -65,7 +69,8 @@ def watched_door(folder: Path) -> Iterator[ViewServer]:
             track = Track(1, FACE, 0.27, 0.0, t, 9, 0.0, t, evidence=-2.0)
             person = Person(0.0, Verdict.UNMASKED, 7)
             picture = chance.integers(0, 255, (480, 640, 3), np.uint8)
-            view.offer(Frame(number, t, picture), decision(t, Signal.STOP, (track,), {1: person}, found=(FACE,)))
+            found = decision(t, Signal.STOP, (track,), {1: person}, found=(FACE,))
+            view.offer(Frame(number, t, picture), replace(found, known={} if known is None else {1: known}))
 
     thread = threading.Thread(target=offer)
     thread.start()
@@ -234,6 +239,17 @@ def wait_for_zone(page: Any, is_right: Callable[[list[list[float]]], object]) ->
             return
         page.wait_for_timeout(50)
     pytest.fail(f"the zone is {zone}")
+
+
+@pytest.mark.parametrize(
+    ("page_has", "name", "expected"), [("known", "", "known"), ("name", "Ada <b>", "Ada <b>"), ("nothing", "", "")]
+)
+def test_live_says_who_is_known(folder: Path, link: str, page_has: str, name: str, expected: str) -> None:
+    settings = config.replaced(config.load(), "people", enabled=True, page=page_has)
+    with browser_page(link) as page, watched_door(folder, settings, name):
+        page.wait_for_selector("#people .person-unmasked")
+        assert page.inner_text("#people .person-head > :first-child") == ", ".join(filter(None, ["Person 7", expected]))
+        assert page.text_content("#overlay .tag") == ", ".join(filter(None, ["#7 no mask", expected]))
 
 
 def test_a_zone_is_drawn_by_pointer_and_by_keyboard(folder: Path, link: str) -> None:

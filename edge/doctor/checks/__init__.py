@@ -16,5 +16,6 @@ events          folder, disk space and write time of the event log
 storage         whether log, settings and program survive power-off
 temperature     temperature, power supply and throttling
 journal         whether the systemd journal survives a reboot
+people          enrolled people: model, store, consents
 clock           whether the clock is set
 """

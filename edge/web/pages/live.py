@@ -30,6 +30,7 @@ WORDS = {
     "unknown": N_("undecided"),
     "too_far": N_("too far away"),
     "agitated": N_("agitated"),
+    "known": N_("known"),
     "outside": N_("does not count"),
     "on": N_("on"),
     "off": N_("off"),

@@ -1,7 +1,7 @@
 // Live: picture, lights, people.
 
 import { watch, word } from "/static/feed.js";
-import { draw, drawAreas, drawBoxes, say, show } from "/static/picture.js";
+import { draw, drawAreas, drawBoxes, knownText, say, show } from "/static/picture.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -52,6 +52,11 @@ function card(track) {
   return node;
 }
 
+function who(person) {
+  const number = person.person ? word("person", { n: person.person }) : word("new_person");
+  return person.known ? `${number}, ${knownText(person)}` : number;
+}
+
 function nextText(person) {
   const parts = [];
   if (person.next) {
@@ -75,7 +80,7 @@ function showPeople(people) {
     const node = card(person.track);
     node.className = `person person-${person.verdict}`;
     const [head, text, bar, next] = node.children;
-    write(head.children[0], person.person ? word("person", { n: person.person }) : word("new_person"));
+    write(head.children[0], who(person));
     const verdict = person.verdict === "unknown" && person.too_far ? "too_far" : person.verdict;
     write(head.children[1], person.agitated ? `${word(verdict)}, ${word("agitated")}` : word(verdict));
     const share = person.evidence === null ? null : Math.round(100 * person.evidence);

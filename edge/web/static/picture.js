@@ -52,13 +52,17 @@ export function drawAreas(decision) {
   return nodes;
 }
 
+// Names come only with [people] page = "name".
+export const knownText = (person) => person.name || word("known");
+
 export function drawBoxes(decision) {
   const nodes = [];
   for (const box of decision.outside) nodes.push(...tagged(box, "outside", word("outside")));
   for (const person of decision.people) {
     const name = person.person ? `#${person.person} ` : "";
     const verdict = person.verdict === "unknown" && person.too_far ? "too_far" : person.verdict;
-    nodes.push(...tagged(person.box, person.verdict, name + word(verdict)));
+    const known = person.known ? `, ${knownText(person)}` : "";
+    nodes.push(...tagged(person.box, person.verdict, name + word(verdict) + known));
   }
   return nodes;
 }

@@ -257,7 +257,7 @@ def _make_wheels(folder: Path) -> None:
         mount --bind {folder} media
         chroot . python3 -m venv /mnt/venv
         chroot . /mnt/venv/bin/pip --disable-pip-version-check --no-cache-dir download -q --only-binary=:all: \\
-            -d /media '/media/{wheel.name}[link,metrics,web]'
+            -d /media '/media/{wheel.name}[link,metrics,people,web]'
         """
     _inside(root().folder / "root", NETWORK + script, log)
     wheel.unlink()

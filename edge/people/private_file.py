@@ -1,0 +1,118 @@
+"""Files that only their owner can read, whose old content is overwritten when they are replaced or deleted.
+
+Overwriting reaches the blocks of the file on a hard disk, and on a card as far as its file system shows it. The controller
+of an SD card or SSD writes elsewhere and may keep the old block: what remains there is encrypted, see store.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import ConfigError, OutputError
+from ..system.files import lock, read_regular, sync_folder, write_all
+
+MODE = 0o600
+MAX_BYTES = 16 << 20
+
+
+def read(path: Path) -> bytes:
+    """Return the content. Raises OSError if it cannot be read, and ConfigError if others may read or change it."""
+    status = path.stat()
+    if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) & 0o077:
+        raise ConfigError(f"{path}: others may read or change it", f"sudo chmod 600 {path}")
+    return read_regular(path, MAX_BYTES)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Replace the content of a file, durably, and overwrite what it had. A reader sees the old content or the new one.
+
+    With root it belongs to the owner of its folder, so that the door can read it. Raises OSError.
+    """
+    new = unfinished(path)
+    delete(new)  # of a command that was interrupted
+    with _opened(path) as old:
+        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
+        try:
+            folder = path.parent.stat()
+            if os.geteuid() == 0:
+                os.fchown(file, folder.st_uid, folder.st_gid)
+            os.fchmod(file, MODE)  # whatever the umask is
+            write_all(file, content)
+            os.fsync(file)
+        except OSError:
+            os.close(file)
+            with contextlib.suppress(OSError):
+                delete(new)
+            raise
+        os.close(file)
+        new.rename(path)
+        sync_folder(path.parent)
+        if old is not None:
+            _overwrite(old)
+
+
+def unfinished(path: Path) -> Path:
+    """Return the file that becomes `path` once it is complete."""
+    return path.with_name(f"{path.name}.new")
+
+
+def delete(path: Path) -> None:
+    """Delete a file and overwrite its content; nothing if there is none. Raises OSError."""
+    with _opened(path) as file:
+        if file is None:
+            return
+        path.unlink()
+        sync_folder(path.parent)
+        _overwrite(file)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Lock the file `path`, which is created. Raises OutputError if another process has locked it, or without access."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be created: {error.strerror}", "for the service's people: sudo") from None
+    try:
+        status, folder = os.fstat(file), path.parent.stat()
+        # Not a file of somebody else under this name.
+        if os.geteuid() == 0 and status.st_uid == 0 and status.st_nlink == 1 and not status.st_size:
+            os.fchown(file, folder.st_uid, folder.st_gid)
+        lock(file)
+        yield
+    except BlockingIOError:
+        raise OutputError(f"{path}: another command changes the enrolled people", "try again in a moment") from None
+    finally:
+        os.close(file)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int | None]:
+    """Open a file for writing, without following a link; None if there is none."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        yield file
+    finally:
+        os.close(file)
+
+
+def _overwrite(file: int) -> None:
+    """Overwrite an open file that no longer has a name with zeros. One that has another name (a hard link) is left."""
+    status = os.fstat(file)
+    if status.st_nlink:
+        return
+    os.lseek(file, 0, os.SEEK_SET)
+    write_all(file, bytes(status.st_size))
+    os.fsync(file)

@@ -1,0 +1,65 @@
+"""A folder of models with a stand-in embedder, and pictures of the demo clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+pytest.importorskip("cryptography", reason="the extra `people` is not installed")
+
+from edge import config
+from edge.config import Config
+from edge.inference import manifest
+from edge.inference.perception import Perception
+from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
+from support.embedder import make_models
+
+#: A moment at which the same person looks angry.
+ANGRY_S = 16.0
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the shipped models and the stand-in."""
+    return make_models(tmp_path_factory.mktemp("people") / "models")
+
+
+@pytest.fixture(scope="session")
+def settings() -> Config:
+    """The default settings with [people] enabled."""
+    return config.replaced(config.load(), "people", enabled=True)
+
+
+@pytest.fixture(scope="session")
+def perception(models: Path, settings: Config) -> Perception:
+    return Perception(settings, manifest.load(models))
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pictures: good ones of one person, and bad ones."""
+    folder = tmp_path_factory.mktemp("pictures")
+    bare = frame_at(UNMASKED_S)
+    small = np.full_like(bare, 120)
+    half = np.asarray(cv2.resize(bare, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA), np.uint8)
+    small[: half.shape[0], : half.shape[1]] = half
+    made: dict[str, npt.NDArray[np.uint8]] = {
+        "good": bare,
+        "again": frame_at(UNMASKED_S + 0.5),
+        "angry": frame_at(ANGRY_S),
+        "mirrored": np.ascontiguousarray(bare[:, ::-1]),
+        "masked": frame_at(MASKED_S),
+        "nobody": frame_at(EMPTY_S),
+        "two": np.hstack([bare, bare]),
+        "blurred": np.asarray(cv2.GaussianBlur(bare, (0, 0), 4), np.uint8),
+        "small": small,
+    }
+    for name, picture in made.items():
+        cv2.imwrite(str(folder / f"{name}.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    (folder / "broken.jpg").write_bytes((folder / "good.png").read_bytes()[:20000])
+    (folder / "text.jpg").write_text("hello")
+    return folder

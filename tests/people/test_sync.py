@@ -1,0 +1,315 @@
+"""`doorlight people sync`: many doors and one database that cannot read what it has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edge.cli import main
+from edge.commands import people_sync
+from edge.errors import InputError
+from edge.people import sealed, store, sync, transfer
+from edge.people.record import IssuedCard, Person, Synced
+from edge.people.store import Content, Installation, Place
+from edge.people.transfer import Received
+from fleet.servers import Postgres
+from support.people import FUTURE, PAST, enrol, person, place, remove, signers, ssh_key
+from support.postgres import cluster
+
+__all__ = ["cluster"]
+WORDS = "correct horse battery staple"
+ADA, BOB, EVE = person("Ada", 1), person("Bob", 2), person("Eve", 3)
+HERE = Installation(b"8 bytes.", bytes(32), 0.0)
+
+
+def content(*people: Person, before: Synced | None = None, installation: Installation = HERE) -> Content:
+    return Content(msgspec.structs.replace(installation, synced=before), people)
+
+
+def names(of: Content | None) -> list[str]:
+    return sorted(each.name for each in of.people) if of else []
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "before", "expected"),
+    [
+        ((), (ADA,), (), ["Ada"]),
+        ((ADA,), (BOB,), (), ["Ada", "Bob"]),
+        ((ADA, BOB), (ADA,), (ADA, BOB), ["Ada"]),
+        ((ADA,), (ADA, BOB), (ADA, BOB), ["Ada"]),
+        ((ADA, EVE), (BOB,), (ADA, BOB), ["Eve"]),
+        ((ADA, BOB), (ADA, BOB), (ADA, BOB), ["Ada", "Bob"]),
+        ((), (), (ADA,), []),
+    ],
+    ids=["new there", "new on both", "removed there", "removed here", "each its own", "the same", "both removed"],
+)
+def test_additions_and_removals_of_both_sides_count(
+    mine: tuple[Person, ...], theirs: tuple[Person, ...], before: tuple[Person, ...], expected: list[str]
+) -> None:
+    known = Synced(3, tuple(each.id for each in before)) if before else None
+    found = sync.joined(content(*mine, before=known), Received(content(*theirs), "clinic", 4), "db")
+    assert names(found) == expected
+    assert found.installation.synced == Synced(4, tuple(sorted(each.id for each in theirs)))
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_the_newer_consent_counts_and_a_removal_more(is_here: bool) -> None:
+    renewed = msgspec.structs.replace(ADA, consent=msgspec.structs.replace(ADA.consent, at=ADA.consent.at + 1))
+    known = Synced(3, (ADA.id,))
+    sides = [(renewed,), (ADA,)]
+    mine, theirs = sides if is_here else sides[::-1]
+    found = sync.joined(content(*mine, before=known), Received(content(*theirs), "clinic", 4), "db")
+    assert found.people == (renewed,)
+    here, there = (content(renewed), content()) if is_here else (content(), content(renewed))
+    assert sync.joined(content(*here.people, before=known), Received(there, "clinic", 4), "db").people == ()
+
+
+def test_expired_people_do_not_come_back() -> None:
+    late = person("Late", 4, until=PAST)
+    assert sync.joined(content(ADA), Received(content(late), "clinic", 1), "db").people == (ADA,)
+
+
+def test_an_old_copy_of_the_database_brings_nobody_back() -> None:
+    known = content(ADA, before=Synced(5, (ADA.id,)))
+    with pytest.raises(InputError, match="db: has revision 4, and this door knows revision 5: it is an old copy"):
+        sync.joined(known, Received(content(ADA, BOB), "clinic", 4), "db")
+
+
+def test_another_installation_is_refused_and_an_empty_door_joins_it() -> None:
+    there = msgspec.structs.replace(HERE, id=b"other id", card_key=bytes(range(32)))
+    theirs = Received(content(BOB, installation=there), "clinic", 1)
+    card = msgspec.structs.replace(HERE, cards=(IssuedCard("5f3a91c2", "", FUTURE),))
+    for mine in (content(ADA), content(installation=card)):
+        with pytest.raises(InputError, match="has the people of another installation"):
+            sync.joined(mine, theirs, "db")
+    found = sync.joined(content(), theirs, "db")
+    assert (found.installation.id, found.installation.card_key) == (there.id, there.card_key)
+
+
+def test_one_name_of_two_people_is_refused() -> None:
+    with pytest.raises(InputError, match="ADA: is enrolled at two doors, by two enrolments"):
+        sync.joined(content(ADA), Received(content(person("ADA", 9)), "clinic", 1), "db")
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ssh_key(tmp_path_factory.mktemp("keys"), "clinic")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_passphrases() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sealed, "_SCRYPT_N", 16)
+        yield
+
+
+class Door:
+    """A door with its store, and a database."""
+
+    def __init__(self, folder: Path, database: str, key: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        folder.mkdir()
+        self.place: Place = place(folder)
+        self._settings, self._words = folder / "door.toml", folder / "passphrase"
+        self._settings.write_text(f'[people]\nfile = "{self.place.file}"\n')
+        self._words.write_text(WORDS + "\n")
+        self._database, self._key, self._capfd = database, key, capfd
+
+    def sync(self, *more: str, code: int = 0, signs: bool = True) -> str:
+        """Run `people sync`; return what it prints to both streams."""
+        args = ["people", "sync", "--config", str(self._settings), "--database", self._database]
+        args += ["--passphrase-file", str(self._words), "--signers", str(signers(self._key))]
+        assert main([*args, *(("--sign", str(self._key)) if signs else ()), *more]) == code
+        found = self._capfd.readouterr()
+        return found.out + found.err
+
+    @property
+    def content(self) -> Content | None:
+        return store.read(self.place)
+
+
+def test_without_the_library_it_says_what_to_install(
+    tmp_path: Path, key: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people_sync, "find_spec", lambda _: None)
+    found = Door(tmp_path / "door", "postgresql://db.example/people", key, capfd).sync(code=69)
+    assert "psycopg: is not installed" in found
+    assert "edge/people/README.md" in found
+
+
+@pytest.fixture
+def database(cluster: Postgres) -> str:
+    return cluster.new_database()
+
+
+@pytest.fixture
+def doors(tmp_path: Path, database: str, key: Path, capfd: pytest.CaptureFixture[str]) -> tuple[Door, Door]:
+    """Two doors: the first has enrolled Ada and Bob, and sent them."""
+    first, second = (Door(tmp_path / name, database, key, capfd) for name in ("first", "second"))
+    enrol(first.place, ADA, BOB)
+    assert first.sync().startswith("0 added, 0 removed; 2 people are enrolled")
+    return first, second
+
+
+@pytest.mark.postgres
+class TestDatabase:
+    """With a real PostgreSQL."""
+
+    def test_people_reach_another_door_and_removals_too(self, doors: tuple[Door, Door]) -> None:
+        first, second = doors
+        assert "2 added, 0 removed; 2 people are enrolled, signed by clinic" in second.sync(signs=False)
+        enrol(second.place, EVE)
+        remove(second.place, "Ada")
+        assert "this door has changes that the database lacks: sync with --sign" in second.sync(signs=False)
+        assert names(second.content) == ["Bob", "Eve"], "nothing of it is lost"
+        second.sync()
+        assert "1 added, 1 removed; 2 people are enrolled" in first.sync(signs=False)
+        assert names(first.content) == ["Bob", "Eve"]
+
+    def test_without_news_nothing_is_written(self, doors: tuple[Door, Door], database: str) -> None:
+        """A timer may run it every hour: the card is not worn."""
+        import psycopg
+
+        first, _ = doors
+        before = [path.read_bytes() for path in first.place[:2]]
+        first.sync()
+        assert [path.read_bytes() for path in first.place[:2]] == before
+        with psycopg.connect(database) as db:
+            assert db.execute("SELECT revision FROM doorlight_people.sealed").fetchall() == [(1,)]
+
+    def test_the_database_has_no_readable_word(self, doors: tuple[Door, Door], cluster: Postgres) -> None:
+        import psycopg
+
+        first, _ = doors
+        with psycopg.connect(first._database, autocommit=True) as db:
+            db.execute("CHECKPOINT")
+        found = b"".join(path.read_bytes() for path in (cluster.folder / "data").rglob("*") if path.is_file())
+        assert b"DOORLIGHT PEOPLE 1" in found, "the search finds what is there"
+        for secret in (ADA.template, ADA.template[:16], b"agrees to it", ADA.id.encode()):
+            assert secret not in found
+
+    def test_a_revoked_card_is_refused_everywhere(self, doors: tuple[Door, Door]) -> None:
+        first, second = doors
+        second.sync()
+
+        def with_card(is_revoked: bool) -> None:
+            cards = (IssuedCard("5f3a91c2", BOB.id, FUTURE, is_revoked),)
+            store.change(
+                first.place,
+                lambda old: old._replace(installation=msgspec.structs.replace(old.installation, cards=cards)),
+            )
+
+        for is_revoked in (False, True):
+            with_card(is_revoked)
+            first.sync()
+            second.sync()
+            assert second.content is not None
+            assert [card.is_revoked for card in second.content.installation.cards] == [is_revoked]
+
+    @pytest.mark.parametrize(
+        ("how", "code", "message"),
+        [
+            ("older", 66, "it is an old copy"),
+            ("renumbered", 66, "somebody has changed it"),
+            ("one byte", 66, "is not what was signed"),
+            ("text", 66, "is not a file of enrolled people"),
+            ("large", 69, "too large for enrolled people"),
+            ("empty", 66, "nobody is in it"),
+            ("passphrase", 66, "the passphrase is wrong"),
+            ("no table", 66, "nobody is in it"),
+            ("no database", 69, "does not exist"),
+        ],
+    )
+    def test_a_database_that_somebody_has_changed(
+        self, doors: tuple[Door, Door], database: str, how: str, code: int, message: str
+    ) -> None:
+        """Each has its sentence, and nothing is changed here."""
+        import psycopg
+
+        first, second = doors
+        second.sync()
+        with psycopg.connect(database, autocommit=True) as db:
+            (old,) = db.execute("SELECT content FROM doorlight_people.sealed").fetchone() or (b"",)
+            content = bytearray(old)
+            content[len(content) // 2] ^= 1
+            enrol(first.place, EVE)
+            first.sync()
+            second.sync()
+            match how:
+                case "older":
+                    db.execute("UPDATE doorlight_people.sealed SET revision = 1, content = %s", (old,))
+                case "renumbered":
+                    db.execute("UPDATE doorlight_people.sealed SET content = %s", (old,))
+                case "one byte":
+                    db.execute("UPDATE doorlight_people.sealed SET content = %s", (bytes(content),))
+                case "text":
+                    db.execute("UPDATE doorlight_people.sealed SET content = 'hello'")
+                case "large":
+                    db.execute("UPDATE doorlight_people.sealed SET content = %s", (bytes(2 << 20),))
+                case "empty":
+                    db.execute("DELETE FROM doorlight_people.sealed")
+                case "no table":
+                    db.execute("DROP SCHEMA doorlight_people CASCADE")
+                case "passphrase":
+                    second._words.write_text("another passphrase\n")
+                case "no database":
+                    second._database = f"{database}x"
+        before = [path.read_bytes() for path in second.place[:2]]
+        assert message in second.sync(signs=False, code=code)
+        assert [path.read_bytes() for path in second.place[:2]] == before
+
+    def test_an_emptied_database_is_not_filled_again_by_a_door_that_knows_more(
+        self, doors: tuple[Door, Door], database: str
+    ) -> None:
+        import psycopg
+
+        first, _ = doors
+        with psycopg.connect(database, autocommit=True) as db:
+            db.execute("DELETE FROM doorlight_people.sealed")
+        enrol(first.place, EVE)
+        assert "is empty, and this door knows revision 1" in first.sync(code=66)
+
+    def test_a_door_sends_nothing_that_it_would_not_trust(
+        self, doors: tuple[Door, Door], tmp_path: Path, database: str
+    ) -> None:
+        import psycopg
+
+        first, _ = doors
+        enrol(first.place, EVE)
+        other = ssh_key(tmp_path, "other")
+        assert "which this box does not trust" in first.sync("--sign", str(other), code=66)
+        with psycopg.connect(database) as db:
+            assert db.execute("SELECT revision FROM doorlight_people.sealed").fetchall() == [(1,)]
+        first.sync()
+
+    def test_a_door_that_comes_second_tries_again(
+        self, doors: tuple[Door, Door], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = doors
+        second.sync()
+        enrol(first.place, EVE)
+        enrol(second.place, person("Zoe", 7))
+        pack, calls = transfer.pack, []
+
+        def slow(*args: object) -> bytes:
+            packed = pack(*args)  # type: ignore[arg-type]
+            calls.append(os.getpid())
+            if len(calls) == 1:
+                first.sync()
+            return packed
+
+        monkeypatch.setattr(transfer, "pack", slow)
+        second.sync()
+        assert len(calls) == 3, "the first one of the second door was late"
+        first.sync()
+        assert names(first.content) == names(second.content) == ["Ada", "Bob", "Eve", "Zoe"]
+
+    def test_a_door_without_network_knows_its_people(self, doors: tuple[Door, Door]) -> None:
+        _, second = doors
+        second.sync()
+        second._database = "postgresql://nobody@127.0.0.1:1/people"
+        assert "cannot be reached" in second.sync(code=69)
+        assert names(second.content) == ["Ada", "Bob"]

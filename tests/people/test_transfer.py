@@ -1,0 +1,200 @@
+"""`doorlight people export` and `import`: encrypted, signed, and all or nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edge.cli import main
+from edge.errors import ConfigError, InputError
+from edge.people import sealed, store, transfer
+from edge.people.record import IssuedCard
+from edge.people.store import Content, Place
+from support.people import FUTURE, PAST, enrol, person, place, signers, ssh_key
+
+WORDS = "correct horse battery staple"
+ADA, BOB = person("Ada", 1), person("Bob", 2)
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ssh_key(tmp_path_factory.mktemp("keys"), "clinic")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_passphrases() -> Iterator[None]:
+    """Derive keys with little work: one test uses what everybody uses."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sealed, "_SCRYPT_N", 16)
+        yield
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Place:
+    (tmp_path / "here").mkdir()
+    return place(tmp_path / "here")
+
+
+@pytest.fixture
+def exported(tmp_path: Path, key: Path) -> Path:
+    """A file with Ada and Bob of another door."""
+    (tmp_path / "there").mkdir()
+    path = tmp_path / "clinic.people"
+    assert transfer.write(path, enrol(place(tmp_path / "there"), ADA, BOB), WORDS, key) == 2
+    return path
+
+
+def names(where: Place) -> list[str]:
+    content = store.read(where)
+    return [p.name for p in content.people] if content else []
+
+
+def test_what_is_exported_is_imported_by_who_trusts_the_key(exported: Path, key: Path) -> None:
+    content, signer, _ = transfer.read(exported, WORDS, signers(key))
+    assert (content.people, signer) == ((ADA, BOB), "clinic")
+    assert exported.stat().st_mode & 0o777 == 0o600
+    data = exported.read_bytes()
+    assert not [word for word in (b"Ada", b"agrees", ADA.template[:16]) if word in data]
+
+
+def test_expired_people_are_not_exported(tmp_path: Path, here: Place, key: Path) -> None:
+    content = enrol(here, ADA, person("Eve", 3, until=PAST))
+    assert transfer.write(tmp_path / "file", content, WORDS, key) == 1
+    assert transfer.read(tmp_path / "file", WORDS, signers(key))[0].people == (ADA,)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("passphrase", "the passphrase is wrong"),
+        ("text", "is not a file of enrolled people"),
+        ("empty", "is not a file of enrolled people"),
+        ("short", "is damaged"),
+        ("changed", "is not what was signed"),
+        ("missing", "cannot be read"),
+    ],
+)
+def test_files_that_are_no_good(exported: Path, key: Path, how: str, message: str) -> None:
+    data = bytearray(exported.read_bytes())
+    match how:
+        case "text":
+            exported.write_bytes(b"hello")
+        case "empty":
+            exported.write_bytes(b"")
+        case "short":
+            exported.write_bytes(data[:-400])
+        case "changed":
+            data[200] ^= 1
+            exported.write_bytes(data)
+        case "missing":
+            exported.unlink()
+    with pytest.raises(InputError, match=message) as caught:
+        transfer.read(exported, "another passphrase" if how == "passphrase" else WORDS, signers(key))
+    assert caught.value.hint
+
+
+def test_a_key_that_is_not_trusted(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="which this box does not trust"):
+        transfer.read(exported, WORDS, signers(ssh_key(tmp_path, "stranger")))
+
+
+def test_a_key_that_may_only_sign_updates(exported: Path, key: Path) -> None:
+    path = signers(key)
+    path.write_text(path.read_text().replace("clinic ", 'clinic namespaces="doorlight-update" ', 1))
+    with pytest.raises(InputError, match=r"must not sign exports now|does not trust"):
+        transfer.read(exported, WORDS, path)
+    signers(key)
+
+
+def test_no_file_of_signers(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="so no export is trusted") as caught:
+        transfer.read(exported, WORDS, tmp_path / "none")
+    assert "edge/people/README.md" in caught.value.hint
+
+
+def merge(here: Place, theirs: Content, replace: bool = False) -> Content:
+    return store.change(here, lambda content: transfer.merged(content, theirs, replace))
+
+
+def test_an_empty_door_joins_the_installation(exported: Path, key: Path, here: Place) -> None:
+    theirs = transfer.read(exported, WORDS, signers(key)).content
+    merged = merge(here, theirs)
+    assert merged.people == (ADA, BOB)
+    assert merged.installation.id == theirs.installation.id
+    assert merged.installation.card_key == theirs.installation.card_key
+
+
+def test_people_of_both_are_kept_and_the_newer_consent_counts(exported: Path, key: Path, here: Place) -> None:
+    theirs = transfer.read(exported, WORDS, signers(key)).content
+    older, newer = person("Old Ada", 1, at=1.0), person("Bobby", 2, at=2e9)
+    eve = person("Eve", 3)
+    import msgspec
+
+    mine = enrol(here, eve, msgspec.structs.replace(older, id=ADA.id), msgspec.structs.replace(newer, id=BOB.id))
+    merged = merge(here, theirs)
+    assert {p.name for p in merged.people} == {"Eve", "Ada", "Bobby"}
+    assert merged.installation.id == mine.installation.id
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_card_that_one_door_has_revoked_stays_so(replace: bool) -> None:
+    valid, revoked = IssuedCard("5f3a91c2", "", FUTURE), IssuedCard("5f3a91c2", "", FUTURE, is_revoked=True)
+    other = IssuedCard("00c0ffee", "", FUTURE)
+    base = store.Installation(b"8 bytes.", bytes(32), 0.0)
+
+    def content(*cards: IssuedCard) -> Content:
+        return Content(msgspec.structs.replace(base, cards=cards), (ADA,))
+
+    for mine, theirs in ((content(valid, other), content(revoked)), (content(revoked), content(valid, other))):
+        found = {each.number: each.is_revoked for each in transfer.merged(mine, theirs, replace).installation.cards}
+        assert found == {"5f3a91c2": True, "00c0ffee": False}
+    foreign = content(other)
+    foreign = foreign._replace(installation=msgspec.structs.replace(foreign.installation, id=b"elsewhere"[:8]))
+    kept = transfer.merged(content(valid), foreign, replace)
+    assert kept.installation.cards == (foreign if replace else content(valid)).installation.cards
+
+
+def test_one_name_of_two_people_is_refused_and_nothing_changed(exported: Path, key: Path, here: Place) -> None:
+    enrol(here, person("ADA", 7), person("Zoe", 8))
+    theirs = transfer.read(exported, WORDS, signers(key)).content
+    with pytest.raises(InputError, match="Ada: is enrolled at two doors, by two enrolments"):
+        merge(here, theirs)
+    assert names(here) == ["ADA", "Zoe"]
+    merge(here, theirs, replace=True)
+    assert names(here) == ["Ada", "Bob"]
+
+
+def test_too_many_people_are_refused(exported: Path, key: Path, here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "MAX_PEOPLE", 2)
+    enrol(here, person("Eve", 3))
+    with pytest.raises(InputError, match="3 people would be enrolled"):
+        merge(here, transfer.read(exported, WORDS, signers(key))[0])
+    assert names(here) == ["Eve"]
+
+
+def test_the_commands(tmp_path: Path, key: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = tmp_path / "words"
+    words.write_text(f"{WORDS}\n")
+    doors = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        settings = tmp_path / f"{name}.toml"
+        settings.write_text(f'[people]\nfile = "{place(tmp_path / name).file}"\n')
+        doors.append(str(settings))
+    file = str(tmp_path / "clinic.people")
+    enrol(place(tmp_path / "one"), ADA)
+    export = ["people", "export", file, "--config", doors[0], "--sign", str(key), "--passphrase-file"]
+    assert main([*export, str(words)]) == 0
+    taken = ["people", "import", file, "--config", doors[1], "--passphrase-file", str(words)]
+    assert main([*taken, "--signers", str(signers(key))]) == 0
+    assert "signed by clinic: 1 added, 0 removed; 1 people are enrolled" in capfd.readouterr().out
+    assert names(place(tmp_path / "two")) == ["Ada"]
+    words.write_text("short\n")
+    assert main([*export, str(words)]) == 2
+    assert "shorter than 12 characters" in capfd.readouterr().err
+    assert main(["people", "export", file, "--config", doors[0], "--sign", os.devnull, "--passphrase-file", file]) == 66
+    assert names(place(tmp_path / "one")) == ["Ada"]
