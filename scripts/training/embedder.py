@@ -3,7 +3,9 @@
 It imitates a larger network that knows bare faces, dlib's ResNet (King 2017): whatever is drawn on the face that the
 small network sees, the teacher sees the face without it. Two of three faces wear something. Half of the faces are
 blends of two people: the teacher is asked about people who do not exist, as often as needed (Beyer et al. 2022,
-"A good teacher is patient and consistent"). Pictures of one person with real masks teach what drawn ones do not show.
+"A good teacher is patient and consistent"). Where the teacher's answer lies among the answers to many faces is learned
+too: the threshold between one person and another is a question of the most alike strangers. Pictures of one person with
+real masks teach what drawn ones do not show.
 """
 
 from __future__ import annotations
@@ -50,10 +52,14 @@ CUTS = 3
 PAIRS = 0.2
 #: Errors of landmarks in units of the distance between the eyes, standard deviations: each point, those under a mask,
 #: and all points together.
-POINT_ERROR, COVERED_ERROR, SHIFT_ERROR = 0.035, 0.07, 0.03
-#: Temperature of the contrastive losses: cosines of different people differ by about 0.1.
-TEMPERATURE, PAIR_TEMPERATURE = 0.025, 0.04
-DISTANCE_WEIGHT, CONTRAST_WEIGHT, PAIR_WEIGHT = 10.0, 0.3, 0.15
+POINT_ERROR, COVERED_ERROR, SHIFT_ERROR = 0.05, 0.08, 0.06
+#: Sources of crops that show bare faces, without a label that says so.
+UNLABELLED_BARE = ("utk",)
+#: Number of faces among which the teacher's answers are placed.
+ANCHORS = 4096
+#: Temperatures of the losses that compare faces: cosines of different people differ by about 0.1.
+TEMPERATURE, PAIR_TEMPERATURE = 0.02, 0.04
+DISTANCE_WEIGHT, PLACE_WEIGHT, PAIR_WEIGHT = 10.0, 0.3, 0.15
 MIRRORED = [1, 0, 2, 4, 3]
 
 Teacher = Callable[[Picture], Floats]
@@ -113,6 +119,10 @@ def _warp(picture: Picture, matrix: Floats, size: int) -> Picture:
     )
 
 
+def _is_known(e: Example) -> bool:
+    return e.is_labelled or e.record.source in UNLABELLED_BARE
+
+
 def _length(e: Example) -> float:
     return float(np.hypot(*(e.points[:2].mean(0) - e.points[3:].mean(0))))
 
@@ -127,7 +137,7 @@ class EmbedderTask:
         """`teacher` returns the vectors (n, 128) of chips (n, CHIP, CHIP, 3); only training needs it."""
         self.data, self.teacher = data, teacher
         faces = examples(splits["train"])
-        bare = [e for e in faces if not e.masked and e.is_labelled and _length(e) >= MIN_LENGTH]
+        bare = [e for e in faces if not e.masked and _is_known(e) and _length(e) >= MIN_LENGTH]
         self.small = [e for e in bare if e.record.source == "fer2013"]
         self.bare = [e for e in bare if e.record.source not in ("fer2013", "rwmfd")]
         require(self.bare, "train", "bare face with landmarks")
@@ -137,12 +147,22 @@ class EmbedderTask:
         ]
         require([g for groups in self.people for g in groups], "train", "person with two pictures")
         self.judge = Judge(data, splits["val"], finder(), SIZE)
+        self.anchors = self._anchors()
 
     def build(self) -> Embedder:
         return Embedder()
 
     def learn_from(self, earlier: torch.nn.Module) -> None:
         """Nothing is learned from an earlier network but its weights."""
+
+    def _anchors(self) -> Tensor:
+        """Return the teacher's answers (n, 128) to up to ANCHORS bare faces, as unit vectors."""
+        if self.teacher is None:
+            return torch.zeros(0, VECTOR)
+        order = np.random.default_rng(ANCHORS).permutation(len(self.bare))[:ANCHORS]
+        parts = np.array_split(order, -(-len(order) // 64))
+        vectors = [self.teacher(np.stack([self._shown(self.bare[k], False).chip for k in part])) for part in parts]
+        return F.normalize(torch.from_numpy(np.concatenate(vectors)))
 
     def _picture(self, e: Example) -> Picture:
         return self.data.picture(e.record, cache=e.record.source != "fer2013")
@@ -228,8 +248,9 @@ class EmbedderTask:
         }
 
     def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
-        """Return the distance from the teacher's vectors, and two contrastive losses (InfoNCE, van den Oord et al. 2018):
-        of the crops among all faces of the batch, and of the pairs of one person among all pairs."""
+        """Return the sum of three losses: the distance from the teacher's vectors; how differently the teacher and the
+        network place a face among the anchors and all faces of the batch (Fang et al. 2021, "SEED"); and how hard one
+        picture of a person is to find by another among the batch's pairs (InfoNCE, van den Oord et al. 2018)."""
         where = next(net.parameters()).device
         x = normalise(batch["pictures"].to(where)).contiguous(memory_format=torch.channels_last)
         # Brain floats halve the time of a step on a CPU that has them.
@@ -240,14 +261,15 @@ class EmbedderTask:
         crops = len(wanted) * CUTS
         own = torch.arange(crops, device=where) // CUTS
         distance = (found[:crops] - wanted[own]).square().sum(1).mean()
-        contrast = F.cross_entropy(found[:crops] @ wanted.T / TEMPERATURE, own)
+        among = torch.cat([wanted, self.anchors.to(where)]).T / TEMPERATURE
+        place = F.cross_entropy(found[:crops] @ among, (wanted @ among).softmax(1)[own])
         first, second = found[crops:].chunk(2)
         alike = batch["alike"].to(where)
         me = torch.arange(len(first), device=where)
         others = alike & ~torch.eye(len(first), dtype=torch.bool, device=where)
         cosines = (first @ second.T / PAIR_TEMPERATURE).masked_fill(others, -1e4)
         pairs = (F.cross_entropy(cosines, me) + F.cross_entropy(cosines.T, me)) / 2
-        return DISTANCE_WEIGHT * distance + CONTRAST_WEIGHT * contrast + PAIR_WEIGHT * pairs
+        return DISTANCE_WEIGHT * distance + PLACE_WEIGHT * place + PAIR_WEIGHT * pairs
 
     def validate(self, net: torch.nn.Module) -> dict[str, float]:
         """Return how well pairs of people are told apart, see `people.Judge`."""

@@ -139,7 +139,7 @@ class Judge:
 
     def pairs(self, embed: Embed) -> dict[str, Pairs]:
         """Return the pairs of bare faces, of a bare face and one with a drawn mask, and of faces with real masks."""
-        bare, drawn, masked = embed(self.bare), embed(self.drawn), embed(self.masked)
+        bare, drawn, masked = (_with_mirrored(embed, crops) for crops in (self.bare, self.drawn, self.masked))
         drawn_names = [name for name in self.bare_names for _ in range(DRAWN)]
         same_picture = np.arange(len(bare))[:, None] == np.arange(len(drawn))[None] // DRAWN
         return {
@@ -147,6 +147,12 @@ class Judge:
             "drawn": pairs_of(bare, drawn, self.bare_names, drawn_names, same_picture),
             "masked": pairs_of(masked, masked, self.masked_names, self.masked_names, _twice(masked)),
         }
+
+
+def _with_mirrored(embed: Embed, crops: Picture) -> Floats:
+    """Return the sum of the embeddings of a crop and its mirror image, as `edge.inference.embedder` makes it."""
+    vectors = [embed(np.ascontiguousarray(c)) for c in (crops, crops[:, :, ::-1])]
+    return as_floats(sum(v / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors))
 
 
 def _twice(vectors: Floats) -> Flags:
