@@ -61,12 +61,23 @@ class Embedder:
         return align(picture, points, self.size)
 
     def embed(self, crops: Sequence[Picture]) -> npt.NDArray[np.float32]:
-        """Return the embeddings (n, 128) float32 of aligned crops, each of length 1."""
+        """Return the embeddings (n, 128) float32 of aligned crops, each of length 1.
+
+        Each is the sum of those of the crop and of its mirror image, as in the tests of Deng et al. (2019, "ArcFace"): the
+        errors of both differ, the person is the same.
+        """
         vectors = np.zeros((len(crops), DIMENSIONS), np.float32)
         for vector, crop in zip(vectors, crops, strict=True):
-            self._timer.mark("crop")
-            self.model.invoke(crop)
-            self._timer.mark("embedding")
-            vector[:] = self.model.dequantized("embedding")
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.asarray(vectors / np.maximum(lengths, _MIN_LENGTH), np.float32)
+            vector[:] = _unit(self._answer(crop) + self._answer(np.ascontiguousarray(crop[:, ::-1])))
+        return vectors
+
+    def _answer(self, crop: Picture) -> npt.NDArray[np.float32]:
+        """Return the model's answer (128,) to one crop, with length 1."""
+        self._timer.mark("crop")
+        self.model.invoke(crop)
+        self._timer.mark("embedding")
+        return _unit(self.model.dequantized("embedding").reshape(DIMENSIONS))
+
+
+def _unit(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), _MIN_LENGTH), np.float32)

@@ -27,7 +27,7 @@ from .dataset import Dataset, require
 from .drawing import masks, occluders
 from .face_teacher import CHIP
 from .landmarks import Example, examples, pose
-from .nets import Frozen, SameConv2d, _unfrozen, conv, mobilenet_blocks, mobilenet_hidden, normalise, stack
+from .nets import Frozen, SameConv2d, conv, mobilenet_blocks, mobilenet_hidden, normalise, stack, unfrozen
 from .people import BARE_PEOPLE, MASKED_PEOPLE, Embed, Judge, finder, people
 from .records import Record
 
@@ -83,7 +83,7 @@ class Embedder(nn.Module):
 
     def backbone(self) -> list[nn.Module]:
         """Return the stem and the inverted residuals, in order."""
-        return [*_unfrozen(self.front), *self.blocks]
+        return [*unfrozen(self.front), *self.blocks]
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.last(self.blocks(self.front(x)))

@@ -128,7 +128,7 @@ class Frozen(nn.Module):
         return x
 
 
-def _unfrozen(front: nn.Module) -> list[nn.Module]:
+def unfrozen(front: nn.Module) -> list[nn.Module]:
     return list(front.blocks if isinstance(front, Frozen) else front.children())  # type: ignore[arg-type]
 
 
@@ -171,7 +171,7 @@ class FaceDetector(nn.Module):
 
     def backbone(self) -> list[nn.Module]:
         """Return the stem and the inverted residuals, in order."""
-        return [*_unfrozen(self.front), *self.to8, *self.to16, *self.to32]
+        return [*unfrozen(self.front), *self.to8, *self.to16, *self.to32]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x8 = self.to8(self.front(x))
@@ -212,7 +212,7 @@ class MaskClassifier(nn.Module):
 
     def backbone(self) -> list[nn.Module]:
         """Return the stem and the inverted residuals, in order."""
-        return [*_unfrozen(self.front), *self.blocks]
+        return [*unfrozen(self.front), *self.blocks]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classify(self.dropout(self.last(self.blocks(self.front(x))).mean((2, 3))))

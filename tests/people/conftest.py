@@ -16,7 +16,7 @@ from edge.config import Config
 from edge.inference import manifest
 from edge.inference.perception import Perception
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
-from support.embedder import make_models
+from support.embedder import darker_below, make_models
 
 #: A moment at which the same person looks angry.
 ANGRY_S = 16.0
@@ -51,7 +51,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "good": bare,
         "again": frame_at(UNMASKED_S + 0.5),
         "angry": frame_at(ANGRY_S),
-        "mirrored": np.ascontiguousarray(bare[:, ::-1]),
+        "other": darker_below(bare, 124, 328),
         "masked": frame_at(MASKED_S),
         "nobody": frame_at(EMPTY_S),
         "two": np.hstack([bare, bare]),

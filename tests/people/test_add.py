@@ -165,7 +165,7 @@ def test_the_camera_looks_three_times_and_says_what_is_wrong(
 
 
 def test_somebody_else_in_between_starts_again(door: Door, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = ("good", "good", "good", "good", "mirrored", "mirrored", "mirrored", "nobody")
+    shown = ("good", "good", "good", "good", "other", "other", "other", "nobody")
     code, lines, err = looks_from(door, pictures, monkeypatch, *shown)
     assert code == 66
     assert "this is another person than before: from the beginning" in lines
@@ -182,7 +182,7 @@ def test_somebody_else_in_between_starts_again(door: Door, pictures: Path, monke
         (["small"], "the face is too small", "come nearer"),
         (["blurred"], "the face is blurred", "hold still"),
         (["good", "blurred"], "blurred.png: the face is blurred", "hold still"),
-        (["good", "mirrored"], "does not show the person of", "one person"),
+        (["good", "other"], "does not show the person of", "one person"),
         (["broken.jpg"], "broken.jpg", ""),
         (["text.jpg"], "text.jpg", ""),
         (["missing"], "no such file", ""),
@@ -214,11 +214,11 @@ def test_the_same_person_under_two_names_is_refused(door: Door, pictures: Path) 
 
 def test_a_name_twice_is_refused_unless_it_replaces(door: Door, pictures: Path) -> None:
     door.run("add", "Ada", "--picture", pictures / "good.png", *AGREED)
-    found, advice = door.refused(2, "add", "aDA", "--picture", pictures / "mirrored.png", *AGREED)
+    found, advice = door.refused(2, "add", "aDA", "--picture", pictures / "other.png", *AGREED)
     assert "is enrolled already" in found
     assert "--replace" in advice
     before = store.read(door.place)
-    code, _, _ = door.run("add", "Ada", "--picture", pictures / "mirrored.png", "--replace", *AGREED)
+    code, _, _ = door.run("add", "Ada", "--picture", pictures / "other.png", "--replace", *AGREED)
     assert code == 0
     assert door.names() == ["Ada"]
     after = store.read(door.place)
@@ -229,10 +229,10 @@ def test_a_name_twice_is_refused_unless_it_replaces(door: Door, pictures: Path) 
 
 
 def test_other_people_are_no_obstacle(door: Door, pictures: Path) -> None:
-    for name in ("good", "mirrored"):
+    for name in ("good", "other"):
         code, _, err = door.run("add", name, "--picture", pictures / f"{name}.png", *AGREED)
         assert code == 0, err
-    assert door.names() == ["good", "mirrored"]
+    assert door.names() == ["good", "other"]
 
 
 def test_a_full_store_is_refused(door: Door, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:

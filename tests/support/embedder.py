@@ -40,6 +40,12 @@ embedding = {{{{ shape = [1, {DIMENSIONS}], dtype = "int8", scale = {OUTPUT_SCAL
 """
 
 
+def darker_below(picture: npt.NDArray[np.uint8], top: int, bottom: int) -> npt.NDArray[np.uint8]:
+    """Return a picture (H, W, 3) whose face, in the rows from `top` to `bottom`, is somebody else's for the stand-in."""
+    shade = np.clip(1 - 0.8 * (np.arange(len(picture)) - top) / (bottom - top), 0.25, 1)
+    return np.asarray(picture * shade[:, None, None], np.uint8)
+
+
 def weights() -> npt.NDArray[np.int8]:
     """Return the weights (DIMENSIONS, CELLS) int8; the sum over each colour of a row is about 0."""
     found = np.random.default_rng(17).normal(0, 40, (DIMENSIONS, CELLS // 3, 3))
