@@ -59,8 +59,8 @@ class Faces:
 class Source:
     """Training batches and faces of one task, read and drawn when they are first needed.
 
-    Batches are kept in `folder`: drawing them once instead of for each network saves half of the time, and leaves the
-    network's own time in the figures.
+    Batches are kept in `folder`: they are drawn once instead of for each network, and only the network's own time is in
+    the figures.
     """
 
     def __init__(

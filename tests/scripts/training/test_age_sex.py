@@ -27,7 +27,7 @@ SHIPPED = SCRIPTS.parent / "models_tflite"
 
 
 def record(name: str, **fields: Any) -> Record:
-    given = {"source": "utk", "width": 100, "height": 100, "crop": True, "label": "no_mask"} | fields
+    given: dict[str, Any] = {"source": "utk", "width": 100, "height": 100, "crop": True, "label": "no_mask"} | fields
     return Record(file=f"{name}.jpg", **given)
 
 
