@@ -194,6 +194,7 @@ machinery() {
     keep_units
     mkdir -p "${RESTORE%/*}"
     put systemd/restore-units.sh "$RESTORE"
+    chmod 755 "$RESTORE"
     put systemd/doorlight-units.service "$UNITS_UNIT"
     systemctl --quiet enable doorlight-units.service
     cat >"$scratch/motd" <<'MOTD'

@@ -366,6 +366,37 @@ def test_the_units_of_an_update_are_kept(system: System) -> None:
     assert (system.folder / "opt/system/enabled").exists()
 
 
+def test_folders_are_copied_and_fstab_names_them(system: System) -> None:
+    """An editor may have left the last line of fstab without an end."""
+    (system.folder / "data").mkdir()
+    system.replace("sync", "exit 0")
+    system.add("fstab", FILES["fstab"].rstrip())
+    step = "eval folders() { echo $ETC; echo $OPT; }; uuid=12-34; copy_folders"
+    assert system.run(step, dry="").returncode == 0
+    data = Path(f"{system.folder}/data{system.folder}")
+    assert (data / "opt/current/bin/doorlight").exists()
+    assert (data / "opt/system").is_dir()
+    assert (system.folder / "fstab").read_text() == FILES["fstab"] + FSTAB_LINES.format(system.folder)
+    assert (system.folder / "data/moving").exists(), "until the change is complete"
+
+
+def test_a_copy_that_fails_leaves_fstab_as_it_was(system: System) -> None:
+    (system.folder / "data").mkdir()
+    system.replace("sync", "exit 0")
+    system.replace("cp", "exit 1")
+    step = "eval folders() { echo $ETC; echo $OPT; }; uuid=12-34; ! copy_folders"
+    assert system.run(step, dry="").returncode == 0
+    assert (system.folder / "fstab").read_text() == FILES["fstab"]
+
+
+def test_what_is_mounted_at_a_folder_is_never_removed(system: System) -> None:
+    """A bind mount of the root may show what is mounted on it: the copies on the disk."""
+    done = system.run('eval root=""; empty_on_root "$ETC"', dry="")
+    assert done.returncode == 69
+    assert "nothing is removed" in done.stderr
+    assert (system.folder / "etc/doorlight.toml").exists()
+
+
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed (apt install shellcheck)")
 def test_shellcheck() -> None:
     command = ["shellcheck", "-x", "systemd/restore-units.sh"]
