@@ -389,6 +389,21 @@ def test_a_copy_that_fails_leaves_fstab_as_it_was(system: System) -> None:
     assert (system.folder / "fstab").read_text() == FILES["fstab"]
 
 
+def test_what_systemd_and_a_login_run_is_executable(system: System) -> None:
+    for name in ("sync", "systemctl"):
+        system.replace(name, "exit 0")
+    (system.folder / "data").mkdir()
+    places = "RESTORE=$1/lib/restore UNITS_UNIT=$1/doorlight-units.service MOTD=$1/motd APT_HOOK=$1/apt"
+    done = system.run(f"eval {places}; machinery", dry="")
+    assert done.returncode == 0, done.stderr
+    for name in ("lib/restore", "motd"):
+        assert os.access(system.folder / name, os.X_OK), name
+    assert (system.folder / "overlayroot.conf").read_text() == 'overlayroot="tmpfs:recurse=0"\n'
+    assert (system.folder / "doorlight-units.service").read_text() == (
+        ROOT / "systemd/doorlight-units.service"
+    ).read_text()
+
+
 def test_what_is_mounted_at_a_folder_is_never_removed(system: System) -> None:
     """A bind mount of the root may show what is mounted on it: the copies on the disk."""
     done = system.run('eval root=""; empty_on_root "$ETC"', dry="")
