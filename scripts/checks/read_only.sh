@@ -284,6 +284,7 @@ for boots in 1 2; do
     equal "the version after boot $boots" "doorlight 99.0.0" "$(version)"
     run grep -q "of 99.0.0" /etc/systemd/system/doorlight.service || fail "the unit of the kept version is gone after boot $boots"
     run systemctl cat doorlight | grep -q "of 99.0.0" || fail "systemd does not know the unit of the kept version"
+    equal "units that systemd has to read again" no "$(run systemctl show -P NeedDaemonReload doorlight)"
 done
 run sh -c 'systemctl restart doorlight && systemctl is-active --quiet doorlight' || fail "a restart with the restored unit"
 run systemctl enable doorlight-web.service 2>/dev/null

@@ -461,6 +461,14 @@ def test_kept_units_are_restored(restored: tuple[Path, Path], tmp_path: Path) ->
     assert "enable --now doorlight.service" not in called, "the root's own links decide about units that it has"
 
 
+@pytest.mark.parametrize("name", RESTORE_PROGRAMS[:3])
+def test_a_tool_that_fails_does_not_keep_systemd_from_reading_the_units(
+    restored: tuple[Path, Path], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "bin" / name).write_text("#!/bin/sh\nexit 1\n")
+    assert "systemctl daemon-reload\n" in restore(tmp_path)
+
+
 def test_units_that_are_right_cost_nothing(restored: tuple[Path, Path], tmp_path: Path) -> None:
     restore(tmp_path)
     assert restore(tmp_path) == ""
