@@ -311,7 +311,8 @@ ok "without the disk the door is off, and the box says so"
 
 # --- back --------------------------------------------------------------------------------------------------------------------
 boot
-run doorlight events >"$work/events"
+# Without the summary at the end of what doorlight events prints.
+run doorlight events --json >"$work/events"
 run /src/scripts/install.sh --read-write --without-start >"$work/log" 2>&1 || { cat "$work/log"; fail "--read-write"; }
 off
 boot no-data
@@ -319,7 +320,7 @@ equal "the root" ext4 "$(run findmnt -n -r -o FSTYPE /)"
 active "--read-write"
 equal "the version" "$old" "$(version)"
 equal "settings" "$settings" "$(run cksum /etc/doorlight/doorlight.toml)"
-run doorlight events | head -n "$(wc -l <"$work/events")" | cmp -s - "$work/events" || fail "the event log is not complete"
+run doorlight events --json | head -n "$(wc -l <"$work/events")" | cmp -s - "$work/events" || fail "the event log is not complete"
 snapshot >"$work/after"
 # The settings were changed, and an update has left its state and the other version.
 different="$(diff "$work/before" "$work/after" | grep '^[<>]' | grep -vE ' (etc/doorlight/doorlight\.toml|opt/doorlight/(update|releases)/|etc/.*\.wants/\.)' || true)"
