@@ -322,8 +322,8 @@ equal "the version" "$old" "$(version)"
 equal "settings" "$settings" "$(run cksum /etc/doorlight/doorlight.toml)"
 run doorlight events --json | head -n "$(wc -l <"$work/events")" | cmp -s - "$work/events" || fail "the event log is not complete"
 snapshot >"$work/after"
-# The settings were changed, and an update has left its state and the other version.
-different="$(diff "$work/before" "$work/after" | grep '^[<>]' | grep -vE ' (etc/doorlight/doorlight\.toml|opt/doorlight/(update|releases)/|etc/.*\.wants/\.)' || true)"
+# The settings were changed, the door has gone on, and an update has left its state and the other version.
+different="$(diff "$work/before" "$work/after" | grep '^[<>]' | grep -vE ' (etc/doorlight/doorlight\.toml|var/lib/doorlight/|opt/doorlight/(update|releases)/|etc/.*\.wants/\.)' || true)"
 [ -z "$different" ] || fail "not as before: $different"
 off
 left="$(debugfs -R 'ls -p /' "$work/data.img" 2>/dev/null | grep -c '/\(etc\|opt\|var\)/' || true)"
