@@ -49,7 +49,7 @@ Installed files:
   doorlight-link.service             MQTT, Home Assistant and webhooks, off; see  doorlight link --help
 
 State of the service: systemctl status doorlight      Its messages: journalctl -u doorlight
-Exit codes: 0 OK, 2 wrong usage, 69 a requirement is missing on this machine, 77 not root, 78 wrong settings
+Exit codes: 0 OK, 2 wrong usage, 69 a requirement is missing on this machine, 74 a disk cannot be written, 77 not root, 78 wrong settings
 After an upgrade of the system to another Python (Debian 12 to 13), every command says so and exits with 71: run this again.
 
 For doorlight update, which holds the lock and begins a trial, with --wheels DIR:

@@ -170,7 +170,8 @@ UUID=$uuid $DATA ext4 noatime,nofail,x-systemd.device-timeout=30s 0 2"
 $DATA$folder $folder none bind,nofail,x-systemd.requires-mounts-for=$DATA 0 0"
     done
     mkdir -p "$DATA$OPT/system" && sync -f "$DATA" || return 1
-    { cat "$FSTAB" 2>/dev/null || true; printf '%s\n%s\n' "$lines" "$FSTAB_END"; } >"$FSTAB.new" || return 1
+    # sed ends the last line, if an editor has not.
+    { [ ! -e "$FSTAB" ] || sed '$a\' "$FSTAB"; printf '%s\n%s\n' "$lines" "$FSTAB_END"; } >"$FSTAB.new" || return 1
     chmod 644 "$FSTAB.new" && sync "$FSTAB.new" && mv -f "$FSTAB.new" "$FSTAB" && sync
 }
 
@@ -193,6 +194,7 @@ machinery() {
     keep_units
     mkdir -p "${RESTORE%/*}"
     put systemd/restore-units.sh "$RESTORE"
+    chmod 755 "$RESTORE"
     put systemd/doorlight-units.service "$UNITS_UNIT"
     systemctl --quiet enable doorlight-units.service
     cat >"$scratch/motd" <<'MOTD'
@@ -273,7 +275,7 @@ open_root() {
 
 # Remove what the root itself has in a folder; never what is mounted there.
 empty_on_root() {
-    if [ "$root$1" -ef "$1" ] || [ "$root$1" -ef "$DATA$1" ]; then die 70 "$root$1: is not the root's own folder; nothing is removed"; fi
+    if [ "$root$1" -ef "$1" ] || [ "$root$1" -ef "$DATA$1" ]; then die 69 "$root$1: is not the root's own folder; nothing is removed"; fi
     find "$root$1" -xdev -mindepth 1 -delete
 }
 

@@ -15,10 +15,10 @@ for copy in $(find "$kept/etc" -type f | sort); do
     changed=yes
 done
 [ -n "$changed" ] || exit 0
-systemd-sysusers doorlight.conf
-systemd-tmpfiles --create doorlight.conf
-udevadm control --reload
-udevadm trigger --subsystem-match=usb --subsystem-match=gpio --subsystem-match=dma_heap
+# Whatever fails here, systemd has to read the units again.
+systemd-sysusers doorlight.conf || true
+systemd-tmpfiles --create doorlight.conf || true
+udevadm control --reload && udevadm trigger --subsystem-match=usb --subsystem-match=gpio --subsystem-match=dma_heap || true
 systemctl daemon-reload
 # A unit that the root does not have is not enabled there either. Without waiting: this unit comes before the others.
 for unit in $new; do

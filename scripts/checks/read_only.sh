@@ -284,6 +284,7 @@ for boots in 1 2; do
     equal "the version after boot $boots" "doorlight 99.0.0" "$(version)"
     run grep -q "of 99.0.0" /etc/systemd/system/doorlight.service || fail "the unit of the kept version is gone after boot $boots"
     run systemctl cat doorlight | grep -q "of 99.0.0" || fail "systemd does not know the unit of the kept version"
+    equal "units that systemd has to read again" no "$(run systemctl show -P NeedDaemonReload doorlight)"
 done
 run sh -c 'systemctl restart doorlight && systemctl is-active --quiet doorlight' || fail "a restart with the restored unit"
 run systemctl enable doorlight-web.service 2>/dev/null
@@ -310,7 +311,8 @@ ok "without the disk the door is off, and the box says so"
 
 # --- back --------------------------------------------------------------------------------------------------------------------
 boot
-run doorlight events >"$work/events"
+# Without the summary at the end of what doorlight events prints.
+run doorlight events --json >"$work/events"
 run /src/scripts/install.sh --read-write --without-start >"$work/log" 2>&1 || { cat "$work/log"; fail "--read-write"; }
 off
 boot no-data
@@ -318,10 +320,10 @@ equal "the root" ext4 "$(run findmnt -n -r -o FSTYPE /)"
 active "--read-write"
 equal "the version" "$old" "$(version)"
 equal "settings" "$settings" "$(run cksum /etc/doorlight/doorlight.toml)"
-run doorlight events | head -n "$(wc -l <"$work/events")" | cmp -s - "$work/events" || fail "the event log is not complete"
+run doorlight events --json | head -n "$(wc -l <"$work/events")" | cmp -s - "$work/events" || fail "the event log is not complete"
 snapshot >"$work/after"
-# The settings were changed, and an update has left its state and the other version.
-different="$(diff "$work/before" "$work/after" | grep '^[<>]' | grep -vE ' (etc/doorlight/doorlight\.toml|opt/doorlight/(update|releases)/|etc/.*\.wants/\.)' || true)"
+# The settings were changed, the door has gone on, and an update has left its state and the other version.
+different="$(diff "$work/before" "$work/after" | grep '^[<>]' | grep -vE ' (etc/doorlight/doorlight\.toml|var/lib/doorlight/|opt/doorlight/(update|releases)/|etc/.*\.wants/\.)' || true)"
 [ -z "$different" ] || fail "not as before: $different"
 off
 left="$(debugfs -R 'ls -p /' "$work/data.img" 2>/dev/null | grep -c '/\(etc\|opt\|var\)/' || true)"

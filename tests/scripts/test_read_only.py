@@ -366,6 +366,52 @@ def test_the_units_of_an_update_are_kept(system: System) -> None:
     assert (system.folder / "opt/system/enabled").exists()
 
 
+def test_folders_are_copied_and_fstab_names_them(system: System) -> None:
+    """An editor may have left the last line of fstab without an end."""
+    (system.folder / "data").mkdir()
+    system.replace("sync", "exit 0")
+    system.add("fstab", FILES["fstab"].rstrip())
+    step = "eval folders() { echo $ETC; echo $OPT; }; uuid=12-34; copy_folders"
+    assert system.run(step, dry="").returncode == 0
+    data = Path(f"{system.folder}/data{system.folder}")
+    assert (data / "opt/current/bin/doorlight").exists()
+    assert (data / "opt/system").is_dir()
+    assert (system.folder / "fstab").read_text() == FILES["fstab"] + FSTAB_LINES.format(system.folder)
+    assert (system.folder / "data/moving").exists(), "until the change is complete"
+
+
+def test_a_copy_that_fails_leaves_fstab_as_it_was(system: System) -> None:
+    (system.folder / "data").mkdir()
+    system.replace("sync", "exit 0")
+    system.replace("cp", "exit 1")
+    step = "eval folders() { echo $ETC; echo $OPT; }; uuid=12-34; ! copy_folders"
+    assert system.run(step, dry="").returncode == 0
+    assert (system.folder / "fstab").read_text() == FILES["fstab"]
+
+
+def test_what_systemd_and_a_login_run_is_executable(system: System) -> None:
+    for name in ("sync", "systemctl"):
+        system.replace(name, "exit 0")
+    (system.folder / "data").mkdir()
+    places = "RESTORE=$1/lib/restore UNITS_UNIT=$1/doorlight-units.service MOTD=$1/motd APT_HOOK=$1/apt"
+    done = system.run(f"eval {places}; machinery", dry="")
+    assert done.returncode == 0, done.stderr
+    for name in ("lib/restore", "motd"):
+        assert os.access(system.folder / name, os.X_OK), name
+    assert (system.folder / "overlayroot.conf").read_text() == 'overlayroot="tmpfs:recurse=0"\n'
+    assert (system.folder / "doorlight-units.service").read_text() == (
+        ROOT / "systemd/doorlight-units.service"
+    ).read_text()
+
+
+def test_what_is_mounted_at_a_folder_is_never_removed(system: System) -> None:
+    """A bind mount of the root may show what is mounted on it: the copies on the disk."""
+    done = system.run('eval root=""; empty_on_root "$ETC"', dry="")
+    assert done.returncode == 69
+    assert "nothing is removed" in done.stderr
+    assert (system.folder / "etc/doorlight.toml").exists()
+
+
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed (apt install shellcheck)")
 def test_shellcheck() -> None:
     command = ["shellcheck", "-x", "systemd/restore-units.sh"]
@@ -413,6 +459,14 @@ def test_kept_units_are_restored(restored: tuple[Path, Path], tmp_path: Path) ->
     assert "enable --now doorlight-new.timer\n" in called
     assert "doorlight-off" not in called
     assert "enable --now doorlight.service" not in called, "the root's own links decide about units that it has"
+
+
+@pytest.mark.parametrize("name", RESTORE_PROGRAMS[:3])
+def test_a_tool_that_fails_does_not_keep_systemd_from_reading_the_units(
+    restored: tuple[Path, Path], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "bin" / name).write_text("#!/bin/sh\nexit 1\n")
+    assert "systemctl daemon-reload\n" in restore(tmp_path)
 
 
 def test_units_that_are_right_cost_nothing(restored: tuple[Path, Path], tmp_path: Path) -> None:
