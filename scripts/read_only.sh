@@ -1,5 +1,6 @@
-# shellcheck shell=sh
-# Make the root read-only and writable again: scripts/install.sh --read-only and --read-write, which sources this file.
+# shellcheck shell=sh disable=SC2154
+# Make the root read-only and writable again: scripts/install.sh --read-only and --read-write, which sources this file and has its
+# other variables.
 #
 # The Debian package overlayroot lays a file system in memory over the root at each boot, so nothing is written to the root. The
 # folders that must survive a boot are moved to a disk of their own, which is mounted at $DATA. Bind mounts in /etc/fstab show them
@@ -171,6 +172,7 @@ $DATA$folder $folder none bind,nofail,x-systemd.requires-mounts-for=$DATA 0 0"
     done
     mkdir -p "$DATA$OPT/system" && sync -f "$DATA" || return 1
     # sed ends the last line, if an editor has not.
+    # shellcheck disable=SC1003
     { [ ! -e "$FSTAB" ] || sed '$a\' "$FSTAB"; printf '%s\n%s\n' "$lines" "$FSTAB_END"; } >"$FSTAB.new" || return 1
     chmod 644 "$FSTAB.new" && sync "$FSTAB.new" && mv -f "$FSTAB.new" "$FSTAB" && sync
 }
