@@ -44,7 +44,7 @@ class Embedder:
 
     @property
     def threshold(self) -> float:
-        """The cosine from which two embeddings are of one person; at most 0.1 % of strangers reach it."""
+        """The cosine from which two embeddings are of one person, single looks or means of several."""
         return self.model.entry.threshold
 
     @property

@@ -372,12 +372,12 @@ def choose_landmarks(folder: Path, task: LandmarkTask, net: torch.nn.Module) -> 
 def choose_embedding(folder: Path, task: EmbedderTask, net: torch.nn.Module) -> Choice:
     """Choose the cosine from which two faces are one person's: at most MAX_MISTAKEN of the strangers reach it.
 
-    Both kinds of pairs with a bare face keep that limit, because nobody is enrolled with a mask. Faces with real masks
-    have wrong names among them, and choose nothing.
+    All kinds of pairs with a bare face keep that limit, single looks and means, because nobody is enrolled with a mask. Faces
+    with real masks have wrong names among them, and choose nothing.
     """
     names = _installed_runtimes()
     pairs = task.judge.pairs(lambda crops: _answers(folder, task.name, "embedding", crops, names[0]))
-    threshold = max(pairs[name].threshold(MAX_MISTAKEN) for name in ("bare", "drawn"))
+    threshold = max(of.threshold(MAX_MISTAKEN) for name, of in pairs.items() if name != "masked")
     steps = np.linspace(min(float(of.same.min()) for of in pairs.values()), 1, 201)
     curves: dict[str, Curve] = {}
     for name in ("bare", "drawn"):

@@ -31,6 +31,9 @@ from .records import Record
 BARE_PEOPLE, MASKED_PEOPLE = ("mux",), ("rwmfd", "rwmfd2")
 #: How often each bare face is shown with another mask.
 DRAWN = 2
+#: Pictures of which a template is made, and looks of which the door makes a mean at least ([people] min_looks); how often they
+#: are chosen anew.
+LOOKS, CHOICES = 3, 20
 #: Shares of the strangers' pairs that are taken for one person, for which the found pairs are counted.
 FALSE_SHARES = (0.01, 0.001)
 
@@ -103,7 +106,7 @@ class Pairs(NamedTuple):
 def pairs_of(a: Floats, b: Floats, names_a: Sequence[str], names_b: Sequence[str], left_out: Flags) -> Pairs:
     """Return the pairs of embeddings `a` (n, 128) and `b` (m, 128) of people with these names, but for those `left_out`
     (n, m)."""
-    a, b = (as_floats(v / np.linalg.norm(v, axis=1, keepdims=True)) for v in (a, b))
+    a, b = _unit(a), _unit(b)
     cosines = as_floats(a @ b.T)
     own = (np.array(names_a)[:, None] == np.array(names_b)[None]) & ~left_out
     strangers = (np.array(names_a)[:, None] != np.array(names_b)[None]) & ~left_out
@@ -138,21 +141,61 @@ class Judge:
         self.drawn = np.stack([crop(e, drawn(e, k, j)) for k, e in enumerate(bare) for j in range(DRAWN)])
 
     def pairs(self, embed: Embed) -> dict[str, Pairs]:
-        """Return the pairs of bare faces, of a bare face and one with a drawn mask, and of faces with real masks."""
+        """Return the pairs of bare faces, of a bare face and one with a drawn mask, and of faces with real masks.
+
+        With enough pictures also "bare_visit" and "drawn_visit": a template and a visit, see `_visits`.
+        """
         bare, drawn, masked = (_with_mirrored(embed, crops) for crops in (self.bare, self.drawn, self.masked))
         drawn_names = [name for name in self.bare_names for _ in range(DRAWN)]
         same_picture = np.arange(len(bare))[:, None] == np.arange(len(drawn))[None] // DRAWN
-        return {
+        pairs = {
             "bare": pairs_of(bare, bare, self.bare_names, self.bare_names, _twice(bare)),
             "drawn": pairs_of(bare, drawn, self.bare_names, drawn_names, same_picture),
             "masked": pairs_of(masked, masked, self.masked_names, self.masked_names, _twice(masked)),
         }
+        for name, seen in (("bare_visit", bare), ("drawn_visit", drawn[::DRAWN])):
+            visits = _visits(bare, seen, self.bare_names)
+            if visits is not None:
+                pairs[name] = visits
+        return pairs
+
+
+def _visits(bare: Floats, seen: Floats, names: Sequence[str]) -> Pairs | None:
+    """Return pairs of a template, the mean of LOOKS embeddings `bare` (n, 128), and a visit, the mean of LOOKS others of `seen`.
+
+    Means are more alike than single looks, also those of strangers: what they share remains, what differs is averaged away. Row
+    k of `bare` and `seen` is one picture of `names[k]`. None without two people who have LOOKS pictures, and one who has twice
+    as many.
+    """
+    pictures = {name: np.flatnonzero(np.array(names) == name) for name in sorted(set(names))}
+    pictures = {name: rows for name, rows in pictures.items() if len(rows) >= LOOKS}
+    rng = np.random.default_rng(LOOKS)
+    strangers: list[Floats] = []
+    same: list[float] = []
+    for _ in range(CHOICES):
+        orders = [rng.permutation(rows) for rows in pictures.values()]
+        if len(orders) < 2:
+            return None
+        templates = _unit(np.stack([bare[order[:LOOKS]].sum(0) for order in orders]))
+        visits = _unit(np.stack([seen[order[-LOOKS:]].sum(0) for order in orders]))
+        cosines = as_floats(templates @ visits.T)
+        strangers.append(cosines[~np.eye(len(orders), dtype=bool)])
+        same += [cosine for cosine, order in zip(cosines.diagonal(), orders, strict=True) if len(order) >= 2 * LOOKS]
+    if not same:
+        return None
+    return Pairs(
+        np.sort(np.concatenate(strangers)), as_floats(np.array(same)), as_floats(np.full(len(same), 1 / len(same)))
+    )
+
+
+def _unit(vectors: Floats) -> Floats:
+    return as_floats(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def _with_mirrored(embed: Embed, crops: Picture) -> Floats:
     """Return the sum of the embeddings of a crop and its mirror image, as `edge.inference.embedder` makes it."""
-    vectors = [embed(np.ascontiguousarray(c)) for c in (crops, crops[:, :, ::-1])]
-    return as_floats(sum(v / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors))
+    crop, mirrored = (_unit(embed(np.ascontiguousarray(side))) for side in (crops, crops[:, :, ::-1]))
+    return _unit(as_floats(crop + mirrored))
 
 
 def _twice(vectors: Floats) -> Flags:

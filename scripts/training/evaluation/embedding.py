@@ -20,8 +20,8 @@ from .stages import Stages
 def evaluate_embedding(data: Dataset, records: Sequence[Record], stages: Stages) -> Result:
     """Evaluate on people who are in several pictures.
 
-    "bare" are pairs of bare faces, "drawn" a bare face and one with a drawn mask, "masked" pairs with real masks. Beside
-    the figures of `people.Pairs`: the shares found and mistaken at the model's threshold, and the numbers.
+    "bare" are pairs of bare faces, "drawn" a bare face and one with a drawn mask, "masked" pairs with real masks, "bare_visit"
+    and "drawn_visit" a template of several pictures and the mean of several looks. Beside the figures of `people.Pairs`: the shares found and mistaken at the model's threshold, and the numbers.
     """
     model, landmarks = stages.embedding, stages.landmarks
     assert model is not None
@@ -40,7 +40,8 @@ def evaluate_embedding(data: Dataset, records: Sequence[Record], stages: Stages)
     figures: dict[str, Any] = {}
     for name, of in pairs.items():
         names = judge.masked_names if name == "masked" else judge.bare_names
-        counts = [n for n in Counter(names).values() if n > 1]
+        least = 2 * people.LOOKS if name.endswith("_visit") else 2
+        counts = [n for n in Counter(names).values() if n >= least]
         figures |= {f"{name}_{key}": value for key, value in of.figures().items()}
         figures |= {f"{name}_found": of.found(threshold), f"{name}_mistaken": of.mistaken(threshold)}
         figures |= {

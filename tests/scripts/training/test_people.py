@@ -7,8 +7,9 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the extra: pip install .[train]")
 
+from training.arrays import as_floats
 from training.landmarks import Example
-from training.people import pairs_of, people
+from training.people import CHOICES, _visits, pairs_of, people
 from training.records import Record
 
 POINTS = np.array([[70, 50], [90, 50], [80, 60], [73, 70], [87, 70]], np.float32)
@@ -66,3 +67,22 @@ def test_no_larger_share_of_strangers_exceeds_the_threshold(share: float) -> Non
     assert pairs.mistaken(pairs.threshold(share)) <= share
     # One more would be too many.
     assert pairs.mistaken(pairs.threshold(share) - 1e-6) > share - 1 / len(pairs.strangers)
+
+
+def test_strangers_are_more_alike_in_the_mean_of_looks() -> None:
+    rng = np.random.default_rng(5)
+    names = [name for name in ("ann", "bob") for _ in range(6)] + ["eve"]
+    faces = {name: rng.normal(0, 1, 128) for name in set(names)}
+    vectors = as_floats(np.stack([2 + faces[name] + rng.normal(0, 2, 128) for name in names]))
+    visits = _visits(vectors, vectors, names)
+    assert visits is not None
+    assert (len(visits.strangers), len(visits.same)) == (2 * CHOICES, 2 * CHOICES)
+    assert float(visits.weights.sum()) == pytest.approx(1)
+    single = pairs_of(vectors, vectors, names, names, np.tri(len(names), dtype=bool))
+    assert float(visits.strangers.mean()) > float(single.strangers.mean())
+    assert visits.auc() > single.auc()
+
+
+def test_without_enough_pictures_there_is_no_visit() -> None:
+    assert _visits(as_floats(np.eye(6, 128)), as_floats(np.eye(6, 128)), ["ann"] * 3 + ["bob"] * 3) is None
+    assert _visits(as_floats(np.eye(6, 128)), as_floats(np.eye(6, 128)), ["ann"] * 6) is None
