@@ -132,7 +132,8 @@ def check_new(gallery: Gallery, vector: Vector, name: str) -> None:
         raise InputError(
             f"{name}: looks like {match.person.name}, who is enrolled (similarity {match.similarity:.3f}, "
             f"{gallery.threshold:.3f} is the same person)",
-            f"if it is the same person: doorlight people remove {match.person.name!r}, then add again",
+            f"the same person: doorlight people remove {match.person.name!r}, then add again; two people: the door cannot tell "
+            "them apart. Try other pictures, or raise [people] threshold",
         )
 
 
