@@ -64,15 +64,17 @@ inside() { env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
 mkdir -p "$tree/src" "$tree/dev"
 mount --rbind /dev "$tree/dev"
 cp -a edge models_tflite systemd scripts pyproject.toml README.md LICENSE "$tree/src/"
-if ! ls "$cache/$suite-wheels/"*.whl >/dev/null 2>&1; then
+# The packages that this version needs: those of another version may lack one.
+wheels="$cache/$suite-wheels-$(cat pyproject.toml scripts/install.sh | sha256sum | cut -c 1-12)"
+if ! ls "$wheels/"*.whl >/dev/null 2>&1; then
     cp -L /etc/resolv.conf "$tree/etc/resolv.conf"
     inside /src/scripts/install.sh --fetch-wheels /wheels
     rm "$tree"/wheels/doorlight-*.whl
-    mkdir -p "$cache/$suite-wheels"
-    cp "$tree"/wheels/*.whl "$cache/$suite-wheels/"
+    mkdir -p "$wheels"
+    cp "$tree"/wheels/*.whl "$wheels/"
 fi
 mkdir -p "$tree/wheels"
-cp "$cache/$suite-wheels/"*.whl "$tree/wheels/"
+cp "$wheels/"*.whl "$tree/wheels/"
 # wheel VERSION: the wheel of this checkout under a number, with a trial of 40 s.
 wheel() {
     rm -rf "$tree"/wheels/doorlight-*.whl "$work/source"
