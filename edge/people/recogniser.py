@@ -102,13 +102,14 @@ class Recogniser:
             self._forget(track, 0)
         if t <= self._embedded_t or t < track.due - TIME_EPSILON_S:
             return
-        self._embedded_t = t
         track.due = t + self._settings.interval_s
         points = self._embedder.landmarks(picture, face)
         crop = self._embedder.crop(picture, points)
         seen = quality.measure(points, crop, face.mask_probability)
         if quality.problem(seen, quality.DOOR) is not None:
             return
+        # Only now: a face that is always turned away must not take the turn of the others in every frame.
+        self._embedded_t = t
         (vector,) = self._embedder.embed([crop])
         track.last_good = t
         track.looks.append((quality.weight(seen), vector))
