@@ -1,7 +1,7 @@
 """Who of the people at the door is known: what the pipeline asks, and what it adds to a decision.
 
-For the relay, everyone must be known and have moved since they came: a picture on the wall is never let in. A printed picture
-or a screen that somebody holds moves, too: nothing here tells it from a person.
+For the relay, everyone must be known and have moved since they came, which a picture that hangs still does not. One that
+somebody holds, or that a shadow or a hand crosses, counts as moved: nothing here tells it from a person.
 """
 
 from __future__ import annotations
