@@ -605,6 +605,8 @@ uninstall() {
     read -r answer || say ""
     case "$answer" in
     y | Y | yes | YES)
+        overwrite_people "$STATE"
+        overwrite_people "$ETC"
         rm -rf "$STATE" "$LINK_STATE" "$ETC"
         # The users last: their numeric ids may be reused, and must then not own files.
         if getent passwd doorlight-web >/dev/null; then userdel doorlight-web; fi
