@@ -18,7 +18,7 @@ root, a network for the first run, mmdebstrap, systemd-container, e2fsprogs and 
   --suite NAME  Debian 13 (trixie); Debian 12 is not offered a read-only root
   --cache DIR   keep the clean system and the Python packages in DIR for the next run (default: ~/.cache/doorlight)
 
-CUTS=N in the environment: so many power cuts (default: 50)
+CUTS=N in the environment: number of power cuts (default: 50)
 HELP
 }
 
