@@ -69,14 +69,14 @@ class _Place:
     `raw` is the last patch, (16, 16) uint8 grey; `reference` is the patch that others are compared with. `still_for_s` is
     the time for which the face has been still. `was_thing` stays True while a known thing is hidden or moves.
     `moved_looks` and `moved_for_s` count since the last unchanged look. `noise` is the mean of the median change between
-    two looks (standard deviations of the patch). `unchanged_since` is the time of the first look, or of the last change.
+    two looks (standard deviations of the patch). `changed_at` is the time of the last change; a new place has none.
     """
 
     box: Box
     raw: npt.NDArray[np.uint8]
     last_look: float
     last_seen: float
-    unchanged_since: float
+    changed_at: float = -math.inf
     looks: int = 1
     still_for_s: float = 0.0
     is_thing: bool = False
@@ -110,7 +110,7 @@ class StillThings:
             if place is None:
                 raw = grey_patch(picture, box)
                 if len(self._places) < MAX_PLACES:
-                    self._places.append(_Place(box, raw, t, t, t, reference=normalized(raw)))
+                    self._places.append(_Place(box, raw, t, t, reference=normalized(raw)))
                 continue
             before = place.is_thing
             is_same = self._compare(place, box, grey_patch(picture, place.box), t)
@@ -126,7 +126,7 @@ class StillThings:
     def has_moved_since(self, box: Box, t: float) -> bool:
         """Return whether the face at `box` has moved or changed after the time `t`. True if things are not looked for."""
         place = self._place_of(box)
-        return not self.is_on or (place is not None and place.unchanged_since > t)
+        return not self.is_on or (place is not None and place.changed_at > t)
 
     def interrupt(self) -> None:
         """Forget the faces that are not yet things: nobody knows what happened while the door was blind."""
@@ -146,7 +146,7 @@ class StillThings:
             place.noise += (change - place.noise) / min(place.looks, REFERENCE_LOOKS)
         place.raw = raw
         if has_moved(place.reference, patch, place.noise) or float(raw.std()) < MIN_CONTRAST:
-            place.unchanged_since = t
+            place.changed_at = t
             self._moved(place, box, raw, step_s)
             return False
         place.looks += 1

@@ -34,7 +34,7 @@ first installation needs a network and takes about ten minutes.
   --dry-run          print the steps, change nothing
   --uninstall        remove Doorlight; it asks before it deletes the event log and your settings
   --read-only        after the installation: write nothing to the root any more, so that a card lives longer. Event log, settings
-                     and program move to the disk of --data; whatever else is changed is lost at the next boot. It restarts the
+                     and program move to the disk of --data; every other change is lost at the next boot. It restarts the
                      box. On Debian 13; elsewhere only with --untested. See "A read-only root" in the README of the folder systemd
   --data DEVICE      a partition of the card or a USB stick with ext4 and 2 GB: /dev/sda1, UUID=…, PARTUUID=… or LABEL=…
   --read-write       the way back: everything moves to the root again
@@ -605,6 +605,8 @@ uninstall() {
     read -r answer || say ""
     case "$answer" in
     y | Y | yes | YES)
+        overwrite_people "$STATE"
+        overwrite_people "$ETC"
         rm -rf "$STATE" "$LINK_STATE" "$ETC"
         # The users last: their numeric ids may be reused, and must then not own files.
         if getent passwd doorlight-web >/dev/null; then userdel doorlight-web; fi

@@ -275,9 +275,16 @@ open_root() {
     fi
 }
 
+# Overwrite the store of enrolled people, its key and passphrase in a folder that is about to be deleted: doorlight people remove
+# reaches only the files in use, and what is left of both here could be read together.
+overwrite_people() {
+    find "$1" -xdev -type f \( -name people.db -o -name people.key -o -name people.passphrase \) -exec shred -n 0 -z {} + 2>/dev/null || true
+}
+
 # Remove what the root itself has in a folder; never what is mounted there.
 empty_on_root() {
     if [ "$root$1" -ef "$1" ] || [ "$root$1" -ef "$DATA$1" ]; then die 69 "$root$1: is not the root's own folder; nothing is removed"; fi
+    overwrite_people "$root$1"
     find "$root$1" -xdev -mindepth 1 -delete
 }
 
@@ -319,7 +326,10 @@ read_write() {
         die 74 "the folders could not be moved back, see the lines above; the root stays read-only" "sudo dmesg | tail"
     fi
     # Only now: nothing refers to these copies any more.
-    for folder in $moved; do find "$DATA$folder" -xdev -mindepth 1 -delete || true; done
+    for folder in $moved; do
+        overwrite_people "$DATA$folder"
+        find "$DATA$folder" -xdev -mindepth 1 -delete || true
+    done
     # shellcheck disable=SC2086
     for folder in $moved; do umount "$folder" 2>/dev/null || true; rm -rf "${DATA:?}$folder"; done
     sync

@@ -34,7 +34,7 @@ of the face (128 numbers), encrypted. Never a picture.
   sudo doorlight people card "Ada Lovelace"    the template as a QR code instead
 
 Templates of faces are biometric data. In the EU you may keep them only with
-explicit consent (GDPR, Article 9), and whoever refuses must have another way.
+explicit consent (GDPR, Article 9), and anyone who refuses needs another way in.
 A printed picture or a telephone's screen may pass for a person: this is no
 access control. edge/people/README.md says more.
 

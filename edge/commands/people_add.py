@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, config: Config, place: Place) -> int:
     name = record.checked_name(args.name)
     if args.show_text:
         until = consent.parse_until(args.until) if args.until else "DATE"
-        print(consent.text(config.privacy.controller, until), end="")
+        print(consent.text(config, until), end="")
         return 0
     if args.picture and args.source:
         raise UsageError("--picture and --source: one of them is enough", "leave one out")
@@ -170,14 +170,14 @@ def _consent(args: argparse.Namespace, config: Config, name: str) -> Consent:
         by, until = " ".join(args.consent_by.split()), consent.parse_until(args.until)
         if not by or not by.isprintable():
             raise UsageError("--consent-by: is no name", "write who has agreed")
-        return Consent(by, _user(), consent.now(), until, consent.text(config.privacy.controller, until))
+        return Consent(by, _user(), consent.now(), until, consent.text(config, until))
     if not sys.stdin.isatty():
         raise UsageError(
             "consent cannot be asked for: standard input is no terminal", "give --consent-by WHO and --until DATE"
         )
     default = consent.default_until()
     until = consent.parse_until(_answer(f"until which day (YYYY-MM-DD, empty for {default})? ") or default)
-    text = consent.text(config.privacy.controller, until)
+    text = consent.text(config, until)
     print(f"\n{printable(name)} agrees to this:\n\n{text}")
     by = " ".join(_answer(f"who agrees (empty for {printable(name)} in person)? ").split()) or name
     if _answer("read and agreed (yes/no)? ").lower() != "yes":

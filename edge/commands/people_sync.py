@@ -85,7 +85,7 @@ def _load(database: Database, address: Address, passphrase: str, signers: Path |
         return None
     received = transfer.unpack(stored.content, str(address), passphrase, signers or transfer.SIGNERS)
     if received.revision != stored.revision:
-        raise InputError(f"{address}: somebody has changed it", "restore a backup of the database")
+        raise InputError(f"{address}: its number is not the one that was signed", "restore a backup of the database")
     return received
 
 

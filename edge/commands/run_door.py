@@ -149,9 +149,7 @@ def _watch(
     with_areas, areas_note = areas_file.applied(config, areas_path, settings)
     _print_notes(config, args.source or "", areas_note)
     source = open_source(config.camera, args.source)
-    if config.relay.resting and not source.live and not lights.simulated:
-        lights.release_relay()
-        print_note(f"note: the relay stays off: {source.name} is no camera")
+    _release_relay(config, source, lights)
     with contextlib.ExitStack() as opened:
         opened.callback(source.close)
         source.prepare()
@@ -195,6 +193,13 @@ def _watch(
                 log.close()
                 if log.problem:
                     print_note(f"the event log is incomplete: {log.problem}")
+
+
+def _release_relay(config: Config, source: Source, lights: Lights | PinProcess) -> None:
+    """Leave the relay off if the source is not a camera: the people of a file are not at the door."""
+    if config.relay.resting and not source.live and not lights.simulated:
+        lights.release_relay()
+        print_note(f"note: the relay stays off: {source.name} is no camera")
 
 
 def _presence(

@@ -8,7 +8,8 @@ and without electricity, because no program is needed for it. `[relay] fail` say
 | `secure` | on: unlocked | off: locked | off: locked |
 | `safe` | off: unlocked | on: locked | off: unlocked |
 
-With `[relay] when = "PASS and known"`, PASS unlocks only while the people in view are known, see edge/people. Only `lights.Lights` uses this module, and only if there is a relay.
+With `[relay] when = "PASS and known"`, PASS unlocks only while the people in view are known, see edge/people. Only
+`lights.Lights` uses this module, and only if there is a relay.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ A lost card is revoked by its number: the store keeps the numbers of all cards u
 from __future__ import annotations
 
 import base64
-import binascii
 from datetime import date
 from typing import NamedTuple
 
@@ -56,7 +55,7 @@ def decode(text: str, installation: Installation, model: str, now_s: float) -> V
     letters = text.removeprefix(PREFIX)
     try:
         raw = base64.b32decode(letters + "=" * (-len(letters) % 8))
-    except binascii.Error:
+    except ValueError:  # binascii.Error, and the plain ValueError of letters beyond ASCII
         raise CardError("it is damaged") from None
     if raw[:_ID_BYTES] != installation.id:
         raise CardError("it is a card of another installation")

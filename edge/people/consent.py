@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from datetime import date, datetime, timedelta
 
+from ..config import Config
 from ..errors import UsageError
 from ..system import clock
 
@@ -19,18 +20,32 @@ TEXT = """\
 - What is kept: my name and a template of my face (128 numbers), encrypted, on this
   box, on other doors of the same operator, and where these share it. No picture
   of me is kept.
-- What for: the door recognises that I am enrolled. Nothing else is done with it.
-- How long: until {until} at most. It is then deleted by itself.
+- What for: the door recognises that I am enrolled. Nothing is done with it that
+  this text does not say.
+{more}- How long: until {until} at most. It is then deleted by itself.
 - I agree of my own free will. If I do not agree, I use the door without being
   recognised, and have no disadvantage.
 - I can withdraw at any time: my template is then deleted at once.
 """
+#: What else is done with some settings.
+OPENS = "- The door may unlock when it recognises me.\n"
+LOGS_TIMES = "- The log of the door keeps when I was there, under a number that stands for my name.\n"
+SHOWS_NAME = "- The page of the door shows my name while I am there.\n"
 
 
-def text(controller: str, until: str) -> str:
-    """Return the text for a consent until the day `until` (ISO 8601). `controller` answers for the data; "" if unknown."""
-    who = controller.strip() or "The operator of this door"
-    return TEXT.format(controller=who, until=until)
+def text(config: Config, until: str) -> str:
+    """Return the text for a consent until the day `until` (ISO 8601), at a door with these settings.
+
+    [privacy] controller answers for the data. It may be empty: the text then names the operator of the door.
+    """
+    who = config.privacy.controller.strip() or "The operator of this door"
+    uses = (
+        (OPENS, config.people.may_open),
+        (LOGS_TIMES, config.people.log == "id"),
+        (SHOWS_NAME, config.people.page == "name"),
+    )
+    more = "".join(line for line, is_used in uses if is_used)
+    return TEXT.format(controller=who, until=until, more=more)
 
 
 def default_until(today: date | None = None) -> str:

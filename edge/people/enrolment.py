@@ -83,7 +83,7 @@ class Enroller:
         A video works like a camera. Raises InputError if there are not LOOKS good looks in time, and CameraError.
         """
         looks: list[Look] = []
-        last_t, said, hint = float("-inf"), "", ""
+        last_t, reported, hint = float("-inf"), "", ""
         end = time.monotonic() + MAX_WAIT_S
         while len(looks) < LOOKS:
             if time.monotonic() > end:
@@ -101,15 +101,15 @@ class Enroller:
             if not line and not self._is_same(looks, look):
                 looks, line = [], "this is another person than before: from the beginning"
             if line:
-                if line != said:
+                if line != reported:
                     report(line)
-                said, hint = line, look.hint
+                reported, hint = line, look.hint
                 continue
             looks.append(look)
-            last_t, said = frame.t, ""
+            last_t, reported = frame.t, ""
             report(f"look {len(looks)} of {LOOKS}")
         if len(looks) < LOOKS:
-            reason = f"; last: {said}" if said else ""
+            reason = f"; last: {reported}" if reported else ""
             raise InputError(
                 f"{source.name}: {len(looks)} of {LOOKS} good looks{reason}", hint or "look into the camera"
             )

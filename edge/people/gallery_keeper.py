@@ -58,10 +58,10 @@ class GalleryKeeper:
         except DoorlightError as error:
             self._fail(f"{error}; until then nobody is known ({error.hint})")
             return
+        self.problem = None
         if content is None:
             self.gallery, self.installation = Gallery((), self._model, self._threshold), None
             return
-        self.problem = None
         expired = store.expired(content)
         people = [person for person in content.people if person not in expired]
         self.gallery = Gallery(people, self._model, self._threshold)

@@ -1,7 +1,7 @@
-"""Who of the people at the door is known: what the pipeline asks, and what it adds to a decision.
+"""Tell the pipeline which people at the door are known, and add this to its decisions.
 
-For the relay, everyone must be known and have moved since they came: a picture on the wall is never let in. A printed picture
-or a screen that somebody holds moves, too: nothing here tells it from a person.
+For the relay, everyone must be known and have moved since they came, which a picture that hangs still does not. One that
+somebody holds, or that a shadow or a hand crosses, counts as moved: nothing here tells it from a person.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Presence:
             self._is_open = False
         elif numbers:
             ids = [identity.id for identity in known.values() if identity.id is not None]
-            # Nobody is there twice: one of them is a picture, or somebody who looks alike.
+            # Two tracks of one person: one of them is a picture, or a person who looks alike.
             is_once = len(set(ids)) == len(ids)
             self._is_open = known.keys() >= numbers and self._alive >= numbers and is_once
         # PASS may stand a moment longer than the people: nobody else has come.
@@ -79,7 +79,7 @@ class Presence:
         if event.kind not in EVENTS or not isinstance(number, int):
             return event
         identity = self._identities.get(number)
-        # A verdict may come before a person is known, so only the last event of a visit says that somebody is not.
+        # A verdict may come before a person is known, so only the last event of a visit says that they are not.
         is_last = event.kind in ("cleared", "ignored")
         if is_last:
             self._identities.pop(number, None)

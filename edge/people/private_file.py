@@ -41,7 +41,7 @@ def replace(path: Path, content: bytes) -> None:
             folder = path.parent.stat()
             if os.geteuid() == 0:
                 os.fchown(file, folder.st_uid, folder.st_gid)
-            os.fchmod(file, MODE)  # whatever the umask is
+            os.fchmod(file, MODE)  # the umask may have removed permissions
             write_all(file, content)
             os.fsync(file)
         except OSError:
@@ -81,7 +81,7 @@ def locked(path: Path) -> Iterator[None]:
         raise OutputError(f"{path}: cannot be created: {error.strerror}", "for the service's people: sudo") from None
     try:
         status, folder = os.fstat(file), path.parent.stat()
-        # Not a file of somebody else under this name.
+        # Only a lock that was created now: a file of another user under this name keeps its owner.
         if os.geteuid() == 0 and status.st_uid == 0 and status.st_nlink == 1 and not status.st_size:
             os.fchown(file, folder.st_uid, folder.st_gid)
         lock(file)

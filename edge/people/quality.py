@@ -17,7 +17,7 @@ from ..imaging.head_turn import head_turn
 from ..imaging.images import Picture
 from ..records import Point
 
-#: The side (pixels) of the crop in which sharpness is measured, whatever the model's input is.
+#: The side (pixels) of the crop in which sharpness is measured: the limits must not depend on the model's input.
 SHARPNESS_SIZE = 112
 
 

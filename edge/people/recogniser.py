@@ -32,11 +32,11 @@ AVERAGED_LOOKS = 8
 RECHECK_S = 1.0
 #: A known person stays known down to a threshold that is relaxed by this, see `matching.relaxed`.
 HYSTERESIS = 1.25
-#: A single look may differ from the template by this before it counts as one of somebody else.
+#: A single look may differ from the template by this before it counts as one of another person.
 DOUBT = 2.0
 #: A known person is unknown again if no look has been good enough for this time (seconds): nobody sees who is there now.
 STALE_S = 5.0
-#: After this many looks in a row that are not like the known person, only they count: somebody else has taken their place.
+#: After this many looks in a row that are not like the known person, only they count: another person has taken their place.
 DOUBTFUL_LOOKS = 3
 
 
@@ -102,13 +102,14 @@ class Recogniser:
             self._forget(track, 0)
         if t <= self._embedded_t or t < track.due - TIME_EPSILON_S:
             return
-        self._embedded_t = t
         track.due = t + self._settings.interval_s
         points = self._embedder.landmarks(picture, face)
         crop = self._embedder.crop(picture, points)
         seen = quality.measure(points, crop, face.mask_probability)
         if quality.problem(seen, quality.DOOR) is not None:
             return
+        # Only now: a face that is always turned away must not take the turn of the others in every frame.
+        self._embedded_t = t
         (vector,) = self._embedder.embed([crop])
         track.last_good = t
         track.looks.append((quality.weight(seen), vector))
@@ -118,7 +119,7 @@ class Recogniser:
             track.due = t + max(RECHECK_S, self._settings.interval_s)
 
     def read_cards(self, picture: Picture, t: float) -> None:
-        """Look for a card in the frame at `t`, if cards are on and somebody in view is unknown."""
+        """Look for a card in the frame at `t`, if cards are on and a person in view is unknown."""
         if self._cards is None or all(track.identity is not None for track in self._tracks.values()):
             return
         claimed = self._cards.read(picture, t)
@@ -129,7 +130,7 @@ class Recogniser:
                 track.identity, track.template, track.by_card = Identity(None), claimed, True
 
     def _doubt(self, track: _TrackLooks, vector: Vector) -> None:
-        """Forget the earlier looks at a known track if the latest ones show somebody else."""
+        """Forget the earlier looks at a known track if the latest ones show another person."""
         if track.template is None:
             track.doubtful = 0
             return

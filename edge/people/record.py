@@ -23,7 +23,7 @@ Vector = npt.NDArray[np.float32]
 
 
 class Consent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who agreed to what, and until when.
+    """A consent: who agreed to what, and until when.
 
     `by` is who agreed: the person, or who may decide for them. `recorded_by` is the user who ran the command. `at` is the
     moment, in seconds since 1970. `until` is the last day (ISO 8601 date) on which the template may be used. `text` is
@@ -92,7 +92,7 @@ def normalized(vector: npt.NDArray[np.float32]) -> Vector:
 
 
 def checked_name(text: str) -> str:
-    """Return a name in its normal form. Raises UsageError if it is none."""
+    """Return a name in its normal form. Raises UsageError if it is empty, not printable or too long."""
     name = " ".join(unicodedata.normalize("NFC", text).split())
     shown = printable(name, 60)
     if not name or not name.isprintable():

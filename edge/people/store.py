@@ -200,7 +200,7 @@ def _read(place: Place) -> tuple[Content | None, bytes | None, bool]:
     keys, is_renewable = key_file.read(place.key)
     for key in keys:
         with contextlib.suppress(WrongKeyError):
-            installation = msgspec.msgpack.decode(unseal(key, rows[0], _INSTALLATION_PLACE), type=Installation)
+            first = unseal(key, rows[0], _INSTALLATION_PLACE)
             break
     else:
         raise InputError(
@@ -208,8 +208,9 @@ def _read(place: Place) -> tuple[Content | None, bytes | None, bool]:
             key_file.RESTORE,
         )
     try:
+        installation = msgspec.msgpack.decode(first, type=Installation)
         people = tuple(msgspec.msgpack.decode(unseal(key, row, _PERSON_PLACE), type=Person) for row in rows[1:])
-    except (WrongKeyError, msgspec.DecodeError):
+    except (WrongKeyError, msgspec.DecodeError):  # DecodeError also after a newer version has added a field
         raise InputError(f"{place.file}: a row is damaged, or was put in by another program", _RESTORE) from None
     return Content(installation, people), key, is_renewable
 

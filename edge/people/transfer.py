@@ -122,11 +122,12 @@ def unpack(data: bytes, where: str, passphrase: str, signers: Path) -> Received:
 def merged(mine: Content, theirs: Content, replace: bool) -> Content:
     """Return the people of both stores, of one person the newer consent; with `replace` theirs alone.
 
-    A store without people joins the other installation, so that its cards count here. Raises InputError if two people
-    have one name, or if there are too many.
+    A store without people and cards joins the other installation, so that its cards count here. Raises InputError if two
+    people have one name, or if there are too many.
     """
     theirs = theirs._replace(people=current(theirs))
-    if replace or not mine.people:
+    if replace or not (mine.people or mine.installation.cards):
+        check(theirs.people, "at the other door")
         joined = with_cards_of(theirs.installation, mine.installation)
         return Content(msgspec.structs.replace(joined, synced=mine.installation.synced), theirs.people)
     people = {person.id: person for person in mine.people}

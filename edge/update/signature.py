@@ -1,4 +1,4 @@
-"""Who signed something: `ssh-keygen -Y verify` against the keys that this box trusts. By default, a manifest of an update."""
+"""Check who signed a content, by default the manifest of an update: `ssh-keygen -Y verify` against the keys that this box trusts."""
 
 from __future__ import annotations
 

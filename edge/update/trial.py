@@ -11,14 +11,14 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
 
 from ..errors import InputError, UnavailableError
-from . import manifest
+from . import managed_files, manifest
 from .disk import Disk
 from .door import Door
 from .layout import Layout, version_of
@@ -32,7 +32,6 @@ MAX_TRIAL_S = 1800.0
 
 #: The reason of `doorlight update --rollback`.
 BY_HAND = "by hand"
-UNITS = Path("etc/systemd/system")
 #: The units that look after a trial.
 TRIAL_UNITS = ("etc/systemd/system/doorlight-trial.service", "etc/systemd/system/doorlight-trial.timer")
 
@@ -118,7 +117,7 @@ class Trials:
         if previous is None:
             raise UnavailableError(f"{layout.current}: no complete version is installed", "run scripts/install.sh")
         disk.make_folder(layout.updates)
-        self._save_managed_files()
+        managed_files.save(layout, disk)
         disk.link(str(previous), layout.previous)
         boot = secrets.token_hex(8)
         layout.boot.write_text(boot, encoding="ascii")
@@ -128,22 +127,6 @@ class Trials:
         )  # fmt: skip
         self._store(trial)
         return trial
-
-    def _save_managed_files(self) -> None:
-        """Copy the managed files of the running version to `undo`."""
-        layout, disk = self._layout, self._disk
-        new = layout.undo.with_name("undo.new")
-        disk.remove_tree(new)
-        disk.make_folder(new)
-        for file in layout.managed_files():
-            target = new / file.relative_to(layout.root)
-            disk.make_folder(target.parent)
-            disk.copy(file, target)
-        disk.sync()
-        # There is no trial now, so nothing needs the old ones.
-        disk.remove_tree(layout.undo)
-        disk.rename(new, layout.undo)
-        disk.sync()
 
     def keep_trial_units(self) -> None:
         """Put the previous version's units that look after a trial back, until the new version is kept.
@@ -250,8 +233,8 @@ class Trials:
         if trial.phase != "back":
             self._store(msgspec.structs.replace(trial, phase="back", reason=reason))
         disk.link(str(previous), layout.current)
-        self._restore_managed_files(trial.units)
-        self._keep_units()
+        managed_files.restore(layout, disk, trial.units)
+        managed_files.keep_for_next_boot(layout, disk)
         disk.sync()
         with contextlib.suppress(UnavailableError):
             self._door.reload_units()
@@ -268,42 +251,6 @@ class Trials:
             Result(False, trial.version, trial.previous_version, trial.bundle, now_text(), reason, made, trial.units)
         )
         return problem
-
-    def _restore_managed_files(self, units: Container[str]) -> None:
-        """Put the files in `undo` back, and remove `units` that the previous version did not have."""
-        layout, disk = self._layout, self._disk
-        saved = {path.relative_to(layout.undo) for path in layout.undo.rglob("*") if path.is_file()}
-        for file in layout.managed_files():
-            if file.relative_to(layout.root) not in saved and file.name in units:
-                disk.remove(file)
-                # `systemctl enable` linked it.
-                for link in file.parent.glob(f"*.wants/{file.name}"):
-                    disk.remove(link)
-        for name in sorted(saved):
-            if UNITS in name.parents and name.name not in units:
-                continue  # of the user, under a name like ours
-            target, data = layout.root / name, (layout.undo / name).read_bytes()
-            if not target.is_file() or target.read_bytes() != data:
-                disk.make_folder(target.parent)
-                disk.write(target, data)
-                target.chmod(0o644)
-
-    def _keep_units(self) -> None:
-        """With a read-only root, copy the managed files that are in memory to the disk, for the next boot."""
-        layout, disk = self._layout, self._disk
-        if not layout.kept_units.is_dir():
-            return
-        in_memory = {
-            file.relative_to(layout.root) for file in layout.managed_files() if layout.settings not in file.parents
-        }
-        for copy in sorted((layout.kept_units / "etc").rglob("*")):
-            if copy.is_file() and copy.relative_to(layout.kept_units) not in in_memory:
-                disk.remove(copy)
-        for name in sorted(in_memory):
-            data, copy = (layout.root / name).read_bytes(), layout.kept_units / name
-            if not copy.is_file() or copy.read_bytes() != data:
-                disk.make_folder(copy.parent)
-                disk.write(copy, data)
 
     def rollback(self) -> str:
         """Put the version before the last update back, at once. Return its number.

@@ -13,12 +13,12 @@ durable event, settings survive, a missing disk leaves the door off, an update i
 healthy time (40 s here), its units survive a boot, and --read-write brings everything back.
 
 The kernel is that of this computer, so there is no boot loader, and no device in the door. It is not part of scripts/test. It needs
-root, a network for the first run, mmdebstrap, systemd-container, e2fsprogs and cpio, 6 GB of disk and, on two idle cores, 20 minutes.
+root, a network for the first run, mmdebstrap, systemd-container, e2fsprogs and cpio, 6 GB of disk and, on two idle cores, 25 minutes.
 
   --suite NAME  Debian 13 (trixie); Debian 12 is not offered a read-only root
   --cache DIR   keep the clean system and the Python packages in DIR for the next run (default: ~/.cache/doorlight)
 
-CUTS=N in the environment: so many power cuts (default: 50)
+CUTS=N in the environment: number of power cuts (default: 50)
 HELP
 }
 
@@ -249,7 +249,7 @@ while [ "$cut" -lt "$cuts" ]; do
     run runuser -u doorlight -- /opt/doorlight/current/bin/python -B /out/hammer.py /var/lib/doorlight/hammer.jsonl "$((cut * 1000000))" >"$work/out/hammered-$cut" 2>"$work/hammer.log" &
     hammer=$!
     # Between 2 and 8 s after the start of the hammer; each cut another.
-    sleep "$((2 + cut * 7 % 7)).$((cut * 37 % 100))"
+    sleep "$((2 + cut * 5 % 7)).$((cut * 37 % 100))"
     no_root_writes "power cut $cut"
     power_cut
 done

@@ -1,4 +1,4 @@
-"""What the networks of `training.backbones` cost, whatever they have learned: no data and no training are needed."""
+"""Count what the networks of `training.backbones` cost. This needs no data and no training."""
 
 from __future__ import annotations
 

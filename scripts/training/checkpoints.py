@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from .files import replacing
-from .nets import normalise, restore
+from .nets import normalise
+from .tflite_weights import restore
 
 
 class TrainingError(Exception):

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from edge import config
 from edge.errors import DoorlightError, InputError
+from edge.imaging import image_file, image_writer
 from edge.inference import manifest
 from edge.inference.interpreter import Model
 from edge.inference.perception import FaceDetector
@@ -24,7 +24,6 @@ from edge.records import Box
 from training.age_sex_model import AgeSexModel, Person, face_crop
 from training.arrays import Picture
 from training.command_line import parser_for, print_error
-from training.files import replacing
 
 COLOUR, BACKGROUND = (255, 220, 0), (0, 0, 0)
 
@@ -41,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         boxes = [found.box for found in detector.detect(picture)]
         people = [model.answer(face_crop(picture, box)) for box in boxes]
-        _write(args.out, draw(picture, boxes, people))
+        image_writer.write(draw(picture, boxes, people), args.out)
     except (DoorlightError, OSError) as error:
         return print_error("draw_age_sex", error)
     print("\n".join(text_of(person) for person in people) or "no face found")
@@ -60,19 +59,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _read(path: Path) -> Picture:
-    decoded = (
-        cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR) if path.stat().st_size else None
-    )
-    if decoded is None:
-        raise InputError(f"{path}: not a picture that can be read", "give a .jpg or .png file")
-    picture: Picture = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
-    return picture
-
-
-def _write(path: Path, picture: Picture) -> None:
-    _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    with replacing(path) as part:
-        part.write_bytes(encoded.tobytes())
+    """Return a picture (H, W, 3) uint8 RGB, upright. Raises InputError or OSError."""
+    try:
+        return image_file.decode(path).picture
+    except ValueError as error:
+        raise InputError(f"{path}: {error}", "use a JPEG or PNG picture") from None
 
 
 def text_of(person: Person) -> str:

@@ -20,7 +20,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .checkpoints import TrainingError, load_earlier, save, save_best
-from .nets import Frozen, normalise, transplant
+from .nets import Frozen, normalise
+from .tflite_weights import transplant
 
 #: Gradients are scaled down to this norm.
 MAX_GRADIENT_NORM = 10.0

@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .nets import FaceDetector, InvertedResidual, MaskClassifier, calibrate_norms, normed, set_folded
+from .nets import FaceDetector, InvertedResidual, MaskClassifier
+from .tflite_weights import calibrate_norms, normed, set_folded
 
 #: Positions of the feature maps that a projection is fitted on, at most.
 MAX_POSITIONS = 60_000

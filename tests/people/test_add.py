@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edge import config
 from edge.camera.source import CameraLostError, Source
 from edge.cli import main
 from edge.commands import people_add
@@ -20,7 +21,7 @@ from edge.imaging import image_file
 from edge.inference import embedder, manifest
 from edge.inference.embedder import Embedder
 from edge.inference.perception import Perception
-from edge.people import enrolment, record, store
+from edge.people import consent, enrolment, record, store
 from edge.records import Frame
 from support.embedder import make_models_without
 from support.people import FUTURE, enrol, person, place
@@ -119,6 +120,23 @@ def test_a_person_is_enrolled_from_pictures_by_what_the_command_loads(door: Door
     assert code == 0
     assert "nothing of them is kept" in out
     assert door.names() == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ({}, None),
+        ({"may_open": True}, consent.OPENS),
+        ({"log": "known"}, None),
+        ({"log": "id"}, consent.LOGS_TIMES),
+        ({"page": "name"}, consent.SHOWS_NAME),
+    ],
+)
+def test_the_text_says_what_the_settings_let_the_door_do(setting: dict[str, object], line: str | None) -> None:
+    text = consent.text(config.replaced(config.load(), "people", **setting), FUTURE)
+    for known in (consent.OPENS, consent.LOGS_TIMES, consent.SHOWS_NAME):
+        assert (known in text) is (known == line)
+    assert max(map(len, text.splitlines())) <= 90
 
 
 class Camera(Source):

@@ -86,6 +86,7 @@ def test_a_card_shows_nothing_to_others() -> None:
         (encode(ADA, msgspec.structs.replace(THERE, id=HERE.id), FUTURE), "it is damaged or forged"),
         (encode(ADA, HERE, FUTURE)[:-24], "it is damaged or forged"),
         (encode(ADA, HERE, FUTURE)[:-1] + "!", "it is damaged"),
+        (encode(ADA, HERE, FUTURE)[:-1] + "ä", "it is damaged"),
         (card.PREFIX, "it is a card of another installation"),
         ("https://example.org", "it is no card of a door"),
         (encode(ADA, HERE, FUTURE, "00000bad"), "it was revoked (number 00000bad)"),

@@ -187,6 +187,14 @@ class TestKeeper:
         assert keeper.problem is None
         assert len(keeper.gallery.people) == 1
 
+    def test_a_store_that_is_removed_is_no_problem_any_more(self, where: Place) -> None:
+        enrol(where, person("Ada", 1))
+        where.file.write_bytes(b"bad")
+        keeper = GalleryKeeper(where, MODEL, 0.5, lambda _: None)
+        where.file.unlink()
+        keeper.refresh()
+        assert keeper.problem is None
+
     def test_another_model_is_said(self, where: Place) -> None:
         said: list[str] = []
         enrol(where, person("Ada", 1, model="f" * 16))

@@ -143,6 +143,17 @@ def test_the_work_is_limited_however_many_people_there_are() -> None:
     assert fast.embedder.calls <= AVERAGED_LOOKS + 10 / RECHECK_S + 1
 
 
+def test_a_face_that_is_never_seen_well_takes_nobodys_turn() -> None:
+    """With few frames a second, it would be due in every frame, before the others."""
+    door = Playing(ADA_VECTOR)
+    for _ in range(12):
+        for number, points in ((2, turned()), (1, FRONTAL)):
+            door.embedder.points = points
+            door.recogniser.look(number, SHARP, FACE, door.t)
+        door.t += 0.25
+    assert door.recogniser.known == {1: Identity(ADA.id, ADA.name)}
+
+
 def small() -> tuple[Point, ...]:
     return tuple((x / 4, y / 4) for x, y in FRONTAL)
 

@@ -213,7 +213,7 @@ class TestDatabase:
         ("how", "code", "message"),
         [
             ("older", 66, "it is an old copy"),
-            ("renumbered", 66, "somebody has changed it"),
+            ("renumbered", 66, "its number is not the one that was signed"),
             ("one byte", 66, "is not what was signed"),
             ("text", 66, "is not a file of enrolled people"),
             ("large", 69, "too large for enrolled people"),

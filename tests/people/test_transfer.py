@@ -140,6 +140,13 @@ def test_people_of_both_are_kept_and_the_newer_consent_counts(exported: Path, ke
     assert merged.installation.id == mine.installation.id
 
 
+def test_a_door_that_only_has_cards_keeps_their_installation(exported: Path, key: Path) -> None:
+    """Its people were removed after their cards were printed."""
+    mine = Content(store.Installation(bytes(8), bytes(32), 0.0, (IssuedCard("5f3a91c2", "", FUTURE),)))
+    merged = transfer.merged(mine, transfer.read(exported, WORDS, signers(key)).content, replace=False)
+    assert merged == Content(mine.installation, (ADA, BOB))
+
+
 @pytest.mark.parametrize("replace", [True, False])
 def test_a_card_that_one_door_has_revoked_stays_so(replace: bool) -> None:
     valid, revoked = IssuedCard("5f3a91c2", "", FUTURE), IssuedCard("5f3a91c2", "", FUTURE, is_revoked=True)

@@ -412,6 +412,20 @@ def test_what_is_mounted_at_a_folder_is_never_removed(system: System) -> None:
     assert (system.folder / "etc/doorlight.toml").exists()
 
 
+def test_enrolled_people_are_overwritten_before_they_are_deleted(system: System) -> None:
+    """Otherwise the free blocks of the root have the old store together with its key."""
+    names = ("people.db", "people.key", "people.passphrase")
+    for name in (*names, "people.signers", "doorlight.toml"):
+        system.add(f"lower/etc/{name}", "secret")
+        os.link(system.folder / f"lower/etc/{name}", system.folder / f"still-{name}")
+    done = system.run('eval root=$1/lower; ETC=; mkdir -p "$DATA/etc"; empty_on_root /etc', dry="")
+    assert done.returncode == 0, done.stderr
+    assert list((system.folder / "lower/etc").iterdir()) == []
+    blocks = {name: (system.folder / f"still-{name}").read_bytes() for name in names}
+    assert all(set(content) == {0} for content in blocks.values()), blocks
+    assert (system.folder / "still-doorlight.toml").read_text() == "secret"
+
+
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed (apt install shellcheck)")
 def test_shellcheck() -> None:
     command = ["shellcheck", "-x", "systemd/restore-units.sh"]

@@ -16,7 +16,7 @@ pytest.importorskip("torch", reason="training needs the extra: pip install .[tra
 import torch
 
 from edge.inference import manifest
-from training import backbone_costs, backbone_nets, backbone_table, backbones, convert, modelfile, nets
+from training import backbone_costs, backbone_nets, backbone_table, backbones, convert, modelfile, nets, tflite_weights
 
 #: What each network has with 1,000 classes in its paper or in its authors' code, millions of parameters.
 PUBLISHED = {
@@ -62,13 +62,13 @@ def test_imagenet_weights_answer_the_same_for_a_grey_picture(monkeypatch: pytest
     coloured = backbone_nets.mobilenet_v2(3, 2, 1).eval()
     layers = [
         (layer.weight.detach().numpy(), np.full(layer.out_channels, 0.1, np.float32))
-        for layer, _ in nets.normed(coloured)
+        for layer, _ in tflite_weights.normed(coloured)
     ]
-    monkeypatch.setattr(nets, "tflite_layers", lambda path: layers)
+    monkeypatch.setattr(tflite_weights, "tflite_layers", lambda path: layers)
     grey = backbone_nets.mobilenet_v2(1, 2, 1).eval()
     pictures = torch.rand(4, 1, 48, 48) * 2 - 1
-    assert nets.transplant(grey, tmp_path / "x.tflite", pictures) == len(layers)
-    nets.transplant(coloured, tmp_path / "x.tflite", pictures.expand(-1, 3, -1, -1))
+    assert tflite_weights.transplant(grey, tmp_path / "x.tflite", pictures) == len(layers)
+    tflite_weights.transplant(coloured, tmp_path / "x.tflite", pictures.expand(-1, 3, -1, -1))
     with torch.no_grad():
         a, b = grey.features(pictures), coloured.features(pictures.expand(-1, 3, -1, -1))
     assert torch.allclose(a, b, atol=1e-3)

@@ -94,7 +94,7 @@ def test_an_exported_model_becomes_the_network_again(name: str, monkeypatch: pyt
 
     from edge.inference import manifest
     from edge.inference.interpreter import Model
-    from training import nets
+    from training import nets, tflite_weights
 
     model = Model(manifest.load(SHIPPED), name)
     _, h, w, c = model.entry.input.shape
@@ -107,7 +107,7 @@ def test_an_exported_model_becomes_the_network_again(name: str, monkeypatch: pyt
         "mask_classifier": nets.MaskClassifier,
         "expression_classifier": nets.ExpressionClassifier,
     }[name]()
-    nets.restore(net, SHIPPED / model.entry.file, x)
+    tflite_weights.restore(net, SHIPPED / model.entry.file, x)
     if isinstance(net, nets.ExpressionClassifier):
         net = net.folded(0.25)
     with torch.no_grad():
