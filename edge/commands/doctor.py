@@ -108,7 +108,7 @@ def _ask_about_lights() -> str:
     )
     try:
         return printable(input("  > ").strip(), MAX_ANSWER_LENGTH)
-    except EOFError:
+    except (EOFError, UnicodeDecodeError):
         return ""
 
 
