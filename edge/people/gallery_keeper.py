@@ -58,10 +58,10 @@ class GalleryKeeper:
         except DoorlightError as error:
             self._fail(f"{error}; until then nobody is known ({error.hint})")
             return
+        self.problem = None
         if content is None:
             self.gallery, self.installation = Gallery((), self._model, self._threshold), None
             return
-        self.problem = None
         expired = store.expired(content)
         people = [person for person in content.people if person not in expired]
         self.gallery = Gallery(people, self._model, self._threshold)
@@ -99,7 +99,7 @@ class GalleryKeeper:
         installation = self.installation
         if installation is None:
             return False
-        return any(store.is_expired(person, installation) for person in self.gallery.people)
+        return bool(store.expired_of(self.gallery.people, installation))
 
     def _signature(self) -> tuple[int, ...] | None:
         """Return what changes when the file is replaced; None without a file."""
