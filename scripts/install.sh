@@ -648,7 +648,8 @@ while [ $# -gt 0 ]; do
     --read-write) read_write=yes ;;
     --untested) untested=yes ;;
     --data | --camera | --expressions | --controller | --sign | --wheels | --fetch-wheels | --switch)
-        [ -n "${2:-}" ] || die 2 "$1 needs a value" "see scripts/install.sh --help"
+        # Not an option: "--camera --dry-run" must not install.
+        case "${2:-}" in "" | --*) die 2 "$1 needs a value" "see scripts/install.sh --help" ;; esac
         case "$1" in
         --data) data="$2" ;;
         --camera) camera="$2" ;;

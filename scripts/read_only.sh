@@ -36,6 +36,7 @@ UPDATE_MB=900
 is_overlay() { [ "$(findmnt -n -o SOURCE /)" = overlayroot ]; }
 has_fstab_lines() { grep -qsF "$FSTAB_BEGIN" "$FSTAB"; }
 is_disk() { [ -b "$1" ]; }
+is_readable() { [ -r "$1" ]; }
 is_mounted() { findmnt -n --mountpoint "$1" >/dev/null 2>&1; }
 running_units() { systemctl list-units --plain --no-legend --state=active,activating 'doorlight*.service' 'doorlight*.timer' | cut -d ' ' -f 1; }
 
@@ -95,9 +96,11 @@ check_device() {
     *) device="$(realpath -m -- "$data")" ;;
     esac
     is_disk "$device" || die 69 "--data: $data: there is no such disk" "found:$(candidates)"
+    # blkid would find nothing on it, and mkfs is no advice for a disk that has something.
+    is_readable "$device" || die 77 "--data: $data can be read by root only" "sudo scripts/install.sh, with the same options"
     root_device="$(realpath -m -- "$(findmnt -n -v -o SOURCE /)")"
     [ "$device" != "$root_device" ] || die 69 "--data: $data is the root itself" "name another partition; $PAGE"
-    where="$(findmnt -n -o TARGET --source "$device" | grep -vxE "$DATA|$ETC|$OPT|/var/lib/.*" | head -n 1)"
+    where="$(findmnt -n -o TARGET --source "$device" | grep -vxE "$DATA|$ETC|$OPT|$STATE(-[^/]*)?|/var/lib/systemd/timesync" | head -n 1)"
     [ -z "$where" ] || die 69 "--data: $data is in use at $where" "sudo umount $where"
     if [ "$(lsblk -nro NAME "$device" | wc -l)" -gt 1 ] || [ -n "$(blkid -p -s PTTYPE -o value "$device")" ]; then
         die 69 "--data: $data is a whole disk with partitions" "name one of its partitions:$(candidates)"

@@ -93,7 +93,7 @@ def _write_report(path: Path, host: Host, found: list[tuple[str, Finding]]) -> N
 
     text = report.render(host, found, _ask_about_lights(), lambda what: print(f"  report: {what}", flush=True))
     try:
-        replace_file(path, text.encode())
+        replace_file(path, text.encode(errors="replace"))  # a name of a file may be no UTF-8
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}", "choose another folder") from error
     print(f"\n  {path}: read it, then attach it to an issue")
@@ -108,7 +108,7 @@ def _ask_about_lights() -> str:
     )
     try:
         return printable(input("  > ").strip(), MAX_ANSWER_LENGTH)
-    except EOFError:
+    except (EOFError, UnicodeDecodeError):
         return ""
 
 

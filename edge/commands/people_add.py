@@ -162,14 +162,12 @@ def _vector(args: argparse.Namespace, config: Config, enroller: Enroller) -> Vec
 def _consent(args: argparse.Namespace, config: Config, name: str) -> Consent:
     """Return the consent of the options, or ask for it. Raises UsageError if it is refused or cannot be asked for."""
     from ..people import consent
-    from ..people.record import Consent
+    from ..people.record import Consent, checked_name
 
     if not config.privacy.controller.strip():
         print("note: [privacy] controller is empty: the text does not say who answers for the data", file=sys.stderr)
     if args.consent_by is not None:
-        by, until = " ".join(args.consent_by.split()), consent.parse_until(args.until)
-        if not by or not by.isprintable():
-            raise UsageError("--consent-by: is no name", "write who has agreed")
+        by, until = checked_name(args.consent_by, "--consent-by"), consent.parse_until(args.until)
         return Consent(by, _user(), consent.now(), until, consent.text(config, until))
     if not sys.stdin.isatty():
         raise UsageError(
@@ -179,23 +177,25 @@ def _consent(args: argparse.Namespace, config: Config, name: str) -> Consent:
     until = consent.parse_until(_answer(f"until which day (YYYY-MM-DD, empty for {default})? ") or default)
     text = consent.text(config, until)
     print(f"\n{printable(name)} agrees to this:\n\n{text}")
-    by = " ".join(_answer(f"who agrees (empty for {printable(name)} in person)? ").split()) or name
+    by = checked_name(_answer(f"who agrees (empty for {printable(name)} in person)? ") or name, "who agrees")
     if _answer("read and agreed (yes/no)? ").lower() != "yes":
         raise UsageError(f"{printable(name)}: has not agreed; nothing was looked at or kept", 'to agree, answer "yes"')
     return Consent(by, _user(), consent.now(), until, text)
 
 
 def _answer(question: str) -> str:
-    """Return what is typed, "" for the end of the input."""
+    """Return what is typed, "" for the end of the input. Raises UsageError if it is no text."""
     try:
         return input(question).strip()
     except EOFError:
         return ""
+    except UnicodeDecodeError:
+        raise UsageError("the answer is not UTF-8 text", "set the terminal to UTF-8, or use the options") from None
 
 
 def _user() -> str:
     """Return who runs the command, with sudo who called it."""
     try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
+        return printable(os.environ.get("SUDO_USER") or getpass.getuser(), 100)
     except (KeyError, OSError):
         return f"uid {os.getuid()}"

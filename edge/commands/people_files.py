@@ -84,6 +84,7 @@ def _export(args: argparse.Namespace, place: Place) -> int:
     from .people import require_people
 
     content = require_people(place)
+    transfer.check_replaceable(args.file)  # before it asks for the passphrase
     count = transfer.write(args.file, content, passphrase(args.passphrase_file, twice=True), args.sign)
     print(f"{printable(str(args.file))}: {count} people; tell the passphrase by another way than the file")
     return 0
@@ -128,6 +129,10 @@ def passphrase(file: Path | None, twice: bool = False) -> str:
     try:
         typed = transfer.check_passphrase(getpass.getpass("passphrase: "))
         again = getpass.getpass("the same again: ") if twice else typed
+    except UnicodeDecodeError:
+        raise UsageError(
+            "the passphrase is not UTF-8 text", "set the terminal to UTF-8, or use --passphrase-file"
+        ) from None
     except EOFError:
         raise UsageError("no passphrase was given", "try again, or use --passphrase-file") from None
     if again != typed:

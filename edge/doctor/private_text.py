@@ -44,7 +44,7 @@ FORMS = (
     (re.compile(r"(?i)(?<![a-z0-9+.-])([a-z0-9+.-]+)://\S+"), rf"\1://{HIDDEN}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), rf"\1 {HIDDEN}"),
     (
-        re.compile(r"""(?i)(?<![\w.-])([\w.-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|psk|api[_-]?key|serial(?: ?n\w*)?))["']?(\s*[=:]\s*|\s+is\s+)\S+"""),
+        re.compile(r"""(?i)(?<![\w.-])([\w.-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|psk|api[_-]?key|serial(?: ?n\w{0,20})?))["']?(\s*[=:]\s*|\s+is\s+)\S+"""),
         rf"\1\2{HIDDEN}",
     ),
     (re.compile(r"(?<![^\s@<>()\"'])[^\s@<>()\"']+@[\w.-]+"), HIDDEN),

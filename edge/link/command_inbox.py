@@ -87,18 +87,20 @@ class CommandInbox:
                 f"there are too many commands: {COMMAND_BURST} at once, then one every {COMMAND_EVERY_S:g} s", "wait"
             )
         if isinstance(command, _SilenceBuzzer):
-            self._commands = msgspec.structs.replace(self._commands, silence=Silence(now, command.minutes))
+            commands = msgspec.structs.replace(self._commands, silence=Silence(now, command.minutes))
         else:
-            self._commands = msgspec.structs.replace(self._commands, lamp_test=LampTest(now))
+            commands = msgspec.structs.replace(self._commands, lamp_test=LampTest(now))
         # Events that were logged before, and that the state has not read yet, answer nothing.
         self._asked_at, self._asked_after = now, self._state.newest_number()
         try:
-            remote_commands.write(self._path, self._commands)
+            remote_commands.write(self._path, commands)
         except OSError as error:
             self._asked_at = None
             raise CommandError(
                 f"{self._path}: a command cannot be written: {error.strerror}", f"ls -ld {self._path.parent}"
             ) from error
+        # Not before: a command that was reported as not carried out must not come with the next one.
+        self._commands = commands
 
 
 def _parse(payload: bytes, is_retained: bool) -> _SilenceBuzzer | _TestLamps:

@@ -55,7 +55,7 @@ def decode(text: str, installation: Installation, model: str, now_s: float) -> V
     letters = text.removeprefix(PREFIX)
     try:
         raw = base64.b32decode(letters + "=" * (-len(letters) % 8))
-    except ValueError:  # binascii.Error, and the plain ValueError of letters beyond ASCII
+    except ValueError:  # binascii.Error is one, and b32decode raises another for letters outside of ASCII
         raise CardError("it is damaged") from None
     if raw[:_ID_BYTES] != installation.id:
         raise CardError("it is a card of another installation")
@@ -78,5 +78,8 @@ def _parsed(content: bytes) -> _Content:
         raise CardError("it was made by another version")
     day, rest = content[:_DAY_BYTES], content[_DAY_BYTES:]
     model, rest = rest[:_MODEL_BYTES], rest[_MODEL_BYTES:]
-    until = date.fromordinal(int.from_bytes(day, "big")).isoformat()
+    try:
+        until = date.fromordinal(int.from_bytes(day, "big")).isoformat()
+    except (ValueError, OverflowError):
+        raise CardError("it was made by another version") from None
     return _Content(until, model, rest[:_NUMBER_BYTES].hex(), rest[_NUMBER_BYTES:])

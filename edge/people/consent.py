@@ -77,10 +77,14 @@ def is_expired(until: str, now_s: float) -> bool:
 
 
 def now(not_before_s: float = 0.0) -> float:
-    """Return the time in seconds since 1970. A clock that is not set yet shows an earlier time than `not_before_s`."""
-    return max(time.time(), not_before_s)
+    """Return the time in seconds since 1970. A clock that is not set yet shows an earlier time than `not_before_s`.
+
+    A clock that is set counts alone: `not_before_s` may be of a time at which it was wrong, and in the future.
+    """
+    return time.time() if may_delete() else max(time.time(), not_before_s)
 
 
 def may_delete() -> bool:
     """Return whether the clock is known to be right: a wrong one must not delete everybody."""
-    return clock.is_set()
+    # A clock chip with an empty battery and the system may agree on 1970.
+    return time.time() >= clock.EARLIEST_TIME_S and clock.is_set()

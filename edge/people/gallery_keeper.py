@@ -99,7 +99,7 @@ class GalleryKeeper:
         installation = self.installation
         if installation is None:
             return False
-        return any(store.is_expired(person, installation) for person in self.gallery.people)
+        return bool(store.expired_of(self.gallery.people, installation))
 
     def _signature(self) -> tuple[int, ...] | None:
         """Return what changes when the file is replaced; None without a file."""

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from ..system.files import lock, read_regular, sync_folder, write_all
 
 MODE = 0o600
 MAX_BYTES = 16 << 20
+#: A change takes milliseconds, and much longer on a slow card: wait, because a command may have looked at a face for a minute.
+LOCK_TIMEOUT_S, LOCK_RETRY_S = 5.0, 0.02
 
 
 def read(path: Path) -> bytes:
@@ -73,7 +76,7 @@ def delete(path: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Lock the file `path`, which is created. Raises OutputError if another process has locked it, or without access."""
+    """Lock the file `path`, which is created. Raises OutputError if another process keeps it locked, or without access."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
@@ -84,12 +87,23 @@ def locked(path: Path) -> Iterator[None]:
         # Only a lock that was created now: a file of another user under this name keeps its owner.
         if os.geteuid() == 0 and status.st_uid == 0 and status.st_nlink == 1 and not status.st_size:
             os.fchown(file, folder.st_uid, folder.st_gid)
-        lock(file)
+        _lock(file, path)
         yield
-    except BlockingIOError:
-        raise OutputError(f"{path}: another command changes the enrolled people", "try again in a moment") from None
     finally:
         os.close(file)
+
+
+def _lock(file: int, path: Path) -> None:
+    end = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            return lock(file)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise OutputError(
+                    f"{path}: another command changes the enrolled people", "try again in a moment"
+                ) from None
+        time.sleep(LOCK_RETRY_S)
 
 
 @contextlib.contextmanager

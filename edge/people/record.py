@@ -17,6 +17,8 @@ from ..system.terminal import printable
 #: Length of a template, and the values of each component.
 DIMENSIONS, MAX_COMPONENT = 128, 127
 MAX_NAME_LENGTH = 100
+#: The year 5138: `datetime` cannot show every number.
+MAX_TIME_S = 1e11
 
 #: An embedding: (128,) float32 of length 1.
 Vector = npt.NDArray[np.float32]
@@ -32,7 +34,7 @@ class Consent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     by: str
     recorded_by: str
-    at: float
+    at: Annotated[float, Meta(ge=0, lt=MAX_TIME_S)]
     until: str
     text: str
 
@@ -91,14 +93,19 @@ def normalized(vector: npt.NDArray[np.float32]) -> Vector:
     return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), np.float32)
 
 
-def checked_name(text: str) -> str:
-    """Return a name in its normal form. Raises UsageError if it is empty, not printable or too long."""
-    name = " ".join(unicodedata.normalize("NFC", text).split())
+def normal_form(text: str) -> str:
+    """Return a name as it is stored: a letter with an accent is one character, and one space is between two words."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def checked_name(text: str, where: str = "NAME") -> str:
+    """Return a name in its normal form. Raises UsageError if it is none; `where` says where it was given."""
+    name = normal_form(text)
     shown = printable(name, 60)
     if not name or not name.isprintable():
-        raise UsageError(f"NAME: {shown!r} is not a name", "write it with letters, on one line")
+        raise UsageError(f"{where}: {shown!r} is not a name", "write it with letters, on one line")
     if len(name) > MAX_NAME_LENGTH:
-        raise UsageError(f"NAME: is longer than {MAX_NAME_LENGTH} characters", "shorten it")
+        raise UsageError(f"{where}: is longer than {MAX_NAME_LENGTH} characters", "shorten it")
     return name
 
 

@@ -15,7 +15,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -23,7 +23,7 @@ from ..areas_file import SERVICE_STATE
 from ..errors import InputError, OutputError
 from ..system.files import state_folder
 from . import consent, key_file, private_file
-from .record import IssuedCard, Person, Synced
+from .record import MAX_TIME_S, IssuedCard, Person, Synced, normal_form
 from .sealed import WrongKeyError, new_key, seal, unseal
 
 FILE_NAME, KEY_NAME, LOCK_NAME = "people.db", "people.key", "people.lock"
@@ -50,7 +50,7 @@ class Installation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     id: bytes
     card_key: bytes
-    written_at: float
+    written_at: Annotated[float, msgspec.Meta(ge=0, lt=MAX_TIME_S)]
     cards: tuple[IssuedCard, ...] = ()
     synced: Synced | None = None
 
@@ -63,7 +63,7 @@ class Content(NamedTuple):
 
     def named(self, name: str) -> Person | None:
         """Return the person with this name or id; None if there is none."""
-        wanted = name.casefold()
+        wanted = normal_form(name).casefold()
         return next((p for p in self.people if wanted in (p.name.casefold(), p.id)), None)
 
 
@@ -164,12 +164,18 @@ def remove_expired(place: Place) -> list[Person]:
 
 def expired(content: Content) -> list[Person]:
     """Return the people whose consent has expired."""
-    return [person for person in content.people if is_expired(person, content.installation)]
+    return expired_of(content.people, content.installation)
+
+
+def expired_of(people: Sequence[Person], installation: Installation) -> list[Person]:
+    """Return those of `people` whose consent has expired. A clock that is not set yet does not go behind the last change."""
+    now_s = consent.now(installation.written_at)
+    return [person for person in people if consent.is_expired(person.consent.until, now_s)]
 
 
 def is_expired(person: Person, installation: Installation) -> bool:
-    """Return whether the consent of a person has expired. A clock that is not set yet does not go behind the last change."""
-    return consent.is_expired(person.consent.until, consent.now(installation.written_at))
+    """Return whether the consent of a person has expired."""
+    return bool(expired_of((person,), installation))
 
 
 def _with_current_cards(content: Content) -> Content:
@@ -208,10 +214,15 @@ def _read(place: Place) -> tuple[Content | None, bytes | None, bool]:
             key_file.RESTORE,
         )
     try:
-        installation = msgspec.msgpack.decode(first, type=Installation)
-        people = tuple(msgspec.msgpack.decode(unseal(key, row, _PERSON_PLACE), type=Person) for row in rows[1:])
-    except (WrongKeyError, msgspec.DecodeError):  # DecodeError also after a newer version has added a field
+        others = [unseal(key, row, _PERSON_PLACE) for row in rows[1:]]
+    except WrongKeyError:
         raise InputError(f"{place.file}: a row is damaged, or was put in by another program", _RESTORE) from None
+    try:
+        installation = msgspec.msgpack.decode(first, type=Installation)
+        people = tuple(msgspec.msgpack.decode(row, type=Person) for row in others)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # The rows are authentic: a version with other fields has written them, as before an update was taken back.
+        raise InputError(f"{place.file}: was written by another version", "update Doorlight") from None
     return Content(installation, people), key, is_renewable
 
 
@@ -259,6 +270,9 @@ def _rows(path: Path, data: bytes) -> list[bytes]:
             rows += [row[0] for row in database.execute("SELECT sealed FROM people ORDER BY id LIMIT 1001")]
         except sqlite3.Error as error:
             raise InputError(f"{path}: is damaged: {error}", _RESTORE) from None
+        except UnicodeDecodeError:
+            # SQLite's message quotes a damaged name, and Python cannot decode it.
+            raise InputError(f"{path}: is damaged", _RESTORE) from None
     if not rows or not all(isinstance(row, bytes) for row in rows):
         raise InputError(f"{path}: is damaged", _RESTORE)
     return rows

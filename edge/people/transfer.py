@@ -16,7 +16,8 @@ from typing import NamedTuple
 import msgspec
 
 from ..errors import InputError, OutputError, UnavailableError, UsageError
-from ..system.files import read_regular
+from ..system.files import open_regular, read_regular
+from ..system.terminal import is_utf8
 from ..update import signature
 from ..update.signature import Purpose
 from . import private_file, store
@@ -59,7 +60,9 @@ class Received(NamedTuple):
 
 
 def check_passphrase(passphrase: str) -> str:
-    """Return the passphrase. Raises UsageError if it is too short."""
+    """Return the passphrase. Raises UsageError if it is too short, or no text that another door can type."""
+    if not is_utf8(passphrase):
+        raise UsageError("the passphrase is not UTF-8 text", "use letters of your keyboard, or --passphrase-file")
     if len(passphrase) < MIN_PASSPHRASE:
         raise UsageError(f"the passphrase is shorter than {MIN_PASSPHRASE} characters", "use four words or more")
     return passphrase
@@ -67,12 +70,24 @@ def check_passphrase(passphrase: str) -> str:
 
 def write(path: Path, content: Content, passphrase: str, signing_key: Path) -> int:
     """Write the people whose consent holds, and return how many. Raises OutputError, InputError and UnavailableError."""
+    check_replaceable(path)
     people = current(content)
     try:
         private_file.replace(path, pack(content, passphrase, signing_key))
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}", f"ls -ld {path.parent}") from None
     return len(people)
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise OutputError if `path` has something else than exported people: what is replaced is overwritten with zeros."""
+    try:
+        with open_regular(path) as file:
+            start = file.read(len(_MAGIC))
+    except OSError:
+        return  # there is none; and `private_file.replace` says what is wrong with a pipe or a folder
+    if start not in (b"", _MAGIC):
+        raise OutputError(f"{path}: exists, and is not a file of enrolled people", "choose another name")
 
 
 def pack(content: Content, passphrase: str, signing_key: Path, revision: int = 0) -> bytes:
@@ -114,7 +129,7 @@ def unpack(data: bytes, where: str, passphrase: str, signers: Path) -> Received:
         exported = msgspec.msgpack.decode(plain, type=_Exported)
     except WrongKeyError:
         raise InputError(f"{where}: the passphrase is wrong", "ask who exported it") from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise InputError(f"{where}: was written by another version", "update Doorlight on both doors") from None
     return Received(Content(exported.installation, exported.people), signer, exported.revision)
 
@@ -127,7 +142,7 @@ def merged(mine: Content, theirs: Content, replace: bool) -> Content:
     """
     theirs = theirs._replace(people=current(theirs))
     if replace or not (mine.people or mine.installation.cards):
-        check(theirs.people, "at the other door")
+        check(theirs.people, "at the door of the export, and export again")
         joined = with_cards_of(theirs.installation, mine.installation)
         return Content(msgspec.structs.replace(joined, synced=mine.installation.synced), theirs.people)
     people = {person.id: person for person in mine.people}

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edge.commands import doctor
+from edge.doctor import report
+from edge.doctor.host import Host
 from support.command import doorlight, write_settings
 from support.paths import CLIP
 
@@ -49,3 +52,16 @@ def test_a_report_and_json_exclude_each_other(tmp_path: Path) -> None:
     done = doorlight("doctor", "--json", "--report", tmp_path / "report.md")
     assert done.returncode == 2
     assert "not allowed with" in done.stderr
+
+
+def test_text_that_is_not_utf8_loses_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer may be typed in another encoding, and the name of a file may be in one."""
+
+    def fail(_: str) -> str:
+        raise UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid start byte")
+
+    monkeypatch.setattr(doctor.sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", fail)
+    monkeypatch.setattr(report, "render", lambda host, found, answer, progress: f"caf\udce9 {answer or 'none'}\n")
+    doctor._write_report(tmp_path / "report.md", Host(), [])
+    assert (tmp_path / "report.md").read_text() == "caf? none\n"

@@ -170,7 +170,7 @@ def test_keys_that_are_not_known_are_not_shown() -> None:
     assert not {"geheim", "hunter2", "tulpe"} & set(" ".join(lines).split())
 
 
-@pytest.mark.parametrize("part", ["a", "a.", "x-", "pass", "1:", "a@ ", "http ", "1.1.1.1 "])
+@pytest.mark.parametrize("part", ["a", "a.", "x-", "pass", "1:", "a@ ", "http ", "1.1.1.1 ", "serialn", "serial n"])
 def test_a_long_line_takes_no_minutes(part: str) -> None:
     """A regular expression that begins anew at every letter of such a line would not end before the test's time is over."""
     text = (part * 20_000)[:20_000]

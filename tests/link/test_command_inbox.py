@@ -132,6 +132,16 @@ def test_a_folder_that_cannot_be_written_is_said(box: Inbox, tmp_path: Path) -> 
     box.inbox.check_answer()
 
 
+def test_a_command_that_was_not_carried_out_does_not_come_later(box: Inbox, tmp_path: Path) -> None:
+    (tmp_path / "runtime").write_text("a file")
+    with pytest.raises(CommandError, match="cannot be written"):
+        box.take(silence())
+    (tmp_path / "runtime").unlink()
+    box.take({"command": "test_lamps", "time": time.time()})
+    assert box.written.silence is None
+    assert box.written.lamp_test is not None
+
+
 def test_a_door_that_does_not_answer_is_said_once(box: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(command_inbox.time, "monotonic", lambda: now)  # type: ignore[attr-defined]

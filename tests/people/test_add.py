@@ -266,7 +266,7 @@ def test_a_full_store_is_refused(door: Door, pictures: Path, monkeypatch: pytest
     [
         (("--consent-by", "Ada"), "--consent-by and --until belong together"),
         (("--until", FUTURE), "--consent-by and --until belong together"),
-        (("--consent-by", " ", "--until", FUTURE), "--consent-by: is no name"),
+        (("--consent-by", " ", "--until", FUTURE), "--consent-by: '' is not a name"),
         (("--consent-by", "Ada", "--until", "2020-01-01"), "2020-01-01 is past"),
         (("--consent-by", "Ada", "--until", "tomorrow"), "'tomorrow' is not a date"),
         (("--consent-by", "Ada", "--until", "31.12.2027"), "is not a date"),
@@ -360,3 +360,49 @@ def test_a_person_says_everything_that_is_kept() -> None:
     assert record.Person.__struct_fields__ == ("id", "name", "template", "model", "consent")
     assert record.Consent.__struct_fields__ == ("by", "recorded_by", "at", "until", "text")
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(person("Ada")), type=record.Person).name == "Ada"
+
+
+@pytest.mark.parametrize("typed", ["Zoe\u0308  B", " zo\u00eb b ", "ZOE\u0308 B"])
+@pytest.mark.parametrize("action", ["show", "card", "remove"])
+def test_a_name_is_found_as_it_can_be_typed(door: Door, typed: str, action: str) -> None:
+    """A Mac types the dots of an e as a character of their own."""
+    enrol(door.place, person("Zo\u00eb B"))
+    code, _, err = door.run(action, typed)
+    assert code == 0, err
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, *answers: str | Exception) -> None:
+    """Type answers at a terminal."""
+    left = list(answers)
+
+    def typed(_: str) -> str:
+        found = left.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(people_add.sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", typed)
+
+
+@pytest.mark.parametrize("by", ["a\x1b[31mb", "a\u202eb", "\udce9", "x" * 101])
+def test_who_agrees_is_a_name(door: Door, pictures: Path, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = ("--picture", pictures / "good.png")
+    door.refused(2, "add", "Ada", *picture, "--consent-by", by, "--until", FUTURE)
+    answer(monkeypatch, "", by, "yes")
+    assert door.run("add", "Ada", *picture)[0] == 2
+    assert door.names() == []
+
+
+def test_an_answer_in_another_encoding(door: Door, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(monkeypatch, UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid start byte"))
+    message, _ = door.refused(2, "add", "Ada", "--picture", pictures / "good.png")
+    assert message == "the answer is not UTF-8 text"
+
+
+def test_a_user_whose_name_is_no_text(door: Door, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "\udcffada\x1b")
+    assert door.run("add", "Ada", "--picture", pictures / "good.png", *AGREED)[0] == 0
+    content = store.read(door.place)
+    assert content is not None
+    assert content.people[0].consent.recorded_by == "\ufffdada\ufffd"

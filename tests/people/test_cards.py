@@ -70,6 +70,36 @@ def test_a_card_gives_the_template_back() -> None:
     assert encode(ADA, HERE, FUTURE) != text, "nobody sees that two cards are of one person"
 
 
+@pytest.mark.parametrize("letters", ["\u00e4", "AAAA\u0661", "\u65e5\u672c", "a", "=", "\0", "A" * 4000, ""])
+def test_any_text_after_the_prefix_is_refused(letters: str) -> None:
+    with pytest.raises(CardError):
+        card.decode(card.PREFIX + letters, HERE, MODEL, NOW)
+
+
+@pytest.mark.parametrize("in_background", [True, False])
+def test_a_code_with_other_letters_does_not_end_the_door(in_background: bool) -> None:
+    out, lines = io.BytesIO(), list[str]()
+    segno.make_qr(f"{card.PREFIX}\u00e4\u65e5").save(out, kind="png", scale=8, border=4)
+    picture = cv2.imdecode(np.frombuffer(out.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+    reader = CardReader(lambda: HERE, MODEL, lines.append, in_background)
+    end, t = time.monotonic() + 20, 0.0
+    while not lines and time.monotonic() < end:
+        assert reader.read(np.asarray(picture, np.uint8), t) is None
+        t += INTERVAL_S
+        time.sleep(0.01)
+    reader.close()
+    assert lines == ["note: a card was refused: it is damaged"]
+
+
+def test_a_day_that_is_none_is_refused() -> None:
+    content = bytes(4 + 8 + 4 + 128)
+    sealed_content = sealed.seal(HERE.card_key, content, b"doorlight card " + HERE.id)
+    with pytest.raises(CardError, match="another version"):
+        card.decode(
+            card.PREFIX + card.base64.b32encode(HERE.id + sealed_content).decode().rstrip("="), HERE, MODEL, NOW
+        )
+
+
 def test_a_card_shows_nothing_to_others() -> None:
     letters = encode(ADA, HERE, FUTURE).removeprefix(card.PREFIX)
     raw = card.base64.b32decode(letters + "=" * (-len(letters) % 8))

@@ -9,16 +9,20 @@ import shutil
 import sqlite3
 import stat
 import subprocess
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edge.errors import ConfigError, DoorlightError, InputError, OutputError
-from edge.people import consent, key_file, private_file, store
+from edge.people import consent, key_file, private_file, sealed, store
+from edge.people.gallery_keeper import GalleryKeeper
 from edge.people.record import Person
 from edge.people.store import Content, Place
-from support.people import PAST, enrol, person, place, remove
+from support.people import MODEL, PAST, enrol, person, place, remove
 
 pytestmark = pytest.mark.filterwarnings("error")
 ADA, BOB = person("Ada Lovelace", 1), person("Bob", 2)
@@ -321,7 +325,79 @@ def test_every_byte_that_is_damaged_is_noticed_or_means_nothing(where: Place) ->
         assert content.people == (ADA,)
 
 
-def test_two_commands_do_not_write_at_once(where: Place) -> None:
+@pytest.mark.parametrize("at", range(24))
+def test_a_damaged_name_of_a_table(where: Place, at: int) -> None:
+    """SQLite quotes the name in its message: Python cannot decode it."""
+    enrol(where, ADA)
+    data = bytearray(where.file.read_bytes())
+    data[data.index(b"CREATE TABLE people") + at] = 0xDA
+    where.file.write_bytes(data)
+    with pytest.raises(InputError, match="is damaged"):
+        store.read(where)
+
+
+@pytest.mark.parametrize("is_person", [True, False])
+def test_a_store_of_another_version_stops_no_door(where: Place, is_person: bool) -> None:
+    """An update that is taken back leaves a store that may have fields of the newer version."""
+    content = enrol(where, ADA)
+    key = key_file.read(where.key).keys[0]
+    rows = [msgspec.to_builtins(row, builtin_types=(bytes,)) for row in (content.installation, ADA)]
+    rows[is_person]["new"] = 1
+    first, second = (msgspec.msgpack.encode(row) for row in rows)
+    where.file.write_bytes(
+        store._serialized(
+            sealed.seal(key, first, store._INSTALLATION_PLACE), [sealed.seal(key, second, store._PERSON_PLACE)]
+        )
+    )
+    with pytest.raises(InputError, match="written by another version"):
+        store.read(where)
+    lines: list[str] = []
+    assert GalleryKeeper(where, MODEL, 0.8, lines.append).gallery.people == ()
+    assert len(lines) == 1
+
+
+def test_a_store_that_is_removed_is_no_problem_any_more(where: Place) -> None:
+    enrol(where, ADA)
+    where.key.unlink()
+    keeper = GalleryKeeper(where, MODEL, 0.8, lambda _: None)
+    assert keeper.problem
+    where.file.unlink()
+    keeper.refresh()
+    assert keeper.problem is None
+
+
+def test_a_clock_that_was_in_the_future_once_expires_nobody(
+    where: Place, clock_is_set: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(consent.time, "time", lambda: 4e9)
+        enrol(where, ADA)
+    content = store.read(where)
+    assert content is not None
+    assert store.expired(content) == []
+    clock_is_set[0] = False
+    assert store.expired(content) == [ADA], "the clock may be behind"
+
+
+def test_a_clock_chip_without_a_battery_deletes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consent.clock, "is_set", lambda: True)
+    monkeypatch.setattr(consent.time, "time", lambda: 100.0)
+    assert not consent.may_delete()
+
+
+def test_a_command_waits_for_another(where: Place) -> None:
+    enrol(where, ADA)
+    with private_file.locked(where.lock):
+        thread = threading.Thread(target=enrol, args=(where, BOB))
+        thread.start()
+        time.sleep(0.2)
+        assert names(where) == ["Ada Lovelace"]
+    thread.join(10)
+    assert len(names(where)) == 2
+
+
+def test_two_commands_do_not_write_at_once(where: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(private_file, "LOCK_TIMEOUT_S", 0.05)
     enrol(where, ADA)
     with private_file.locked(where.lock), pytest.raises(OutputError, match="another command changes"):
         enrol(where, BOB)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,14 +11,16 @@ import msgspec
 import pytest
 
 from edge.cli import main
+from edge.commands import people_files
 from edge.errors import ConfigError, InputError
 from edge.people import sealed, store, transfer
 from edge.people.record import IssuedCard
-from edge.people.store import Content, Place
+from edge.people.store import Content, Installation, Place
 from support.people import FUTURE, PAST, enrol, person, place, signers, ssh_key
 
 WORDS = "correct horse battery staple"
 ADA, BOB = person("Ada", 1), person("Bob", 2)
+BOTH = Content(Installation(bytes(8), bytes(32), 0.0), (ADA, BOB))
 
 
 @pytest.fixture(scope="module")
@@ -205,3 +208,59 @@ def test_the_commands(tmp_path: Path, key: Path, capfd: pytest.CaptureFixture[st
     assert "shorter than 12 characters" in capfd.readouterr().err
     assert main(["people", "export", file, "--config", doors[0], "--sign", os.devnull, "--passphrase-file", file]) == 66
     assert names(place(tmp_path / "one")) == ["Ada"]
+
+
+@pytest.mark.parametrize("name", ["people.db", "people.key", "notes.txt", "clinic"])
+def test_nothing_else_is_overwritten(
+    here: Place, key: Path, tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The old content of a file is overwritten with zeros: the store, its key and the SSH key must not be named by mistake."""
+    enrol(here, ADA)
+    (here.file.parent / "notes.txt").write_text("notes")
+    (here.file.parent / "clinic").write_bytes(key.read_bytes())
+    (tmp_path / "words").write_text(WORDS)
+    settings = tmp_path / "door.toml"
+    settings.write_text(f'[people]\nfile = "{here.file}"\n')
+    file = here.file.parent / name
+    before = file.read_bytes()
+    common = ["--config", str(settings), "--passphrase-file", str(tmp_path / "words"), "--sign", str(key)]
+    assert main(["people", "export", str(file), *common]) == 74
+    assert "is not a file of enrolled people" in capfd.readouterr().err
+    assert file.read_bytes() == before
+
+
+def test_an_export_is_replaced(exported: Path, tmp_path: Path, key: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    content = transfer.read(exported, WORDS, signers(key)).content
+    for path in (exported, empty):
+        assert transfer.write(path, content, WORDS, key) == 2
+
+
+def test_two_people_of_one_name_are_not_taken_over(here: Place) -> None:
+    for mine in (Content(BOTH.installation), BOTH):
+        with pytest.raises(InputError, match="two enrolments"):
+            transfer.merged(mine, BOTH._replace(people=(ADA, person("ADA", 3))), replace=True)
+
+
+@pytest.mark.parametrize("at", [1e300, -1.0, float("inf")])
+def test_times_that_cannot_be_shown_are_refused(exported: Path, key: Path, at: float) -> None:
+    content = BOTH._replace(people=(msgspec.structs.replace(ADA, consent=msgspec.structs.replace(ADA.consent, at=at)),))
+    with pytest.raises(InputError, match="another version"):
+        transfer.unpack(transfer.pack(content, WORDS, key), "x", WORDS, signers(key))
+
+
+def test_a_passphrase_that_is_no_text(monkeypatch: pytest.MonkeyPatch, here: Place, key: Path, tmp_path: Path) -> None:
+    """A terminal in another encoding: strict, or with surrogates in the C locale."""
+    enrol(here, ADA)
+    settings = tmp_path / "door.toml"
+    settings.write_text(f'[people]\nfile = "{here.file}"\n')
+    command = ["people", "export", str(tmp_path / "new"), "--sign", str(key), "--config", str(settings)]
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+
+    def fail(_: str) -> str:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    for typed in (fail, lambda _: "\udcff" * 20):
+        monkeypatch.setattr(people_files.getpass, "getpass", typed)
+        assert main(command) == 2

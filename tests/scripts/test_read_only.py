@@ -52,6 +52,7 @@ OPT=$1/opt ETC=$1/etc STATE=$1/state LINK_STATE=$1/link DATA=$1/data LOWER=$1/lo
 RPI_ISSUE=$1/rpi-issue CMDLINE=$1/cmdline INITRAMFS=$1/initramfs OVERLAY_CONF=$1/overlayroot.conf BARE_ROOT=$1/root
 scratch=$1/scratch dry=$3 without_start=yes wheels="" data=$4 untested=$5
 is_disk() { case "$1" in /dev/sda1 | /dev/mmcblk0*) ;; *) return 1 ;; esac; }
+is_readable() { [ ! -e "${OPT%/*}/unreadable" ]; }
 $2
 """
 FSTAB_LINES = """\
@@ -131,6 +132,8 @@ def install_sh(*arguments: str) -> subprocess.CompletedProcess[str]:
     [
         ("--read-only", "--read-write"),
         ("--read-only", "--data"),
+        ("--read-only", "--data", "--without-start"),
+        ("--camera", "--without-start"),
         ("--data", "/dev/sda1"),
         ("--read-write", "--data", "/dev/sda1"),
         ("--untested",),
@@ -233,6 +236,30 @@ def test_a_disk_that_cannot_be_used(system: System, data: str, programs: dict[st
     for name, script in programs.items():
         system.replace(name, script)
     system.refuses(words, data=data)
+
+
+@pytest.mark.parametrize("place", ["/var/lib/postgresql", "/var/lib/docker", "/srv"])
+def test_a_disk_with_the_data_of_another_program(system: System, place: str) -> None:
+    system.replace("findmnt", f'case "$*" in *TARGET*) echo {place} ;; *FSTYPE*) echo ext4 ;; *) echo /dev/x ;; esac')
+    system.refuses(f"in use at {place}")
+
+
+def test_a_disk_that_was_mounted_by_an_interrupted_change(system: System) -> None:
+    folders = (
+        f"{system.folder}/data\\n{system.folder}/state\\n{system.folder}/state-link\\n/var/lib/systemd/timesync\\n"
+    )
+    system.replace(
+        "findmnt", f'case "$*" in *TARGET*) printf "{folders}" ;; *FSTYPE*) echo ext4 ;; *) echo /dev/x ;; esac'
+    )
+    assert system.run().returncode == 0
+
+
+def test_a_disk_that_cannot_be_read_is_not_called_empty(system: System) -> None:
+    """Without root, blkid finds no file system on any disk, and mkfs would be the wrong advice."""
+    system.add("unreadable")
+    system.replace("blkid", "exit 2")
+    system.refuses("by root only", code=77)
+    assert "mkfs" not in system.run().stderr
 
 
 def test_no_command_that_deletes_the_whole_card_is_proposed(system: System) -> None:
