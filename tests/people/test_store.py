@@ -285,20 +285,6 @@ def test_a_damaged_or_foreign_store_is_named_and_left_alone(where: Place, how: s
     assert files(where.file.parent) == before, "nothing is changed"
 
 
-def test_a_store_that_a_newer_version_has_written_is_named(where: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a new number of the tables: its installation has a field that this version does not know."""
-    enrol(where, ADA)
-
-    class Installation(store.Installation, frozen=True, forbid_unknown_fields=True):
-        more: str = "x"
-
-    with monkeypatch.context() as newer:
-        newer.setattr(store, "Installation", Installation)
-        store.change(where, lambda content: Content(Installation(b"8 bytes.", bytes(32), 0.0), content.people))
-    with pytest.raises(InputError, match="a row is damaged, or was put in by another program"):
-        store.read(where)
-
-
 @pytest.mark.parametrize("name", ["file", "key"])
 def test_files_that_others_may_read_are_refused(where: Place, name: str) -> None:
     enrol(where, ADA)
