@@ -62,6 +62,6 @@ def test_text_that_is_not_utf8_loses_no_report(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(doctor.sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", fail)
-    monkeypatch.setattr(report, "render", lambda host, found, answer, progress: f"caf\udce9 {answer or 'none'}\n")
+    monkeypatch.setattr(report, "render", lambda host, found, answer, progress: f"bo\udcee {answer or 'none'}\n")
     doctor._write_report(tmp_path / "report.md", Host(), [])
-    assert (tmp_path / "report.md").read_text() == "caf? none\n"
+    assert (tmp_path / "report.md").read_text() == "bo? none\n"
