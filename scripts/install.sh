@@ -32,7 +32,7 @@ first installation needs a network and takes about ten minutes.
   --without-start    install, but do not start the service; a running door keeps its version until it restarts, at the
                      latest at the next boot
   --dry-run          print the steps, change nothing
-  --uninstall        remove Doorlight; it asks before it deletes the event log and your settings
+  --uninstall        remove Doorlight; it asks before it deletes event log, enrolled people and settings
   --read-only        after the installation: write nothing to the root any more, so that a card lives longer. Event log, settings
                      and program move to the disk of --data; every other change is lost at the next boot. It restarts the
                      box. On Debian 13; elsewhere only with --untested. See "A read-only root" in the README of the folder systemd
@@ -597,10 +597,10 @@ uninstall() {
     [ -n "$dry" ] || say "Doorlight is removed. Debian packages are kept: other programs may use them."
     [ -e "$STATE" ] || [ -e "$ETC" ] || return 0
     if [ -n "$dry" ]; then
-        say "would ask whether to delete the event log ($STATE) and your settings ($ETC)"
+        say "would ask whether to delete event log and enrolled people ($STATE), and your settings ($ETC)"
         return
     fi
-    printf 'Delete the event log (%s) and your settings (%s) permanently? [y/N] ' "$STATE" "$ETC"
+    printf 'Delete event log and enrolled people (%s), and your settings (%s), permanently? [y/N] ' "$STATE" "$ETC"
     answer=""
     read -r answer || say ""
     case "$answer" in
