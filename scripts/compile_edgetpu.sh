@@ -56,7 +56,7 @@ trap 'exit 143' TERM
 # The compiler gives memory to the first model first: the detector runs on most frames, the others on few.
 set -- "$models/face_detector.tflite" "$models/mask_classifier.tflite" "$models/expression_classifier.tflite"
 # The door runs these only if a setting asks for them, and a folder of models may be without them.
-for name in face_landmarks masked_expression_classifier; do
+for name in face_landmarks masked_expression_classifier face_embedding; do
     [ ! -f "$models/$name.tflite" ] || set -- "$@" "$models/$name.tflite"
 done
 if ! "$compiler" --show_operations --out_dir "$output" "$@"; then

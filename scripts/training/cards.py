@@ -134,7 +134,7 @@ TEXTS = {
         judged_on="through the door's own code, 8-bit, aligned by our landmarks, on the split `test`, which chose nothing. `bare` "
         "are pairs of bare faces, `drawn` a bare face and one with a drawn mask, `masked` pairs with real masks in news "
         "pictures, of which about one in seven has a wrong name. `visit` is a template of three pictures and the mean of three "
-        "looks at other pictures, of the few people who have six. `at_0.01` is the share of one person's pairs found while 1 % "
+        "looks at other pictures, of the few people who have six. `at_1_in_100` is the share of one person's pairs found while 1 % "
         "of the strangers are; `found` and `mistaken` are the shares at the threshold. Every person counts the same",
         training=(
             "It imitates dlib's face recognition network (King 2017; CC0) on bare faces and on blends of two; two of three faces "

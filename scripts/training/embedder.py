@@ -275,7 +275,7 @@ class EmbedderTask:
         """Return how well pairs of people are told apart, see `people.Judge`."""
         found = {name: pairs.figures() for name, pairs in self.judge.pairs(embed_by(net)).items()}
         figures = {f"{name} {key}": value for name, of in found.items() for key, value in of.items()}
-        chosen = [found[name][key] for name in ("bare", "drawn") for key in ("auc", "at_0.01")]
+        chosen = [found[name][key] for name in ("bare", "drawn") for key in ("auc", "at_1_in_100")]
         return {"val score": float(np.mean(chosen)) + 0.5 * found["masked"]["auc"], **figures}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,15 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items() if v is not None) + " }"
+        return "{ " + ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in value.items() if v is not None) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(v) for v in value) + "]"
     return json.dumps(value)
+
+
+def _key(text: str) -> str:
+    """Return a key as TOML: a dot in a bare key would begin a table."""
+    return text if re.fullmatch(r"[\w-]+", text, re.ASCII) else json.dumps(text)
 
 
 def write(folder: Path, rows: dict[str, manifest.ModelEntry]) -> None:
@@ -40,7 +46,7 @@ def write(folder: Path, rows: dict[str, manifest.ModelEntry]) -> None:
         lines += [f"{key} = {_toml(value)}" for key, value in fields.items() if value not in ("", [], (), None)]
         for table, content in tables.items():
             lines.append(f"[{name}.{table}]")
-            lines += [f"{key} = {_toml(value)}" for key, value in content.items() if value is not None]
+            lines += [f"{_key(key)} = {_toml(value)}" for key, value in content.items() if value is not None]
     replace_text(folder / manifest.MANIFEST_NAME, "\n".join(lines) + "\n")
 
 

@@ -100,7 +100,9 @@ class Pairs(NamedTuple):
 
     def figures(self) -> dict[str, float]:
         """Return the AUC, and the shares found for FALSE_SHARES."""
-        return {"auc": self.auc()} | {f"at_{share:g}": self.found(self.threshold(share)) for share in FALSE_SHARES}
+        return {"auc": self.auc()} | {
+            f"at_1_in_{round(1 / share)}": self.found(self.threshold(share)) for share in FALSE_SHARES
+        }
 
 
 def pairs_of(a: Floats, b: Floats, names_a: Sequence[str], names_b: Sequence[str], left_out: Flags) -> Pairs:
