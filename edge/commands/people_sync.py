@@ -38,12 +38,7 @@ ATTEMPTS = 5
 def add_parser(actions: Subparsers) -> None:
     """Add the parser of `people sync`."""
     parser = actions.add_parser("sync", help="share people with other doors by a database", description=DESCRIPTION)
-    parser.add_argument(
-        "--database",
-        metavar="ADDRESS",
-        default="",
-        help="as in postgresql://USER@HOST/NAME, without a password (default: what PGHOST, PGDATABASE, … name)",
-    )
+    options.add_database(parser)
     parser.add_argument(
         "--sign", metavar="KEY", type=options.local_file, help="private SSH key that signs this door's changes"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -15,8 +16,10 @@ from edge import config
 from edge.config import Config
 from edge.inference import manifest
 from edge.inference.perception import Perception
+from edge.people import sealed
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
 from support.embedder import darker_below, make_models
+from support.people import ssh_key
 
 #: A moment at which the same person looks angry.
 ANGRY_S = 16.0
@@ -63,3 +66,16 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "broken.jpg").write_bytes((folder / "good.png").read_bytes()[:20000])
     (folder / "text.jpg").write_text("hello")
     return folder
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ssh_key(tmp_path_factory.mktemp("keys"), "clinic")
+
+
+@pytest.fixture(scope="module")
+def quick_passphrases() -> Iterator[None]:
+    """Derive keys with little work: one test uses what everybody uses."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sealed, "_SCRYPT_N", 16)
+        yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,13 +11,15 @@ import pytest
 from edge.cli import main
 from edge.commands import people_sync
 from edge.errors import InputError
-from edge.people import sealed, store, sync, transfer
+from edge.people import store, sync, transfer
 from edge.people.record import IssuedCard, Person, Synced
 from edge.people.store import Content, Installation, Place
 from edge.people.transfer import Received
 from fleet.servers import Postgres
 from support.people import FUTURE, PAST, enrol, person, place, remove, signers, ssh_key
 from support.postgres import cluster
+
+pytestmark = pytest.mark.usefixtures("quick_passphrases")
 
 __all__ = ["cluster"]
 WORDS = "correct horse battery staple"
@@ -93,18 +94,6 @@ def test_another_installation_is_refused_and_an_empty_door_joins_it() -> None:
 def test_one_name_of_two_people_is_refused() -> None:
     with pytest.raises(InputError, match="ADA: is enrolled at two doors, by two enrolments"):
         sync.joined(content(ADA), Received(content(person("ADA", 9)), "clinic", 1), "db")
-
-
-@pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ssh_key(tmp_path_factory.mktemp("keys"), "clinic")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_passphrases() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sealed, "_SCRYPT_N", 16)
-        yield
 
 
 class Door:

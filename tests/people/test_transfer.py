@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,27 +12,16 @@ import pytest
 from edge.cli import main
 from edge.commands import people_files
 from edge.errors import ConfigError, InputError
-from edge.people import sealed, store, transfer
+from edge.people import store, transfer
 from edge.people.record import IssuedCard
 from edge.people.store import Content, Installation, Place
 from support.people import FUTURE, PAST, enrol, person, place, signers, ssh_key
 
+pytestmark = pytest.mark.usefixtures("quick_passphrases")
+
 WORDS = "correct horse battery staple"
 ADA, BOB = person("Ada", 1), person("Bob", 2)
 BOTH = Content(Installation(bytes(8), bytes(32), 0.0), (ADA, BOB))
-
-
-@pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ssh_key(tmp_path_factory.mktemp("keys"), "clinic")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_passphrases() -> Iterator[None]:
-    """Derive keys with little work: one test uses what everybody uses."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sealed, "_SCRYPT_N", 16)
-        yield
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from virtual_door.build import (
     run_program,
     source_of,
 )
+from virtual_door.build_steps import INSTALLED_FILES
 
 from . import initramfs
 
@@ -67,18 +68,6 @@ PYTHON = "3.13"
 #: QEMU's SD controller takes cards of a power of two only.
 IMAGE_MB = 4096
 MIN_FREE_MB = 8000
-#: What install.sh needs of the checkout.
-INSTALLED_FILES = (
-    *(
-        "edge",
-        "models_tflite",
-        "systemd",
-        "scripts/install.sh",
-        "scripts/read_only.sh",
-        "scripts/assets/demo/still.jpg",
-        "pyproject.toml",
-    ),
-)
 #: Where the guest has the clip, the picture and the scripts. The service sees no home folder.
 GUEST_FOLDER = "srv/board"
 #: What a guest without network and terminal waits for in vain, or does only at the first boot.
