@@ -151,7 +151,7 @@ class Connection:
         # Without these references, the client goes with this object.
         client = self._client
         client.on_connect = client.on_disconnect = client.on_subscribe = client.on_message = None
-        client.on_log = client.on_socket_close = None
+        client.on_log = client.on_socket_close = client.on_unsubscribe = None
 
     def _open(self) -> None:
         properties = Properties(PacketTypes.CONNECT)
