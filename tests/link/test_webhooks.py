@@ -170,8 +170,8 @@ def test_nothing_is_lost_while_the_receiver_fails(
             return hang(number, connection)  # type: ignore[arg-type]
         return b"HTTP/1.1 20" if bad == "close" else answer(int(bad))
 
-    def impatient_post(*args: Any) -> Answer:
-        return post(*args, timeout_s=0.2 if bad == "hang" and len(receiver.calls) < 3 else 60.0)
+    def impatient_post(url: str, headers: Any, body: bytes, context: Any) -> Answer:
+        return post(url, headers, body, context, timeout_s=0.2 if bad == "hang" and len(receiver.calls) < 3 else 60.0)
 
     monkeypatch.setattr(webhook_worker, "post", impatient_post)
     receiver.reply = reply
