@@ -75,6 +75,13 @@ class Lights:
         if factory is None:
             factory, chip = self._make_factory(simulate, report)
         self._simulated = isinstance(factory, MockFactory)
+        self._opened = self._open_pins(factory, chip, relay)
+        # Exit handlers run in reverse order, so this one runs before gpiozero's own.
+        atexit.register(self.close)
+
+    def _open_pins(self, factory: Any, chip: str | None, relay: RelaySettings | None) -> contextlib.ExitStack:
+        """Open all outputs, and return what closes them, and then the factory. Raises LightsError if one cannot be opened."""
+        settings = self._settings
         dim = (DIM_HZ, settings.brightness) if settings.brightness < 1 else (0, 1)
         tone = (settings.buzzer_tone_hz, 0.5) if settings.buzzer_tone_hz else (0, 1)
         with contextlib.ExitStack() as opened:
@@ -100,9 +107,7 @@ class Lights:
 
                 # The last one that is opened is the first one that is closed: the lamps are lit while the relay switches.
                 self._relay = Relay(relay, open_pin(relay.pin, "relay.pin", relay.active_low))
-            self._opened = opened.pop_all()
-        # Exit handlers run in reverse order, so this one runs before gpiozero's own.
-        atexit.register(self.close)
+            return opened.pop_all()
 
     def _make_factory(self, simulate: bool, report: Callable[[str], None] | None) -> tuple[Any, str | None]:
         """Return a pin factory and the path of its chip. Mock pins have no chip and report their changes."""

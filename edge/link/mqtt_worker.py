@@ -35,12 +35,16 @@ POLL_S = 0.5
 STATE_EVERY_S, STATE_AT_LEAST_EVERY_S = 1.0, 300.0
 #: Waiting times (seconds) before the next attempt to connect.
 FIRST_RETRY_S, MAX_RETRY_S = 1.0, 30.0
+#: No events are sent for these times (seconds) after the broker has refused one.
+FIRST_REFUSAL_S, MAX_REFUSAL_S = 5.0, 300.0
 #: After this number of connections in a row that end within this time (seconds), another client may have the same id.
 MAX_SHORT_SESSIONS, SHORT_SESSION_S = 3, 20.0
 #: A broker that acknowledges nothing for this time (seconds) is left.
 MAX_SILENCE_S = 60.0
 #: No events are sent for this time (seconds) after the cursor could not be stored: they would be sent again and again.
 HOLD_S = 30.0
+#: A link that ends waits for this time (seconds) until the broker has everything.
+GOODBYE_S = 2.0
 #: Home Assistant asks devices not to answer its start all at once.
 MAX_ANNOUNCE_DELAY_S = 3.0
 
@@ -146,7 +150,7 @@ class _Session:
         self._heard_at = 0.0
         self._log_problem: DoorlightError | None = None
         self._hold_until = 0.0
-        self._refusals = Backoff(5.0, 300.0)
+        self._refusals = Backoff(FIRST_REFUSAL_S, MAX_REFUSAL_S)
 
     @property
     def cursor(self) -> Cursor:
@@ -335,7 +339,7 @@ class _Session:
     def _say_goodbye(self) -> None:
         """Publish that the door is offline: a broker keeps the will of a client that leaves in order."""
         self._send(self._topics.availability, OFFLINE, retain=True)
-        until = time.monotonic() + 2.0
+        until = time.monotonic() + GOODBYE_S
         while (self._outbox or self._others or self._window) and time.monotonic() < until:
             self._connection.wait(0.1)
             self._take_acknowledgements()

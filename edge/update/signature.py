@@ -33,14 +33,14 @@ UPDATE = Purpose(NAMESPACE, "manifest.json", "update", TRUST)
 
 
 def check(
-    manifest: bytes,
+    content: bytes,
     signature: bytes,
     keys: Path,
     not_before: float = 0.0,
     now: float | None = None,
     purpose: Purpose = UPDATE,
 ) -> str:
-    """Return whose signature of the manifest it is, a name of the file `keys` in ssh-keygen's format ALLOWED SIGNERS.
+    """Return who signed the content, a name of the file `keys` in ssh-keygen's format ALLOWED SIGNERS.
 
     `now` is the time of the clock, by default that of the system. A box without a clock starts in 1970, when no key is valid yet:
     the time is taken to be at least `not_before`, seconds since 1970, and the time at which `keys` was written.
@@ -57,14 +57,14 @@ def check(
     with tempfile.TemporaryDirectory(prefix="doorlight-") as folder:
         file = Path(folder) / "signature"
         file.write_bytes(signature)
-        # Without a look at the keys: whether it is a signature of this manifest, and by which key.
-        code, signer, error = _ssh_keygen(manifest, "check-novalidate", "-n", purpose.namespace, "-s", file)
+        # Without a look at the keys: whether it is a signature of this content, and by which key.
+        code, signer, error = _ssh_keygen(content, "check-novalidate", "-n", purpose.namespace, "-s", file)
         if code:
             raise InputError(
                 f"{purpose.name}: is not what was signed: {_first_line(error)}",
                 "copy it again; if that does not help, ask for it again",
             )
-        code, principals, error = _ssh_keygen(manifest, "find-principals", "-s", file, "-f", keys, when)
+        code, principals, error = _ssh_keygen(content, "find-principals", "-s", file, "-f", keys, when)
         if code or not principals.strip():
             key = signer.rpartition(" with ")[2].strip() or "an unknown key"
             raise InputError(
@@ -73,7 +73,7 @@ def check(
             )
         principal = principals.split("\n")[0].partition(",")[0]
         code, _, error = _ssh_keygen(
-            manifest, "verify", "-n", purpose.namespace, "-I", principal, "-s", file, "-f", keys, when
+            content, "verify", "-n", purpose.namespace, "-I", principal, "-s", file, "-f", keys, when
         )
         if code:
             raise InputError(
@@ -103,12 +103,12 @@ def _check_keys(keys: Path, purpose: Purpose) -> float:
     return status.st_mtime
 
 
-def _ssh_keygen(manifest: bytes, action: str, *arguments: str | Path) -> tuple[int, str, str]:
+def _ssh_keygen(content: bytes, action: str, *arguments: str | Path) -> tuple[int, str, str]:
     """Return the exit code, and what ssh-keygen prints to standard output and to standard error."""
     try:
         done = subprocess.run(
             ["ssh-keygen", "-Y", action, *map(str, arguments)],
-            input=manifest,
+            input=content,
             capture_output=True,
             timeout=TIMEOUT_S,
             check=False,

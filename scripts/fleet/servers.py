@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -16,6 +17,10 @@ from pathlib import Path
 from typing import Any
 
 _NUMBERS = itertools.count()
+#: Ports below ip_local_port_range, in an order of this process: several may look for one at the same time.
+_PORTS = iter(random.Random(os.getpid()).sample(range(10_000, 32_000), 22_000))
+#: Settings of Mosquitto: everyone may connect, and it keeps all messages for a collector that is away.
+OPEN_BROKER = "allow_anonymous true\nmax_queued_messages 0"
 #: A busy machine is slow, and no failure.
 _LIMIT_S = 180.0
 
@@ -25,10 +30,14 @@ class MissingError(Exception):
 
 
 def free_port() -> int:
-    """Return a port of this machine that nothing uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of this machine that nothing uses now, another one at each call.
+
+    It is below those that Linux gives to clients: a server that is killed and started again finds its port free.
+    """
+    for port in _PORTS:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise MissingError("no port from 10000 to 31999 is free")
 
 
 def listens(port: int) -> bool:
@@ -155,16 +164,19 @@ class Postgres(Server):
 
 
 class Mosquitto(Server):
-    """The broker Mosquitto. Raises MissingError."""
+    """The broker Mosquitto. It stores nothing unless the settings say so. Raises MissingError."""
 
-    def __init__(self, folder: Path, settings: str = "allow_anonymous true") -> None:
+    def __init__(self, folder: Path, settings: str = OPEN_BROKER) -> None:
         super().__init__()
         found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         if found is None:
             raise MissingError("Mosquitto is not installed: apt install mosquitto")
         self.port = free_port()
         file = folder / "mosquitto.conf"
-        file.write_text(f"listener {self.port} 127.0.0.1\nuser root\nmax_queued_messages 0\n{settings}\n")
+        # As another user, it could not read the files of a test; a second line "user" would be an error.
+        user = [] if "user root" in settings.splitlines() else ["user root"]
+        lines = [f"listener {self.port} 127.0.0.1", *user, settings, ""]
+        file.write_text("\n".join(lines))
         self._command = [found, "-c", str(file)]
 
     def start(self) -> None:

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fleet.servers import MissingError, Mosquitto, Postgres, RabbitNode, Server, rabbit_cluster
+from fleet.servers import OPEN_BROKER, MissingError, Mosquitto, Postgres, RabbitNode, Server, rabbit_cluster
 
 #: Events of a day with 2630 visits, as scripts/virtual_door plays it: about four for each visit.
 EVENTS_PER_DAY = 10_600
@@ -120,7 +120,7 @@ def soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         ca = make_certificates(folder) if args.tls else None
         brokers: list[Server] = [*nodes]
         if not nodes:
-            settings = "allow_anonymous true\nmax_inflight_messages 0"
+            settings = f"{OPEN_BROKER}\nmax_inflight_messages 0"
             broker = Mosquitto(folder, settings + (TLS_SETTINGS.format(folder=folder) if ca is not None else ""))
             servers.append(broker)
             brokers.append(broker)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.events.record import encode, utc_text
-from soak.parts import Broker, Link, peak_memory_mb
+from soak.parts import Link, make_broker, peak_memory_mb
 
 MAX_MEMORY_MB = 50.0
 _FILE_EVENTS = 50_000
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = Path(name)
         (folder / "state").mkdir()
         write_log(folder / "events.jsonl", args.events)
-        broker = Broker(folder)
+        broker = make_broker(folder)
         link = Link(folder, "backlog", broker.port)
         link.start()
         time.sleep(10)

@@ -34,7 +34,8 @@ from edge.pipeline import Decision
 from edge.records import Event, Signal
 from edge.remote_commands import commands_file
 from edge.remote_control import RemoteControl
-from soak.parts import Broker, Link
+from fleet.servers import Mosquitto
+from soak.parts import Link, make_broker
 
 URL = "http://127.0.0.1:8123"
 CLIENT = f"{URL}/"
@@ -159,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "state").mkdir()
-        broker = Broker(folder)
+        broker = make_broker(folder)
         hass = Hass(args.hass, args.config_root, broker.port)
         link = Link(folder, "soak", broker.port)
         try:
@@ -175,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if about_us else 0
 
 
-def _play(broker: Broker, hass: Hass, link: Link, door: EventLog) -> None:
+def _play(broker: Mosquitto, hass: Hass, link: Link, door: EventLog) -> None:
     def shows(signal_name: str) -> bool:
         return hass.states().get("sensor.doorlight_soak_signal") == signal_name
 

@@ -25,7 +25,7 @@ from edge.events.record import encode
 from edge.events.writer import EventLog
 from edge.link.mqtt import KEEPALIVE_S
 from edge.records import Event
-from soak.parts import Broker, Gate, Link, Subscriber
+from soak.parts import Gate, Link, Subscriber, make_broker
 
 #: The broker publishes a will after 1.5 times the keep-alive without a sign of life; Mosquitto looks every few seconds.
 WILL_WITHIN_S = 1.5 * KEEPALIVE_S + 10
@@ -48,7 +48,7 @@ class Soak:
         self._rng = random.Random(seed)
         self._events = events
         self._away_s = away_s
-        self._broker = Broker(folder)
+        self._broker = make_broker(folder)
         self._gate = Gate(self._broker.port)
         self._subscriber = Subscriber(self._broker.port)
         self._links = []

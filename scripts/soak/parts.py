@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,40 +16,15 @@ from pathlib import Path
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/bin")
+from fleet.servers import MissingError, Mosquitto
 
 
-def free_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Broker:
-    """A Mosquitto that can be killed. It stores nothing."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self._settings = folder / "mosquitto.conf"
-        self._settings.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
-        self._log = (folder / "mosquitto.log").open("ab")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start, and return when it listens. Raises SystemExit if it is not installed."""
-        if MOSQUITTO is None:
-            sys.exit("Mosquitto is not installed: apt-get install mosquitto")
-        self._process = subprocess.Popen([MOSQUITTO, "-c", self._settings], stdout=self._log, stderr=self._log)
-        while socket.socket().connect_ex(("127.0.0.1", self.port)):
-            time.sleep(0.01)
-
-    def kill(self) -> None:
-        """Kill it with SIGKILL."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+def make_broker(folder: Path) -> Mosquitto:
+    """Return a Mosquitto that can be killed. It stores nothing. Ends the program if it is not installed."""
+    try:
+        return Mosquitto(folder, "allow_anonymous true")
+    except MissingError as error:
+        sys.exit(str(error))
 
 
 class Gate(threading.Thread):

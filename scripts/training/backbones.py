@@ -32,7 +32,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.command_line import BAD_DATA, INTERRUPTED, add_data, keep_memory, parser_for, print_error
+from training.command_line import INTERRUPTED, add_data, keep_memory, parser_for, print_error
 from training.dataset import Dataset
 from training.files import replace_text
 from training.records import DataError, Record
@@ -75,8 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         figures = compare(args)
     except (DataError, DoorlightError, TrainingError, ExportError, OSError) as error:
-        print_error("backbones", error)
-        return BAD_DATA
+        return print_error("backbones", error)
     except KeyboardInterrupt:
         print("backbones: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED

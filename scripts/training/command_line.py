@@ -9,9 +9,7 @@ from pathlib import Path
 
 from edge.errors import DoorlightError, OutputError
 
-from .records import DataError
-
-#: The exit code for data that cannot be used.
+#: The exit code for data, or a network, that cannot be used.
 BAD_DATA = 65
 #: The exit code of a command that was interrupted.
 INTERRUPTED = 130
@@ -39,13 +37,13 @@ def add_data(parser: argparse.ArgumentParser, required: bool = True) -> None:
 
 
 def print_error(command: str, error: Exception) -> int:
-    """Print an error and its hint on stderr; return the exit code."""
+    """Print an error and its hint on stderr; return the exit code: that of `edge.errors`, or BAD_DATA for data and networks."""
     hint = f" ({error.hint})" if isinstance(error, DoorlightError) and error.hint else ""
     what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
     print(f"{command}: {what}{hint}", file=sys.stderr)
-    if isinstance(error, DataError):
-        return BAD_DATA
-    return error.exit_code if isinstance(error, DoorlightError) else OutputError.exit_code
+    if isinstance(error, DoorlightError):
+        return error.exit_code
+    return OutputError.exit_code if isinstance(error, OSError) else BAD_DATA
 
 
 def keep_memory() -> None:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from edge.errors import DoorlightError
-from training.command_line import BAD_DATA, add_data, parser_for, print_error
+from training.command_line import add_data, parser_for, print_error
 from training.records import DataError
 
 
@@ -41,8 +41,7 @@ def main() -> int:
     try:
         report = export(args.model, args.data, args.run or Path("runs") / args.model, args.models, args.samples)
     except (DataError, ExportError, ModelFileError, TrainingError, DoorlightError, OSError) as error:
-        print_error("export", error)
-        return BAD_DATA
+        return print_error("export", error)
     print(json.dumps(report))
     return 0
 

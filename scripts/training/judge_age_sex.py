@@ -20,7 +20,7 @@ from typing import Any
 
 from edge.errors import DoorlightError
 from training import age_sex_card
-from training.command_line import BAD_DATA, add_data, parser_for, print_error
+from training.command_line import add_data, parser_for, print_error
 from training.files import replace_text
 from training.records import DataError
 
@@ -38,8 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.card is not None:
             replace_text(args.card, age_sex_card.card(figures))
     except (DataError, DoorlightError, TrainingError, ExportError, OSError) as error:
-        print_error("judge_age_sex", error)
-        return BAD_DATA
+        return print_error("judge_age_sex", error)
     print(age_sex_card.table(figures["groups"]))
     print(json.dumps(figures))
     return 0

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from training.checkpoints import TrainingError, load_best
-from training.command_line import BAD_DATA, INTERRUPTED, add_data, keep_memory, parser_for, print_error
+from training.command_line import INTERRUPTED, add_data, keep_memory, parser_for, print_error
 from training.dataset import Dataset
 from training.loop import train
 from training.mask import Example, MaskTask, examples
@@ -37,8 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         figures = leave_out(args)
     except (DataError, TrainingError) as error:
-        print_error("leave_one_out", error)
-        return BAD_DATA
+        return print_error("leave_one_out", error)
     except KeyboardInterrupt:
         print("leave_one_out: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.command_line import BAD_DATA, add_data, parser_for, print_error
+from training.command_line import add_data, parser_for, print_error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,8 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         load_earlier(full, args.weights, task, args.seed)
         unexplained = prune(full, small, normalise(task.calibration(args.samples, args.seed)))
     except (DataError, TrainingError) as error:
-        print_error("prune_network", error)
-        return BAD_DATA
+        return print_error("prune_network", error)
     print("unexplained variance of each block:", ", ".join(f"{v:.1%}" for v in unexplained), file=sys.stderr)
     save_best(args.out, small, {}, 0)
     print(args.out)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.checkpoints import TrainingError
-from training.command_line import BAD_DATA, INTERRUPTED, add_data, keep_memory, parser_for, print_error
+from training.command_line import INTERRUPTED, add_data, keep_memory, parser_for, print_error
 from training.dataset import Dataset
 from training.loop import Plan, Task, device, train
 from training.records import DataError
@@ -43,8 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         task = _task(args)
         best = train(task, plan, out, args.pretrained, args.workers, args.quiet, args.weights)
     except (DataError, TrainingError) as error:
-        print_error("train", error)
-        return BAD_DATA
+        return print_error("train", error)
     except KeyboardInterrupt:
         print(f"train: stopped; the same command continues from {out / 'last.pt'}", file=sys.stderr)
         return INTERRUPTED

@@ -53,7 +53,7 @@ def rtsp_host() -> Iterator[str]:
 def http_message(address: str) -> str:
     """Return what the HTTP process and the source say about an address."""
     with pytest.raises(HttpCameraError) as caught:
-        http_pictures.jpegs(split(address), timeout_s=5.0, fps=5.0)
+        http_pictures.jpegs(split(address), timeout_s=60.0, fps=5.0)
     return f"{without_password(address)}: {caught.value} {caught.value.hint}"
 
 

@@ -70,7 +70,7 @@ class FakeCapture:
 @pytest.mark.parametrize("changes", CHANGES[-1:])
 @pytest.mark.parametrize("kind", ["http", "picture", "usb"])
 def test_every_source_is_adjusted(tmp_path: Path, kind: str, changes: dict[str, Any]) -> None:
-    settings = quick_settings(timeout_s=5, **changes)
+    settings = quick_settings(timeout_s=60, **changes)
     if kind == "usb":
         camera = V4l2Camera("/dev/video0", settings)
         camera._capture = FakeCapture()  # type: ignore[assignment]

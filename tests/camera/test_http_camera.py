@@ -28,12 +28,12 @@ def server() -> Iterator[str]:
 
 def pictures(address: str) -> Iterator[bytes] | None:
     """Return the JPEGs of an HTTP camera, read in this process."""
-    return http_pictures.jpegs(split(address), timeout_s=5.0, fps=1000.0)
+    return http_pictures.jpegs(split(address), timeout_s=60.0, fps=1000.0)
 
 
 @pytest.mark.parametrize("kind", ["stream", "snapshot", "damaged"])
 def test_pictures_are_played(server: str, kind: str) -> None:
-    with open_source(quick_settings(timeout_s=5, rotate=90), f"http://{server}/{kind}") as source:
+    with open_source(quick_settings(timeout_s=60, rotate=90), f"http://{server}/{kind}") as source:
         frames = [source.read() for _ in range(3)]
     for frame in frames:
         assert frame is not None
@@ -173,7 +173,7 @@ class TestSplitStream:
 @pytest.mark.parametrize("kind", ["repeats", "renewed"])
 def test_repeated_picture_is_no_new_picture(server: str, kind: str) -> None:
     """A camera that keeps up its rate with repeats must not count as so many looks."""
-    with open_source(quick_settings(timeout_s=5), f"http://{server}/{kind}") as source:
+    with open_source(quick_settings(timeout_s=60), f"http://{server}/{kind}") as source:
         frames = [source.read() for _ in range(3)]
     for before, after in itertools.pairwise(frames):
         assert before is not None
@@ -190,5 +190,5 @@ def test_snapshot_that_is_renewed_less_often_than_the_timeout_is_too_slow(server
 def test_repeated_pictures_alone_are_a_frozen_camera(server: str) -> None:
     with open_source(quick_settings(timeout_s=0.3), f"http://{server}/frozen") as source:
         numbers: list[int] = []
-        assert "frozen" in str(read_until_lost(source, numbers))
+        wait_until(lambda: "frozen" in str(read_until_lost(source, numbers)))
     assert numbers == [0]

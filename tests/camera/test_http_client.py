@@ -34,7 +34,7 @@ def server() -> Iterator[str]:
 
 
 def client(server: str, path: str) -> HttpClient:
-    return HttpClient(address.split(f"http://u:p%40ss%231:%25@{server}/{path}"), timeout_s=5.0)
+    return HttpClient(address.split(f"http://u:p%40ss%231:%25@{server}/{path}"), timeout_s=60.0)
 
 
 def get(camera: HttpClient, times: int) -> None:

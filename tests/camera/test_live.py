@@ -115,12 +115,35 @@ def camera() -> Iterator[FakeCamera]:
     camera.plugged = False
 
 
+@pytest.fixture(autouse=True)
+def patient_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the thread of a camera that does not hang, also on a busy machine."""
+    monkeypatch.setattr(live, "CLOSE_TIMEOUT_S", PATIENCE_S)
+
+
 @pytest.fixture
-def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_limits(patient_close: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Detect a hang within a fraction of a second."""
-    monkeypatch.setattr(device, "MIN_OPEN_TIMEOUT_S", 0.2)
     monkeypatch.setattr(live, "GRACE_S", 0.05)
     monkeypatch.setattr(live, "CLOSE_TIMEOUT_S", 0.1)
+
+
+@pytest.fixture
+def short_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a camera open, and give its first picture, within a fraction of a second."""
+    monkeypatch.setattr(device, "MIN_OPEN_TIMEOUT_S", 0.2)
+
+
+def wait_for_error(source: LiveSource, pattern: str) -> CameraLostError:
+    """Read until the camera is lost for a reason: on a busy machine, it may be lost for another one before."""
+    errors: list[CameraLostError] = []
+
+    def is_found() -> bool:
+        errors[:] = [error for error in [read_error(source)] if error is not None]
+        return any(re.search(pattern, str(error)) for error in errors)
+
+    wait_until(is_found)
+    return errors[0]
 
 
 def live_source(camera: FakeCamera, **changes: Any) -> LiveSource:
@@ -129,7 +152,7 @@ def live_source(camera: FakeCamera, **changes: Any) -> LiveSource:
 
 def test_slow_reader_gets_the_newest_frame(camera: FakeCamera) -> None:
     camera.frames.release()
-    with live_source(camera, timeout_s=5) as source:
+    with live_source(camera, timeout_s=60) as source:
         first = source.read()
         camera.frames.release(5)
         wait_until(lambda: camera.published == 6)
@@ -145,9 +168,9 @@ def test_slow_reader_gets_the_newest_frame(camera: FakeCamera) -> None:
 @pytest.mark.usefixtures("short_limits")
 def test_read_has_a_timeout(camera: FakeCamera) -> None:
     camera.frames.release()
+    camera.hang_in = "read"  # after this one
     with live_source(camera) as source:
         source.read()
-        camera.hang_in = "read"
         start = time.monotonic()
         with pytest.raises(CameraLostError, match=r"fake: no new picture for 0\.1 s") as caught:
             source.read()
@@ -162,9 +185,8 @@ def test_failing_camera_is_reopened_with_back_off(camera: FakeCamera) -> None:
     source.open()
     assert source.read().number == 0
     camera.plugged = False
-    with pytest.raises(CameraLostError, match=r"fake: (has gone|not there); no new picture for") as caught:
-        source.read()
-    assert caught.value.hint == "plug it in"
+    error = wait_for_error(source, r"fake: (has gone|not there); no new picture for")
+    assert error.hint == "plug it in"
     wait_until(lambda: read_error(source) and len(camera.opened) >= 6)
     pauses = np.diff(camera.opened[1:6])
     # 0.01, 0.02, then 0.04 at most: a sleep may take longer, but not shorter.
@@ -185,8 +207,7 @@ def test_unexpected_exception_of_a_device_is_a_lost_camera(camera: FakeCamera) -
     with live_source(camera) as source:
         source.read()
         camera.broken = True
-        with pytest.raises(CameraLostError, match="fake: ValueError: a bug in a driver"):
-            source.read()
+        wait_for_error(source, "fake: ValueError: a bug in a driver")
         camera.broken = False
         camera.frames.release()
         assert read_until_back(source)[0].number == 1
@@ -216,11 +237,13 @@ def test_hung_device_blocks_neither_read_nor_close(camera: FakeCamera, call: str
 
 
 @pytest.mark.usefixtures("short_limits")
-def test_new_thread_replaces_a_hung_one(camera: FakeCamera) -> None:
+def test_new_thread_replaces_a_hung_one(camera: FakeCamera, monkeypatch: pytest.MonkeyPatch) -> None:
     camera.endless = True
     source = live_source(camera)
     source.open()
     source.read()
+    monkeypatch.setattr(device, "MIN_REOPEN_TIMEOUT_S", 0.2)  # one that hangs while it is reopened is replaced soon
+    monkeypatch.setattr(source, "_open_timeout_s", 0.2)
     camera.hang_in = "read"
     wait_until(lambda: "hangs" in str(read_error(source)))
     camera.hang_in = ""
@@ -234,7 +257,7 @@ def test_new_thread_replaces_a_hung_one(camera: FakeCamera) -> None:
     assert camera.open_now == 0
 
 
-@pytest.mark.usefixtures("short_limits")
+@pytest.mark.usefixtures("short_limits", "short_open")
 def test_number_of_hung_threads_is_limited(camera: FakeCamera) -> None:
     camera.hang_in = "open"
     source = live_source(camera, wait=True)
@@ -263,7 +286,7 @@ def test_open_raises_the_error_of_the_device_at_once(camera: FakeCamera) -> None
         assert source.read().number == 0
 
 
-@pytest.mark.usefixtures("short_limits")
+@pytest.mark.usefixtures("short_limits", "short_open")
 @pytest.mark.parametrize("call", ["open", "read"])
 def test_open_has_a_timeout_for_the_first_picture(camera: FakeCamera, call: str) -> None:
     camera.hang_in = call
@@ -285,9 +308,8 @@ def test_frozen_camera_is_lost_and_reopened_until_its_picture_changes(camera: Fa
     camera.frozen, camera.endless = NOISE, True
     with live_source(camera) as source:
         assert np.array_equal(source.read().picture, NOISE)
-        with pytest.raises(CameraLostError, match=r"fake: frozen, .* the same .*; no new picture for 0\.1 s") as caught:
-            source.read()
-        assert "unplug" in caught.value.hint
+        error = wait_for_error(source, r"fake: frozen, .* the same .*; no new picture for 0\.1 s")
+        assert "unplug" in error.hint
         # Even after reopening, the frozen picture is not a new frame: the lights must not react to it.
         wait_until(lambda: read_error(source) and len(camera.opened) >= 4)
         assert camera.max_open == 1
@@ -314,7 +336,7 @@ def test_repeated_picture_is_returned_once(camera: FakeCamera) -> None:
     """Some webcams repeat pictures in the dark to keep their frame rate."""
     camera.endless = True
     camera.frozen = flat((100, 200, 0))
-    with live_source(camera, timeout_s=5) as source:
+    with live_source(camera, timeout_s=60) as source:
         numbers = []
         for k in range(4):
             camera.frozen = flat((100, 200, k))
@@ -329,27 +351,23 @@ def test_repeated_picture_is_returned_once(camera: FakeCamera) -> None:
 def test_black_or_white_camera_is_not_reported_as_frozen(camera: FakeCamera, level: int) -> None:
     """Black and white clip the noise. The door reports these pictures as blind."""
     camera.frozen, camera.endless = flat((level, level, level)), True
-    with live_source(camera) as source:
-        begin = source.read()
-        while (frame := source.read()).t - begin.t < 0.25:
-            pass
-        assert frame.number > begin.number
+    with live_source(camera, timeout_s=60) as source:
+        numbers = [source.read().number for _ in range(10)]
+        assert len(set(numbers)) == 10
         assert len(camera.opened) == 1
 
 
 def test_still_scene_of_a_network_camera_is_not_frozen_at_once(camera: FakeCamera) -> None:
     class Network(FakeDevice):
-        repeat_allowed_s = 0.4
+        repeat_allowed_s = PATIENCE_S
 
     camera.frozen, camera.endless = NOISE, True
     with LiveSource("fake", lambda: Network(camera), quick_settings()) as source:
         began = source.read().t
-        numbers: list[int] = []
-        assert source.read().is_repeat, "it is no look at anyone"
-        error = read_until_lost(source, numbers)
-        assert "frozen" in str(error)
-        assert error.t - began >= 0.4, "later than for a sensor"
-        assert len(numbers) > 2
+        for _ in range(3):
+            assert read_until_back(source)[0].is_repeat, "it is no look at anyone"
+        Network.repeat_allowed_s = 0.4
+        assert wait_for_error(source, "frozen").t - began >= 0.4, "later than for a sensor"
         wait_until(lambda: read_error(source) and len(camera.opened) >= 3)
     assert NetworkCamera.repeat_allowed_s >= 60, "key frames may be that far apart"
     assert V4l2Camera.repeat_allowed_s == PiCamera.repeat_allowed_s == 0
@@ -361,7 +379,7 @@ def test_picture_whose_repeat_is_read_first_is_no_repeat(camera: FakeCamera) -> 
 
     camera.frozen = NOISE
     camera.frames.release(3)
-    with LiveSource("fake", lambda: Network(camera), quick_settings(timeout_s=5)) as source:
+    with LiveSource("fake", lambda: Network(camera), quick_settings(timeout_s=60)) as source:
         wait_until(lambda: camera.published == 3)
         assert not source.read().is_repeat
         camera.frames.release()
@@ -429,21 +447,23 @@ def test_camera_slower_than_the_timeout_is_lost_until_it_is_faster(camera: FakeC
     camera.frames.release()
     with LiveSource("fake", lambda: SlowDevice(camera), quick_settings(timeout_s=0.2)) as source:
         assert source.read().number == 0
-        lost = []
-        for _ in range(5):
+        lost: list[CameraLostError | None] = []
+        while sum("too slow" in str(error) for error in lost) < 3:
             lost.append(read_error(source))
+            assert len(lost) < 100
             camera.frames.release()
             given = camera.given + 1
             wait_until(lambda given=given: camera.published >= given)  # type: ignore[misc]
             if len(lost) == 1:
                 assert source.read().number == 1, "a single late picture is no slow camera"
         assert "no new picture for 0.2 s" in str(lost[1])
-        for error in lost[2:]:
-            # On a busy machine they arrive later.
-            assert re.search(
-                r"too slow: its pictures arrive \d+\.\d s apart, the door needs one every 0.2 s", str(error)
-            )
-            assert "5 pictures a second" in error.hint  # type: ignore[union-attr]
+        for error in lost:
+            assert error is not None
+            if "too slow" in str(error):
+                assert re.search(r": its pictures arrive \d+\.\d s apart, the door needs one every 0.2 s", str(error))
+                assert "5 pictures a second" in error.hint
+            else:  # on a busy machine, a slow camera may be so late that it is lost
+                assert "no new picture for 0.2 s" in str(error)
         assert len(camera.opened) == 1
         camera.endless = True
         read_until_back(source)
@@ -466,7 +486,7 @@ def test_lost_camera_is_not_taken_for_a_slow_one(camera: FakeCamera) -> None:
 
 def test_prepare_connects_and_open_goes_on_with_that_connection(camera: FakeCamera) -> None:
     camera.endless = True
-    source = live_source(camera, timeout_s=5)
+    source = live_source(camera, timeout_s=60)
     source.prepare()
     wait_until(lambda: camera.published >= 3)
     source.open()
@@ -487,7 +507,7 @@ def test_close_after_prepare_releases_the_device(camera: FakeCamera) -> None:
 
 def test_camera_that_is_lost_between_prepare_and_open_is_reopened(camera: FakeCamera) -> None:
     camera.frames.release()
-    source = live_source(camera, timeout_s=5)
+    source = live_source(camera, timeout_s=60)
     source.prepare()
     wait_until(lambda: camera.closed)
     camera.endless = True
@@ -541,20 +561,32 @@ def test_limit_of_the_first_picture_doubles_until_the_camera_works(camera: FakeC
     assert limits[:4] == [10.0, 3.0, 6.0, 10.0]
 
 
+class ShiftedClock:
+    """A monotonic clock that a device can set forward."""
+
+    def __init__(self) -> None:
+        self.shift_s = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.shift_s
+
+
 def test_a_late_first_picture_after_a_slow_opening_is_no_hang(
     camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device, "MIN_OPEN_TIMEOUT_S", 0.6)
-    monkeypatch.setattr(live, "GRACE_S", 1.0)
+    clock = ShiftedClock()
+    monkeypatch.setattr(live, "time", clock)
+    monkeypatch.setattr(device, "MIN_OPEN_TIMEOUT_S", 600.0)
+    monkeypatch.setattr(live, "GRACE_S", 100.0)
     errors: list[str] = []
 
     class SlowDevice(FakeDevice):
         def open(self) -> None:
             super().open()
-            time.sleep(1.0)
+            clock.shift_s += 650.0
 
         def read(self) -> Capture:
-            time.sleep(self.first_timeout_s + 0.2)
+            clock.shift_s += self.first_timeout_s + 50.0
             raise CameraError("fake: no picture within its limit")
 
     source = LiveSource("fake", lambda: SlowDevice(camera), quick_settings(wait=True))

@@ -162,13 +162,8 @@ def test_every_capture_has_a_timeout(world: World, camera: PiCamera, trouble: st
     assert "ribbon cable" in caught.value.hint
 
 
-@pytest.fixture
-def short_open_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "MIN_OPEN_TIMEOUT_S", 0.5)
-
-
-@pytest.mark.usefixtures("short_open_timeout")
-def test_hung_camera_is_closed_and_reopened(world: World) -> None:
+def test_hung_camera_is_closed_and_reopened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "MIN_REOPEN_TIMEOUT_S", 0.3)
     lost: list[CameraLostError] = []
     source = open_source(fast_settings(), "picamera")
     assert isinstance(source, LiveSource)

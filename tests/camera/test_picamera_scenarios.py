@@ -434,7 +434,8 @@ def test_reopening_leaks_nothing(sensor: Sensor) -> None:
         files, threads, memory = reopen()
     for _ in range(times):
         last = reopen()
-    assert last[:2] == (files, threads)
+    assert last[0] <= files
+    assert last[1] <= threads
     assert last[2] - memory < 4096, "KiB of memory"
 
 

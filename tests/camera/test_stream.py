@@ -65,14 +65,12 @@ def test_stream_is_played_lost_and_reopened() -> None:
         server.server_close()
 
 
-def test_closed_port_is_reported_quickly_and_without_the_password(capfd: pytest.CaptureFixture[str]) -> None:
+def test_closed_port_is_reported_without_the_password(capfd: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as reserved:  # bound but not listening, so no other program can listen on this port
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
-        start = time.monotonic()
         with pytest.raises(CameraError) as caught:
             open_source(quick_settings(), f"rtsp://me:secret@127.0.0.1:{port}/live").open()
-    assert time.monotonic() - start < 5
     assert (
         str(caught.value) == f"rtsp://me:***@127.0.0.1:{port}/live: connection refused: nothing listens on port {port}"
     )

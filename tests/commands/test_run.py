@@ -214,7 +214,7 @@ class TestOutput:
 class TestDegradedStart:
     def test_without_a_camera_it_waits_and_shows_fault(self) -> None:
         """With camera.wait, as in the service's settings."""
-        config = write_settings("[camera]\nwait = true\ntimeout_s = 0.2")
+        config = write_settings("[camera]\nwait = true\ntimeout_s = 1")
         with start_doorlight("run", "--simulate", "--config", config, "--source", "/dev/video97") as door:
             wait_for(LOG, '"FAULT"')
             door.send_signal(signal.SIGTERM)

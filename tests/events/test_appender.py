@@ -144,7 +144,7 @@ def test_a_process_killed_while_writing_loses_nothing_on_disk(path: Path) -> Non
         child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT)
         wait_until(partial(has_grown, len(before)))
         child.kill()
-        child.wait(20)
+        child.wait(60)
         write(path, "started", rotate_bytes=20_000, keep=1000)
         reading = read(path)
         after = list(reading)

@@ -88,11 +88,11 @@ class Follower:
 
         self._thread = threading.Thread(target=collect)
         self._thread.start()
-        assert self._begun.wait(20)
+        assert self._begun.wait(60)
 
     def stop(self) -> list[EventRecord]:
         self._stop.set()
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive()
         return self.seen
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from edge.fleet.collector import Collector
 from edge.fleet.database import Address, DatabaseError
 from edge.fleet.messages import Content, Message, Rejected
 from edge.fleet.store import Written
+from support.wait import wait_until
 
 BROKER = Broker("broker.example", 1883, "office", "doorlight", "user", "hunter2")
 
@@ -323,7 +323,7 @@ def test_it_stops_while_everything_is_away(stop_in_the_end: threading.Event) -> 
         target=lambda: Collector([BROKER], Address("postgresql:///x?host=/nonexistent"), reports.append).run(stop)
     )
     thread.start()
-    time.sleep(0.1)
+    wait_until(lambda: reports)
     stop.set()
     thread.join(60)
     assert not thread.is_alive()

@@ -110,7 +110,7 @@ def test_a_pipe_instead_of_a_certificate(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     arguments = ("collect", "--broker", "b", "--ca", pipe, *DATABASE)
     ended = subprocess.run(
-        command_line(*arguments), stderr=subprocess.PIPE, text=True, env=environment(), timeout=20, check=False
+        command_line(*arguments), stderr=subprocess.PIPE, text=True, env=environment(), timeout=120, check=False
     )
     assert ended.returncode == 66
     assert "it is a pipe" in ended.stderr

@@ -242,7 +242,7 @@ class TestCommands:
     def test_silence_changes_no_other_signal(self, shown: Signal) -> None:
         box = LightBox(QUICK, relay=msgspec.structs.replace(RELAY, seconds=0.02))
         box.lights.show(shown)
-        time.sleep(0.05)
+        assert wait_until(lambda: "relay" not in box.active), "the pulse is over"
         before = box.changes()
         for is_silent in (True, False, True):
             box.lights.show(shown, is_silent=is_silent)

@@ -57,6 +57,7 @@ class PiDoor:
     def __init__(self, folder: Path, code: str) -> None:
         self.process = pi_process(folder, textwrap.dedent(IMPORTS) + textwrap.dedent(code))
         self.printed: list[str] = []
+        self._seen = 0  # how many of the lines printed `wait_for_levels` has passed
         self._new_line = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -70,16 +71,26 @@ class PiDoor:
 
     def levels(self, pins: tuple[str, ...] = LAMPS) -> tuple[int, ...]:
         """Return the last level of each pin."""
-        written = dict(line.split() for line in self.printed if line[:1].isdigit())
-        return tuple(int(written[pin]) for pin in pins)
+        return _levels(self.printed, pins)
 
     def wait_for_levels(self, levels: tuple[int, ...]) -> None:
-        """Wait until the door is ready and the pins, with the relay's first if there are four levels, have these levels."""
+        """Wait until the door is ready and the pins, with the relay's first if there are four levels, have these levels.
+
+        Levels that lasted for a moment count, so that a busy machine misses none. They are searched for from where the
+        last call found its own.
+        """
         pins = WITH_RELAY[-len(levels) :]
         with self._new_line:
-            assert self._new_line.wait_for(lambda: "ready" in self.printed and self.levels(pins) == levels, 60), (
+            assert self._new_line.wait_for(lambda: "ready" in self.printed and self._pass(levels, pins), 60), (
                 self.printed
             )
+
+    def _pass(self, levels: tuple[int, ...], pins: tuple[str, ...]) -> bool:
+        for end in range(max(1, self._seen), len(self.printed) + 1):
+            if _levels(self.printed[:end], pins) == levels:
+                self._seen = end
+                return True
+        return False
 
     def wait_for_end(self) -> list[str]:
         """Wait until the door and its pin process have exited, and return the lines of both."""
@@ -97,6 +108,12 @@ class PiDoor:
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             assert pipe is not None
             pipe.close()
+
+
+def _levels(printed: list[str], pins: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the last level of each pin in these lines; -1: none was written yet."""
+    written = dict(line.split() for line in printed if line[:1].isdigit())
+    return tuple(int(written.get(pin, -1)) for pin in pins)
 
 
 @pytest.fixture
@@ -235,7 +252,7 @@ class TestRelay:
         running = start_door(f"""
             import msgspec
             pin_process.gpio.switch_off = lambda resting: print("off", list(resting.items()), flush=True)
-            pin_process.ANSWER_TIMEOUT_S = 0.3
+            pin_process.ANSWER_TIMEOUT_S = 0.3 if signal.{number} == signal.SIGSTOP else 60
             process = PinProcess(settings, 60, msgspec.structs.replace(relay, active_low={active_low}))
             with process.connect() as shown:
                 shown.show(Signal.PASS)
@@ -258,14 +275,14 @@ class TestRelay:
             with PinProcess(settings, 0.2, relay).connect(print) as shown:
                 shown.release_relay()
                 time.sleep(0.5)  # is no silence, because there was no signal yet
-                for signal in (Signal.IDLE, Signal.PASS, Signal.STOP):
+                for signal in (Signal.PASS, Signal.IDLE, Signal.STOP):
                     shown.show(signal)
                     while shown._unanswered:
                         shown._read_answers()
         """)  # fmt: skip
         assert "23 1" not in printed
-        assert "17 1" in printed
-        assert printed.count("27 1") == 1
+        assert "27 1" not in printed[: printed.index("17 1")], "no FAULT before the first signal"
+        assert "27 1" in printed
         assert printed[-1] == "closed []"
 
     def test_a_pulse_that_cannot_end_ends_the_pin_process(self, tmp_path: Path) -> None:
@@ -397,7 +414,7 @@ class TestErrors:
         # switch_off is replaced because there is no kernel behind the fake lgpio.
         running = start_door(f"""
             pin_process.gpio.switch_off = lambda resting: print("off", resting, flush=True)
-            pin_process.ANSWER_TIMEOUT_S = 0.3
+            pin_process.ANSWER_TIMEOUT_S = 0.3 if signal.{number} == signal.SIGSTOP else 60
             process = PinProcess(settings, 60)
             with process.connect() as shown:
                 shown.show(Signal.PASS)

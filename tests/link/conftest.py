@@ -34,6 +34,7 @@ def start_link(tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> It
         monkeypatch.setattr(mqtt_worker, "POLL_S", 0.02)
         monkeypatch.setattr(mqtt_worker, "FIRST_RETRY_S", 0.05)
         monkeypatch.setattr(mqtt_worker, "STATE_EVERY_S", 0.05)
+        monkeypatch.setattr(mqtt_worker, "GOODBYE_S", 30.0)
         monkeypatch.setattr(mqtt_worker, "MAX_ANNOUNCE_DELAY_S", 0.0)
     monkeypatch.setattr(service, "TICK_S", 0.05)
     running: list[RunningLink] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,10 +59,8 @@ def test_answers(status: int, headers: list[str], expected: Answer, receive: Mak
 
 @pytest.mark.parametrize("reply", [hang, drip])
 def test_a_receiver_that_takes_its_time(reply: Reply, receive: MakeReceiver) -> None:
-    began = time.monotonic()
     with pytest.raises(PostError, match=r"127.0.0.1: does not answer in time"):
         post(receive(reply).url, {}, b"{}", timeout_s=0.5)
-    assert time.monotonic() - began < 5
 
 
 def test_a_receiver_that_reads_nothing(receive: MakeReceiver) -> None:

@@ -126,7 +126,7 @@ def test_commands_that_were_sent_meanwhile_are_old(
     link.stop()
     late = Properties(PacketTypes.PUBLISH)
     late.MessageExpiryInterval = 600
-    office.client.publish(COMMAND, silence(), qos=1, properties=late).wait_for_publish(10)
+    office.client.publish(COMMAND, silence(), qos=1, properties=late).wait_for_publish(60)
     link = start(start_link, broker, log, ON)
     states = len(office.on(STATE))
     wait_until(lambda: len(office.on(STATE)) > states)

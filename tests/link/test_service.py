@@ -28,7 +28,7 @@ class Waiting:
         self.is_stopped = False
 
     def run(self, stop: threading.Event) -> None:
-        stop.wait(30)
+        stop.wait(60)
         self.is_stopped = True
 
 
@@ -46,7 +46,7 @@ class Failing:
         self.runs += 1
         if self._times is None or self.runs <= self._times:
             raise self._error
-        stop.wait(30)
+        stop.wait(60)
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *workers: service.Worker) -> list[str]:
@@ -96,7 +96,7 @@ def test_a_target_with_a_bug_starts_again_and_the_others_stay(
         assert statuses[0].describe() == "webhook waiting: OK, last event 0; broker: OK, last event 0"
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(60)
     assert other.is_stopped
     assert printed.count("Traceback (most recent call last):") == 1
     assert f"broker: has failed: {type(error).__name__} (it starts again; report it)" in printed
@@ -123,7 +123,7 @@ def test_losses_are_on_the_disk_before_it_ends(tmp_path: Path, monkeypatch: pyte
     thread.start()
     wait_until(lambda: [target.missing for target in read_status(tmp_path / STATUS_FILE)])
     stop.set()
-    thread.join(20)
+    thread.join(60)
 
 
 def test_a_target_that_hangs_gets_no_more_time_from_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

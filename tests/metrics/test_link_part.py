@@ -48,7 +48,7 @@ def run_link(folder: Path, port: int, lines: list[str]) -> tuple[threading.Event
 
 
 def metrics(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         return str(answer.read(), "utf-8")
 
 
@@ -66,7 +66,7 @@ def test_the_link_answers_a_prometheus(tmp_path: Path, lines: list[str]) -> None
     wait_until(lambda: [each.name for each in read_status(tmp_path / "status.json")] == ["metrics"])
     assert read_status(tmp_path / "status.json")[0].seq is None
     stop.set()
-    thread.join(10)
+    thread.join(60)
     assert not answers(port)
     assert (tmp_path / "metrics.json").exists(), "the counters go on growing at the next start"
 
@@ -80,7 +80,7 @@ def test_a_port_in_use_is_said_and_tried_again(tmp_path: Path, lines: list[str])
     wait_until(lambda: answers(port))
     assert "doorlight_log_readable" in metrics(port)
     stop.set()
-    thread.join(10)
+    thread.join(60)
 
 
 def test_the_line_of_systemd_names_no_event_that_it_has_received() -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import select
 import shutil
 import signal
-import socket
-import subprocess
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -14,61 +13,29 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from fleet.servers import Mosquitto
 from support.wait import wait_until
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/bin")
 
 
-def free_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Broker:
-    """A Mosquitto on a port of its own. `lines` are added to its settings; nothing is stored."""
+class Broker(Mosquitto):
+    """A Mosquitto on a port of its own. `lines` are added to its settings."""
 
     def __init__(self, folder: Path, *lines: str, anonymous: bool = True) -> None:
-        self.port = free_port()
-        self.folder = folder
-        self._settings = folder / "mosquitto.conf"
-        allowed = "true" if anonymous else "false"
-        text = [f"listener {self.port} 127.0.0.1", f"allow_anonymous {allowed}", "persistence false", *lines]
-        self._settings.write_text("\n".join(text) + "\n")
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(folder, "\n".join([f"allow_anonymous {'true' if anonymous else 'false'}", *lines]))
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Start, and return when it listens."""
-        assert MOSQUITTO is not None
-        with (self.folder / "mosquitto.log").open("ab") as log:
-            self._process = subprocess.Popen([MOSQUITTO, "-c", self._settings], stdout=log, stderr=log, cwd=self.folder)
-        wait_until(self._listens)
-
-    def stop(self) -> None:
-        """Kill it."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
-            self._process = None
-
     def freeze(self) -> None:
         """Stop it without closing its connections."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Continue after `freeze`."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        os.kill(self.pid, signal.SIGCONT)
 
 
 class Subscriber:

@@ -19,7 +19,7 @@ from edge.records import Frame
 #: RGB. With red and blue swapped it would be blue.
 RED = (220, 30, 10)
 #: Time limit of a test for what must happen at some time: generous, as a test machine may be busy.
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 def quick_settings(**changes: Any) -> CameraSettings:

@@ -84,8 +84,9 @@ def coral(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Beh
     monkeypatch.setenv("FAKE_CORAL", str(word))
     monkeypatch.setenv("LD_LIBRARY_PATH", str(library))
     # On a busy machine a call takes a while; a test in which a call hangs sets a lower limit.
-    monkeypatch.setattr(edgetpu_process, "CALL_S", 20.0)
-    monkeypatch.setattr(edgetpu_process, "PROBE_S", 60.0)
+    monkeypatch.setattr(edgetpu_process, "CALL_S", 60.0)
+    for limit in ("PROBE_S", "CLOSE_S", "EXIT_S", "STDERR_S"):
+        monkeypatch.setattr(edgetpu_process, limit, 60.0)
     monkeypatch.setattr(edgetpu, "USB_POLL_S", 0.05)
     monkeypatch.setattr(edgetpu, "RETRY_MIN_S", 0.05)
     return behave

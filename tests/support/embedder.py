@@ -7,17 +7,15 @@ brightness does not matter. It knows a face again in the same light and pose, an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import flatbuffers
 import numpy as np
 import numpy.typing as npt
 import tflite
 
 from edge.inference import manifest
 from edge.inference.embedder import DIMENSIONS, NAME
+from support.tflite_writer import TfliteWriter
 
 SIZE, CELL = 96, 12
 CELLS = (SIZE // CELL) ** 2 * 3
@@ -55,102 +53,27 @@ def weights() -> npt.NDArray[np.int8]:
 
 def model() -> bytes:
     """Return the model file: quantize to int8, average pool, fully connected."""
-    b = flatbuffers.Builder(1024)
-    kinds = tflite.TensorType
-
-    def vector(values: list[Any], start: Callable[..., object], add: Callable[[Any], object]) -> int:
-        start(b, len(values))
-        for value in reversed(values):
-            add(value)
-        return int(b.EndVector())
-
-    def ints(values: list[int]) -> int:
-        return vector(values, tflite.TensorStartShapeVector, b.PrependInt32)
-
-    def tensor(shape: list[int], kind: int, scale: float, zero_point: int, buffer: int = 0) -> int:
-        scales = vector([scale], tflite.QuantizationParametersStartScaleVector, b.PrependFloat32)
-        zeros = vector([zero_point], tflite.QuantizationParametersStartZeroPointVector, b.PrependInt64)
-        tflite.QuantizationParametersStart(b)
-        tflite.QuantizationParametersAddScale(b, scales)
-        tflite.QuantizationParametersAddZeroPoint(b, zeros)
-        quantization = tflite.QuantizationParametersEnd(b)
-        at = ints(shape)
-        tflite.TensorStart(b)
-        tflite.TensorAddShape(b, at)
-        tflite.TensorAddType(b, kind)
-        tflite.TensorAddBuffer(b, buffer)
-        tflite.TensorAddQuantization(b, quantization)
-        return int(tflite.TensorEnd(b))
-
-    def operator(code: int, inputs: list[int], output: int, kind: int = 0, options: int = 0) -> int:
-        inputs_at, outputs_at = ints(inputs), ints([output])
-        tflite.OperatorStart(b)
-        tflite.OperatorAddOpcodeIndex(b, code)
-        tflite.OperatorAddInputs(b, inputs_at)
-        tflite.OperatorAddOutputs(b, outputs_at)
-        if kind:
-            tflite.OperatorAddBuiltinOptionsType(b, kind)
-            tflite.OperatorAddBuiltinOptions(b, options)
-        return int(tflite.OperatorEnd(b))
-
-    side = SIZE // CELL
+    file = TfliteWriter()
+    side, kinds = SIZE // CELL, tflite.TensorType
     tensors = [
-        tensor([1, SIZE, SIZE, 3], kinds.UINT8, PIXEL_SCALE, 127),
-        tensor([1, SIZE, SIZE, 3], kinds.INT8, PIXEL_SCALE, -1),
-        tensor([1, side, side, 3], kinds.INT8, PIXEL_SCALE, -1),
-        tensor([DIMENSIONS, CELLS], kinds.INT8, WEIGHT_SCALE, 0, 1),
-        tensor([1, DIMENSIONS], kinds.INT8, OUTPUT_SCALE, 0),
+        file.tensor([1, SIZE, SIZE, 3], kinds.UINT8, PIXEL_SCALE, 127),
+        file.tensor([1, SIZE, SIZE, 3], kinds.INT8, PIXEL_SCALE, -1),
+        file.tensor([1, side, side, 3], kinds.INT8, PIXEL_SCALE, -1),
+        file.tensor([DIMENSIONS, CELLS], kinds.INT8, WEIGHT_SCALE, 0, 1),
+        file.tensor([1, DIMENSIONS], kinds.INT8, OUTPUT_SCALE, 0),
     ]
-    tflite.Pool2DOptionsStart(b)
-    tflite.Pool2DOptionsAddPadding(b, tflite.Padding.VALID)
-    tflite.Pool2DOptionsAddStrideW(b, CELL)
-    tflite.Pool2DOptionsAddStrideH(b, CELL)
-    tflite.Pool2DOptionsAddFilterWidth(b, CELL)
-    tflite.Pool2DOptionsAddFilterHeight(b, CELL)
-    pool = tflite.Pool2DOptionsEnd(b)
-    tflite.FullyConnectedOptionsStart(b)
-    dense = tflite.FullyConnectedOptionsEnd(b)
     operators = [
-        operator(0, [0], 1),
-        operator(1, [1], 2, tflite.BuiltinOptions.Pool2DOptions, pool),
-        operator(2, [2, 3, -1], 4, tflite.BuiltinOptions.FullyConnectedOptions, dense),
+        file.operator(0, [0], 1),
+        file.operator(1, [1], 2, tflite.BuiltinOptions.Pool2DOptions, file.pool_options(CELL)),
+        file.operator(2, [2, 3, -1], 4, tflite.BuiltinOptions.FullyConnectedOptions, file.dense_options()),
     ]
-    tensors_at = vector(tensors, tflite.SubGraphStartTensorsVector, b.PrependUOffsetTRelative)
-    operators_at = vector(operators, tflite.SubGraphStartOperatorsVector, b.PrependUOffsetTRelative)
-    inputs, outputs = ints([0]), ints([4])
-    tflite.SubGraphStart(b)
-    tflite.SubGraphAddTensors(b, tensors_at)
-    tflite.SubGraphAddInputs(b, inputs)
-    tflite.SubGraphAddOutputs(b, outputs)
-    tflite.SubGraphAddOperators(b, operators_at)
-    graphs = vector([tflite.SubGraphEnd(b)], tflite.ModelStartSubgraphsVector, b.PrependUOffsetTRelative)
-    codes = []
-    for code, version in (
+    codes = [
         (tflite.BuiltinOperator.QUANTIZE, 1),
         (tflite.BuiltinOperator.AVERAGE_POOL_2D, 2),
         (tflite.BuiltinOperator.FULLY_CONNECTED, 4),
-    ):
-        tflite.OperatorCodeStart(b)
-        tflite.OperatorCodeAddDeprecatedBuiltinCode(b, code)
-        tflite.OperatorCodeAddBuiltinCode(b, code)
-        tflite.OperatorCodeAddVersion(b, version)
-        codes.append(tflite.OperatorCodeEnd(b))
-    codes_at = vector(codes, tflite.ModelStartOperatorCodesVector, b.PrependUOffsetTRelative)
-    buffers = []
-    for content in (b"", weights().tobytes()):
-        data = b.CreateByteVector(content)
-        tflite.BufferStart(b)
-        if content:
-            tflite.BufferAddData(b, data)
-        buffers.append(tflite.BufferEnd(b))
-    buffers_at = vector(buffers, tflite.ModelStartBuffersVector, b.PrependUOffsetTRelative)
-    tflite.ModelStart(b)
-    tflite.ModelAddVersion(b, 3)
-    tflite.ModelAddOperatorCodes(b, codes_at)
-    tflite.ModelAddSubgraphs(b, graphs)
-    tflite.ModelAddBuffers(b, buffers_at)
-    b.Finish(tflite.ModelEnd(b), b"TFL3")
-    return bytes(b.Output())
+    ]
+    graph = file.graph(tensors, operators, [0], [4])
+    return file.model(graph, codes, [b"", weights().tobytes()])
 
 
 def make_models(folder: Path) -> Path:

@@ -93,8 +93,8 @@ class LightBox:
         return self.settings.buzzer_active_low if key == "buzzer" else self.settings.active_low
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
-    """Wait until a condition is true; return False after the timeout."""
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> bool:
+    """Wait until a condition is true; return False after the timeout, which is generous because the machine may be busy."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:

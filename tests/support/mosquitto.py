@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fleet.servers import MissingError, Mosquitto
+from fleet.servers import OPEN_BROKER, MissingError, Mosquitto
 
 
-def start_mosquitto(folder: Path, settings: str = "allow_anonymous true") -> Iterator[Mosquitto]:
+def start_mosquitto(folder: Path, settings: str = OPEN_BROKER) -> Iterator[Mosquitto]:
     """Yield a running broker, and stop it. Skips the test if Mosquitto is not installed."""
     try:
         broker = Mosquitto(folder, settings)

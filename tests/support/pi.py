@@ -49,7 +49,7 @@ LGPIO = """
 def pi_process(tmp_path: Path, code: str, lgpio: str | None = LGPIO, **environ: str) -> subprocess.Popen[str]:
     """Start `code` in a child process, and a process group, on a fake Raspberry Pi 3B.
 
-    The code finds the modules gpio, lights and pin_factory, LightsError, Signal, the default `settings` of the lights,
+    The code finds the modules gpio, lights, pin_factory and pin_process, LightsError, Signal, the default `settings` of the lights,
     and `relay`: settings with a relay at GPIO23. Its working directory is `tmp_path`/here. `lgpio` is the source of the
     module lgpio; None: there is none.
     """
@@ -64,8 +64,9 @@ def pi_process(tmp_path: Path, code: str, lgpio: str | None = LGPIO, **environ: 
         gpiozero.pins.local.get_pi_revision = lambda: 0xa02082
         from edge import config
         from edge.errors import LightsError
-        from edge.lights import gpio, lights, pin_factory
+        from edge.lights import gpio, lights, pin_factory, pin_process
         from edge.records import Signal
+        pin_process.ANSWER_TIMEOUT_S = pin_process.CLOSE_TIMEOUT_S = 60  # the machine may be busy
         gpio.CHIPS = {str(tmp_path / "gpiochip*")!r}
         settings = config.load().lights
         relay = config.replaced(config.load(), "relay", pin=23).relay

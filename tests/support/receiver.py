@@ -52,7 +52,7 @@ class Receiver:
         self._listener.close()
         with socket.socket() as wake:
             wake.connect_ex(("127.0.0.1", self.port))
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _serve(self) -> None:
         while True:
@@ -61,7 +61,7 @@ class Receiver:
             except OSError:
                 return
             with connection:
-                connection.settimeout(5)
+                connection.settimeout(60)
                 try:
                     if self._context is not None:
                         connection = self._context.wrap_socket(connection, server_side=True)

@@ -23,7 +23,7 @@ class RunningLink:
     def stop(self) -> None:
         """Stop it as systemd does, and raise what it raised."""
         self.stop_event.set()
-        self.thread.join(30)
+        self.thread.join(60)
         assert not self.thread.is_alive()
         if self.failures:
             raise self.failures.pop()
@@ -31,7 +31,7 @@ class RunningLink:
     def wait_for_line(self, text: str) -> None:
         """Wait until it has printed `text`."""
         try:
-            wait_until(lambda: any(text in line for line in self.lines), 20)
+            wait_until(lambda: any(text in line for line in self.lines))
         except AssertionError:
             raise AssertionError(f"{text!r} is not in {self.lines}") from None
 

@@ -20,7 +20,7 @@ from edge.view.offer import Offer
 from edge.view.protocol import encode_json
 from edge.view.server import Encoder
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 
 
 def decision(

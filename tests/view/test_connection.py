@@ -90,6 +90,7 @@ def test_a_request_may_be_about_the_frames_of_the_last_seconds(
     client: Watcher, view: ViewServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "KEEP_BYTES", 3 * frame().picture.nbytes)
+    monkeypatch.setattr(server, "KEEP_S", 3600.0)
     client.watch()
     wait_until(lambda: view._watchers == 1)
     for k in range(5):

@@ -25,7 +25,7 @@ from edge.view.pixelate import hide_faces
 from support.paths import ROOT
 from support.wait import wait_until
 
-#: A child that echoes: the number of bytes of the picture; `MODE` makes it misbehave.
+#: A child that echoes: the number of bytes of the picture; `MODE` makes it misbehave. It answers when `GATE` exists.
 ECHO = """\
 import json, os, struct, sys, time
 sys.stdin.buffer.readline()
@@ -45,7 +45,8 @@ while header := sys.stdin.buffer.read(12):
         sys.stdout.buffer.write(struct.pack(">II", 1 << 30, 1 << 30))
     if mode == "nonsense":
         sys.stdout.buffer.write(struct.pack(">II", 3, 0) + b"xyz")
-    time.sleep(float(os.environ.get("TAKES_S", "0")))
+    while not os.path.exists(os.environ.get("GATE", "/")):
+        time.sleep(0.01)
     data = json.dumps({"count": count}).encode()
     sys.stdout.buffer.write(struct.pack(">II", len(data), 2) + data + b"ok")
     sys.stdout.buffer.flush()
@@ -78,6 +79,13 @@ def pids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIDS", str(tmp_path / "pids"))
     (tmp_path / "pids").touch()
     return tmp_path / "pids"
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file without which the echo does not answer."""
+    monkeypatch.setenv("GATE", str(tmp_path / "gate"))
+    return tmp_path / "gate"
 
 
 @pytest.fixture
@@ -115,14 +123,14 @@ def test_the_same_question_is_answered_from_memory(why: Explainer, answers: Answ
 
 
 def test_one_question_at_a_time_and_the_same_one_together(
-    why: Explainer, answers: Answers, pids: Path, monkeypatch: pytest.MonkeyPatch
+    why: Explainer, answers: Answers, pids: Path, gate: Path
 ) -> None:
-    monkeypatch.setenv("TAKES_S", "0.5")
     why.ask(question(1), "a", answers.reply_to("a"))
     for k in range(100):
         why.ask(question(1 if k % 2 else 2), "b", answers.reply_to("b"))
     assert answers.states("b") == ["busy"] * 50
-    wait_until(lambda: answers.states("a"))
+    gate.touch()
+    wait_until(lambda: len(answers.states("b")) == 100)
     assert answers.states("a") == ["done"]
     assert answers.states("b")[50:] == ["done"] * 50
     assert len(children(pids)) == 1
@@ -178,15 +186,22 @@ def test_the_child_is_killed_when_nobody_waits_any_more(why: Explainer, answers:
 
 
 def test_a_question_that_is_dropped_during_the_rest_is_not_asked(
-    why: Explainer, answers: Answers, monkeypatch: pytest.MonkeyPatch
+    why: Explainer, answers: Answers, pids: Path, gate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TAKES_S", "0.3")
+    later_s = 0.0
+    monkeypatch.setattr(explainer, "_now", lambda: time.monotonic() + later_s)
+    monkeypatch.setattr(explainer, "JOB_TIMEOUT_S", 2000.0)
+    monkeypatch.setattr(explainer, "MAX_REST_S", 1000.0)
     why.ask(question(1), "a", answers.reply_to("a"))
+    wait_until(lambda: children(pids))
+    later_s = 1000.0  # so long does the answer take, and the rest
+    gate.touch()
     wait_until(lambda: answers.states("a"))
     why.ask(question(2), "a", answers.reply_to("a"))
     assert answers.states("a") == ["done"], "it rests"
     why.forget("a")
     wait_until(lambda: why._running is None)
+    later_s = 2001.0
     why.ask(question(3), "b", answers.reply_to("b"))
     wait_until(lambda: answers.states("b") == ["done"])
     assert answers.states("a") == ["done"]

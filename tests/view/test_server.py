@@ -146,7 +146,10 @@ def test_the_rate_is_limited(view: ViewServer, watcher: Watcher, monkeypatch: py
     assert len(taken) in (10, 11), "of two seconds"
 
 
-def test_faces_stay_hidden_for_a_while_after_a_search_has_missed_them(view: ViewServer, watcher: Watcher) -> None:
+def test_faces_stay_hidden_for_a_while_after_a_search_has_missed_them(
+    view: ViewServer, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_now", lambda: 1000.0)
     watcher.watch()
     wait_until(lambda: view._watchers == 1)
     view.offer(frame(0), decision(found=(Box(1, 1, 9, 9),)))

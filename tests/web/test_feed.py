@@ -20,9 +20,10 @@ from support.view import decision, frame, number_and_size
 
 
 @pytest.fixture(autouse=True)
-def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
+def times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed_module, "RECONNECT_S", 0.05)
-    monkeypatch.setattr(feed_module, "LINGER_S", 0.1)
+    monkeypatch.setattr(feed_module, "LINGER_S", 60.0)
+    monkeypatch.setattr(feed_module, "FIRST_FRAME_S", 60.0)
     monkeypatch.setattr(view_server, "MAX_FRAME_RATE", 1e9)
     monkeypatch.setattr(view_server, "END_AFTER_S", 0.0)
 
@@ -39,7 +40,7 @@ async def running(feed: DoorFeed) -> AsyncIterator[DoorFeed]:
 
 
 async def until(condition: object) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # type: ignore[operator]
             await asyncio.sleep(0.005)
 
@@ -48,7 +49,7 @@ def make_view(folder: Path) -> ViewServer:
     return ViewServer(folder / "view.sock", number_and_size(10), group_may_watch=False)
 
 
-def test_frames_come_while_somebody_waits_and_stop_afterwards(folder: Path) -> None:
+def test_frames_come_while_somebody_waits_and_stop_afterwards(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         view = make_view(folder)
         async with running(DoorFeed(lambda: [folder / "view.sock"])) as feed:
@@ -62,6 +63,7 @@ def test_frames_come_while_somebody_waits_and_stop_afterwards(folder: Path) -> N
             assert json.loads(moment.decision)["number"] == 5
             following = asyncio.create_task(feed.after(moment.number))
             await until(lambda: feed.viewers == 1)
+            monkeypatch.setattr(feed_module, "LINGER_S", 0.1)
             view.offer(frame(6), decision())
             later = await following
             assert later is not None
@@ -154,8 +156,9 @@ def test_what_is_no_door_is_left(folder: Path, sent: bytes) -> None:
         thread.join()
 
 
-def test_a_question_about_a_frame_waits_for_the_first_one(folder: Path) -> None:
+def test_a_question_about_a_frame_waits_for_the_first_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A browser without scripts asks when the door has not been watched for a while."""
+    monkeypatch.setattr(feed_module, "LINGER_S", 0.1)
 
     class Asked:
         offers = -1

@@ -20,7 +20,7 @@ from support.view import decision, frame, number_and_size
 from support.web import TOKEN, make_app, serving
 
 REQUEST = f"GET {{}} HTTP/1.1\r\nHost: localhost\r\nCookie: {TOKEN_COOKIE}={TOKEN}\r\n\r\n"
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 async def get(port: int, path: str) -> tuple[int, dict[str, str], bytes]:
@@ -67,6 +67,14 @@ def test_a_moment_of_the_door_arrives_as_it_was_sent(folder: Path) -> None:
 
 def test_slow_clients_are_cut_off_and_others_are_served(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "STALLED_AFTER_S", 0.5)
+    accepted: list[object] = []
+
+    class Recording(server.GuardedProtocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            accepted.append(self.client)
+
+    monkeypatch.setattr(server, "GuardedProtocol", Recording)
 
     async def drip(port: int, start: bytes) -> bool:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -87,6 +95,10 @@ def test_slow_clients_are_cut_off_and_others_are_served(folder: Path, monkeypatc
                 b"POST /setup/lines HTTP/1.1\r\nHo",
             ]
             slow = [asyncio.create_task(drip(port, start)) for start in starts * 5]
+            async with asyncio.timeout(TIMEOUT_S):
+                while len(accepted) < len(slow):
+                    await asyncio.sleep(0.01)
+            monkeypatch.setattr(server, "STALLED_AFTER_S", TIMEOUT_S)  # for the next one
             assert (await get(port, "/live"))[0] == 200
             assert all(await asyncio.gather(*slow))
 
@@ -95,9 +107,14 @@ def test_slow_clients_are_cut_off_and_others_are_served(folder: Path, monkeypatc
 
 def test_a_client_that_reads_nothing_is_cut_off(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "STALLED_AFTER_S", 0.3)
+    waits_for_reader = asyncio.Event()
     lost: list[object] = []
 
     class Recording(server.GuardedProtocol):
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            waits_for_reader.set()
+
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
             lost.append(self.client)
@@ -113,6 +130,9 @@ def test_a_client_that_reads_nothing_is_cut_off(folder: Path, monkeypatch: pytes
             while not view._watchers:
                 await asyncio.sleep(0.01)
             view.offer(frame(1), decision())
+            async with asyncio.timeout(TIMEOUT_S):
+                await waits_for_reader.wait()
+            monkeypatch.setattr(server, "STALLED_AFTER_S", TIMEOUT_S)  # for the next one
             assert (await get(port, "/live"))[0] == 200
             async with asyncio.timeout(TIMEOUT_S):
                 while stalled.getsockname() not in lost:
@@ -164,6 +184,7 @@ def test_broken_requests_get_no_frame_and_do_no_harm(folder: Path, monkeypatch: 
                     assert not answer or answer.split()[1] in (b"400", b"401", b"403", b"404", b"405", b"429"), answer[
                         :80
                     ]
+            monkeypatch.setattr(server, "STALLED_AFTER_S", TIMEOUT_S)
             assert (await get(port, "/live"))[0] == 200
 
     asyncio.run(scenario())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -201,7 +200,7 @@ def test_a_door_that_goes_away_while_it_explains(client: TestClient, door: Door,
     assert connection.is_alive()
     feed = client.app.state.site.feed  # type: ignore[attr-defined]
     feed._writer.transport.abort()
-    thread.join(20)
+    thread.join(60)
     assert "The door does not answer" in texts[0]
 
 
@@ -217,8 +216,9 @@ def test_the_door_is_watched_while_it_explains_and_not_longer(folder: Path, door
         await asyncio.sleep(0.8)
         assert feed._is_watching, "otherwise the door would drop the question"
         asked.cancel()
-        await asyncio.sleep(0.8)
-        assert not feed._is_watching
+        async with asyncio.timeout(60):
+            while feed._is_watching:
+                await asyncio.sleep(0.01)
         with pytest.raises(NoAnswerError):
             await feed.ask({"ask": "explain"}, 0.05)
         assert feed._asked == {}
@@ -247,11 +247,10 @@ def test_an_explanation_does_not_hold_up_the_live_picture(client: TestClient, do
     thread = threading.Thread(target=lambda: explain(client))
     thread.start()
     wait_until(lambda: door.requests)
-    began = time.monotonic()
     assert client.get("/live").status_code == 200
-    assert time.monotonic() - began < 5
+    assert thread.is_alive(), "the explanation is still waited for"
     client.app.state.site.feed._writer.transport.abort()  # type: ignore[attr-defined]
-    thread.join(20)
+    thread.join(60)
 
 
 def test_answers_are_values_and_bytes() -> None:

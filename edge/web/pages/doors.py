@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -71,8 +72,12 @@ class _Overview(NamedTuple):
     at_s: float
 
 
-#: One question at a time: the page's own lock, because a database may take long.
-_asking = asyncio.Lock()
+@dataclass
+class _Kept:
+    """The newest overview. `asking` is the page's own lock: one question at a time, because a database may take long."""
+
+    newest: _Overview | None = None
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 def check_address(database: str) -> None:
@@ -102,11 +107,11 @@ async def show(request: Request) -> HTMLResponse:
 
 async def _overview(request: Request) -> _Overview:
     site = site_of(request)
-    async with _asking:
-        newest: _Overview | None = site.kept.get(PAGE.path)
-        if newest is None or time.monotonic() - newest.at_s > KEEP_S:
-            newest = site.kept[PAGE.path] = await run_in_threadpool(_ask, site.fleet_database)
-        return newest
+    kept: _Kept = site.kept.setdefault(PAGE.path, _Kept())
+    async with kept.asking:
+        if kept.newest is None or time.monotonic() - kept.newest.at_s > KEEP_S:
+            kept.newest = await run_in_threadpool(_ask, site.fleet_database)
+        return kept.newest
 
 
 def _ask(database: str) -> _Overview:

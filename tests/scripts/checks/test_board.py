@@ -275,8 +275,8 @@ BROKEN_CHARACTER = r'sys.stdout.buffer.write(b"\xff\0BOARD begin x\r\n"); sys.st
 def test_the_emulator_reads_lines_and_pins(tmp_path: Path) -> None:
     log = tmp_path / "console.log"
     with Emulator(fake_qemu(tmp_path, BROKEN_CHARACTER), 0x3F200000, log) as emulator:
-        line = emulator.wait_for("^BOARD begin", 20)
-        deadline = time.monotonic() + 20
+        line = emulator.wait_for("^BOARD begin", 60)
+        deadline = time.monotonic() + 60
         while not emulator.changes and time.monotonic() < deadline:
             time.sleep(0.01)
         assert line.text == "BOARD begin x"
@@ -292,13 +292,13 @@ def test_a_time_limit_and_an_end_are_reported(tmp_path: Path) -> None:
         emulator.wait_for("^never", 0.2)
     ended = pytest.raises(EmulatorError, match=r"QEMU has ended \(3\); the console's last line: Booting Linux")
     with Emulator(fake_qemu(tmp_path, "sys.exit(3)"), 0x3F200000, tmp_path / "log") as emulator, ended:
-        emulator.wait_for("^never", 30)
+        emulator.wait_for("^never", 60)
 
 
 def test_a_program_that_is_no_qemu_ends_at_once(tmp_path: Path) -> None:
     ended = pytest.raises(EmulatorError, match=r"QEMU has ended \(1\)")
     with Emulator(["false"], 0x3F200000, tmp_path / "log") as emulator, ended:
-        emulator.wait_for("x", 30)
+        emulator.wait_for("x", 60)
 
 
 def test_steps_after_one_that_hangs_are_not_run(

@@ -66,7 +66,7 @@ def test_a_killed_run_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
     command += ["--steps", "400", "--batch", "4", "--validate-every", "5", "--threads", "2", "--quiet"]
     process = subprocess.Popen(command, cwd=SCRIPTS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     last = tmp_path / "run" / "last.pt"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not last.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
