@@ -53,6 +53,7 @@ class Presence:
         """Return the decision with those who are known, and with what the settings let its events say about them."""
         numbers = {track.number for track in decision.tracks}
         self._recogniser.keep(numbers)
+        self._recogniser.refresh(decision.t)
         self._liveness.keep(numbers)
         known = self._recogniser.known
         for number, person in decision.people.items():
