@@ -134,7 +134,7 @@ def require_person(content: Content, name: str) -> Person:
 def _list(place: Place, as_json: bool) -> int:
     from ..people import store
 
-    removed = store.remove_expired(place) if place.file.exists() else []
+    removed = store.remove_expired(place)
     if removed:
         print(f"note: {len(removed)} deleted: their consent has expired", file=sys.stderr)
     content = store.read(place)

@@ -94,13 +94,15 @@ def _import(args: argparse.Namespace, place: Place) -> int:
     from ..people import store, transfer
 
     theirs, signer, _ = transfer.read(args.file, passphrase(args.passphrase_file), args.signers or transfer.SIGNERS)
-    mine = store.read(place)
+    replaced: list[Content] = []
 
     def edit(content: Content) -> Content:
+        replaced.append(content)
         return transfer.merged(content, theirs, args.replace)
 
     changed = store.change(place, edit)
-    before = {person.id for person in mine.people} if mine else set()
+    (mine,) = replaced
+    before = {person.id for person in mine.people}
     after = {person.id for person in changed.people}
     print(
         f"{printable(str(args.file))}, signed by {printable(signer)}: {len(after - before)} added, "
@@ -108,7 +110,20 @@ def _import(args: argparse.Namespace, place: Place) -> int:
     )
     if changed.installation.id != theirs.installation.id:
         print("note: the cards of the other installation do not count here", file=sys.stderr)
+    if changed.installation.id != mine.installation.id:
+        _note_void_cards(mine)
     return 0
+
+
+def _note_void_cards(mine: Content) -> None:
+    """Say which cards of this door do not count any more, since it has joined another installation."""
+    cards = [card.number for card in mine.installation.cards if not card.is_revoked]
+    if cards:
+        print(
+            f"note: this door has joined the installation of the file: {len(cards)} cards that were printed here do not count "
+            f"any more ({', '.join(cards)}); print new ones: doorlight people card NAME",
+            file=sys.stderr,
+        )
 
 
 def passphrase(file: Path | None, twice: bool = False) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import ConfigError, OutputError
+from ..people_paths import NEW_SUFFIX
 from ..system.files import lock, read_regular, sync_folder, write_all
 
 MODE = 0o600
@@ -61,7 +62,7 @@ def replace(path: Path, content: bytes) -> None:
 
 def unfinished(path: Path) -> Path:
     """Return the file that becomes `path` once it is complete."""
-    return path.with_name(f"{path.name}.new")
+    return path.with_name(path.name + NEW_SUFFIX)
 
 
 def delete(path: Path) -> None:

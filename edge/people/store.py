@@ -21,12 +21,12 @@ import msgspec
 
 from ..areas_file import SERVICE_STATE
 from ..errors import InputError, OutputError
+from ..people_paths import FILE_NAME, KEY_NAME, LOCK_NAME
 from ..system.files import state_folder
 from . import consent, key_file, private_file
 from .record import MAX_TIME_S, IssuedCard, Person, Synced, normal_form
 from .sealed import WrongKeyError, new_key, seal, unseal
 
-FILE_NAME, KEY_NAME, LOCK_NAME = "people.db", "people.key", "people.lock"
 #: "Door" in ASCII, and the version of the tables below.
 APPLICATION_ID, VERSION = 0x446F6F72, 1
 #: More people make wrong names more likely: each is another chance to look like a stranger.

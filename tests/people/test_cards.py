@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 import time
 from datetime import date, timedelta
@@ -16,6 +17,7 @@ import pytest
 
 from edge import config
 from edge.cli import main
+from edge.errors import OutputError
 from edge.people import card, consent, sealed, store
 from edge.people.card import CardError
 from edge.people.card_reader import INTERVAL_S, MAX_REPORTS, REPORT_AGAIN_S, REPORT_LIMIT_S, CardReader
@@ -442,6 +444,61 @@ def test_a_card_that_cannot_be_written_changes_nothing(tmp_path: Path, capfd: py
     doors.run("card", "Eve", code=2)
     doors.run("card", "Ada", "--revoke", "--until", FUTURE, code=2)
     assert doors.states() == []
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["first card", "another card"])
+@pytest.mark.parametrize("out", ["missing/card.svg", "folder.svg", "file/card.png"])
+def test_a_card_whose_file_cannot_be_written_has_no_number(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], out: str, before: int
+) -> None:
+    doors = Store(tmp_path, capfd, ADA)
+    for _ in range(before):
+        doors.run("card", "Ada")
+    (tmp_path / "folder.svg").mkdir()
+    (tmp_path / "file").write_text("")
+    numbers = doors.installation.cards
+    assert "cannot be written" in doors.run("card", "Ada", "--out", str(tmp_path / out), code=74)
+    assert doors.installation.cards == numbers
+
+
+def test_a_number_that_cannot_be_taken_back_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doors, change, calls = Store(tmp_path, capfd, ADA), store.change, list[int]()
+
+    def once(*args: object) -> object:
+        calls.append(1)
+        if len(calls) > 1:
+            raise OutputError("the disk is full")
+        return change(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "change", once)
+    found = doors.run("card", "Ada", "--out", str(tmp_path / "no/card.svg"), code=74)
+    (issued,) = doors.installation.cards
+    assert f"note: the number {issued.number} is kept, without a card: the disk is full" in found
+    assert "no/card.svg: cannot be written" in found
+
+
+def test_without_the_library_for_codes_no_number_is_used(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doors = Store(tmp_path, capfd, ADA)
+    monkeypatch.setitem(sys.modules, "segno", None)
+    assert "segno is not installed" in doors.run("card", "Ada", code=69)
+    assert doors.installation.cards == ()
+
+
+def test_a_terminal_without_blocks_gets_colours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Question marks in their place are no card."""
+    where, settings, out = place(tmp_path), tmp_path / "door.toml", io.BytesIO()
+    settings.write_text(f'[people]\nfile = "{where.file}"\n')
+    enrol(where, ADA)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, "ascii"))
+    assert main(["people", "card", "Ada", "--config", str(settings)]) == 0
+    assert b"?" not in out.getvalue().partition(b"card ")[0]
+    assert out.getvalue().count(b"\x1b[7m") > 100
 
 
 def test_a_card_never_outlives_the_consent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

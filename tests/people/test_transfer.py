@@ -138,6 +138,34 @@ def test_a_door_that_only_has_cards_keeps_their_installation(exported: Path, key
     assert merged == Content(mine.installation, (ADA, BOB))
 
 
+@pytest.mark.parametrize("is_revoked", [False, True])
+@pytest.mark.parametrize("is_same", [False, True], ids=["another installation", "the same"])
+def test_cards_that_an_import_makes_void_are_named(
+    exported: Path,
+    here: Place,
+    tmp_path: Path,
+    key: Path,
+    capfd: pytest.CaptureFixture[str],
+    is_same: bool,
+    is_revoked: bool,
+) -> None:
+    there = store.read(place(tmp_path / "there"))
+    assert there is not None
+    base = there.installation if is_same else BOTH.installation
+    cards = tuple(IssuedCard(number, "", FUTURE, is_revoked) for number in ("5f3a91c2", "00000bad"))
+    store.change(here, lambda _: Content(msgspec.structs.replace(base, cards=cards), (person("Eve", 3),)))
+    settings, words = tmp_path / "door.toml", tmp_path / "words"
+    settings.write_text(f'[people]\nfile = "{here.file}"\n')
+    words.write_text(WORDS)
+    args = ["--config", str(settings), "--passphrase-file", str(words), "--signers", str(signers(key))]
+    assert main(["people", "import", str(exported), *args, "--replace"]) == 0
+    said = capfd.readouterr().err
+    if is_same or is_revoked:
+        assert "do not count" not in said
+    else:
+        assert "2 cards that were printed here do not count any more (5f3a91c2, 00000bad)" in said
+
+
 @pytest.mark.parametrize("replace", [True, False])
 def test_a_card_that_one_door_has_revoked_stays_so(replace: bool) -> None:
     valid, revoked = IssuedCard("5f3a91c2", "", FUTURE), IssuedCard("5f3a91c2", "", FUTURE, is_revoked=True)
