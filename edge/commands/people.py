@@ -134,7 +134,15 @@ def require_person(content: Content, name: str) -> Person:
 def _list(place: Place, as_json: bool) -> int:
     from ..people import store
 
-    removed = store.remove_expired(place)
+    removed = []
+    try:
+        removed = store.remove_expired(place)
+    except OutputError as error:
+        # A disk that has become read-only. The door does not recognise them any more all the same.
+        print(
+            f"note: expired people cannot be deleted: {printable(str(error))} ({printable(error.hint)})",
+            file=sys.stderr,
+        )
     if removed:
         print(f"note: {len(removed)} deleted: their consent has expired", file=sys.stderr)
     content = store.read(place)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import DoorlightError, InputError, OutputError, UsageError
+from ..errors import DoorlightError, InputError, UsageError
 from ..system.terminal import printable
 from . import options
 from .options import Subparsers
@@ -164,4 +164,4 @@ def _write_code(path: Path, code: object) -> None:
     try:
         private_file.replace(path, buffer.getvalue())
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}", f"ls -ld {path.parent}") from None
+        raise private_file.write_error(path, error, f"ls -ld {path.parent}") from None

@@ -75,7 +75,7 @@ def write(path: Path, content: Content, passphrase: str, signing_key: Path) -> i
     try:
         private_file.replace(path, pack(content, passphrase, signing_key))
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}", f"ls -ld {path.parent}") from None
+        raise private_file.write_error(path, error, f"ls -ld {path.parent}") from None
     return len(people)
 
 
