@@ -569,6 +569,7 @@ forget_link() {
 
 uninstall() {
     if has_fstab_lines; then die 69 "the root is read-only" "first: sudo scripts/install.sh --read-write"; fi
+    if has_left; then die 69 "a disk has data of this door" "first: sudo scripts/install.sh --read-write"; fi
     if [ -d /run/systemd/system ] && [ -e "$UNIT" ]; then
         act systemctl stop doorlight.service
     fi
@@ -600,11 +601,13 @@ uninstall() {
         say "would ask whether to delete event log and enrolled people ($STATE), and your settings ($ETC)"
         return
     fi
-    printf 'Delete event log and enrolled people (%s), and your settings (%s), permanently? [y/N] ' "$STATE" "$ETC"
+    people="$(people_elsewhere)"
+    printf 'Delete event log and enrolled people (%s), and your settings (%s), permanently? [y/N] ' "$STATE${people:+, $people}" "$ETC"
     answer=""
     read -r answer || say ""
     case "$answer" in
     y | Y | yes | YES)
+        [ -z "$people" ] || delete_people "$people"
         overwrite_people "$STATE"
         overwrite_people "$ETC"
         rm -rf "$STATE" "$LINK_STATE" "$ETC"

@@ -163,9 +163,8 @@ class Recogniser:
         """Update who the track is at `t`, from its latest looks."""
         gallery = self._gallery()
         lower = relaxed(gallery.threshold, HYSTERESIS)
-        if track.card is not None and self._cards is not None and self._is_like(track, track.card.vector, lower):
-            if self._cards.still_counts(track.card, t):
-                return
+        if track.card is not None and self._is_like(track, track.card.vector, lower) and self._counts(track.card, t):
+            return
         before, track.identity, track.template, track.card = track.identity, None, None, None
         vector = self._mean(track)
         match = None if vector is None else gallery.nearest(vector)
@@ -174,6 +173,9 @@ class Recogniser:
         identity = Identity(match.person.id, match.person.name)
         if match.similarity >= (lower if before == identity else gallery.threshold):
             track.identity, track.template = identity, to_vector(match.person.template)
+
+    def _counts(self, card: Card, t: float) -> bool:
+        return self._cards is not None and self._cards.still_counts(card, t)
 
     def _is_like(self, track: _TrackLooks, template: Vector, threshold: float) -> bool:
         vector = self._mean(track)

@@ -33,8 +33,7 @@ def refused(folder: Path, text: str) -> str:
     try:
         config.load(settings)
     except ConfigError as error:
-        assert error.hint
-        return str(error)
+        return str(error) if error.hint else "without a hint"
     return ""
 
 
