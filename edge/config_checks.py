@@ -45,6 +45,7 @@ def _check_paths(config: Config, name: str) -> None:
         "models.directory": config.models.directory,
         "events.file": config.events.file,
         "people.file": config.people.file,
+        "people.database": config.people.database,
         "web.certificate": config.web.certificate,
         "web.key": config.web.key,
         "web.fleet_database": config.web.fleet_database,

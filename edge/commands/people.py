@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         case "card":
             return people_card.run(args, config, place)
         case "sync":
-            return people_sync.run(args, place)
+            return people_sync.run(args, config, place)
     return people_files.run(args, place)
 
 
