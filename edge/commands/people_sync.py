@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, UnavailableError
+from ..errors import InputError, UnavailableError, UsageError
 from ..system.terminal import printable
 from . import options, people_files
 from .options import Subparsers
@@ -88,9 +88,14 @@ def run(args: argparse.Namespace, config: Config, place: Place) -> int:
 
 
 def _named_address(args: argparse.Namespace, config: Config) -> tuple[str, str]:
-    """Return the address of the database, and which option or setting it is of. Without both, libpq's variables name it."""
+    """Return the address of the database, and which option or setting it is of. Raises UsageError without one.
+
+    Libpq's variables may name it, too.
+    """
     if args.database is None and config.people.database:
         return config.people.database, "'people.database'"
+    if args.database is None and not {"PGHOST", "PGDATABASE", "PGSERVICE"} & os.environ.keys():
+        raise UsageError("no database is named", "set [people] database in the settings, or give --database")
     return args.database or "", "--database"
 
 
