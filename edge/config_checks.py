@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import config_messages, light_checks, people_paths
+from . import config_messages, enrolled_paths, light_checks
 from .errors import ConfigError
 from .link_settings import check_link
 from .listen_address import parse_listen
@@ -103,7 +103,7 @@ def check_door(door: DoorSettings, name: str) -> None:
 
 def _check_people(config: Config, name: str) -> None:
     people, is_wanted = config.people, config.relay.when == "PASS and known"
-    people_paths.check(config, name)
+    enrolled_paths.check(config, name)
     if is_wanted and not (people.enabled and people.may_open):
         missing = "may_open" if people.enabled else "enabled"
         raise ConfigError(

@@ -308,7 +308,7 @@ people_elsewhere() {
     esac
 }
 
-# Overwrite and delete such a store, with what lies beside it. Nothing else has these names, see edge/people_paths.py.
+# Overwrite and delete such a store, with what lies beside it. Nothing else has these names, see edge/enrolled_paths.py.
 delete_people() {
     beside="${1%/*}"
     for file in "$1" "$1.new" "$beside/people.key" "$beside/people.key.new" "$beside/people.lock"; do

@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..enrolled_paths import NEW_SUFFIX
 from ..errors import ConfigError, OutputError
-from ..people_paths import NEW_SUFFIX
 from ..system.files import lock, read_regular, sync_folder, write_all
 
 MODE = 0o600

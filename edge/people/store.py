@@ -20,8 +20,8 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from ..areas_file import SERVICE_STATE
+from ..enrolled_paths import FILE_NAME, KEY_NAME, LOCK_NAME
 from ..errors import InputError
-from ..people_paths import FILE_NAME, KEY_NAME, LOCK_NAME
 from ..system.files import state_folder
 from . import consent, key_file, private_file
 from .record import MAX_TIME_S, IssuedCard, Person, Synced, normal_form

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge import areas_file, config, people_paths
+from edge import areas_file, config, enrolled_paths
 from edge.cli import main
 from edge.commands.events import SERVICE_LOG
 from edge.errors import ConfigError
@@ -109,11 +109,11 @@ def test_no_path_has_a_control_character(tmp_path: Path, key: str) -> None:
 
 
 def test_the_places_are_those_of_the_code() -> None:
-    assert {SERVICE_LOG, areas_file.SERVICE_STATE / areas_file.FILE_NAME} == people_paths.SERVICE_FILES.keys()
+    assert {SERVICE_LOG, areas_file.SERVICE_STATE / areas_file.FILE_NAME} == enrolled_paths.SERVICE_FILES.keys()
     default = store.place_for("", is_service=True)
     assert default is not None
-    assert default.file == people_paths.DEFAULT
-    assert {*default} <= {*people_paths.of_store(default.file)}
+    assert default.file == enrolled_paths.DEFAULT
+    assert {*default} <= {*enrolled_paths.of_store(default.file)}
 
 
 def test_a_folder_without_access_is_an_error_and_no_traceback(
