@@ -108,9 +108,11 @@ def test_a_database_that_does_not_go_on_from_what_a_door_knows_is_refused() -> N
     ):
         with pytest.raises(InputError, match="db: its revision 5 is not the one that this door knows"):
             sync.joined(known, Received(content(ADA, BOB), "clinic", revision, digest, history), "db")
-    for revision, digest, history in ((5, b"5", (b"4",)), (6, b"6", (b"5",)), (8, b"8", (b"5", b"6", b"7"))):
-        found = sync.joined(known, Received(content(ADA), "clinic", revision, digest, history), "db")
-        assert found.installation.synced == Synced(revision, (ADA.id,), digest)
+    for newest, since in ((5, 4), (6, 5), (8, 5)):
+        earlier = tuple(str(number).encode() for number in range(since, newest))
+        digest = str(newest).encode()
+        found = sync.joined(known, Received(content(ADA), "clinic", newest, digest, earlier), "db")
+        assert found.installation.synced == Synced(newest, (ADA.id,), digest)
 
 
 def test_a_door_that_has_missed_very_much_cannot_compare() -> None:
