@@ -76,7 +76,7 @@ def run(args: argparse.Namespace, config: Config, place: Place) -> int:
     from ..people import store, sync
 
     address = _with_password(Address(*_named_address(args, config)))
-    if args.rejoin and place.file.exists():
+    if args.rejoin and store.read(place) is not None:
         store.change(place, sync.forgotten)
     before = store.read(place)
     passphrase = people_files.passphrase(args.passphrase_file or _secret("passphrase"))
