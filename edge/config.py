@@ -104,6 +104,7 @@ class LandmarkSettings(Section, frozen=True):
 class PeopleSettings(Section, frozen=True):
     enabled: bool
     file: str
+    database: str
     threshold: Share
     min_looks: Annotated[int, Meta(ge=1, le=8)]
     interval_s: Annotated[float, Meta(ge=0.05, le=10)]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import config_messages, light_checks
+from . import config_messages, enrolled_paths, light_checks
 from .errors import ConfigError
 from .link_settings import check_link
 from .listen_address import parse_listen
@@ -44,15 +45,25 @@ def _check_paths(config: Config, name: str) -> None:
         "models.directory": config.models.directory,
         "events.file": config.events.file,
         "people.file": config.people.file,
+        "people.database": config.people.database,
         "web.certificate": config.web.certificate,
         "web.key": config.web.key,
+        "web.fleet_database": config.web.fleet_database,
         "update.source": config.update.source,
         "link.ca": config.link.ca,
         "link.certificate": config.link.certificate,
+        "link.key": config.link.key,
+        "link.password": config.link.password,
     }
     for key, path in paths.items():
         if "\0" in path:
             raise ConfigError(f"{name}: '{key}' has a NUL character", "remove it")
+        # In TOML, "\b" and "\n" between double quotes are such characters, too.
+        if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in path):
+            raise ConfigError(
+                f"{name}: '{key}' has a line break or a control character",
+                "remove it; a backslash is written between single quotes: '/srv/a\\b'",
+            )
         # Refused, not replaced: the service runs as another user, whose home folder is none.
         if home := re.match(r"~([\w-]*)|\$\{?\w+\}?", path):
             rest = path[home.end() :] or "/…"
@@ -92,11 +103,7 @@ def check_door(door: DoorSettings, name: str) -> None:
 
 def _check_people(config: Config, name: str) -> None:
     people, is_wanted = config.people, config.relay.when == "PASS and known"
-    if people.file and not people.file.startswith("/"):
-        raise ConfigError(
-            f"{name}: 'people.file' is {config_messages.shown(people.file)}, no whole path",
-            'write it in full: "/var/lib/doorlight/people.db"',
-        )
+    enrolled_paths.check(config, name)
     if is_wanted and not (people.enabled and people.may_open):
         missing = "may_open" if people.enabled else "enabled"
         raise ConfigError(

@@ -37,6 +37,7 @@ EXAMPLES = {
     "models.directory": "/srv/models",
     "events.file": "/srv/doorlight/events.jsonl",
     "people.file": "/srv/doorlight/people.db",
+    "people.database": "postgresql://door@db.example.org/people",
     "lights.quiet_hours": "22:00-07:00",
     "web.listen": "127.0.0.1:8080",
     "web.fleet_database": "postgresql://doorlight-page@127.0.0.1/doorlight",

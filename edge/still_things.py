@@ -17,6 +17,7 @@ The class keeps its own state; the functions are pure. No clock, file or camera 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
@@ -46,6 +47,12 @@ MIN_OVERLAP = 0.6
 MAX_STEP_S = 1.0
 #: Looks in a row at which a thing must have changed to be none. One may be a damaged picture.
 MOVED_LOOKS = 2
+#: After this many looks without motion, the patch of a face is kept, the last ones of each place: a picture that hangs comes
+#: back to one of them after a shadow has crossed it.
+SETTLED_LOOKS, SETTLED_PATCHES = 4, 4
+#: Something crosses a face if a cell changes by more than CROSSED_CHANGE (standard deviations), and little of it is explained by
+#: a shift (cells): a shadow has 0.1 cells for each standard deviation, a hand less, and a head that moves more than 0.25.
+CROSSED_CHANGE, CROSSED_SHIFT = 0.5, 0.15
 #: The share of the time after which a thing that was hidden is ignored again.
 AGAIN_SHARE = 0.1
 #: A thing follows slow changes, such as shadows, within about this time (seconds).
@@ -70,6 +77,8 @@ class _Place:
     the time for which the face has been still. `was_thing` stays True while a known thing is hidden or moves.
     `moved_looks` and `moved_for_s` count since the last unchanged look. `noise` is the mean of the median change between
     two looks (standard deviations of the patch). `changed_at` is the time of the last change; a new place has none.
+    `settled` has box and patch of the face for the last times at which it was without motion. `is_crossed` says that something
+    has crossed it since, and `is_back` that it is exactly as it was before that.
     """
 
     box: Box
@@ -84,7 +93,17 @@ class _Place:
     moved_looks: int = 0
     moved_for_s: float = 0.0
     noise: float = 0.0
+    settled: deque[tuple[Box, Patch]] = field(default_factory=lambda: deque(maxlen=SETTLED_PATCHES))
+    is_crossed: bool = False
+    is_back: bool = False
     reference: Patch = field(default_factory=lambda: np.zeros((CELLS, CELLS), np.float32))
+
+
+class Motion(NamedTuple):
+    """When a face moved or changed last (-inf: never), and whether it has come back to exactly where it was before."""
+
+    at: float
+    is_back: bool
 
 
 class StillThings:
@@ -113,7 +132,12 @@ class StillThings:
                     self._places.append(_Place(box, raw, t, t, reference=normalized(raw)))
                 continue
             before = place.is_thing
+            looks = place.looks
             is_same = self._compare(place, box, grey_patch(picture, place.box), t)
+            if looks < place.looks == SETTLED_LOOKS:
+                self._settle(place, picture)
+            elif not is_same:
+                self._notice_crossing(place, picture)
             found.things[k] = place.is_thing and is_same
             found.new[k] = found.things[k] and not before
         return found
@@ -123,10 +147,10 @@ class StillThings:
         places = [self._place_of(box) for box in boxes]
         return [place is not None and place.is_thing and not place.moved_looks for place in places]
 
-    def has_moved_since(self, box: Box, t: float) -> bool:
-        """Return whether the face at `box` has moved or changed after the time `t`. True if things are not looked for."""
+    def motion(self, box: Box) -> Motion:
+        """Return when the face at `box` moved last. A face that nobody has looked at before has not moved."""
         place = self._place_of(box)
-        return not self.is_on or (place is not None and place.changed_at > t)
+        return Motion(-math.inf, False) if place is None else Motion(place.changed_at, place.is_back)
 
     def interrupt(self) -> None:
         """Forget the faces that are not yet things: nobody knows what happened while the door was blind."""
@@ -146,12 +170,14 @@ class StillThings:
             place.noise += (change - place.noise) / min(place.looks, REFERENCE_LOOKS)
         place.raw = raw
         if has_moved(place.reference, patch, place.noise) or float(raw.std()) < MIN_CONTRAST:
-            place.changed_at = t
+            place.changed_at, place.is_back = t, False
             self._moved(place, box, raw, step_s)
             return False
         place.looks += 1
         place.moved_looks, place.moved_for_s = 0, 0.0
         weight = 1 / place.looks if place.looks <= REFERENCE_LOOKS else 0.0
+        if place.was_thing:
+            place.is_back = True  # it is compared with what it was as a thing
         if place.is_thing:
             weight = step_s / FOLLOW_S
         place.reference += (patch - place.reference) * np.float32(weight)
@@ -173,6 +199,27 @@ class StillThings:
         elif place.moved_looks >= MOVED_LOOKS:
             place.is_thing = False
             place.still_for_s = (1 - AGAIN_SHARE) * self._still_s
+
+    @staticmethod
+    def _settle(place: _Place, picture: Picture) -> None:
+        """Remember how a face hangs that has stopped moving, and notice if something has crossed it and it hangs as before.
+
+        A person never comes back to a fraction of a cell and stays there; a picture does.
+        """
+        is_crossed, place.is_crossed = place.is_crossed, False
+        for box, before in place.settled if is_crossed else ():
+            raw = grey_patch(picture, box)
+            if not has_moved(before, normalized(raw), place.noise):
+                place.box, place.raw, place.reference, place.is_back = box, raw, before.copy(), True
+                return
+        place.settled.append((place.box, place.reference.copy()))
+
+    @staticmethod
+    def _notice_crossing(place: _Place, picture: Picture) -> None:
+        if place.settled and not place.is_crossed:
+            box, before = place.settled[-1]
+            change, shift = change_and_shift(before, normalized(grey_patch(picture, box)))
+            place.is_crossed = change > CROSSED_CHANGE and shift < CROSSED_SHIFT * change
 
     def _place_of(self, box: Box) -> _Place | None:
         """Return the place that `box` overlaps most; None if there is none."""

@@ -47,6 +47,7 @@ Installed files:
   /opt/doorlight                     the program
   doorlight-web.service              the page in the browser, off; see  doorlight web --help
   doorlight-link.service             MQTT, Home Assistant and webhooks, off; see  doorlight link --help
+  doorlight-people.timer             enrolled people of many doors, off; see  doorlight people sync --help
 
 State of the service: systemctl status doorlight      Its messages: journalctl -u doorlight
 Exit codes: 0 OK, 2 wrong usage, 69 a requirement is missing on this machine, 74 a disk cannot be written, 77 not root, 78 wrong settings
@@ -429,9 +430,10 @@ service() {
     fi
     link "$OPT/current/bin/doorlight" "$LINK"
     put systemd/doorlight.service "$UNIT"
-    # Not enabled: page and link are off until somebody wants them.
+    # Not enabled: page, link and people sync are off until somebody wants them.
     put systemd/doorlight-web.service "$WEB_UNIT"
     put systemd/doorlight-link.service "$LINK_UNIT"
+    for unit in doorlight-people.service doorlight-people.timer; do put "systemd/$unit" "$(dirname "$UNIT")/$unit"; done
     # This installation replaces a version that doorlight update has on trial. It would otherwise be taken back.
     # What the last check of updates found may be older than this version.
     [ -n "$dry$switch" ] || rm -f "$OPT/update/trial.json" "$OPT/update/latest-version"
@@ -569,6 +571,7 @@ forget_link() {
 
 uninstall() {
     if has_fstab_lines; then die 69 "the root is read-only" "first: sudo scripts/install.sh --read-write"; fi
+    if has_left; then die 69 "a disk has data of this door" "first: sudo scripts/install.sh --read-write"; fi
     if [ -d /run/systemd/system ] && [ -e "$UNIT" ]; then
         act systemctl stop doorlight.service
     fi
@@ -583,12 +586,12 @@ uninstall() {
         [ ! -d /run/systemd/system ] || act systemctl stop doorlight-hours.timer
         act systemctl --quiet disable doorlight-hours.timer
     fi
-    for unit in doorlight-steady.timer doorlight-update.timer doorlight-trial.timer doorlight-trial.service; do
+    for unit in doorlight-steady.timer doorlight-people.timer doorlight-update.timer doorlight-trial.timer doorlight-trial.service; do
         [ -e "$units/$unit" ] || continue
         [ ! -d /run/systemd/system ] || act systemctl stop "$unit"
         act systemctl --quiet disable "$unit"
     done
-    for path in "$units"/doorlight-steady.* "$units"/doorlight-trial.* "$units"/doorlight-update.* "$UNIT" "$WEB_UNIT" "$LINK_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
+    for path in "$units"/doorlight-steady.* "$units"/doorlight-people.* "$units"/doorlight-trial.* "$units"/doorlight-update.* "$UNIT" "$WEB_UNIT" "$LINK_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
         /etc/modules-load.d/doorlight.conf /etc/tmpfiles.d/doorlight.conf /etc/sysusers.d/doorlight.conf \
         /run/doorlight-trial-boot /run/doorlight-trial.json; do
         if [ -e "$path" ] || [ -L "$path" ]; then act rm -rf "$path"; fi
@@ -600,11 +603,13 @@ uninstall() {
         say "would ask whether to delete event log and enrolled people ($STATE), and your settings ($ETC)"
         return
     fi
-    printf 'Delete event log and enrolled people (%s), and your settings (%s), permanently? [y/N] ' "$STATE" "$ETC"
+    people="$(people_elsewhere)"
+    printf 'Delete event log and enrolled people (%s), and your settings (%s), permanently? [y/N] ' "$STATE${people:+, $people}" "$ETC"
     answer=""
     read -r answer || say ""
     case "$answer" in
     y | Y | yes | YES)
+        [ -z "$people" ] || delete_people "$people"
         overwrite_people "$STATE"
         overwrite_people "$ETC"
         rm -rf "$STATE" "$LINK_STATE" "$ETC"

@@ -26,6 +26,8 @@ UNITS_UNIT=/etc/systemd/system/doorlight-units.service
 # No slashes: they are in patterns of sed.
 FSTAB_BEGIN="# begin: folders of Doorlight on a disk of their own, see install.sh --read-only"
 FSTAB_END="# end: folders of Doorlight on a disk of their own"
+# Before the line of a disk whose folders are on the root again. What the disk still has of them is to be deleted.
+FSTAB_LEFT="# left on a disk of Doorlight, see install.sh --read-write:"
 # In the folder of the data, while folders are being moved to it.
 MOVING=moving
 PAGE='see "A read-only root" in systemd/README.md'
@@ -35,6 +37,7 @@ UPDATE_MB=900
 # Whether overlayroot has made the root that is seen. A container has another overlay.
 is_overlay() { [ "$(findmnt -n -o SOURCE /)" = overlayroot ]; }
 has_fstab_lines() { grep -qsF "$FSTAB_BEGIN" "$FSTAB"; }
+has_left() { grep -qsF "$FSTAB_LEFT" "$FSTAB"; }
 is_disk() { [ -b "$1" ]; }
 is_readable() { [ -r "$1" ]; }
 is_mounted() { findmnt -n --mountpoint "$1" >/dev/null 2>&1; }
@@ -60,6 +63,7 @@ check_read_only() {
         say "the root is read-only already; the data is on $(findmnt -n -o SOURCE "$DATA" || echo "a disk that is missing")"
         exit 0
     fi
+    ! has_left || die 69 "an interrupted --read-write has left data on a disk" "first: sudo scripts/install.sh --read-write"
     [ -n "$data" ] || die 2 "--read-only needs --data DEVICE: the disk for event log, settings and updates" \
         "a partition of the card or a USB stick, with the file system ext4:$(candidates)" "$PAGE"
     check_system
@@ -278,10 +282,41 @@ open_root() {
     fi
 }
 
-# Overwrite the store of enrolled people, its key and passphrase in a folder that is about to be deleted: doorlight people remove
-# reaches only the files in use, and what is left of both here could be read together.
+# Print [people] file of the settings; nothing if it is not set, or if the settings cannot be read.
+people_file() {
+    "$PYTHON" -c 'import sys, tomllib
+print(tomllib.loads(open(sys.argv[1], encoding="utf-8-sig").read()).get("people", {}).get("file", ""))' "$ETC/doorlight.toml" 2>/dev/null || true
+}
+
+# Overwrite the store of enrolled people, its key and the secrets of people sync in a folder that is about to be deleted: doorlight
+# people remove reaches only the files in use, and what is left of both here could be read together.
 overwrite_people() {
-    find "$1" -xdev -type f \( -name people.db -o -name people.key -o -name people.passphrase \) -exec shred -n 0 -z {} + 2>/dev/null || true
+    store="$(people_file)"
+    # As a pattern of find.
+    name="$(printf '%s' "${store##*/}" | sed 's/[][*?\\]/\\&/g')"
+    name="${name:-people.db}"
+    find "$1" -xdev -type f \( -name "$name" -o -name "$name.new" -o -name people.db -o -name people.db.new -o -name people.key -o \
+        -name people.key.new -o -name people.passphrase -o -path '*/people-sync/*' \) -exec shred -n 0 -z {} + 2>/dev/null || true
+}
+
+# Print the store of enrolled people, if [people] file names one outside of the folders of Doorlight.
+people_elsewhere() {
+    store="$(people_file)"
+    case "$store" in
+    "" | "$STATE"/* | "$ETC"/*) ;;
+    /*) if head -c 15 "$store" 2>/dev/null | grep -qxF 'SQLite format 3'; then printf '%s\n' "$store"; fi ;;
+    esac
+}
+
+# Overwrite and delete such a store, with what lies beside it. Nothing else has these names, see edge/enrolled_paths.py.
+delete_people() {
+    beside="${1%/*}"
+    for file in "$1" "$1.new" "$beside/people.key" "$beside/people.key.new" "$beside/people.lock"; do
+        if [ -f "$file" ] && [ ! -L "$file" ]; then
+            shred -n 0 -z "$file" 2>/dev/null || true
+            rm -f "$file"
+        fi
+    done
 }
 
 # Remove what the root itself has in a folder; never what is mounted there.
@@ -302,6 +337,7 @@ read_write() {
     if ! has_fstab_lines; then
         if is_overlay; then die 69 "the root is an overlay, but not by this script" "sudo raspi-config nonint disable_overlayfs && sudo reboot"; fi
         say "the root is writable already"
+        complete_read_write
         return
     fi
     [ ! -e "$OPT/update/trial.json" ] || die 69 "a new version is on trial" "wait until it is kept: doorlight update --status"
@@ -329,16 +365,50 @@ read_write() {
         die 74 "the folders could not be moved back, see the lines above; the root stays read-only" "sudo dmesg | tail"
     fi
     # Only now: nothing refers to these copies any more.
-    for folder in $moved; do
-        overwrite_people "$DATA$folder"
-        find "$DATA$folder" -xdev -mindepth 1 -delete || true
-    done
-    # shellcheck disable=SC2086
-    for folder in $moved; do umount "$folder" 2>/dev/null || true; rm -rf "${DATA:?}$folder"; done
-    sync
+    delete_left "$moved"
     close_root
     say "the root is writable from the next boot on; the folders are on it again"
     restart_box
+}
+
+# Delete folders on the disk, which are on the root again, and forget the disk.
+delete_left() {
+    for folder in $1; do
+        if [ -d "$DATA$folder" ]; then
+            overwrite_people "$DATA$folder"
+            find "$DATA$folder" -xdev -mindepth 1 -delete || true
+        fi
+    done
+    for folder in $1; do
+        umount "$folder" 2>/dev/null || true
+        rm -rf "${DATA:?}$folder"
+        parent="${folder#/}"
+        (cd "$DATA" && rmdir -p "${parent%/*}" 2>/dev/null) || true
+    done
+    sync
+    put_fstab "/^$FSTAB_LEFT/,+1d" || say "$FSTAB: the line of $DATA could not be removed"
+}
+
+# After a power cut: the folders are on the root, but the disk may have them, too.
+complete_read_write() {
+    has_left || return 0
+    left="$(sed -n "s|^$FSTAB_LEFT||p" "$FSTAB")"
+    if [ -n "$dry" ]; then
+        say "would delete what is left on the disk of $DATA:$left"
+        return
+    fi
+    is_mounted "$DATA" || mount "$DATA" ||
+        die 69 "$DATA: its disk has data of this door, and cannot be mounted" "plug it in; if it is lost, remove the line of $DATA from $FSTAB"
+    root=""
+    delete_left "$left"
+    umount "$DATA" || true
+    say "what was left on the disk of $DATA is deleted"
+}
+
+# Change the root's list of mounts by a script of sed. It is never incomplete.
+put_fstab() {
+    sed "$1" "$root$FSTAB" >"$root$FSTAB.new" || return 1
+    chmod 644 "$root$FSTAB.new" && sync "$root$FSTAB.new" && mv -f "$root$FSTAB.new" "$root$FSTAB" && sync
 }
 
 # Copy the folders and the units to the root, then switch the overlay off. Returns 1 after a failure; the disk is still in use then.
@@ -363,8 +433,12 @@ move_back() {
     # The overlay first: with it and without the disk, the log would be in memory.
     rm -f "$root$OVERLAY_CONF"
     sync
-    sed "/^$FSTAB_BEGIN/,/^$FSTAB_END/d" "$root$FSTAB" >"$root$FSTAB.new" || return 1
-    chmod 644 "$root$FSTAB.new" && sync "$root$FSTAB.new" && mv -f "$root$FSTAB.new" "$root$FSTAB" || return 1
+    # The line of the disk stays until its copies are deleted.
+    # shellcheck disable=SC2086  # a list of folders
+    put_fstab "/^$FSTAB_BEGIN/,/^$FSTAB_END/{
+        \\| $DATA ext4 |!d
+        i $FSTAB_LEFT $(printf '%s ' $moved)
+    }" || return 1
     rm -f "$root$UNITS_UNIT" "$root/etc/systemd/system/multi-user.target.wants/doorlight-units.service" "$root$MOTD" "$root$APT_HOOK"
     rm -rf "$root${RESTORE%/*}"
     sync

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 
 from edge.imaging.images import Picture
 from edge.records import Box
-from edge.still_things import MAX_STEP_S, StillThings
+from edge.still_things import MAX_STEP_S, SETTLED_LOOKS, StillThings
 
 STILL_S = 5.0
 FPS = 4
@@ -48,15 +49,49 @@ def poster(seconds: float, start: int = 0, noise: float = 4.0) -> list[Picture]:
 def test_a_face_has_moved_only_if_it_did() -> None:
     things = StillThings(STILL_S)
     flags(things, poster(3))
-    assert not things.has_moved_since(FACE, 0.0)
-    assert not things.has_moved_since(FACE, -1.0), "a place may be forgotten and found again while its track lives"
+    assert things.motion(FACE).at == -math.inf, "a place may be forgotten and found again while its track lives"
     flags(things, [camera(scene(2.0), 12)], start=12)
-    assert things.has_moved_since(FACE, 0.0)
+    assert things.motion(FACE) == (12 / FPS, False)
     flags(things, [camera(scene(2.0), k) for k in range(13, 20)], start=13)
-    assert things.has_moved_since(FACE, 0.0)
-    assert not things.has_moved_since(FACE, 13 / FPS)
-    assert not things.has_moved_since(Box(0, 0, 5, 5), 0.0), "nobody is known to be there"
-    assert StillThings(0).has_moved_since(FACE, 0.0), "nothing is looked for"
+    assert things.motion(FACE) == (12 / FPS, False)
+    assert things.motion(Box(0, 0, 5, 5)).at == -math.inf, "nobody is known to be there"
+    assert StillThings(0).motion(FACE).at == -math.inf, "nothing is looked for"
+
+
+@pytest.mark.parametrize("hung_s", [2.0, STILL_S + 1], ids=["a face", "a thing"])
+@pytest.mark.parametrize("shadows", [(40,), (35, 50, 42)], ids=["one shadow", "a shadow that pauses"])
+def test_a_picture_is_back_after_a_shadow(hung_s: float, shadows: tuple[int, ...]) -> None:
+    """The detector sees its box a little elsewhere while the shadow is there."""
+    things = StillThings(STILL_S)
+    k = len(flags(things, poster(hung_s)))
+    for edge in shadows:
+        shaded = scene()
+        shaded[:, :edge] *= 0.5
+        pictures = [camera(shaded, k + n) for n in range(SETTLED_LOOKS + 1)]
+        flags(things, pictures, start=k, box=Box(FACE.x1 + 2, FACE.y1 - 2, FACE.x2 + 2, FACE.y2 - 2))
+        k += len(pictures)
+        assert not things.motion(FACE).is_back
+    flags(things, poster(2, start=k), start=k)
+    assert things.motion(FACE).is_back
+    flags(things, [camera(scene(3.0), k + 10)], start=k + 10)
+    assert not things.motion(FACE).is_back
+
+
+@pytest.mark.parametrize("shift", [0.4, 3.0])
+def test_a_person_who_stands_still_elsewhere_is_not_back(shift: float) -> None:
+    things = StillThings(STILL_S)
+    flags(things, poster(2))
+    flags(things, [camera(scene(3 * shift * np.sin(k)), k) for k in range(8, 12)], start=8)
+    flags(things, [camera(scene(shift), k) for k in range(12, 20)], start=12)
+    assert not things.motion(FACE).is_back
+
+
+def test_a_picture_that_repeats_is_not_back() -> None:
+    """It has never been away."""
+    things, picture = StillThings(STILL_S), camera(scene(), 9)
+    flags(things, poster(1))
+    flags(things, [picture] * 9, start=FPS)
+    assert not things.motion(FACE).is_back
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         case "card":
             return people_card.run(args, config, place)
         case "sync":
-            return people_sync.run(args, place)
+            return people_sync.run(args, config, place)
     return people_files.run(args, place)
 
 
@@ -134,7 +134,15 @@ def require_person(content: Content, name: str) -> Person:
 def _list(place: Place, as_json: bool) -> int:
     from ..people import store
 
-    removed = store.remove_expired(place) if place.file.exists() else []
+    removed = []
+    try:
+        removed = store.remove_expired(place)
+    except OutputError as error:
+        # A disk that has become read-only. The door does not recognise them any more all the same.
+        print(
+            f"note: expired people cannot be deleted: {printable(str(error))} ({printable(error.hint)})",
+            file=sys.stderr,
+        )
     if removed:
         print(f"note: {len(removed)} deleted: their consent has expired", file=sys.stderr)
     content = store.read(place)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, OutputError, UsageError
+from ..errors import DoorlightError, InputError, UsageError
 from ..system.terminal import printable
 from . import options
 from .options import Subparsers
@@ -37,6 +37,8 @@ card opens nothing without the face; to refuse it from now on:
 removed. Other doors refuse a card after the next `people sync` or import.
 """
 KINDS = ("svg", "png")
+#: What segno draws a code with.
+BLOCKS = "█▀▄"
 
 
 def add_parser(actions: Subparsers) -> None:
@@ -76,20 +78,38 @@ def _print(args: argparse.Namespace, config: Config, place: Place) -> int:
     if store.is_expired(person, content.installation):
         raise InputError(f"{person.name}: the consent has expired on {person.consent.until}", "add them again")
     until = min(consent.parse_until(args.until), person.consent.until) if args.until else person.consent.until
+    import segno  # may be missing: before anything is changed
+
     issued = IssuedCard(new_id(), person.id, until)
     # Its number is kept before it is printed: a card that nobody can revoke must not exist.
     changed = store.change(place, lambda content: _with_cards(content, (*content.installation.cards, issued)))
-    import segno
-
     code = segno.make_qr(card.encode(person, changed.installation, issued), error="l", mode="alphanumeric")
     if args.out is None:
-        code.terminal(compact=True, border=2)
+        # The other form is colours alone, for terminals without Unicode.
+        code.terminal(compact=_can_show(BLOCKS), border=2)
     else:
-        _write_code(args.out, code)
+        try:
+            _write_code(args.out, code)
+        except BaseException:
+            _take_back(place, issued)
+            raise
     print(f"card {issued.number} of {printable(person.name)} is valid until {until}")
     if not config.people.cards:
         print("note: the door reads no cards: [people] cards is false in the settings", file=sys.stderr)
     return 0
+
+
+def _take_back(place: Place, issued: IssuedCard) -> None:
+    """Forget a card that does not exist, because its file could not be written."""
+    from ..people import store
+
+    def without(content: Content) -> Content:
+        return _with_cards(content, tuple(c for c in content.installation.cards if c.number != issued.number))
+
+    try:
+        store.change(place, without)
+    except DoorlightError as error:
+        print(f"note: the number {issued.number} is kept, without a card: {printable(str(error))}", file=sys.stderr)
 
 
 def _revoke(name: str, place: Place) -> int:
@@ -123,6 +143,15 @@ def _with_cards(content: Content, cards: tuple[IssuedCard, ...]) -> Content:
     return content._replace(installation=msgspec.structs.replace(content.installation, cards=cards))
 
 
+def _can_show(text: str) -> bool:
+    """Return whether standard output has these characters."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _kind(path: Path) -> str:
     return path.suffix.lower().removeprefix(".")
 
@@ -135,4 +164,4 @@ def _write_code(path: Path, code: object) -> None:
     try:
         private_file.replace(path, buffer.getvalue())
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}", f"ls -ld {path.parent}") from None
+        raise private_file.write_error(path, error, f"ls -ld {path.parent}") from None

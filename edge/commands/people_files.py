@@ -93,22 +93,38 @@ def _export(args: argparse.Namespace, place: Place) -> int:
 def _import(args: argparse.Namespace, place: Place) -> int:
     from ..people import store, transfer
 
-    theirs, signer, _ = transfer.read(args.file, passphrase(args.passphrase_file), args.signers or transfer.SIGNERS)
-    mine = store.read(place)
+    received = transfer.read(args.file, passphrase(args.passphrase_file), args.signers or transfer.SIGNERS)
+    theirs = received.content
+    replaced: list[Content] = []
 
     def edit(content: Content) -> Content:
+        replaced.append(content)
         return transfer.merged(content, theirs, args.replace)
 
     changed = store.change(place, edit)
-    before = {person.id for person in mine.people} if mine else set()
+    (mine,) = replaced
+    before = {person.id for person in mine.people}
     after = {person.id for person in changed.people}
     print(
-        f"{printable(str(args.file))}, signed by {printable(signer)}: {len(after - before)} added, "
+        f"{printable(str(args.file))}, signed by {printable(received.signer)}: {len(after - before)} added, "
         f"{len(before - after)} removed; {len(after)} people are enrolled"
     )
     if changed.installation.id != theirs.installation.id:
         print("note: the cards of the other installation do not count here", file=sys.stderr)
+    if changed.installation.id != mine.installation.id:
+        _note_void_cards(mine)
     return 0
+
+
+def _note_void_cards(mine: Content) -> None:
+    """Say which cards of this door do not count any more, since it has joined another installation."""
+    cards = [card.number for card in mine.installation.cards if not card.is_revoked]
+    if cards:
+        print(
+            f"note: this door has joined the installation of the file: {len(cards)} cards that were printed here do not count "
+            f"any more ({', '.join(cards)}); print new ones: doorlight people card NAME",
+            file=sys.stderr,
+        )
 
 
 def passphrase(file: Path | None, twice: bool = False) -> str:
@@ -116,14 +132,7 @@ def passphrase(file: Path | None, twice: bool = False) -> str:
     from ..people import transfer
 
     if file is not None:
-        from ..system.files import read_regular
-
-        try:
-            lines = read_regular(file, 4096).decode().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise InputError(f"{file}: cannot be read: {reason}", "write the passphrase into its first line") from None
-        return transfer.check_passphrase(lines[0] if lines else "")
+        return transfer.check_passphrase(first_line(file, "the passphrase"))
     if not sys.stdin.isatty():
         raise UsageError("the passphrase cannot be asked for: standard input is no terminal", "use --passphrase-file")
     try:
@@ -138,3 +147,15 @@ def passphrase(file: Path | None, twice: bool = False) -> str:
     if again != typed:
         raise UsageError("the passphrases differ", "try again")
     return typed
+
+
+def first_line(file: Path, what: str) -> str:
+    """Return the first line of a file, "" if it is empty; `what` is there. Raises InputError."""
+    from ..system.files import read_regular
+
+    try:
+        lines = read_regular(file, 4096).decode().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InputError(f"{file}: cannot be read: {reason}", f"write {what} into its first line") from None
+    return lines[0] if lines else ""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, UnavailableError
+from ..errors import InputError, UnavailableError, UsageError
 from ..system.terminal import printable
 from . import options, people_files
 from .options import Subparsers
 
 if TYPE_CHECKING:
+    from ..config import Config
     from ..fleet.database import Address, Database
     from ..people.store import Content, Place
     from ..people.transfer import Received
@@ -24,107 +26,178 @@ or removed at one door is added or removed at the others. The database has them
 encrypted with a passphrase and signed, and can neither read nor change them. Each
 door keeps its own copy, and knows its people without a network.
 
-  sudo doorlight people sync --database postgresql://door@db.example/people \\
-      --passphrase-file /etc/doorlight/people.passphrase --sign /etc/doorlight/people-key
+  sudo doorlight people sync --database postgresql://door@db.example/people
 
-Without --sign, a door only takes over what the database has. Only those count who
-may sign here, as for `people import` (/etc/doorlight/people.signers).
-edge/people/README.md says how to run it every hour.
+Without --sign or its default, a door only takes over what the database has. Only
+those count who may sign here, as for `people import` (/etc/doorlight/people.signers).
+doorlight-people.timer runs it every hour, if you enable it: see 'By a database' in
+edge/people/README.md.
 """
 #: Another door may write at the same time; this often it is tried again.
 ATTEMPTS = 5
 
 
+#: Where the secrets are that no option names: passphrase, signing-key (only at doors where people are enrolled), and password (of
+#: the database's user). doorlight-people.service passes the folder as credentials.
+SECRETS = Path("/etc/doorlight/people-sync")
+CREDENTIAL_PREFIX = "sync_"
+
+
 def add_parser(actions: Subparsers) -> None:
     """Add the parser of `people sync`."""
     parser = actions.add_parser("sync", help="share people with other doors by a database", description=DESCRIPTION)
-    options.add_database(parser)
     parser.add_argument(
-        "--sign", metavar="KEY", type=options.local_file, help="private SSH key that signs this door's changes"
+        "--database",
+        metavar="ADDRESS",
+        help="as in postgresql://USER@HOST/NAME, without a password (default: [people] database of the settings)",
+    )
+    parser.add_argument(
+        "--sign",
+        metavar="KEY",
+        type=options.local_file,
+        help=f"private SSH key that signs this door's changes (default: {SECRETS}/signing-key, if there is one)",
+    )
+    parser.add_argument(
+        "--rejoin",
+        action="store_true",
+        help="forget what this door knows of the database, which was lost or replaced: who was removed may come back",
     )
     people_files.add_trust(parser)
     options.add_config(parser)
 
 
-def run(args: argparse.Namespace, place: Place) -> int:
+def run(args: argparse.Namespace, config: Config, place: Place) -> int:
     """Synchronise, and return the exit code."""
     if find_spec("psycopg") is None:
         raise UnavailableError(
             "psycopg: is not installed, and people sync needs it", "see 'By a database' in edge/people/README.md"
         )
-    from ..fleet import people_table
     from ..fleet.database import Address, connect
-    from ..people import store
-
-    address = Address(args.database)
-    before = store.read(place)
-    passphrase = people_files.passphrase(args.passphrase_file)
-    with connect(address) as database:
-        if args.sign is not None:
-            people_table.prepare(database, address)
-        for _ in range(ATTEMPTS):
-            theirs = _load(database, address, passphrase, args.signers)
-            content = _joined(place, theirs, address, may_add=args.sign is not None)
-            if args.sign is None or _is_sent(database, address, place, content, theirs, passphrase, args):
-                return _report(before, content, theirs, has_sent=args.sign is not None)
-    raise UnavailableError(f"{address}: other doors write all the time", "try again in a moment")
-
-
-def _load(database: Database, address: Address, passphrase: str, signers: Path | None) -> Received | None:
-    """Return what the database has; None if it is empty."""
-    from ..fleet import people_table
-    from ..people import transfer
-
-    stored = people_table.load(database, address)
-    if stored is None:
-        return None
-    received = transfer.unpack(stored.content, str(address), passphrase, signers or transfer.SIGNERS)
-    if received.revision != stored.revision:
-        raise InputError(f"{address}: its number is not the one that was signed", "restore a backup of the database")
-    return received
-
-
-def _joined(place: Place, theirs: Received | None, address: Address, may_add: bool) -> Content:
-    """Take over what the database has, and return the content of the store."""
     from ..people import store, sync
-    from .people import require_people
 
-    if theirs is not None:
-        received = theirs
-        return store.change(place, lambda content: sync.joined(content, received, str(address)))
-    if not may_add:
-        raise InputError(f"{address}: nobody is in it", "sync with --sign at the door where people are enrolled")
-    return require_people(place)
+    address = _with_password(Address(*_named_address(args, config)))
+    if args.rejoin and store.read(place) is not None:
+        store.change(place, sync.forgotten)
+    before = store.read(place)
+    passphrase = people_files.passphrase(args.passphrase_file or _secret("passphrase"))
+    key = args.sign or _secret("signing-key")
+    with connect(address) as database:
+        door = _Sync(database, address, place, passphrase, args.signers, key)
+        content, theirs = door.run()
+    return _report(before, content, theirs, has_sent=key is not None)
 
 
-def _is_sent(
-    database: Database,
-    address: Address,
-    place: Place,
-    content: Content,
-    theirs: Received | None,
-    passphrase: str,
-    args: argparse.Namespace,
-) -> bool:
-    """Send this door's changes, if there are any. Return False if another door came first."""
-    from ..fleet import people_table
-    from ..people import store, sync, transfer
+def _named_address(args: argparse.Namespace, config: Config) -> tuple[str, str]:
+    """Return the address of the database, and which option or setting it is of. Raises UsageError without one.
 
-    if not sync.is_ahead(content, None if theirs is None else theirs.content):
+    Libpq's variables may name it, too.
+    """
+    if args.database is None and config.people.database:
+        return config.people.database, "'people.database'"
+    if args.database is None and not {"PGHOST", "PGDATABASE", "PGSERVICE"} & os.environ.keys():
+        raise UsageError("no database is named", "set [people] database in the settings, or give --database")
+    return args.database or "", "--database"
+
+
+def _secret(name: str) -> Path | None:
+    """Return the file of a secret that no option names; None if there is none."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    path = Path(credentials) / f"{CREDENTIAL_PREFIX}{name}" if credentials else SECRETS / name
+    # As another user than root: the command then asks, or says what is missing.
+    return path if os.access(path, os.R_OK) else None
+
+
+def _with_password(address: Address) -> Address:
+    """Return the address with the password of the database's user, if there is one. Raises InputError."""
+    path = _secret("password")
+    if path is not None:
+        address.parameters["password"] = people_files.first_line(path, "the password")
+    return address
+
+
+class _Sync:
+    """What one run has in hand. `key` signs this door's changes; None to send none."""
+
+    def __init__(
+        self,
+        database: Database,
+        address: Address,
+        place: Place,
+        passphrase: str,
+        signers: Path | None,
+        key: Path | None,
+    ) -> None:
+        from ..people import transfer
+
+        self._database, self._address, self._place, self._key = database, address, place, key
+        self._passphrase, self._signers = passphrase, signers or transfer.SIGNERS
+
+    def run(self) -> tuple[Content, Received | None]:
+        """Take over what the database has, and send what it lacks. Return what is here, and what was there before."""
+        from ..fleet import people_table
+
+        if self._key is not None:
+            people_table.prepare(self._database, self._address)
+        for _ in range(ATTEMPTS):
+            theirs = self._load()
+            content = self._join(theirs)
+            if self._key is None or self._send(self._key, content, theirs):
+                return content, theirs
+        raise UnavailableError(f"{self._address}: other doors write all the time", "try again in a moment")
+
+    def _load(self) -> Received | None:
+        """Return what the database has; None if it is empty."""
+        from ..fleet import people_table
+
+        stored = people_table.load(self._database, self._address)
+        if stored is None:
+            return None
+        received = self._unpack(stored.content, str(self._address))
+        if received.revision != stored.revision:
+            raise InputError(
+                f"{self._address}: its number is not the one that was signed", "restore a backup of the database"
+            )
+        return received
+
+    def _unpack(self, data: bytes, where: str) -> Received:
+        from ..people import transfer
+
+        return transfer.unpack(data, where, self._passphrase, self._signers)
+
+    def _join(self, theirs: Received | None) -> Content:
+        """Take over what the database has, and return the content of the store."""
+        from ..people import store, sync
+        from .people import require_people
+
+        if theirs is not None:
+            return store.change(self._place, lambda content: sync.joined(content, theirs, str(self._address)))
+        if self._key is None:
+            raise InputError(
+                f"{self._address}: nobody is in it", "sync with --sign at the door where people are enrolled"
+            )
+        return require_people(self._place)
+
+    def _send(self, key: Path, content: Content, theirs: Received | None) -> bool:
+        """Send this door's changes, if there are any. Return False if another door came first."""
+        from ..fleet import people_table
+        from ..people import store, sync, transfer
+
+        if not sync.is_ahead(content, None if theirs is None else theirs.content):
+            return True
+        known = content.installation.synced
+        if theirs is None and known is not None:
+            raise InputError(
+                f"{self._address}: is empty, and this door knows revision {known.revision}",
+                "restore a backup of the database; if there is none, fill it again from here: people sync --rejoin",
+            )
+        revision = 1 if theirs is None else theirs.revision + 1
+        packed = transfer.pack(content, self._passphrase, key, revision, sync.next_history(theirs))
+        # A door that sends what nobody trusts would lock out the others, and itself.
+        digest = self._unpack(packed, str(key)).digest
+        if not people_table.store(self._database, self._address, packed, revision):
+            return False
+        store.change(self._place, lambda latest: sync.noted(latest, content, revision, digest))
         return True
-    known = content.installation.synced
-    if theirs is None and known is not None:
-        raise InputError(
-            f"{address}: is empty, and this door knows revision {known.revision}", "restore a backup of the database"
-        )
-    revision = 1 if theirs is None else theirs.revision + 1
-    packed = transfer.pack(content, passphrase, args.sign, revision)
-    # A door that sends what nobody trusts would lock out the others, and itself.
-    transfer.unpack(packed, str(args.sign), passphrase, args.signers or transfer.SIGNERS)
-    if not people_table.store(database, address, packed, revision):
-        return False
-    store.change(place, lambda latest: sync.noted(latest, content, revision))
-    return True
 
 
 def _report(before: Content | None, after: Content, theirs: Received | None, has_sent: bool) -> int:

@@ -47,18 +47,26 @@ def prepare(database: Database, address: Address) -> None:
 
 def load(database: Database, address: Address) -> Stored | None:
     """Return the newest content; None if nothing was stored yet. Raises DatabaseError."""
-    query = "SELECT revision, CASE WHEN octet_length(content) <= %s THEN content END FROM doorlight_people.sealed"
+    query = (
+        "SELECT revision, CASE WHEN octet_length(content) <= %s THEN content END FROM doorlight_people.sealed LIMIT 2"
+    )
     try:
-        row = database.execute(query, (MAX_BYTES,)).fetchone()
+        rows = database.execute(query, (MAX_BYTES,)).fetchall()
     except (errors.UndefinedTable, errors.InvalidSchemaName):
         return None
     except psycopg.Error as error:
         raise explain(address, error) from error
-    if row is None:
+    if not rows:
         return None
-    if row[1] is None:
+    # Somebody may have made another table, or a view, in its place.
+    revision, content = rows[0]
+    if len(rows) > 1 or type(revision) is not int or not isinstance(content, bytes | None):
+        raise DatabaseError(
+            f"{address}: doorlight_people.sealed is not the table of people sync", "restore a backup of it"
+        )
+    if content is None or len(content) > MAX_BYTES:
         raise DatabaseError(f"{address}: what it has is too large for enrolled people", "restore a backup of it")
-    return Stored(int(row[0]), bytes(row[1]))
+    return Stored(revision, content)
 
 
 def store(database: Database, address: Address, content: bytes, revision: int) -> bool:

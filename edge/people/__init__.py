@@ -9,6 +9,7 @@
 - quality: whether a face is good enough, and how much it counts
 - matching: which enrolled person a template is
 - enrolment: templates from pictures and from a camera
+- liveness: which faces move again and again, which a picture does not
 - recogniser: the door's part, for one frame after another
 - gallery_keeper: the door's copy of the store, kept up to date
 - transfer: signed and encrypted files for other doors

@@ -29,13 +29,19 @@ class CardError(ValueError):
     """The card does not count; the message is a sentence about it."""
 
 
-class _Content(NamedTuple):
-    """The plain content of a card. `model` is the start of the model's checksum."""
+class Card(NamedTuple):
+    """The content of a card of the installation with this id. `model` is the start of the model's checksum."""
 
+    installation: bytes
     until: str
     model: bytes
     number: str
     template: bytes
+
+    @property
+    def vector(self) -> Vector:
+        """The template as a vector (128,)."""
+        return to_vector(self.template)
 
 
 def encode(person: Person, installation: Installation, issued: IssuedCard) -> str:
@@ -47,9 +53,8 @@ def encode(person: Person, installation: Installation, issued: IssuedCard) -> st
     return PREFIX + base64.b32encode(installation.id + sealed).decode().rstrip("=")
 
 
-def decode(text: str, installation: Installation, model: str, now_s: float) -> Vector:
-    """Return the template (128,) of a card. Raises CardError if it has expired, was revoked, or is of another
-    installation or model."""
+def decode(text: str, installation: Installation, model: str, now_s: float) -> Card:
+    """Return the content of a card. Raises CardError if it is damaged or forged, or does not count, see `check`."""
     if not text.startswith(PREFIX):
         raise CardError("it is no card of a door")
     letters = text.removeprefix(PREFIX)
@@ -63,17 +68,24 @@ def decode(text: str, installation: Installation, model: str, now_s: float) -> V
         content = unseal(installation.card_key, raw[_ID_BYTES:], _PLACE + installation.id)
     except WrongKeyError:
         raise CardError("it is damaged or forged") from None
-    found = _parsed(content)
-    if consent.is_expired(found.until, now_s):
-        raise CardError(f"it has expired on {found.until}")
-    if any(card.number == found.number and card.is_revoked for card in installation.cards):
-        raise CardError(f"it was revoked (number {found.number})")
-    if found.model != bytes.fromhex(model)[:_MODEL_BYTES]:
+    found = _parsed(content, installation.id)
+    check(found, installation, model, now_s)
+    return found
+
+
+def check(card: Card, installation: Installation, model: str, now_s: float) -> None:
+    """Raise CardError if a card has expired, was revoked, or is of another installation or model."""
+    if card.installation != installation.id:
+        raise CardError("it is a card of another installation")
+    if consent.is_expired(card.until, now_s):
+        raise CardError(f"it has expired on {card.until}")
+    if any(issued.number == card.number and issued.is_revoked for issued in installation.cards):
+        raise CardError(f"it was revoked (number {card.number})")
+    if card.model != bytes.fromhex(model)[:_MODEL_BYTES]:
         raise CardError("it was made for another model: print it again")
-    return to_vector(found.template)
 
 
-def _parsed(content: bytes) -> _Content:
+def _parsed(content: bytes, installation: bytes) -> Card:
     if len(content) != _DAY_BYTES + _MODEL_BYTES + _NUMBER_BYTES + DIMENSIONS:
         raise CardError("it was made by another version")
     day, rest = content[:_DAY_BYTES], content[_DAY_BYTES:]
@@ -82,4 +94,4 @@ def _parsed(content: bytes) -> _Content:
         until = date.fromordinal(int.from_bytes(day, "big")).isoformat()
     except (ValueError, OverflowError):
         raise CardError("it was made by another version") from None
-    return _Content(until, model, rest[:_NUMBER_BYTES].hex(), rest[_NUMBER_BYTES:])
+    return Card(installation, until, model, rest[:_NUMBER_BYTES].hex(), rest[_NUMBER_BYTES:])

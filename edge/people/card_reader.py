@@ -6,6 +6,7 @@ frame. A file waits for it, so that the same file always gives the same events.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -13,14 +14,14 @@ import cv2
 
 from ..imaging.images import Picture
 from . import consent
-from .card import PREFIX, CardError, decode
-from .record import Vector
+from .card import PREFIX, Card, CardError, check, decode
 from .store import Installation
 
 #: Least interval (seconds) between two searches for a code.
 INTERVAL_S = 0.5
-#: A problem is reported again after this time (seconds).
-REPORT_AGAIN_S = 10.0
+#: A problem is reported again after this time (seconds), and there are at most MAX_REPORTS of all kinds in REPORT_LIMIT_S: whoever
+#: holds up wrong cards in turn must not fill the journal.
+REPORT_AGAIN_S, MAX_REPORTS, REPORT_LIMIT_S = 10.0, 4, 60.0
 
 
 class CardReader:
@@ -45,10 +46,11 @@ class CardReader:
         self._executor = ThreadPoolExecutor(1, "cards") if in_background else None
         self._search: Future[str] | None = None
         self._due = float("-inf")
-        self._reported: tuple[str, float] = ("", float("-inf"))
+        #: The lines of the last REPORT_LIMIT_S, with their times.
+        self._reported: deque[tuple[float, str]] = deque(maxlen=MAX_REPORTS)
 
-    def read(self, picture: Picture, t: float) -> Vector | None:
-        """Return the template (128,) of a valid card in a picture (H, W, 3) uint8 RGB, or None."""
+    def read(self, picture: Picture, t: float) -> Card | None:
+        """Return the valid card in a picture (H, W, 3) uint8 RGB, or None."""
         installation = self._installation()
         if installation is None:
             return None
@@ -60,6 +62,18 @@ class CardReader:
         except CardError as error:
             self._complain(str(error), t)
             return None
+
+    def still_counts(self, card: Card, t: float) -> bool:
+        """Return whether a card that was read counts now: it may have been revoked since, or have expired."""
+        installation = self._installation()
+        if installation is None:
+            return False
+        try:
+            check(card, installation, self._model, consent.now(installation.written_at))
+        except CardError as error:
+            self._complain(str(error), t)
+            return False
+        return True
 
     def close(self) -> None:
         """End the thread, if there is one."""
@@ -87,7 +101,10 @@ class CardReader:
             return ""
 
     def _complain(self, problem: str, t: float) -> None:
-        last, when = self._reported
-        if problem != last or t - when >= REPORT_AGAIN_S:
-            self._reported = (problem, t)
+        while self._reported and not 0 <= t - self._reported[0][0] < REPORT_LIMIT_S:
+            self._reported.popleft()
+        if len(self._reported) == MAX_REPORTS:
+            return
+        if all(problem != last or t - when >= REPORT_AGAIN_S for when, last in self._reported):
+            self._reported.append((t, problem))
             self._report(f"note: a card was refused: {problem}")

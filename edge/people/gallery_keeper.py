@@ -6,12 +6,13 @@ The file is read again when a command has changed it. Expired people are deleted
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..errors import DoorlightError
 from . import store
 from .matching import Gallery
-from .store import Place
+from .record import Person
+from .store import Installation, Place
 
 #: Interval (seconds) between looks at the file, and between deletions of expired people.
 CHECK_S, EXPIRE_S = 5.0, 3600.0
@@ -28,7 +29,7 @@ class GalleryKeeper:
         """
         self.gallery = Gallery((), model, threshold)
         self.problem: str | None = None
-        self.installation: store.Installation | None = None
+        self.installation: Installation | None = None
         self._place = place
         self._model, self._threshold = model, threshold
         self._report = report
@@ -60,12 +61,10 @@ class GalleryKeeper:
             return
         self.problem = None
         if content is None:
-            self.gallery, self.installation = Gallery((), self._model, self._threshold), None
+            self._use((), None)
             return
         expired = store.expired(content)
-        people = [person for person in content.people if person not in expired]
-        self.gallery = Gallery(people, self._model, self._threshold)
-        self.installation = content.installation
+        self._use([person for person in content.people if person not in expired], content.installation)
         if self.gallery.foreign:
             count = len(self.gallery.foreign)
             self._report(
@@ -84,6 +83,11 @@ class GalleryKeeper:
         if removed:
             self._report(f"note: {len(removed)} enrolled people deleted: their consent has expired")
             self.refresh()
+
+    def _use(self, people: Sequence[Person], installation: Installation | None) -> None:
+        # A new gallery makes the door look at everyone again, so the cards that count come first.
+        self.installation = installation
+        self.gallery = Gallery(people, self._model, self._threshold)
 
     def _run(self) -> None:
         elapsed_s = EXPIRE_S
@@ -110,7 +114,7 @@ class GalleryKeeper:
         return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _fail(self, problem: str) -> None:
-        self.gallery, self.installation = Gallery((), self._model, self._threshold), None
+        self._use((), None)
         if problem != self.problem:
             self.problem = problem
             self._report(f"note: {problem}")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import InputError, OutputError
+from ..errors import InputError
 from ..system.files import read_regular
 from . import private_file
 from .sealed import new_key
@@ -45,7 +45,8 @@ def read(path: Path, environ: Mapping[str, str] = os.environ) -> Keys:
     except FileNotFoundError:
         raise InputError(f"{source}: the key of the enrolled people is missing", RESTORE) from None
     except OSError as error:
-        raise InputError(f"{source}: cannot be read: {error.strerror}", "for the service's people: sudo") from None
+        hint = "for the service's people: sudo" if isinstance(error, PermissionError) else RESTORE
+        raise InputError(f"{source}: cannot be read: {error.strerror}", hint) from None
     except UnicodeDecodeError:
         lines = []
     keys = tuple(bytes.fromhex(line) for line in lines[1:] if re.fullmatch("[0-9a-f]{64}", line))
@@ -66,7 +67,7 @@ def write(path: Path, *keys: bytes) -> None:
     try:
         private_file.replace(path, "\n".join([HEADER, *(key.hex() for key in keys), ""]).encode())
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}", "for the service's people: sudo") from None
+        raise private_file.write_error(path, error, "doorlight doctor") from None
 
 
 def create(path: Path) -> bytes:

@@ -1,7 +1,6 @@
 """Tell the pipeline which people at the door are known, and add this to its decisions.
 
-For the relay, everyone must be known and have moved since they came, which a picture that hangs still does not. One that
-somebody holds, or that a shadow or a hand crosses, counts as moved: nothing here tells it from a person.
+For the relay, everyone must be known and alive, see `liveness`.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from ..imaging.images import Picture
 from ..records import Event, Face, Signal, Track
 from ..still_things import StillThings
+from .liveness import Liveness
 from .recogniser import Identity, Recogniser
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ class Presence:
         self._recogniser = recogniser
         self._log = log
         self._with_names = with_names
-        #: Tracks that have moved since they came.
-        self._alive: set[int] = set()
+        self._liveness = Liveness()
         #: By the number of the person in the log.
         self._identities: dict[int, Identity] = {}
         self._is_open = False
@@ -47,14 +46,15 @@ class Presence:
         if tracks:
             self._recogniser.read_cards(picture, t)
         for track in tracks:
-            if track.last_seen >= t and things.has_moved_since(track.box, track.first_seen):
-                self._alive.add(track.number)
+            if track.last_seen >= t:
+                self._liveness.look(track.number, things.motion(track.box), track.first_seen, t)
 
     def complete(self, decision: Decision) -> Decision:
         """Return the decision with those who are known, and with what the settings let its events say about them."""
         numbers = {track.number for track in decision.tracks}
         self._recogniser.keep(numbers)
-        self._alive &= numbers
+        self._recogniser.refresh(decision.t)
+        self._liveness.keep(numbers)
         known = self._recogniser.known
         for number, person in decision.people.items():
             if number in known:
@@ -67,7 +67,7 @@ class Presence:
             ids = [identity.id for identity in known.values() if identity.id is not None]
             # Two tracks of one person: one of them is a picture, or a person who looks alike.
             is_once = len(set(ids)) == len(ids)
-            self._is_open = known.keys() >= numbers and self._alive >= numbers and is_once
+            self._is_open = known.keys() >= numbers and self._liveness.alive >= numbers and is_once
         # PASS may stand a moment longer than the people: nobody else has come.
         events = [self._completed(event) for event in decision.events]
         names = {number: identity.name if self._with_names else "" for number, identity in known.items()}

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..enrolled_paths import NEW_SUFFIX
 from ..errors import ConfigError, OutputError
 from ..system.files import lock, read_regular, sync_folder, write_all
 
@@ -59,9 +60,28 @@ def replace(path: Path, content: bytes) -> None:
             _overwrite(old)
 
 
+def write_error(path: Path, error: OSError, otherwise: str, verb: str = "written") -> OutputError:
+    """Return the error for a file that cannot be written, with what to do about it; `otherwise` for other reasons."""
+    folder = path.parent
+    hints = {
+        errno.EROFS: f"the disk is read-only, as a failing card makes itself (sudo dmesg | tail): sudo mount -o remount,rw "
+        f"{_mount_point(folder)}, or name a file on another disk",
+        errno.ENOSPC: f"make room on the disk: df -h {folder}",
+        errno.EDQUOT: f"make room on the disk: df -h {folder}",
+        errno.EACCES: "for the service's people: sudo",
+        errno.EPERM: "for the service's people: sudo",
+    }
+    return OutputError(f"{path}: cannot be {verb}: {error.strerror}", hints.get(error.errno or 0, otherwise))
+
+
+def _mount_point(folder: Path) -> Path:
+    folder = folder.absolute()
+    return next((place for place in (folder, *folder.parents) if os.path.ismount(place)), Path("/"))
+
+
 def unfinished(path: Path) -> Path:
     """Return the file that becomes `path` once it is complete."""
-    return path.with_name(f"{path.name}.new")
+    return path.with_name(path.name + NEW_SUFFIX)
 
 
 def delete(path: Path) -> None:
@@ -81,7 +101,7 @@ def locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be created: {error.strerror}", "for the service's people: sudo") from None
+        raise write_error(path, error, "doorlight doctor", "created") from None
     try:
         status, folder = os.fstat(file), path.parent.stat()
         # Only a lock that was created now: a file of another user under this name keeps its owner.

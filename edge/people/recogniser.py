@@ -24,6 +24,7 @@ from .matching import Gallery, relaxed
 from .record import Vector, normalized, to_vector
 
 if TYPE_CHECKING:
+    from .card import Card
     from .card_reader import CardReader
 
 #: Looks of a track that are averaged, the latest ones.
@@ -52,7 +53,8 @@ class _TrackLooks:
     """The latest looks at one track: their vectors and weights.
 
     `due` is the time of the next embedding, `last_good` that of the last look that was good enough.
-    `template` is what made the track known, and `doubtful` counts the latest looks that are not like it.
+    `template` is what made the track known, with `card` that of a card, and `doubtful` counts the latest looks that are not
+    like it.
     """
 
     due: float = float("-inf")
@@ -61,7 +63,7 @@ class _TrackLooks:
     identity: Identity | None = None
     template: Vector | None = None
     doubtful: int = 0
-    by_card: bool = False
+    card: Card | None = None
 
 
 class Recogniser:
@@ -81,6 +83,8 @@ class Recogniser:
         self._cards = cards
         self._tracks: dict[int, _TrackLooks] = {}
         self._embedded_t = float("-inf")
+        #: The one with which the known tracks have been compared.
+        self._seen_gallery: Gallery | None = None
 
     @property
     def known(self) -> Mapping[int, Identity]:
@@ -91,6 +95,16 @@ class Recogniser:
         """Forget the tracks that are not among `numbers`."""
         if self._tracks.keys() - numbers:
             self._tracks = {number: track for number, track in self._tracks.items() if number in numbers}
+
+    def refresh(self, t: float) -> None:
+        """Look at the known tracks again if the store has changed: somebody may have been removed, or their card revoked."""
+        gallery = self._gallery()
+        if gallery is self._seen_gallery:
+            return
+        self._seen_gallery = gallery
+        for track in self._tracks.values():
+            if track.identity is not None:
+                self._decide(track, t)
 
     def look(self, number: int, picture: Picture, face: Face, t: float) -> None:
         """Use a look at the face of track `number` in the frame at `t`, if an embedding is due and the face is good enough.
@@ -114,7 +128,7 @@ class Recogniser:
         track.last_good = t
         track.looks.append((quality.weight(seen), vector))
         self._doubt(track, vector)
-        self._decide(track)
+        self._decide(track, t)
         if not track.doubtful and (track.identity is not None or len(track.looks) == AVERAGED_LOOKS):
             track.due = t + max(RECHECK_S, self._settings.interval_s)
 
@@ -126,8 +140,8 @@ class Recogniser:
         if claimed is None:
             return
         for track in self._tracks.values():
-            if track.identity is None and self._is_like(track, claimed, self._gallery().threshold):
-                track.identity, track.template, track.by_card = Identity(None), claimed, True
+            if track.identity is None and self._is_like(track, claimed.vector, self._gallery().threshold):
+                track.identity, track.template, track.card = Identity(None), claimed.vector, claimed
 
     def _doubt(self, track: _TrackLooks, vector: Vector) -> None:
         """Forget the earlier looks at a known track if the latest ones show another person."""
@@ -143,15 +157,15 @@ class Recogniser:
         """Make a track unknown, and forget its looks but the latest `kept`."""
         latest = list(track.looks)[len(track.looks) - kept :] if kept else []
         track.looks = deque(latest, AVERAGED_LOOKS)
-        track.identity, track.template, track.by_card, track.doubtful = None, None, False, 0
+        track.identity, track.template, track.card, track.doubtful = None, None, None, 0
 
-    def _decide(self, track: _TrackLooks) -> None:
-        """Update who the track is, from its latest looks."""
+    def _decide(self, track: _TrackLooks, t: float) -> None:
+        """Update who the track is at `t`, from its latest looks."""
         gallery = self._gallery()
         lower = relaxed(gallery.threshold, HYSTERESIS)
-        if track.by_card and track.template is not None and self._is_like(track, track.template, lower):
+        if track.card is not None and self._is_like(track, track.card.vector, lower) and self._counts(track.card, t):
             return
-        before, track.identity, track.template, track.by_card = track.identity, None, None, False
+        before, track.identity, track.template, track.card = track.identity, None, None, None
         vector = self._mean(track)
         match = None if vector is None else gallery.nearest(vector)
         if match is None:
@@ -159,6 +173,9 @@ class Recogniser:
         identity = Identity(match.person.id, match.person.name)
         if match.similarity >= (lower if before == identity else gallery.threshold):
             track.identity, track.template = identity, to_vector(match.person.template)
+
+    def _counts(self, card: Card, t: float) -> bool:
+        return self._cards is not None and self._cards.still_counts(card, t)
 
     def _is_like(self, track: _TrackLooks, template: Vector, threshold: float) -> bool:
         vector = self._mean(track)

@@ -66,10 +66,14 @@ class IssuedCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Synced(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the shared database had when this door looked last: its revision, and the pseudonyms of the people in it."""
+    """What the shared database had when this door looked last: its revision, and the pseudonyms of the people in it.
+
+    `digest` is that of the revision, b"" if it is not known.
+    """
 
     revision: int
     people: tuple[str, ...]
+    digest: bytes = b""
 
 
 def new_id() -> str:

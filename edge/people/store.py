@@ -20,13 +20,13 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from ..areas_file import SERVICE_STATE
-from ..errors import InputError, OutputError
+from ..enrolled_paths import FILE_NAME, KEY_NAME, LOCK_NAME
+from ..errors import InputError
 from ..system.files import state_folder
 from . import consent, key_file, private_file
 from .record import MAX_TIME_S, IssuedCard, Person, Synced, normal_form
 from .sealed import WrongKeyError, new_key, seal, unseal
 
-FILE_NAME, KEY_NAME, LOCK_NAME = "people.db", "people.key", "people.lock"
 #: "Door" in ASCII, and the version of the tables below.
 APPLICATION_ID, VERSION = 0x446F6F72, 1
 #: More people make wrong names more likely: each is another chance to look like a stranger.
@@ -237,7 +237,7 @@ def _finish(place: Place) -> None:
         for path in _unfinished(place):
             private_file.delete(path)
     except OSError as error:
-        raise OutputError(f"{place.file}: cannot be written: {error.strerror}", "doorlight doctor") from None
+        raise private_file.write_error(place.file, error, "doorlight doctor") from None
     if place.file.exists() and place.key.exists() and len(key_file.read(place.key).keys) > 1:
         _, key, is_renewable = _read(place)
         if key is not None and is_renewable:
@@ -286,7 +286,7 @@ def _write(place: Place, content: Content, key: bytes) -> None:
     try:
         private_file.replace(place.file, data)
     except OSError as error:
-        raise OutputError(f"{place.file}: cannot be written: {error.strerror}", "doorlight doctor") from None
+        raise private_file.write_error(place.file, error, "doorlight doctor") from None
 
 
 def _serialized(installation: bytes, people: Sequence[bytes]) -> bytes:

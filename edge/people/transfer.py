@@ -5,6 +5,7 @@ The signature is checked before anything else is read. Only keys count that the 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from ..system.files import open_regular, read_regular
 from ..system.terminal import is_utf8
 from ..update import signature
 from ..update.signature import Purpose
-from . import private_file, store
+from . import consent, private_file, store
 from .record import Person, is_same_name
 from .sealed import SALT_BYTES, WrongKeyError, key_from_passphrase, seal, unseal
 from .store import MAX_PEOPLE, Content, Installation
@@ -49,14 +50,20 @@ class _Exported(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     installation: Installation
     people: tuple[Person, ...]
     revision: int = 0
+    history: tuple[bytes, ...] = ()
 
 
 class Received(NamedTuple):
-    """The content of a file, who signed it, and the revision that they signed (0 for `people export`)."""
+    """The content of a file, who signed it, and the revision that they signed (0 for `people export`).
+
+    `digest` is that of the whole file, and `history` has those of the revisions before it, the newest last.
+    """
 
     content: Content
     signer: str
     revision: int
+    digest: bytes = b""
+    history: tuple[bytes, ...] = ()
 
 
 def check_passphrase(passphrase: str) -> str:
@@ -75,7 +82,7 @@ def write(path: Path, content: Content, passphrase: str, signing_key: Path) -> i
     try:
         private_file.replace(path, pack(content, passphrase, signing_key))
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}", f"ls -ld {path.parent}") from None
+        raise private_file.write_error(path, error, f"ls -ld {path.parent}") from None
     return len(people)
 
 
@@ -90,11 +97,16 @@ def check_replaceable(path: Path) -> None:
         raise OutputError(f"{path}: exists, and is not a file of enrolled people", "choose another name")
 
 
-def pack(content: Content, passphrase: str, signing_key: Path, revision: int = 0) -> bytes:
-    """Return the people whose consent holds, encrypted and signed. Raises InputError and UnavailableError."""
+def pack(
+    content: Content, passphrase: str, signing_key: Path, revision: int = 0, history: tuple[bytes, ...] = ()
+) -> bytes:
+    """Return the people whose consent holds, encrypted and signed. Raises InputError and UnavailableError.
+
+    `revision` and `history` are for a database: see `Received`.
+    """
     salt = os.urandom(SALT_BYTES)
     installation = msgspec.structs.replace(content.installation, synced=None)
-    exported = msgspec.msgpack.encode(_Exported(installation, current(content), revision))
+    exported = msgspec.msgpack.encode(_Exported(installation, current(content), revision, history))
     sealed = seal(key_from_passphrase(passphrase, salt), exported, _PLACE)
     envelope = _Envelope(salt, sealed, _sign(_MAGIC + salt + sealed, signing_key))
     return _MAGIC + msgspec.msgpack.encode(envelope)
@@ -131,7 +143,13 @@ def unpack(data: bytes, where: str, passphrase: str, signers: Path) -> Received:
         raise InputError(f"{where}: the passphrase is wrong", "ask who exported it") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InputError(f"{where}: was written by another version", "update Doorlight on both doors") from None
-    return Received(Content(exported.installation, exported.people), signer, exported.revision)
+    content = Content(exported.installation, exported.people)
+    return Received(content, signer, exported.revision, digest(data), exported.history)
+
+
+def digest(data: bytes) -> bytes:
+    """Return what tells a file from all others."""
+    return hashlib.sha256(data).digest()[:16]
 
 
 def merged(mine: Content, theirs: Content, replace: bool) -> Content:
@@ -167,7 +185,12 @@ def check(people: Sequence[Person], advice: str) -> None:
 
 
 def current(content: Content) -> tuple[Person, ...]:
-    """Return the people whose consent holds."""
+    """Return the people whose consent holds; all of them while the clock may be wrong.
+
+    A door that leaves people out removes them at the other doors, and those know the time.
+    """
+    if not consent.may_delete():
+        return content.people
     expired = store.expired(content)
     return tuple(person for person in content.people if person not in expired)
 

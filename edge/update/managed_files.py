@@ -28,7 +28,10 @@ def save(layout: Layout, disk: Disk) -> None:
 
 
 def restore(layout: Layout, disk: Disk, units: Container[str]) -> None:
-    """Put the files in `undo` back, and remove `units` that the previous version did not have. Raises OSError."""
+    """Put the files in `undo` back, and remove `units` that the previous version did not have. Raises OSError.
+
+    `units` are the names of those that the new version writes.
+    """
     saved = {path.relative_to(layout.undo) for path in layout.undo.rglob("*") if path.is_file()}
     for file in layout.managed_files():
         if file.relative_to(layout.root) not in saved and file.name in units:
@@ -37,9 +40,13 @@ def restore(layout: Layout, disk: Disk, units: Container[str]) -> None:
             for link in file.parent.glob(f"*.wants/{file.name}"):
                 disk.remove(link)
     for name in sorted(saved):
-        if UNITS in name.parents and name.name not in units:
-            continue  # of the user, under a name like ours
         target, data = layout.root / name, (layout.undo / name).read_bytes()
+        is_changed_by_update = UNITS not in name.parents or name.name in units
+        # Other units are of the user, under a name like ours, or of versions before the new one. With a read-only root, a power
+        # cut takes them from memory, and they would also be missing in what is kept for the next boot.
+        is_lost = layout.kept_units.is_dir() and not target.exists()
+        if not is_changed_by_update and not is_lost:
+            continue
         if not target.is_file() or target.read_bytes() != data:
             disk.make_folder(target.parent)
             disk.write(target, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 import time
 from datetime import date, timedelta
@@ -16,9 +17,10 @@ import pytest
 
 from edge import config
 from edge.cli import main
+from edge.errors import OutputError
 from edge.people import card, consent, sealed, store
 from edge.people.card import CardError
-from edge.people.card_reader import INTERVAL_S, REPORT_AGAIN_S, CardReader
+from edge.people.card_reader import INTERVAL_S, MAX_REPORTS, REPORT_AGAIN_S, REPORT_LIMIT_S, CardReader
 from edge.people.gallery_keeper import GalleryKeeper
 from edge.people.matching import Gallery
 from edge.people.recogniser import Identity, Recogniser
@@ -65,7 +67,7 @@ def same_nonces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_card_gives_the_template_back() -> None:
     text = encode(ADA, HERE, FUTURE)
-    assert np.array_equal(card.decode(text, HERE, MODEL, NOW), to_vector(ADA.template))
+    assert np.array_equal(card.decode(text, HERE, MODEL, NOW).vector, to_vector(ADA.template))
     assert set(text) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"), "densest mode of a QR code"
     assert encode(ADA, HERE, FUTURE) != text, "nobody sees that two cards are of one person"
 
@@ -142,7 +144,7 @@ def test_a_card_that_is_held_up_is_read() -> None:
     reader = CardReader(lambda: HERE, MODEL, lambda _: None)
     found = reader.read(held_up(encode(ADA, HERE, FUTURE)), 0.0)
     assert found is not None
-    assert np.array_equal(found, to_vector(ADA.template))
+    assert np.array_equal(found.vector, to_vector(ADA.template))
 
 
 def test_reading_is_limited_and_a_refusal_is_said_once() -> None:
@@ -194,7 +196,7 @@ def test_with_a_camera_nothing_waits_for_a_search() -> None:
     reader._search.result(30)
     found = reader.read(SHARP, 1.1)
     assert found is not None
-    assert np.array_equal(found, to_vector(ADA.template))
+    assert np.array_equal(found.vector, to_vector(ADA.template))
     reader.close()
 
 
@@ -224,6 +226,102 @@ def test_the_face_must_be_that_of_the_card(shown: int, expected: Identity | None
     assert not door._tracks, "nothing of it is kept"
 
 
+class InView:
+    """Ada in view of a door with a store, known by her card or because she is enrolled."""
+
+    def __init__(self, folder: Path, capfd: pytest.CaptureFixture[str], by_card: bool) -> None:
+        self.doors = Store(folder, capfd, ADA)
+        self.doors.run("card", "Ada", "--out", str(folder / "card.png"))
+        if by_card:
+            self.doors.run("remove", "Ada")
+        self.said: list[str] = []
+        self.keeper = GalleryKeeper(self.doors.place, MODEL, 0.5, self.said.append)
+        self.cards = CardReader(lambda: self.keeper.installation, MODEL, self.said.append)
+        self.door = Recogniser(
+            config.load().people, FakeEmbedder(vector(1)), lambda: self.keeper.gallery, self.cards  # type: ignore[arg-type]
+        )  # fmt: skip
+        (self.issued,) = self.doors.installation.cards
+        self.t = 0.0
+        for _ in range(20):
+            self.look()
+        self.show_card()
+
+    def look(self) -> None:
+        self.t += 0.1
+        self.door.look(1, SHARP, Face(Box(0, 0, 112, 112), 0.9, 0.01), self.t)
+
+    def show_card(self) -> None:
+        self.t += INTERVAL_S
+        self.door.read_cards(held_up(encode(ADA, self.doors.installation, FUTURE, self.issued.number)), self.t)
+
+    def known(self) -> bool:
+        """Return whether she is known after the next look at the store, without another look at her."""
+        self.keeper.refresh()
+        self.door.refresh(self.t)
+        return 1 in self.door.known
+
+
+def test_a_card_that_is_revoked_while_its_holder_is_in_view_stops_at_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seen = InView(tmp_path, capfd, by_card=True)
+    assert seen.known()
+    seen.doors.run("card", seen.issued.number, "--revoke")
+    assert not seen.known()
+    seen.show_card()
+    assert not seen.known()
+    assert seen.said == [f"note: a card was refused: it was revoked (number {seen.issued.number})"]
+
+
+@pytest.mark.parametrize("how", ["removed", "another template", "another installation", "no store", "damaged"])
+@pytest.mark.parametrize("by_card", [True, False])
+def test_who_is_in_view_is_known_only_as_long_as_the_store_says_so(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], by_card: bool, how: str
+) -> None:
+    seen = InView(tmp_path, capfd, by_card)
+    assert seen.known()
+    match how:
+        case "removed":
+            store.change(seen.doors.place, lambda content: content._replace(people=(person("Bob", 2),)))
+        case "another template":
+            renewed = msgspec.structs.replace(ADA, template=person("x", 5).template)
+            store.change(seen.doors.place, lambda content: content._replace(people=(renewed,)))
+        case "another installation":
+            other = msgspec.structs.replace(THERE, cards=())
+            store.change(seen.doors.place, lambda _: store.Content(other, ()))
+        case "no store":
+            seen.doors.place.file.unlink()
+        case "damaged":
+            seen.doors.place.file.write_bytes(b"x")
+    is_of_the_card = by_card and how in ("removed", "another template")
+    assert seen.known() is is_of_the_card, "her card is not the enrolment"
+
+
+def test_a_card_that_expires_while_its_holder_is_in_view_stops_with_the_next_look(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = InView(tmp_path, capfd, by_card=True)
+    monkeypatch.setattr(consent, "now", lambda _=0.0: time.time() + 101 * 86400)
+    for _ in range(12):
+        seen.look()
+    assert not seen.known()
+
+
+def test_wrong_cards_in_turn_do_not_fill_the_journal() -> None:
+    said: list[str] = []
+    reader = CardReader(lambda: HERE, MODEL, said.append)
+    texts = [encode(ADA, THERE, FUTURE), encode(ADA, HERE, YESTERDAY), encode(ADA, HERE, FUTURE)[:-24]]
+    texts += [encode(person("x", model=f"{k:016x}"), HERE, FUTURE) for k in range(3)]
+    hour_s = 3600
+    for k in range(round(hour_s / INTERVAL_S)):
+        text = texts[k % len(texts)]
+        reader._detector = type("Code", (), {"detectAndDecode": lambda *_, text=text: (text, None, None)})()
+        assert reader.read(SHARP, k * INTERVAL_S) is None
+    assert len(set(said)) == 4, "each is said"
+    assert len(said) <= MAX_REPORTS * hour_s / REPORT_LIMIT_S + 1
+    reader.read(SHARP, -1e6)  # a time that goes back does no harm
+
+
 @pytest.mark.parametrize("name", ["card.svg", "card.png"])
 def test_the_command_writes_a_private_picture(tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str) -> None:
     where = place(tmp_path)
@@ -236,7 +334,7 @@ def test_the_command_writes_a_private_picture(tmp_path: Path, capfd: pytest.Capt
     assert f"valid until {FUTURE}" in capfd.readouterr().out
     if name.endswith("png"):
         text, _, _ = cv2.QRCodeDetectorAruco().detectAndDecode(cv2.imread(str(out)))
-        assert np.array_equal(card.decode(text, content.installation, MODEL, NOW), to_vector(ADA.template))
+        assert np.array_equal(card.decode(text, content.installation, MODEL, NOW).vector, to_vector(ADA.template))
     assert main(["people", "card", "Ada", "--config", str(settings), "--out", str(tmp_path / "card.pdf")]) == 2
     assert main(["people", "card", "Ada", "--config", str(settings)]) == 0
     assert "█" in capfd.readouterr().out
@@ -346,6 +444,61 @@ def test_a_card_that_cannot_be_written_changes_nothing(tmp_path: Path, capfd: py
     doors.run("card", "Eve", code=2)
     doors.run("card", "Ada", "--revoke", "--until", FUTURE, code=2)
     assert doors.states() == []
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["first card", "another card"])
+@pytest.mark.parametrize("out", ["missing/card.svg", "folder.svg", "file/card.png"])
+def test_a_card_whose_file_cannot_be_written_has_no_number(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], out: str, before: int
+) -> None:
+    doors = Store(tmp_path, capfd, ADA)
+    for _ in range(before):
+        doors.run("card", "Ada")
+    (tmp_path / "folder.svg").mkdir()
+    (tmp_path / "file").write_text("")
+    numbers = doors.installation.cards
+    assert "cannot be written" in doors.run("card", "Ada", "--out", str(tmp_path / out), code=74)
+    assert doors.installation.cards == numbers
+
+
+def test_a_number_that_cannot_be_taken_back_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doors, change, calls = Store(tmp_path, capfd, ADA), store.change, list[int]()
+
+    def once(*args: object) -> object:
+        calls.append(1)
+        if len(calls) > 1:
+            raise OutputError("the disk is full")
+        return change(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "change", once)
+    found = doors.run("card", "Ada", "--out", str(tmp_path / "no/card.svg"), code=74)
+    (issued,) = doors.installation.cards
+    assert f"note: the number {issued.number} is kept, without a card: the disk is full" in found
+    assert "no/card.svg: cannot be written" in found
+
+
+def test_without_the_library_for_codes_no_number_is_used(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doors = Store(tmp_path, capfd, ADA)
+    monkeypatch.setitem(sys.modules, "segno", None)
+    assert "segno is not installed" in doors.run("card", "Ada", code=69)
+    assert doors.installation.cards == ()
+
+
+def test_a_terminal_without_blocks_gets_colours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Question marks in their place are no card."""
+    where, settings, out = place(tmp_path), tmp_path / "door.toml", io.BytesIO()
+    settings.write_text(f'[people]\nfile = "{where.file}"\n')
+    enrol(where, ADA)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, "ascii"))
+    assert main(["people", "card", "Ada", "--config", str(settings)]) == 0
+    assert b"?" not in out.getvalue().partition(b"card ")[0]
+    assert out.getvalue().count(b"\x1b[7m") > 100
 
 
 def test_a_card_never_outlives_the_consent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

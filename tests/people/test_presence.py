@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,12 +15,14 @@ from edge import config
 from edge.config import Config
 from edge.drawing import Drawing
 from edge.imaging.images import Picture
+from edge.people import liveness
 from edge.people.matching import Gallery
 from edge.people.presence import Presence
 from edge.people.recogniser import Recogniser
 from edge.people.record import to_vector
 from edge.pipeline import Decision, Pipeline
 from edge.records import Box, Detection, Event, Face, Frame, Signal
+from edge.still_things import Motion
 from edge.timing import NO_TIMER
 from edge.view.snapshot import Snapshots
 from support.people import MODEL, FakeEmbedder, person, vector
@@ -136,6 +138,77 @@ def test_a_picture_on_the_wall_is_known_but_opens_nothing() -> None:
     assert decisions[-1].known.keys() == {1}
     assert decisions[-1].signal is Signal.PASS
     assert not any(decision.everyone_known for decision in decisions)
+
+
+def crossed(starts: Sequence[float], lasts_s: float, depth: float = 0.5) -> Callable[[int], Picture]:
+    """Return a poster over which a shadow with a sharp edge, or a hand (depth 0), moves at some times (seconds)."""
+
+    def picture(k: int) -> Picture:
+        light = scene()
+        for start in starts:
+            done = (k / FPS - start) / lasts_s
+            if 0 <= done < 1:
+                left = round(-40 + 140 * done)
+                light[:, max(left, 0) : max(left + 30, 0)] *= depth
+        return camera(light, k)
+
+    return picture
+
+
+@pytest.mark.parametrize("depth", [0.5, 0.0], ids=["shadow", "hand"])
+@pytest.mark.parametrize("starts", [(1.0,), (3.0,), (1.0, 4.0, 7.0), (2.0, 3.5, 5.0)])
+def test_what_crosses_a_picture_on_the_wall_opens_nothing(starts: tuple[float, ...], depth: float) -> None:
+    decisions = Door().play(12, crossed(starts, 1.2, depth))
+    assert decisions[-1].known.keys() == {1}
+    assert not any(decision.everyone_known for decision in decisions)
+
+
+def test_a_shadow_that_stays_on_a_picture_opens_nothing() -> None:
+    decisions = Door().play(8, lambda k: crossed((2.0,), 1.2)(min(k, 26)))
+    assert decisions[-1].known.keys() == {1}
+    assert not any(decision.everyone_known for decision in decisions)
+
+
+def test_a_picture_that_was_held_and_is_hung_up_opens_nothing_any_more() -> None:
+    door = Door()
+    assert door.play(3)[-1].everyone_known, "it cannot be told from a person"
+    assert not door.play(liveness.ALIVE_S + 1, poster)[-1].everyone_known
+
+
+def test_a_person_who_stands_still_keeps_the_way_open() -> None:
+    """They hold their breath for a while, and move by a third of a pixel otherwise: 1.5 mm."""
+    door = Door()
+    door.play(3)
+    start = door.k
+    quiet = door.play(9, lambda k: camera(scene(1.3 + 0.3 * np.sin((k - start) / 5)), k))
+    quiet += door.play(liveness.ALIVE_S - 1, lambda k: camera(scene(1.9), k))
+    quiet += door.play(9, lambda k: camera(scene(1.3 + 0.3 * np.sin(k / 5)), k))
+    assert all(decision.everyone_known for decision in quiet)
+
+
+def test_who_has_not_moved_for_long_must_earn_it_again() -> None:
+    door = Door()
+    door.play(3)
+    assert not door.play(15, lambda k: camera(scene(1.9), k))[-1].everyone_known
+    assert not door.play(1, alive)[-1].everyone_known
+    assert door.play(2, alive)[-1].everyone_known
+
+
+def test_a_slow_camera_sees_life_too() -> None:
+    """One look in five seconds."""
+    lively = liveness.Liveness()
+    for t in (5.0, 10.0, 15.0):
+        lively.look(1, Motion(t, False), 0.0, t)
+    assert lively.alive == {1}
+    lively.keep(())
+    assert lively.alive == set()
+
+
+def test_what_moved_before_a_track_began_was_somebody_else() -> None:
+    lively = liveness.Liveness()
+    for k in range(30):
+        lively.look(1, Motion(4.0, False), 5.0, 5 + k / 10)
+    assert lively.alive == set()
 
 
 def test_a_picture_on_the_wall_beside_a_known_person_keeps_it_closed() -> None:

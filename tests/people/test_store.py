@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edge.cli import main
 from edge.errors import ConfigError, DoorlightError, InputError, OutputError
 from edge.people import consent, key_file, private_file, sealed, store
 from edge.people.gallery_keeper import GalleryKeeper
@@ -490,3 +492,58 @@ def test_with_root_the_files_belong_to_the_owner_of_the_folder(tmp_path: Path) -
     enrol(where, ADA)
     enrol(where, BOB)
     assert {path.stat().st_uid for path in where} == {65534}
+
+
+class FailingDisk:
+    """A disk that refuses to write files with some names."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, *names: str) -> None:
+        self._open, self._number, self._names = os.open, number, names
+        monkeypatch.setattr(os, "open", self.open)
+
+    def open(self, path: str | Path, flags: int, *args: int, **options: int) -> int:
+        if flags & os.O_ACCMODE != os.O_RDONLY and str(path).endswith(self._names):
+            raise OSError(self._number, os.strerror(self._number), str(path))
+        return self._open(path, flags, *args, **options)
+
+
+@pytest.mark.parametrize("name", ["people.lock", "people.key.new", "people.db.new"])
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (
+            errno.EROFS,
+            "the disk is read-only, as a failing card makes itself (sudo dmesg | tail): sudo mount -o remount,rw /",
+        ),
+        (errno.ENOSPC, "make room on the disk: df -h "),
+        (errno.EACCES, "for the service's people: sudo"),
+        (errno.EIO, "doorlight doctor"),
+    ],
+)
+def test_a_disk_that_cannot_be_written_says_what_to_do(
+    where: Place, monkeypatch: pytest.MonkeyPatch, name: str, number: int, hint: str
+) -> None:
+    enrol(where, ADA)
+    FailingDisk(monkeypatch, number, name)
+    with pytest.raises(OutputError) as caught:
+        enrol(where, BOB)
+    assert caught.value.hint.startswith(hint)
+    assert os.strerror(number) in str(caught.value)
+    assert str(where.file.parent) in str(caught.value)
+    assert names(where) == ["Ada Lovelace"]
+
+
+def test_people_are_listed_from_a_disk_that_is_read_only(
+    where: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Expired ones cannot be deleted there."""
+    settings = tmp_path / "door.toml"
+    settings.write_text(f'[people]\nfile = "{where.file}"\n')
+    monkeypatch.setattr(consent, "may_delete", lambda: True)
+    enrol(where, ADA, person("Late", 3, until=PAST))
+    FailingDisk(monkeypatch, errno.EROFS, "people.lock", ".new")
+    assert main(["people", "list", "--config", str(settings)]) == 0
+    said = capfd.readouterr()
+    assert "Ada Lovelace" in said.out
+    assert "note: expired people cannot be deleted: " in said.err
+    assert "the disk is read-only" in said.err

@@ -11,7 +11,7 @@ import pytest
 from edge.cli import main
 from edge.commands import people_sync
 from edge.errors import InputError
-from edge.people import store, sync, transfer
+from edge.people import consent, store, sync, transfer
 from edge.people.record import IssuedCard, Person, Synced
 from edge.people.store import Content, Installation, Place
 from edge.people.transfer import Received
@@ -69,7 +69,8 @@ def test_the_newer_consent_counts_and_a_removal_more(is_here: bool) -> None:
     assert sync.joined(content(*here.people, before=known), Received(there, "clinic", 4), "db").people == ()
 
 
-def test_expired_people_do_not_come_back() -> None:
+def test_expired_people_do_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consent, "may_delete", lambda: True)
     late = person("Late", 4, until=PAST)
     assert sync.joined(content(ADA), Received(content(late), "clinic", 1), "db").people == (ADA,)
 
@@ -94,6 +95,44 @@ def test_another_installation_is_refused_and_an_empty_door_joins_it() -> None:
 def test_one_name_of_two_people_is_refused() -> None:
     with pytest.raises(InputError, match="ADA: is enrolled at two doors, by two enrolments"):
         sync.joined(content(ADA), Received(content(person("ADA", 9)), "clinic", 1), "db")
+
+
+def test_a_database_that_does_not_go_on_from_what_a_door_knows_is_refused() -> None:
+    """An old copy, to which a door has written that knew no better: it has who was removed since."""
+    known = content(ADA, before=Synced(5, (ADA.id,), b"5"))
+    for revision, digest, history in (
+        (5, b"other 5", (b"3", b"4")),
+        (6, b"6", (b"4", b"other 5")),
+        (7, b"7", (b"4", b"other 5", b"6")),
+        (7, b"7", (b"other 5", b"6")),
+    ):
+        with pytest.raises(InputError, match="db: its revision 5 is not the one that this door knows"):
+            sync.joined(known, Received(content(ADA, BOB), "clinic", revision, digest, history), "db")
+    for newest, since in ((5, 4), (6, 5), (8, 5)):
+        earlier = tuple(str(number).encode() for number in range(since, newest))
+        digest = str(newest).encode()
+        found = sync.joined(known, Received(content(ADA), "clinic", newest, digest, earlier), "db")
+        assert found.installation.synced == Synced(newest, (ADA.id,), digest)
+
+
+def test_a_door_that_has_missed_very_much_cannot_compare() -> None:
+    known = content(ADA, before=Synced(5, (ADA.id,), b"5"))
+    theirs = Received(content(ADA), "clinic", 900, b"900", tuple(map(str.encode, map(str, range(644, 900)))))
+    assert len(sync.next_history(theirs)) == sync.MAX_HISTORY
+    assert sync.joined(known, theirs, "db").people == (ADA,)
+
+
+def test_a_clock_that_may_be_wrong_removes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither here nor, by what is sent, at the other doors."""
+    late, known = person("Late", 4, until=PAST), Synced(3, (ADA.id,))
+    monkeypatch.setattr(consent, "may_delete", lambda: False)
+    assert transfer.current(content(ADA, late)) == (ADA, late)
+    past = msgspec.structs.replace(ADA, consent=msgspec.structs.replace(ADA.consent, until=PAST))
+    found = sync.joined(content(past, before=known), Received(content(past), "clinic", 4), "db")
+    assert found.people == (past,)
+    assert not sync.is_ahead(found, content(past))
+    monkeypatch.setattr(consent, "may_delete", lambda: True)
+    assert transfer.current(content(ADA, late)) == (ADA,)
 
 
 class Door:
@@ -260,6 +299,117 @@ class TestDatabase:
             db.execute("DELETE FROM doorlight_people.sealed")
         enrol(first.place, EVE)
         assert "is empty, and this door knows revision 1" in first.sync(code=66)
+
+    @pytest.mark.parametrize("later", [0, 1, 2])
+    def test_an_old_copy_that_another_door_has_written_to_brings_nobody_back(
+        self, doors: tuple[Door, Door], database: str, later: int
+    ) -> None:
+        import psycopg
+
+        first, second = doors
+        second.sync()
+        with psycopg.connect(database, autocommit=True) as db:
+            (old,) = db.execute("SELECT content FROM doorlight_people.sealed").fetchone() or (b"",)
+            remove(first.place, "Bob")
+            first.sync()
+            db.execute("UPDATE doorlight_people.sealed SET revision = 1, content = %s", (old,))
+        for k in range(later + 1):
+            enrol(second.place, person(f"New {k}", 20 + k))
+            second.sync()
+        assert "its revision 2 is not the one that this door knows" in first.sync(code=66)
+        assert names(first.content) == ["Ada"]
+        assert f"{later + 2} added, 0 removed" in first.sync("--rejoin"), "who was removed is back, as it says"
+        assert names(first.content) == names(second.content)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "ALTER TABLE doorlight_people.sealed ALTER COLUMN content TYPE text USING 'x'",
+            "ALTER TABLE doorlight_people.sealed DROP CONSTRAINT sealed_revision_check, ALTER COLUMN revision TYPE text",
+            "ALTER TABLE doorlight_people.sealed DROP CONSTRAINT sealed_pkey, DROP CONSTRAINT sealed_only_row_check; "
+            "INSERT INTO doorlight_people.sealed SELECT false, 1, content FROM doorlight_people.sealed",
+            "DROP TABLE doorlight_people.sealed; CREATE VIEW doorlight_people.sealed AS SELECT NULL AS revision, ''::bytea AS content",
+        ],
+        ids=["content", "revision", "rows", "view"],
+    )
+    def test_another_table_in_its_place(self, doors: tuple[Door, Door], database: str, change: str) -> None:
+        import psycopg
+
+        first, _ = doors
+        with psycopg.connect(database, autocommit=True) as db:
+            db.execute(change)
+        before = first.content
+        for signs in (True, False):
+            assert "is not the table of people sync" in first.sync(code=69, signs=signs)
+        assert first.content == before
+
+    def test_a_door_that_lost_the_answer_goes_on(
+        self, doors: tuple[Door, Door], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The database has stored the revision, and the door does not know it."""
+        from edge.fleet import people_table
+
+        first, second = doors
+        second.sync()
+        enrol(first.place, EVE)
+        stored = people_table.store
+
+        def lost(*args: object) -> bool:
+            stored(*args)  # type: ignore[arg-type]
+            raise people_table.DatabaseError("the connection is gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(people_table, "store", lost)
+            assert "the connection is gone" in first.sync(code=69)
+        first.sync()
+        second.sync()
+        assert names(second.content) == ["Ada", "Bob", "Eve"]
+
+    def test_an_emptied_database_is_filled_again_if_it_is_asked_for(
+        self, doors: tuple[Door, Door], database: str
+    ) -> None:
+        import psycopg
+
+        first, _ = doors
+        with psycopg.connect(database, autocommit=True) as db:
+            db.execute("DELETE FROM doorlight_people.sealed")
+        assert "people sync --rejoin" not in first.sync("--rejoin")
+        with psycopg.connect(database) as db:
+            assert db.execute("SELECT revision FROM doorlight_people.sealed").fetchall() == [(1,)]
+
+    @pytest.mark.parametrize("has_credentials", [False, True])
+    def test_settings_and_a_folder_of_secrets_are_enough(
+        self,
+        doors: tuple[Door, Door],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+        has_credentials: bool,
+    ) -> None:
+        """As doorlight-people.service runs it, and as root does."""
+        first, _ = doors
+        folder, prefix = tmp_path / "secrets", people_sync.CREDENTIAL_PREFIX if has_credentials else ""
+        folder.mkdir()
+        (folder / f"{prefix}passphrase").write_text(f"{WORDS}\n")
+        (folder / f"{prefix}password").write_text("not asked for\n")
+        (folder / f"{prefix}signing-key").write_bytes(first._key.read_bytes())
+        (folder / f"{prefix}signing-key").chmod(0o600)
+        if has_credentials:
+            monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+        else:
+            monkeypatch.setattr(people_sync, "SECRETS", folder)
+        monkeypatch.setattr(transfer, "SIGNERS", signers(first._key))
+        settings = tmp_path / "door.toml"
+        settings.write_text(f'[people]\nfile = "{first.place.file}"\ndatabase = "{first._database}"\n')
+        enrol(first.place, EVE)
+        assert main(["people", "sync", "--config", str(settings)]) == 0
+        assert "3 people are enrolled" in capfd.readouterr().out
+        assert first.content is not None
+        assert first.content.installation.synced is not None
+        assert first.content.installation.synced.revision == 2, "it was signed and sent"
+        settings.write_text(f'[people]\nfile = "{first.place.file}"\ndatabase = "postgresql://x:y@host/people"\n')
+        assert main(["people", "sync", "--config", str(settings)]) == 2
+        assert "'people.database': has a password" in capfd.readouterr().err
 
     def test_a_door_sends_nothing_that_it_would_not_trust(
         self, doors: tuple[Door, Door], tmp_path: Path, database: str

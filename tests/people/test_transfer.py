@@ -12,7 +12,7 @@ import pytest
 from edge.cli import main
 from edge.commands import people_files
 from edge.errors import ConfigError, InputError
-from edge.people import store, transfer
+from edge.people import consent, store, transfer
 from edge.people.record import IssuedCard
 from edge.people.store import Content, Installation, Place
 from support.people import FUTURE, PAST, enrol, person, place, signers, ssh_key
@@ -45,14 +45,17 @@ def names(where: Place) -> list[str]:
 
 
 def test_what_is_exported_is_imported_by_who_trusts_the_key(exported: Path, key: Path) -> None:
-    content, signer, _ = transfer.read(exported, WORDS, signers(key))
-    assert (content.people, signer) == ((ADA, BOB), "clinic")
+    received = transfer.read(exported, WORDS, signers(key))
+    assert (received.content.people, received.signer) == ((ADA, BOB), "clinic")
     assert exported.stat().st_mode & 0o777 == 0o600
     data = exported.read_bytes()
     assert not [word for word in (b"Ada", b"agrees", ADA.template[:16]) if word in data]
 
 
-def test_expired_people_are_not_exported(tmp_path: Path, here: Place, key: Path) -> None:
+def test_expired_people_are_not_exported(
+    tmp_path: Path, here: Place, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consent, "may_delete", lambda: True)
     content = enrol(here, ADA, person("Eve", 3, until=PAST))
     assert transfer.write(tmp_path / "file", content, WORDS, key) == 1
     assert transfer.read(tmp_path / "file", WORDS, signers(key))[0].people == (ADA,)
@@ -136,6 +139,34 @@ def test_a_door_that_only_has_cards_keeps_their_installation(exported: Path, key
     mine = Content(store.Installation(bytes(8), bytes(32), 0.0, (IssuedCard("5f3a91c2", "", FUTURE),)))
     merged = transfer.merged(mine, transfer.read(exported, WORDS, signers(key)).content, replace=False)
     assert merged == Content(mine.installation, (ADA, BOB))
+
+
+@pytest.mark.parametrize("is_revoked", [False, True])
+@pytest.mark.parametrize("is_same", [False, True], ids=["another installation", "the same"])
+def test_cards_that_an_import_makes_void_are_named(
+    exported: Path,
+    here: Place,
+    tmp_path: Path,
+    key: Path,
+    capfd: pytest.CaptureFixture[str],
+    is_same: bool,
+    is_revoked: bool,
+) -> None:
+    there = store.read(place(tmp_path / "there"))
+    assert there is not None
+    base = there.installation if is_same else BOTH.installation
+    cards = tuple(IssuedCard(number, "", FUTURE, is_revoked) for number in ("5f3a91c2", "00000bad"))
+    store.change(here, lambda _: Content(msgspec.structs.replace(base, cards=cards), (person("Eve", 3),)))
+    settings, words = tmp_path / "door.toml", tmp_path / "words"
+    settings.write_text(f'[people]\nfile = "{here.file}"\n')
+    words.write_text(WORDS)
+    args = ["--config", str(settings), "--passphrase-file", str(words), "--signers", str(signers(key))]
+    assert main(["people", "import", str(exported), *args, "--replace"]) == 0
+    said = capfd.readouterr().err
+    if is_same or is_revoked:
+        assert "do not count" not in said
+    else:
+        assert "2 cards that were printed here do not count any more (5f3a91c2, 00000bad)" in said
 
 
 @pytest.mark.parametrize("replace", [True, False])

@@ -50,7 +50,7 @@ RUN = r"""
 . scripts/read_only.sh
 OPT=$1/opt ETC=$1/etc STATE=$1/state LINK_STATE=$1/link DATA=$1/data LOWER=$1/lower FSTAB=$1/fstab OS_RELEASE=$1/os-release
 RPI_ISSUE=$1/rpi-issue CMDLINE=$1/cmdline INITRAMFS=$1/initramfs OVERLAY_CONF=$1/overlayroot.conf BARE_ROOT=$1/root
-scratch=$1/scratch dry=$3 without_start=yes wheels="" data=$4 untested=$5
+PYTHON=python3 scratch=$1/scratch dry=$3 without_start=yes wheels="" data=$4 untested=$5
 is_disk() { case "$1" in /dev/sda1 | /dev/mmcblk0*) ;; *) return 1 ;; esac; }
 is_readable() { [ ! -e "${OPT%/*}/unreadable" ]; }
 $2
@@ -451,6 +451,99 @@ def test_enrolled_people_are_overwritten_before_they_are_deleted(system: System)
     blocks = {name: (system.folder / f"still-{name}").read_bytes() for name in names}
     assert all(set(content) == {0} for content in blocks.values()), blocks
     assert (system.folder / "still-doorlight.toml").read_text() == "secret"
+
+
+@pytest.mark.parametrize("name", ["staff.db", "a [b] *.db", "people.db"])
+def test_people_under_the_configured_name_are_overwritten_too(system: System, name: str) -> None:
+    system.add("etc/doorlight.toml", f'[people]\nfile = "/var/lib/doorlight/{name}"\n')
+    names = (name, f"{name}.new", "people.key", "people.key.new", "people-sync/passphrase")
+    for each in (*names, "b.db", "other"):
+        system.add(f"lower/state/{each}", "secret")
+    done = system.run('eval overwrite_people "$1/lower/state"', dry="")
+    assert done.returncode == 0, done.stderr
+    blocks = {each: (system.folder / "lower/state" / each).read_bytes() for each in names}
+    assert all(set(content) == {0} for content in blocks.values()), blocks
+    assert (system.folder / "lower/state/other").read_text() == "secret"
+    assert (system.folder / "lower/state/b.db").read_text() == "secret", "the name is no pattern"
+
+
+@pytest.mark.parametrize("text", ["", "no toml [", "[people]\nfile = 5\n", '[people]\nfile = ""\n'])
+def test_settings_without_a_file_of_people(system: System, text: str) -> None:
+    system.add("etc/doorlight.toml", text)
+    system.add("lower/people.db", "secret")
+    assert system.run('eval people_elsewhere; overwrite_people "$1/lower"', dry="").stdout == ""
+    assert set((system.folder / "lower/people.db").read_bytes()) == {0}
+
+
+def test_people_in_another_folder_are_deleted_with_what_lies_beside(system: System) -> None:
+    """What `scripts/install.sh --uninstall` does after a yes."""
+    file = system.folder / "srv/staff.db"
+    system.add("etc/doorlight.toml", f'\ufeffpeople.file = "{file}"\n')
+    for name in ("staff.db", "staff.db.new", "people.key", "people.lock", "cat.jpg"):
+        system.add(f"srv/{name}", "SQLite format 3\0" if name == "staff.db" else "secret")
+        os.link(system.folder / "srv" / name, system.folder / f"still-{name}")
+    done = system.run('eval store="$(people_elsewhere)"; delete_people "$store"', dry="")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (system.folder / "srv").iterdir()] == ["cat.jpg"]
+    assert set((system.folder / "still-people.key").read_bytes()) == {0}
+
+
+@pytest.mark.parametrize("content", [None, "root:x:0:0", "SQLite format 4"])
+def test_a_wrong_file_of_people_is_not_deleted(system: System, content: str | None) -> None:
+    file = system.folder / "srv/passwd"
+    system.add("etc/doorlight.toml", f'[people]\nfile = "{file}"\n')
+    if content is not None:
+        system.add("srv/passwd", content)
+    assert system.run("people_elsewhere", dry="").stdout == ""
+
+
+def moved_back(system: System) -> Path:
+    """Let the power be cut after the folders were moved back, before the disk's copies are deleted; return the disk's."""
+    for name in ("sync", "mount", "umount", "systemd-sysusers"):
+        system.replace(name, "exit 0")
+    system.add("lower/fstab", FILES["fstab"] + FSTAB_LINES.format(system.folder) + "UUID=8 /x ext4 defaults 0 1\n")
+    data = Path(f"{system.folder}/data{system.folder}")
+    for name in ("etc/people.db", "etc/people.key", "opt/program"):
+        system.add(f"data{system.folder}/{name}", "secret")
+    places = "UNITS_UNIT=$1/unit MOTD=$1/motd APT_HOOK=$1/hook RESTORE=$1/lib/restore"
+    step = f'eval {places}; moved="$ETC $OPT"; root="$1/lower"; FSTAB=/fstab; empty_on_root() {{ :; }}; managed_files() {{ :; }}; '
+    done = system.run(step + "move_back", dry="")
+    assert done.returncode == 0, done.stderr
+    return data
+
+
+def test_a_power_cut_after_the_way_back_leaves_the_line_of_the_disk(system: System) -> None:
+    """Otherwise nothing mounts it again, and its copies of people.db and people.key stay for ever."""
+    moved_back(system)
+    assert (system.folder / "lower/fstab").read_text() == (
+        f"{FILES['fstab']}# left on a disk of Doorlight, see install.sh --read-write: {system.folder}/etc {system.folder}/opt \n"
+        f"UUID=12-34 {system.folder}/data ext4 noatime,nofail,x-systemd.device-timeout=30s 0 2\nUUID=8 /x ext4 defaults 0 1\n"
+    )
+
+
+def test_the_next_run_deletes_what_a_power_cut_has_left(system: System) -> None:
+    data = moved_back(system)
+    system.add("fstab", (system.folder / "lower/fstab").read_text())
+    os.link(data / "etc/people.key", system.folder / "still-people.key")
+    assert "would delete what is left" in system.run("read_write").stdout
+    assert (data / "etc/people.key").exists()
+    for step, words in (("read_only", "an interrupted --read-write"), ("uninstall", "a disk has data of this door")):
+        system.refuses(words, "--read-write", step=step)
+    done = system.run("read_write", dry="")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "is deleted" in done.stdout
+    assert set((system.folder / "still-people.key").read_bytes()) == {0}
+    assert list((system.folder / "data").iterdir()) == []
+    assert (system.folder / "fstab").read_text() == FILES["fstab"] + "UUID=8 /x ext4 defaults 0 1\n"
+    assert (system.folder / "etc/doorlight.toml").exists(), "the root's own"
+    assert system.run("read_write", dry="").stdout == "the root is writable already\n"
+
+
+def test_the_disk_of_an_interrupted_way_back_is_missing(system: System) -> None:
+    moved_back(system)
+    system.add("fstab", (system.folder / "lower/fstab").read_text())
+    system.replace("mount", "exit 1")
+    system.refuses("cannot be mounted", "plug it in", step="read_write")
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed (apt install shellcheck)")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import ConfigError, DoorlightError, UnavailableError
-from edge.update import status
+from edge.update import managed_files, status
 from support.update import Box, add_bundle, needs_ssh_keygen, unit_text
 
 pytestmark = needs_ssh_keygen
@@ -61,6 +61,64 @@ def test_with_a_read_only_root_the_units_of_the_version_before_are_kept_for_the_
     units = ("etc/systemd/system/doorlight.service", "etc/systemd/system/doorlight-trial.service")
     assert found == {"enabled": b"doorlight.service\n"} | {name: (root / name).read_bytes() for name in units}
     assert found[units[0]] == unit_text("0.1.0").encode()
+
+
+def read_only_box(box: Box) -> None:
+    """Make the root of a box read-only: the disk has what is kept for the next boot, and the root is of version 0.0.9.
+
+    Version 0.1.0 has come by an update, with a unit that 0.2.0 does not have.
+    """
+    units = box.layout.root / "etc/systemd/system"
+    (units / "doorlight-retired.service").write_text(unit_text("0.1.0"))
+    for unit in units.glob("doorlight*.service"):
+        copy = box.layout.kept_units / unit.relative_to(box.layout.root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(unit.read_bytes())
+
+
+def reboot(box: Box) -> None:
+    """Cut the power of a box with a read-only root: units are those of the root again, and /run is empty."""
+    units = box.layout.root / "etc/systemd/system"
+    for unit in units.glob("doorlight*.service"):
+        unit.unlink()
+    (units / "doorlight.service").write_text(unit_text("0.0.9"))
+    for path in (box.layout.root / "run").iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize("cuts", [1, 2], ids=["one cut", "another cut while it comes back"])
+def test_a_power_cut_loses_no_unit_with_a_read_only_root(
+    box: Box, bundle: Path, cuts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also none that the new version does not have: nothing but `undo` has it then."""
+    read_only_box(box)
+    box.update(bundle)
+    reboot(box)
+    if cuts == 2:
+        with monkeypatch.context() as patch:
+            patch.setattr(managed_files, "keep_for_next_boot", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                box.trials.watch()
+        reboot(box)
+    box.trials.watch()
+    assert box.version == "0.1.0"
+    names = {"doorlight.service", "doorlight-trial.service", "doorlight-retired.service"}
+    for folder in (box.layout.root, box.layout.kept_units):
+        found = {path.name: path.read_text() for path in (folder / "etc/systemd/system").glob("*.service")}
+        assert found.keys() == names
+        assert found["doorlight-retired.service"] == unit_text("0.1.0")
+
+
+def test_a_unit_that_the_user_removes_during_a_trial_stays_removed(box: Box, bundle: Path) -> None:
+    """With a writable root: what is missing there was removed by somebody."""
+    retired = box.layout.root / "etc/systemd/system/doorlight-retired.service"
+    retired.write_text("# of the user\n")
+    box.update(bundle)
+    retired.unlink()
+    box.door.restarts = 1
+    box.watch(0.5)
+    assert box.version == "0.1.0"
+    assert not retired.exists()
 
 
 def test_with_a_writable_root_no_units_are_kept(box: Box, bundle: Path) -> None:
