@@ -236,7 +236,8 @@ def wheels() -> BuildStep:
 def _make_wheels(folder: Path) -> None:
     """Download what pip chooses on the board: the pip of this machine would choose for its own Python and processor.
 
-    Doorlight's own wheel has no machine code; the next step builds it.
+    That pip runs from its package: emulated, installing it takes minutes. Doorlight's own wheel has no machine code; the next step
+    builds it.
     """
     log = folder / "build.log"
     own = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", str(folder), str(CHECKOUT)]
@@ -244,8 +245,8 @@ def _make_wheels(folder: Path) -> None:
     wheel = next(folder.glob("doorlight-*.whl"))
     script = f"""
         mount --bind {folder} media
-        chroot . python3 -m venv /mnt/venv
-        chroot . /mnt/venv/bin/pip --disable-pip-version-check --no-cache-dir download -q --only-binary=:all: \\
+        pip="$(ls usr/share/python-wheels/pip-*.whl)"
+        chroot . python3 "/$pip/pip" --disable-pip-version-check --no-cache-dir download -q --only-binary=:all: \\
             -d /media '/media/{wheel.name}[link,metrics,people,web]'
         """
     _inside(root().folder / "root", NETWORK + script, log)
