@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ..errors import UnavailableError
+from ..link import tls_alerts
 from ..link.reason_codes import FIRST_ERROR, TAKEN_OVER, describe
 from .messages import MAX_MESSAGE_BYTES, Message
 from .topics import KINDS, topic_filter
@@ -90,6 +91,7 @@ class Connection:
         self.is_shared = True
         self._broker = broker
         self._problem: BrokerError | None = None
+        self._tls_alert = ""
         self._is_open = False
         self._subscribed: list[int] | None = None
         client = self._client = paho.Client(
@@ -108,6 +110,8 @@ class Connection:
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = client.on_unsubscribe = self._on_subscribe
         client.on_message = self._on_message
+        client.on_log = self._on_log
+        client.on_socket_close = self._on_socket_close
         try:
             self._open()
             if leave:
@@ -127,13 +131,13 @@ class Connection:
         if self._problem is not None:
             raise self._problem
         if code != paho.MQTT_ERR_SUCCESS:
-            raise _lost(self._broker)
+            raise _lost(self._broker, self._tls_alert)
 
     def acknowledge(self, messages: Iterable[Message]) -> None:
         """Tell the broker that messages are stored. Raises BrokerError if the connection has ended."""
         for message in messages:
             if message.number and self._client.ack(message.number, 1) != paho.MQTT_ERR_SUCCESS:
-                raise _lost(self._broker)
+                raise _lost(self._broker, self._tls_alert)
 
     def close(self, end_session: bool = False) -> None:
         """End the connection. The broker keeps this collector's messages, unless `end_session` is True."""
@@ -147,6 +151,7 @@ class Connection:
         # Without these references, the client goes with this object.
         client = self._client
         client.on_connect = client.on_disconnect = client.on_subscribe = client.on_message = None
+        client.on_log = client.on_socket_close = None
 
     def _open(self) -> None:
         properties = Properties(PacketTypes.CONNECT)
@@ -224,8 +229,20 @@ class Connection:
         number = message.mid if message.qos else 0
         self.received.append(Message(topic, bytes(message.payload), bool(message.retain), number))
 
+    def _on_log(self, _client: object, _data: object, level: int, text: str) -> None:
+        if level == LogLevel.MQTT_LOG_ERR:
+            self._tls_alert = self._tls_alert or tls_alerts.in_text(text)
 
-def _lost(broker: Broker) -> BrokerError:
+    def _on_socket_close(self, _client: object, _data: object, sock: tls_alerts.Readable) -> None:
+        # After a message that could not be sent, nobody has read why.
+        self._tls_alert = self._tls_alert or tls_alerts.unread(sock)
+
+
+def _lost(broker: Broker, alert: str) -> BrokerError:
+    explanation = tls_alerts.explain(alert, "this collector", "--certificate", "--key")
+    if explanation is not None:
+        text, hint = explanation
+        return BrokerError(f"{broker}: it {text}", hint, is_permanent=True)
     return BrokerError(f"{broker}: the connection is lost", "check the network, and whether it runs", is_lost=True)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 
 from ..errors import UnavailableError
+from . import tls_alerts
 from .certificates import untrusted
 from .reason_codes import REASONS, TAKEN_OVER, describe
 
@@ -70,13 +70,11 @@ def cannot_connect(broker: str, error: Exception, has_tls: bool) -> BrokerError:
     return BrokerError(f"{broker}: {type(error).__name__}: {error}", "report this message to the authors of Doorlight")
 
 
-def tls_alert(broker: str, text: str) -> BrokerError | None:
-    """Return the error for a connection that is lost with `text`, if that is an alert of TLS; None otherwise.
-
-    With TLS 1.3, a broker checks this door's certificate after the handshake.
-    """
-    match = re.search(r"\[SSL: (\w+)\]", text)
-    return _no_tls(broker, match[1]) if match is not None and "ALERT" in match[1] else None
+def lost(broker: str, alert: str = "") -> BrokerError:
+    """Return the error for a connection that has ended without a reason in MQTT, but perhaps with an alert of TLS."""
+    if alert:
+        return _no_tls(broker, alert)
+    return BrokerError(f"{broker}: the connection is lost", "check the network, and whether the broker runs")
 
 
 def _no_tls(broker: str, reason: str) -> BrokerError:
@@ -86,15 +84,8 @@ def _no_tls(broker: str, reason: str) -> BrokerError:
         return BrokerError(
             f"{broker}: the broker speaks no TLS on this port", 'write "mqtt://…", or the port of TLS (8883)'
         )
-    if "CERTIFICATE_EXPIRED" in words:
-        return BrokerError(
-            f"{broker}: the broker says that this door's certificate has expired", "renew [link] certificate"
-        )
-    if "CERTIFICATE_REQUIRED" in words or "HANDSHAKE_FAILURE" in words:
-        return BrokerError(f"{broker}: the broker asks for a certificate", "set [link] certificate and key")
-    if "ALERT" in words and ("UNKNOWN_CA" in words or "CERTIFICATE" in words):
-        return BrokerError(
-            f"{broker}: the broker does not accept this door's certificate ({reason})",
-            "use a certificate of the authority that the broker trusts",
-        )
+    explanation = tls_alerts.explain(words, "this door", "[link] certificate", "key")
+    if explanation is not None:
+        text, hint = explanation
+        return BrokerError(f"{broker}: the broker {text}", hint)
     return BrokerError(f"{broker}: TLS fails: {reason}", "check that [link] broker is the port of MQTT with TLS")

@@ -22,7 +22,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ..link_settings import Broker
-from .broker_errors import BrokerError, cannot_connect, disconnected, refused, tls_alert
+from . import tls_alerts
+from .broker_errors import BrokerError, cannot_connect, disconnected, lost, refused
 from .reason_codes import FIRST_ERROR
 
 #: The broker publishes the will after 1.5 times this (seconds) without a sign of life.
@@ -85,7 +86,7 @@ class MqttConnection:
         self.received: deque[Received] = deque(maxlen=MAX_RECEIVED)
         self._broker = broker
         self._problem: BrokerError | None = None
-        self._error_text = ""
+        self._tls_alert = ""
         self._is_open = False
         self._subscribing: dict[int | None, tuple[str, ...]] = {}
         #: Topics that the broker has refused to deliver, with its reason code.
@@ -109,6 +110,7 @@ class MqttConnection:
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
         client.on_log = self._on_log
+        client.on_socket_close = self._on_socket_close
 
     def open(self) -> None:
         """Connect, and wait for the broker's answer. Raises BrokerError."""
@@ -146,7 +148,7 @@ class MqttConnection:
         if self._problem is not None:
             raise self._problem
         if code != paho.MQTT_ERR_SUCCESS:
-            raise self._lost()
+            raise lost(str(self._broker), self._tls_alert)
 
     def close(self) -> None:
         """End the connection. A broker that was asked to end it does not publish the will."""
@@ -157,12 +159,7 @@ class MqttConnection:
         # Without these references, the client closes its sockets as soon as this object goes.
         client = self._client
         client.on_connect = client.on_disconnect = client.on_publish = client.on_message = client.on_log = None
-        client.on_subscribe = None
-
-    def _lost(self) -> BrokerError:
-        return tls_alert(str(self._broker), self._error_text) or BrokerError(
-            f"{self._broker}: the connection is lost", "check the network, and whether the broker runs"
-        )
+        client.on_subscribe = client.on_socket_close = None
 
     def _on_connect(self, _client: object, _data: object, _flags: object, reason: ReasonCode, properties: Any) -> None:
         if reason.value >= FIRST_ERROR:
@@ -198,4 +195,8 @@ class MqttConnection:
 
     def _on_log(self, _client: object, _data: object, level: int, text: str) -> None:
         if level == LogLevel.MQTT_LOG_ERR:
-            self._error_text = text
+            self._tls_alert = self._tls_alert or tls_alerts.in_text(text)
+
+    def _on_socket_close(self, _client: object, _data: object, sock: tls_alerts.Readable) -> None:
+        # After a message that could not be sent, nobody has read why.
+        self._tls_alert = self._tls_alert or tls_alerts.unread(sock)

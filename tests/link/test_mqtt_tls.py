@@ -14,7 +14,7 @@ import pytest
 from edge.errors import InputError
 from edge.link import certificates
 from edge.link.tls_context import Names, tls_context
-from support.broker import MOSQUITTO, Broker
+from support.broker import MOSQUITTO, Broker, send_when_the_server_has_ended
 from support.paths import ROOT
 from support.running_link import StartLink
 
@@ -118,6 +118,16 @@ def test_the_clock_is_in_1970(
 def test_the_broker_asks_for_a_certificate(make_broker: MakeBroker, start_link: StartLink) -> None:
     link = start_link(*lines(make_broker("server", "require_certificate true")))
     link.wait_for_line("the broker asks for a certificate (set [link] certificate and key)")
+
+
+def test_an_alert_that_comes_before_the_first_message(
+    make_broker: MakeBroker, start_link: StartLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first message cannot be sent: its error does not say why."""
+    send_when_the_server_has_ended(monkeypatch)
+    link = start_link(*lines(make_broker("server", "require_certificate true")))
+    link.wait_for_line("the broker asks for a certificate (set [link] certificate and key)")
+    assert not any("the connection is lost" in line for line in link.lines)
 
 
 def test_the_certificate_of_the_door_has_expired(make_broker: MakeBroker, start_link: StartLink, key: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import paho.mqtt.client as paho
+import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
@@ -98,3 +100,18 @@ class Subscriber:
         self.client.disconnect()
         self.client.loop_stop()
         del self.client
+
+
+def send_when_the_server_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the MQTT clients of this process send their first message after the server has reset the connection."""
+    send = paho.Client._send_connect
+
+    def wait_and_send(client: paho.Client, keepalive: int) -> object:
+        ended = select.poll()
+        sock = client.socket()
+        assert sock is not None
+        ended.register(sock, 0)  # only errors and the end
+        assert ended.poll(20_000)
+        return send(client, keepalive)
+
+    monkeypatch.setattr(paho.Client, "_send_connect", wait_and_send)

@@ -1,0 +1,53 @@
+"""What a server says in an alert of TLS before it ends a connection, in words.
+
+With TLS 1.3, a server checks this machine's certificate after the handshake. It closes the connection while the first
+message is on its way to it. So the error here is often only that the message cannot be sent, and the alert waits unread.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from typing import Protocol
+
+
+class Readable(Protocol):
+    """A socket, with TLS or without, or what paho-mqtt has in its place."""
+
+    def recv(self, count: int, /) -> bytes:
+        """Return up to `count` bytes."""
+        ...
+
+
+def in_text(text: str) -> str:
+    """Return OpenSSL's name of the alert in the text of an error, such as "TLSV1_ALERT_UNKNOWN_CA"; "" without one."""
+    match = re.search(r"\[SSL: (\w*ALERT\w*)\]", text)
+    return match[1] if match is not None else ""
+
+
+def unread(sock: Readable) -> str:
+    """Return the name of the alert that waits in a socket that is not blocking; "" without one."""
+    try:
+        sock.recv(1)
+    except ssl.SSLError as error:
+        return in_text(str(error))
+    except OSError:
+        pass
+    return ""
+
+
+def explain(alert: str, client: str, certificate: str, key: str) -> tuple[str, str] | None:
+    """Return what the server does, and what to do, for an alert about the certificate of `client` ("this door"); else None.
+
+    `certificate` and `key` are the names of the settings. Handshake failures of TLS 1.2 have the names of alerts, too.
+    """
+    if "CERTIFICATE_EXPIRED" in alert:
+        return f"says that {client}'s certificate has expired", f"renew {certificate}"
+    if "CERTIFICATE_REQUIRED" in alert or "HANDSHAKE_FAILURE" in alert:
+        return "asks for a certificate", f"set {certificate} and {key}"
+    if "ALERT" in alert and ("UNKNOWN_CA" in alert or "CERTIFICATE" in alert):
+        return (
+            f"does not accept {client}'s certificate ({alert})",
+            "use a certificate of the authority that the broker trusts",
+        )
+    return None
