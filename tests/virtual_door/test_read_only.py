@@ -44,7 +44,7 @@ dpkg-deb -b /tmp/p /tmp/p.deb && apt-get install -y /tmp/p.deb
 """
 #: What differs after the way back: the version and the settings, and what systemd and Debian write for themselves.
 CHANGED = re.compile(
-    r"(\d+ \d+ )?(opt/doorlight/|etc/doorlight/doorlight\.toml|etc/systemd/system/doorlight\.service )"
+    r"(\d+ \d+ )?(opt/doorlight/|etc/doorlight/doorlight\.toml|etc/systemd/system/doorlight\.service( |$))"
 )
 
 
