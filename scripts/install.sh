@@ -593,7 +593,7 @@ uninstall() {
     done
     for path in "$units"/doorlight-steady.* "$units"/doorlight-people.* "$units"/doorlight-trial.* "$units"/doorlight-update.* "$UNIT" "$WEB_UNIT" "$LINK_UNIT" "$units/doorlight-hours.service" "$units/doorlight-hours.timer" "$DROP_INS" "$LINK" "$OPT" /etc/udev/rules.d/60-doorlight.rules \
         /etc/modules-load.d/doorlight.conf /etc/tmpfiles.d/doorlight.conf /etc/sysusers.d/doorlight.conf \
-        /run/doorlight-trial-boot /run/doorlight-trial.json; do
+        /run/doorlight-trial-boot /run/doorlight-trial.json /var/lib/systemd/timers/stamp-doorlight-*.timer; do
         if [ -e "$path" ] || [ -L "$path" ]; then act rm -rf "$path"; fi
     done
     [ ! -d /run/systemd/system ] || act systemctl daemon-reload

@@ -21,6 +21,7 @@ BARE_ROOT=/run/doorlight-root
 OVERLAY_CONF=/etc/overlayroot.local.conf
 MOTD=/etc/update-motd.d/98-doorlight
 APT_HOOK=/etc/apt/apt.conf.d/98doorlight
+REMOUNT=/etc/systemd/system/systemd-remount-fs.service.d/doorlight.conf
 RESTORE=/usr/local/lib/doorlight/restore-units
 UNITS_UNIT=/etc/systemd/system/doorlight-units.service
 # No slashes: they are in patterns of sed.
@@ -222,6 +223,14 @@ MOTD
 DPkg::Pre-Invoke { "findmnt -n -t overlay / >/dev/null || exit 0; echo 'doorlight: the root is read-only: this package would be lost at the next boot' >&2; echo '           sudo overlayroot-chroot apt-get …, then sudo reboot' >&2; exit 1"; };
 APT
     put "$scratch/apt" "$APT_HOOK"
+    cat >"$scratch/remount" <<'REMOUNT'
+# Of Doorlight, scripts/install.sh --read-only. With ro on the kernel's command line, as Debian has it, overlayroot makes the overlay
+# read-only, too. systemd cannot change that: overlayroot's line in /etc/fstab has options that are refused after the mount.
+[Service]
+ExecStart=
+ExecStart=/bin/sh -c 'if findmnt -n -t overlay / >/dev/null; then exec mount -o remount,rw overlayroot /; else exec /usr/lib/systemd/systemd-remount-fs; fi'
+REMOUNT
+    put "$scratch/remount" "$REMOUNT"
     printf '%s\n' 'overlayroot="tmpfs:recurse=0"' >"$scratch/overlayroot"
     sync
     # The last step: with it, the next boot has the overlay.
@@ -441,5 +450,7 @@ move_back() {
     }" || return 1
     rm -f "$root$UNITS_UNIT" "$root/etc/systemd/system/multi-user.target.wants/doorlight-units.service" "$root$MOTD" "$root$APT_HOOK"
     rm -rf "$root${RESTORE%/*}"
+    rm -f "$root$REMOUNT"
+    rmdir "$root${REMOUNT%/*}" 2>/dev/null || true
     sync
 }

@@ -1,7 +1,7 @@
 """The build steps of the virtual door:
 
   kernel    User-Mode Linux from Debian's kernel sources, v4l2loopback, a Raspberry Pi's device tree
-  base      a Debian with the packages of Raspberry Pi OS and the agent's unit; a folder
+  base      a Debian with the packages of Raspberry Pi OS and the agent's unit; a folder, and the kernel's initramfs
   wheels    the Python packages that Doorlight needs, chosen by the base's Python
   clips     what the camera shows, as raw frames
   product   the base with Doorlight installed by scripts/install.sh; an ext4 image
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -35,6 +36,8 @@ from .debian import LGPIO, download, install_lgpio, mmdebstrap, prepare_network,
 GUEST_PACKAGES = (
     *("systemd-sysv", "udev", "kmod", "dbus", "python3", "python3-venv", "e2fsprogs", "procps", "dmsetup"),
     "openssh-client",
+    # For a read-only root; busybox makes the initramfs smaller.
+    *("overlayroot", "initramfs-tools", "busybox"),
 )
 LOOPBACK = "v4l2loopback-dkms"
 IMAGE_MB = 2500
@@ -73,6 +76,7 @@ Restart=no
 [Install]
 WantedBy=sysinit.target
 """
+FSTAB = "/dev/ubda / ext4 defaults 0 0\n"
 #: Units that a door does not need, or that wait for a network or a terminal.
 MASKED_UNITS = (
     *("proc-sys-fs-binfmt_misc.automount", "systemd-binfmt.service", "getty.target", "systemd-logind.service"),
@@ -129,7 +133,8 @@ def _check_kernel_config(made: Path) -> None:
 
 
 def base() -> BuildStep:
-    parts = (LGPIO, AGENT_SCRIPT, AGENT_UNIT, source_of(install_lgpio), source_of(_make_base))
+    functions = (install_lgpio, _make_base, _make_initramfs)
+    parts = (LGPIO, AGENT_SCRIPT, AGENT_UNIT, FSTAB, kernel().key, *(source_of(function) for function in functions))
     key = hash_of(chosen_suite().name, " ".join(GUEST_PACKAGES + MASKED_UNITS), *parts)
     return BuildStep("base", key, _make_base)
 
@@ -152,10 +157,25 @@ def _make_base(folder: Path) -> None:
         (units / unit).unlink(missing_ok=True)
         (units / unit).symlink_to("/dev/null")
     (units / "default.target").symlink_to("/lib/systemd/system/multi-user.target")
-    (root / "etc/fstab").write_text("")
+    (root / "etc/fstab").write_text(FSTAB)
+    _make_initramfs(root, folder / "initramfs.img", log)
     # With these files systemd skips what it does at the first boot only (users, caches).
     for changed in ("etc", "var"):
         (root / changed / ".updated").write_text("")
+
+
+def _make_initramfs(root: Path, image: Path, log: Path) -> None:
+    """Do what the package of a kernel does; this kernel has no modules that its initramfs needs. Copy the result to `image`."""
+    version = subprocess.run(
+        [kernel().folder / "linux", "--version"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    modules = root / "lib/modules" / version
+    modules.mkdir(parents=True)
+    for name in ("modules.order", "modules.builtin"):
+        (modules / name).write_text("")
+    run_inside(root, f"depmod {version}", log)
+    run_inside(root, f"update-initramfs -c -k {version}", log)
+    shutil.copy(root / f"boot/initrd.img-{version}", image)
 
 
 def wheels() -> BuildStep:

@@ -252,21 +252,17 @@ class Door(Machine):
 
     # ---- Event log ---------------------------------------------------------------------------------------------------
 
-    def events(self, at_boot: bool = False) -> list[dict[str, Any]]:
-        """Return all events of the log, rotated files included, oldest first.
+    def events(self) -> list[dict[str, Any]]:
+        """Return all events of the log, rotated files included, oldest first. A line that is no JSON object becomes {"damaged": line}."""
+        return [_event(line) for line in self.event_lines()]
 
-        `at_boot`: as the last boot found them on disk. A line that is no JSON object becomes {"damaged": line}.
+    def event_lines(self) -> list[str]:
+        """Return the lines of the log as they are on disk after ON_DISK_S; the last one may be incomplete.
+
+        For those that a power cut has left, see the folder at_boot of the session, and `read_log` of the scenarios.
         """
-        return [_event(line) for line in self.event_lines(at_boot)]
-
-    def event_lines(self, at_boot: bool = False) -> list[str]:
-        """Return the lines of the log as they are on disk after ON_DISK_S; the last one may be incomplete."""
-        if at_boot:
-            files = (self.session / "at_boot").glob("events.jsonl*")
-            text = "".join(p.read_text(errors="replace") for p in sorted(files, key=rotation_number, reverse=True))
-        else:
-            time.sleep(ON_DISK_S)
-            text = self.sh(f"cd {STATE}; cat $(ls -r events.jsonl.[0-9]* 2>/dev/null) events.jsonl 2>/dev/null || true")
+        time.sleep(ON_DISK_S)
+        text = self.sh(f"cd {STATE}; cat $(ls -r events.jsonl.[0-9]* 2>/dev/null) events.jsonl 2>/dev/null || true")
         return text.splitlines()
 
     def last_seq(self) -> int:

@@ -44,12 +44,23 @@ class Machine:
 
     `session` is an empty or missing folder; on the same disk as the image, the image is linked and not copied.
     `image` is the root file system (default: the newest build), `data_mb` the size of the disk of /var/lib/doorlight.
+    `has_initramfs`: boot as a Raspberry Pi does, with Debian's initramfs, which mounts the root read-only; systemd makes it writable
+    if /etc/fstab says so. Otherwise the kernel mounts the root, writable.
     """
 
-    def __init__(self, session: Path, *, image: Path | None = None, data_mb: int = 64, memory_mb: int = 1024) -> None:
+    def __init__(
+        self,
+        session: Path,
+        *,
+        image: Path | None = None,
+        data_mb: int = 64,
+        memory_mb: int = 1024,
+        has_initramfs: bool = False,
+    ) -> None:
         self.session = session.absolute()
         self.powered_at = 0.0  # host's monotonic time of the last power-on
         self._memory_mb = memory_mb
+        self._has_initramfs = has_initramfs
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
         self._agent: AgentClient | None = None
@@ -61,6 +72,8 @@ class Machine:
         # Links: a build that replaces these files must not change a running machine.
         for file in latest("kernel").iterdir():
             link_or_copy(file, self.session / "kernel" / file.name)
+        if has_initramfs:
+            link_or_copy(latest("base") / "initramfs.img", self.session / "kernel/initramfs.img")
         link_or_copy(image or latest("product") / "root.ext4", self.session / "root.ext4")
         data = self.session / "data.ext4"
         with data.open("wb") as disk:
@@ -120,7 +133,8 @@ class Machine:
         folder = self.session
         return [
             *(f"{folder}/kernel/linux", f"mem={self._memory_mb}M", f"dtb={folder}/kernel/door.dtb"),
-            *(f"ubd0={folder}/root.cow,{folder}/root.ext4", f"ubd1={folder}/data.ext4", "root=/dev/ubda", "rw"),
+            *(f"ubd0={folder}/root.cow,{folder}/root.ext4", f"ubd1={folder}/data.ext4", "root=/dev/ubda"),
+            *(("ro", f"initrd={folder}/kernel/initramfs.img") if self._has_initramfs else ("rw",)),
             *("con=null", "con0=null,fd:1", f"ssl0=fd:{serial_fd}", "ssl=null", "panic=1"),
             *("quiet", "loglevel=4", "systemd.show_status=0", "audit=0", f"hostfs={folder}"),
         ]

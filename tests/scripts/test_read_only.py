@@ -6,6 +6,7 @@ scripts/checks/read_only.sh boots with a read-only root.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -420,7 +421,7 @@ def test_what_systemd_and_a_login_run_is_executable(system: System) -> None:
     for name in ("sync", "systemctl"):
         system.replace(name, "exit 0")
     (system.folder / "data").mkdir()
-    places = "RESTORE=$1/lib/restore UNITS_UNIT=$1/doorlight-units.service MOTD=$1/motd APT_HOOK=$1/apt"
+    places = "RESTORE=$1/lib/restore UNITS_UNIT=$1/doorlight-units.service MOTD=$1/motd APT_HOOK=$1/apt REMOUNT=$1/remount.d/own.conf"
     done = system.run(f"eval {places}; machinery", dry="")
     assert done.returncode == 0, done.stderr
     for name in ("lib/restore", "motd"):
@@ -429,6 +430,26 @@ def test_what_systemd_and_a_login_run_is_executable(system: System) -> None:
     assert (system.folder / "doorlight-units.service").read_text() == (
         ROOT / "systemd/doorlight-units.service"
     ).read_text()
+
+
+def test_the_overlay_becomes_writable(system: System) -> None:
+    """With ro on the kernel's command line it is not, and systemd cannot remount it by overlayroot's line in /etc/fstab."""
+    for name in ("sync", "systemctl"):
+        system.replace(name, "exit 0")
+    (system.folder / "data").mkdir()
+    places = "RESTORE=$1/lib/restore UNITS_UNIT=$1/doorlight-units.service MOTD=$1/motd APT_HOOK=$1/apt REMOUNT=$1/remount.d/own.conf"
+    assert system.run(f"eval {places}; machinery", dry="").returncode == 0
+    lines = (system.folder / "remount.d/own.conf").read_text().splitlines()
+    reset, command = (line.removeprefix("ExecStart=") for line in lines if line.startswith("ExecStart="))
+    assert reset == "", "systemd would run both commands"
+    system.replace("findmnt", '[ "$*" = "-n -t overlay /" ]')
+    system.replace("mount", 'echo "mount $*"')
+    done = subprocess.run(
+        shlex.split(command), capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PATH": f"{system.folder}/bin:{os.environ['PATH']}"},
+    )  # fmt: skip
+    # With a source, mount ignores /etc/fstab.
+    assert done.stdout == "mount -o remount,rw overlayroot /\n", done.stderr
 
 
 def test_what_is_mounted_at_a_folder_is_never_removed(system: System) -> None:

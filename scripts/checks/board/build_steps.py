@@ -236,7 +236,8 @@ def wheels() -> BuildStep:
 def _make_wheels(folder: Path) -> None:
     """Download what pip chooses on the board: the pip of this machine would choose for its own Python and processor.
 
-    Doorlight's own wheel has no machine code; the next step builds it.
+    That pip runs from its package: emulated, installing it takes minutes. Doorlight's own wheel has no machine code; the next step
+    builds it.
     """
     log = folder / "build.log"
     own = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", str(folder), str(CHECKOUT)]
@@ -244,8 +245,8 @@ def _make_wheels(folder: Path) -> None:
     wheel = next(folder.glob("doorlight-*.whl"))
     script = f"""
         mount --bind {folder} media
-        chroot . python3 -m venv /mnt/venv
-        chroot . /mnt/venv/bin/pip --disable-pip-version-check --no-cache-dir download -q --only-binary=:all: \\
+        pip="$(ls usr/share/python-wheels/pip-*.whl)"
+        chroot . python3 "/$pip/pip" --disable-pip-version-check --no-cache-dir download -q --only-binary=:all: \\
             -d /media '/media/{wheel.name}[link,metrics,people,web]'
         """
     _inside(root().folder / "root", NETWORK + script, log)
@@ -271,7 +272,7 @@ def _inside(guest: Path, script: str, log: Path, *options: str) -> None:
 def product() -> BuildStep:
     parts = [CHECKOUT / name for name in INSTALLED_FILES]
     keys = (root().key, lgpio().key, wheels().key)
-    return BuildStep("pi-product", hash_of(*keys, *parts, source_of(_make_product)), _make_product)
+    return BuildStep("pi-product", hash_of(*keys, *parts, source_of(_make_product), source_of(_compile)), _make_product)
 
 
 def _make_product(folder: Path) -> None:
@@ -289,8 +290,25 @@ def _make_product(folder: Path) -> None:
     run_program([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", packages, CHECKOUT], log)
     answers = "--expressions yes --controller Lab --sign left --camera /dev/video0"
     install = f"/{GUEST_FOLDER}/source/scripts/install.sh --without-start {answers} --wheels /root/wheels"
-    _inside(guest, f"chroot . {install}", log, "--net")
+    _inside(guest, f"PIP_NO_COMPILE=1 chroot . {install}", log, "--net")
     shutil.rmtree(packages)
+    for library in guest.glob("opt/doorlight/releases/*/lib"):
+        _compile(guest, library.relative_to(guest), log)
+
+
+def _compile(guest: Path, library: Path, log: Path) -> None:
+    """Compile what pip has installed, as pip does it; emulated, that is the larger part of the installation.
+
+    A compiled module depends on Python's version, not on the processor, so a Python of this machine compiles too.
+    """
+    python, words = shutil.which(f"python{PYTHON}"), "-m compileall -q"
+    # One that pyenv has may exist and not run.
+    if python and subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0:
+        command = f"{python} {words} -p / {library}"
+    else:
+        command = f"chroot . /usr/bin/python3 {words} /{library}"
+    # pip, too, ignores a file that does not compile: packages have some, for tests of their own.
+    _inside(guest, f"{command} || true", log, "--net")
 
 
 def image() -> BuildStep:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from checks.board import __main__ as command
-from checks.board import initramfs, results, steps
+from checks.board import build_steps, initramfs, results, steps
 from checks.board.build_steps import BOARDS, GUEST_FOLDER, HERE, check_machine
 from checks.board.emulator import Emulator, EmulatorError, Line, clean_line, parse_words
 from checks.board.pins import BUZZER, GREEN, RED, RELAY, PinChange, Pins, at, between, decode, first_dark, in_order
@@ -412,6 +412,29 @@ def test_a_qemu_without_the_board_is_named(tmp_path: Path, monkeypatch: pytest.M
     check_machine(BOARDS["raspi3b"])
     with pytest.raises(UnsupportedHostError, match="does not emulate raspi4b"):
         check_machine(BOARDS["raspi4b"])
+
+
+@pytest.mark.parametrize(
+    ("script", "native"),
+    [("exit 0", True), ("echo 'pyenv: python3.13: command not found' >&2; exit 127", False), (None, False)],
+    ids=["runs", "exists and does not run", "missing"],
+)
+def test_modules_are_compiled_by_this_machine_if_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, native: bool
+) -> None:
+    """An emulated Python would take longer for it than for the rest of the installation."""
+    python = tmp_path / "python3.13"
+    if script is not None:
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/nonexistent")
+    scripts: list[str] = []
+    monkeypatch.setattr(build_steps, "_inside", lambda guest, text, log, *options: scripts.append(text))
+    build_steps._compile(tmp_path, Path("opt/doorlight/releases/1/lib"), tmp_path / "log")
+    # As the guest sees the path: it stands in tracebacks.
+    by_native = f"{python} -m compileall -q -p / opt/doorlight/releases/1/lib || true"
+    emulated = "chroot . /usr/bin/python3 -m compileall -q /opt/doorlight/releases/1/lib || true"
+    assert scripts == [by_native if native else emulated]
 
 
 def test_an_unknown_step_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
