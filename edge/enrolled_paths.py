@@ -1,4 +1,4 @@
-"""The files that belong to the store of enrolled people, and the places that they must not have: of other files of the door."""
+"""Name the files of the store of enrolled people, and refuse settings that put them in the place of another file."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ DEFAULT = Path("/var/lib/doorlight") / FILE_NAME
 NEW_SUFFIX = ".new"
 #: Longest name (bytes) of a file that Linux allows.
 MAX_NAME_BYTES = 255
-#: Folders in which other parts of Doorlight write, or whose files are replaced by an update.
+#: Folders in which other parts of Doorlight write, or whose files an update replaces.
 FOREIGN_FOLDERS = ("/etc/doorlight", "/opt/doorlight", "/var/lib/doorlight-link")
-#: Other files of the service's door, in the state folder: its log, whatever [events] file says, and areas_file.py.
+#: Other files in the service's state folder. Its log is there even if [events] file names another one.
 SERVICE_FILES = {
     Path("/var/lib/doorlight/events.jsonl"): "the event log of the service",
     Path("/var/lib/doorlight/areas.toml"): "what is set on the page",
@@ -29,10 +29,10 @@ SERVICE_FILES = {
 
 
 def check(config: Config, name: str) -> None:
-    """Raise ConfigError if [people] file cannot be the store, or if other files have its place. `name` is the settings'."""
+    """Raise ConfigError if [people] file cannot be the store, or if another file has its place. `name` is the settings file."""
     if not config.people.file:
         for other, what in _other_files(config, name).items():
-            if any(_is_of(mine, other) for mine in of_store(DEFAULT)):
+            if any(_is_file_of(mine, other) for mine in of_store(DEFAULT)):
                 raise ConfigError(f"{name}: {what} has the place of the enrolled people", "choose another name")
         return
     file, where = config.people.file, f"{name}: 'people.file' is {config_messages.shown(config.people.file)}"
@@ -50,17 +50,18 @@ def check(config: Config, name: str) -> None:
     if folder := next((folder for folder in FOREIGN_FOLDERS if path.is_relative_to(folder)), None):
         raise ConfigError(f"{where}, in {folder}, which has other files", example)
     for other, what in _other_files(config, name).items():
-        if any(_is_of(mine, other) for mine in of_store(path)):
+        if any(_is_file_of(mine, other) for mine in of_store(path)):
             raise ConfigError(f"{where}: {what} has the same files", example)
 
 
 def of_store(file: Path) -> tuple[Path, ...]:
     """Return all files that belong to the store `file`: key and lock lie beside it, and new ones while they are written."""
     key = file.with_name(KEY_NAME)
-    return (file, _new(file), key, _new(key), file.with_name(LOCK_NAME))
+    return (file, unfinished(file), key, unfinished(key), file.with_name(LOCK_NAME))
 
 
-def _new(path: Path) -> Path:
+def unfinished(path: Path) -> Path:
+    """Return the file that becomes `path` once it is complete."""
     return path.with_name(path.name + NEW_SUFFIX)
 
 
@@ -75,13 +76,13 @@ def _other_files(config: Config, name: str) -> dict[Path, str]:
         "link.key": config.link.key,
         "link.password": config.link.password,
     }
-    # A relative path begins at the folder of the process, and the name of a secret in another one.
+    # Relative paths are skipped: their folder depends on the process, or is that of the secrets.
     found = {Path(os.path.normpath(path)): f"'{key}'" for key, path in named.items() if path.startswith("/")}
     return {Path(os.path.abspath(name)): "this file", **SERVICE_FILES, **found}
 
 
-def _is_of(mine: Path, other: Path) -> bool:
-    """Return whether `mine` is `other`, or named as what lies beside it: rotated logs, their counter and their hours."""
+def _is_file_of(mine: Path, other: Path) -> bool:
+    """Return whether `mine` is `other`, or has the name of a file beside an event log: rotated logs, their counter, hours."""
     if mine.parent != other.parent:
         return False
     hours = other.name.replace("events", "hours") if "events" in other.name else f"hours-{other.name}"

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..enrolled_paths import NEW_SUFFIX
+from ..enrolled_paths import unfinished
 from ..errors import ConfigError, OutputError
 from ..system.files import lock, read_regular, sync_folder, write_all
 
@@ -61,7 +61,7 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def write_error(path: Path, error: OSError, otherwise: str, verb: str = "written") -> OutputError:
-    """Return the error for a file that cannot be written, with what to do about it; `otherwise` for other reasons."""
+    """Return the error for a file that cannot be written, with a hint for its reason; `otherwise` is the hint for other reasons."""
     folder = path.parent
     hints = {
         errno.EROFS: f"the disk is read-only, as a failing card makes itself (sudo dmesg | tail): sudo mount -o remount,rw "
@@ -77,11 +77,6 @@ def write_error(path: Path, error: OSError, otherwise: str, verb: str = "written
 def _mount_point(folder: Path) -> Path:
     folder = folder.absolute()
     return next((place for place in (folder, *folder.parents) if os.path.ismount(place)), Path("/"))
-
-
-def unfinished(path: Path) -> Path:
-    """Return the file that becomes `path` once it is complete."""
-    return path.with_name(path.name + NEW_SUFFIX)
 
 
 def delete(path: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from ..areas_file import SERVICE_STATE
-from ..enrolled_paths import FILE_NAME, KEY_NAME, LOCK_NAME
+from ..enrolled_paths import FILE_NAME, KEY_NAME, LOCK_NAME, unfinished
 from ..errors import InputError
 from ..system.files import state_folder
 from . import consent, key_file, private_file
@@ -245,7 +245,7 @@ def _finish(place: Place) -> None:
 
 
 def _unfinished(place: Place) -> list[Path]:
-    return [private_file.unfinished(path) for path in (place.file, place.key)]
+    return [unfinished(path) for path in (place.file, place.key)]
 
 
 def _rows(path: Path, data: bytes) -> list[bytes]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edge import enrolled_paths
 from edge.cli import main
 from edge.errors import ConfigError, DoorlightError, InputError, OutputError
 from edge.people import consent, key_file, private_file, sealed, store
@@ -144,7 +145,7 @@ def test_remove_leaves_nothing_on_a_disk(tmp_path: Path) -> None:
         for each in (ADA, BOB, person("Eve", 3)):
             enrol(where, each)
             note()
-        interrupted = private_file.unfinished(where.file)
+        interrupted = enrolled_paths.unfinished(where.file)
         interrupted.write_bytes(where.file.read_bytes())
         remove(where, BOB.name)
         remove(where, "Eve")
