@@ -46,6 +46,8 @@ FILES = {
     "opt/current/bin/doorlight": "",
     "etc/doorlight.toml": "",
 }
+#: Where `machinery` writes, so that it does not change this machine.
+MACHINERY_PLACES = "RESTORE=$1/lib/restore UNITS_UNIT=$1/doorlight-units.service MOTD=$1/motd APT_HOOK=$1/apt REMOUNT=$1/remount.d/own.conf"
 RUN = r"""
 . "$1/functions"
 . scripts/read_only.sh
@@ -421,8 +423,7 @@ def test_what_systemd_and_a_login_run_is_executable(system: System) -> None:
     for name in ("sync", "systemctl"):
         system.replace(name, "exit 0")
     (system.folder / "data").mkdir()
-    places = "RESTORE=$1/lib/restore UNITS_UNIT=$1/doorlight-units.service MOTD=$1/motd APT_HOOK=$1/apt REMOUNT=$1/remount.d/own.conf"
-    done = system.run(f"eval {places}; machinery", dry="")
+    done = system.run(f"eval {MACHINERY_PLACES}; machinery", dry="")
     assert done.returncode == 0, done.stderr
     for name in ("lib/restore", "motd"):
         assert os.access(system.folder / name, os.X_OK), name
@@ -437,8 +438,7 @@ def test_the_overlay_becomes_writable(system: System) -> None:
     for name in ("sync", "systemctl"):
         system.replace(name, "exit 0")
     (system.folder / "data").mkdir()
-    places = "RESTORE=$1/lib/restore UNITS_UNIT=$1/doorlight-units.service MOTD=$1/motd APT_HOOK=$1/apt REMOUNT=$1/remount.d/own.conf"
-    assert system.run(f"eval {places}; machinery", dry="").returncode == 0
+    assert system.run(f"eval {MACHINERY_PLACES}; machinery", dry="").returncode == 0
     lines = (system.folder / "remount.d/own.conf").read_text().splitlines()
     reset, command = (line.removeprefix("ExecStart=") for line in lines if line.startswith("ExecStart="))
     assert reset == "", "systemd would run both commands"
