@@ -116,7 +116,7 @@ TEXTS = {
             "known.",
             "YuNet itself, asked again about 500 faces in whole pictures of the test split in another size or mirrored, is "
             "off from its own points by 11 to 16 % of the distance between the eyes (bare) and 19 to 25 % (masked): "
-            "`python -m training.repeat_landmarks`. No model can be expected to be much closer.",
+            "`python -m training.repeat_landmarks --split test`. No model can be expected to be much closer.",
         ),
     ),
     "face_embedding": CardText(

@@ -37,7 +37,7 @@ def add_data(parser: argparse.ArgumentParser, required: bool = True) -> None:
 
 
 def print_error(command: str, error: Exception) -> int:
-    """Print an error and its hint on stderr; return the exit code: that of `edge.errors`, or BAD_DATA for data and networks."""
+    """Print an error and its hint on stderr. Return its own exit code, OutputError's for an OSError, else BAD_DATA."""
     hint = f" ({error.hint})" if isinstance(error, DoorlightError) and error.hint else ""
     what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
     print(f"{command}: {what}{hint}", file=sys.stderr)

@@ -1,9 +1,9 @@
 """Measure how well the teacher of the landmarks agrees with itself when it looks again.
 
-    python -m training.repeat_landmarks --data DIR DIR2 --yunet yunet_n.onnx --faces 500
+    python -m training.repeat_landmarks --data DIR DIR2 --yunet yunet_n.onnx --split test
 
-YuNet searches each picture once more: as it is, a little smaller, a little larger, and mirrored. The error of its points
-against those of points.jsonl is the one that the model is judged by: no model can be expected to be much closer.
+YuNet searches each picture once more: as it is, a little smaller, a little larger, and mirrored. Its new points are
+compared with those of points.jsonl, as the model's are: no model can be expected to be much closer.
 The last line is one JSON object.
 """
 
@@ -30,14 +30,14 @@ from .landmarks import Example, error, examples
 from .metrics import mean_interval
 from .records import DataError
 
-#: Longer side in pixels of a picture that YuNet searches, as it is: a larger picture is made smaller.
+#: Longest side (pixels) of a picture that YuNet searches. A larger picture is scaled down.
 SIDE_PX = 640
-#: What it finds belongs to a face if it has this score, and its box overlaps the face's by this IoU.
+#: A detection belongs to a face if its score, and the IoU of both boxes, are more than these.
 MIN_SCORE, MIN_IOU = 0.3, 0.4
 
 
 class Look(NamedTuple):
-    """A picture in other pixels: its size in units of the first look's, and whether it is mirrored."""
+    """How a picture is searched again: its scale relative to the first look, and whether it is mirrored."""
 
     name: str
     scale: float
@@ -112,8 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             picture = data.picture(e.record)
             for look in LOOKS:
                 found[look.name].append(look_again(teacher, picture, e, look))
-    except (DataError, DoorlightError, OSError) as error_:
-        return print_error("repeat_landmarks", error_)
+    except (DataError, DoorlightError, OSError) as problem:
+        return print_error("repeat_landmarks", problem)
     print(json.dumps({name: repeat_figures(faces, points) for name, points in found.items()}))
     return 0
 
