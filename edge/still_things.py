@@ -47,8 +47,8 @@ MIN_OVERLAP = 0.6
 MAX_STEP_S = 1.0
 #: Looks in a row at which a thing must have changed to be none. One may be a damaged picture.
 MOVED_LOOKS = 2
-#: After this many looks without motion, the patch of a face is kept, the last ones of each place: a picture that hangs comes
-#: back to one of them after a shadow has crossed it.
+#: The patch of a face is kept after SETTLED_LOOKS looks without motion, the last SETTLED_PATCHES of each place: a hanging
+#: picture returns to one of them after a shadow has crossed it.
 SETTLED_LOOKS, SETTLED_PATCHES = 4, 4
 #: Something crosses a face if a cell changes by more than CROSSED_CHANGE (standard deviations), and little of it is explained by
 #: a shift (cells): a shadow has 0.1 cells for each standard deviation, a hand less, and a head that moves more than 0.25.
@@ -148,7 +148,7 @@ class StillThings:
         return [place is not None and place.is_thing and not place.moved_looks for place in places]
 
     def motion(self, box: Box) -> Motion:
-        """Return when the face at `box` moved last. A face that nobody has looked at before has not moved."""
+        """Return when the face at `box` moved last. -inf before its first motion, and for an unknown face."""
         place = self._place_of(box)
         return Motion(-math.inf, False) if place is None else Motion(place.changed_at, place.is_back)
 
@@ -202,7 +202,7 @@ class StillThings:
 
     @staticmethod
     def _settle(place: _Place, picture: Picture) -> None:
-        """Remember how a face hangs that has stopped moving, and notice if something has crossed it and it hangs as before.
+        """Keep the patch of a face that has stopped moving, and set `is_back` if it is as it was before something crossed it.
 
         A person never comes back to a fraction of a cell and stays there; a picture does.
         """
@@ -216,6 +216,7 @@ class StillThings:
 
     @staticmethod
     def _notice_crossing(place: _Place, picture: Picture) -> None:
+        """Set `is_crossed` if the face has changed since it was last without motion, and a shift does not explain it."""
         if place.settled and not place.is_crossed:
             box, before = place.settled[-1]
             change, shift = change_and_shift(before, normalized(grey_patch(picture, box)))

@@ -138,7 +138,7 @@ def _list(place: Place, as_json: bool) -> int:
     try:
         removed = store.remove_expired(place)
     except OutputError as error:
-        # A disk that has become read-only. The door does not recognise them any more all the same.
+        # For example, the disk is read-only. The door ignores expired people all the same.
         print(
             f"note: expired people cannot be deleted: {printable(str(error))} ({printable(error.hint)})",
             file=sys.stderr,

@@ -37,7 +37,7 @@ card opens nothing without the face; to refuse it from now on:
 removed. Other doors refuse a card after the next `people sync` or import.
 """
 KINDS = ("svg", "png")
-#: What segno draws a code with.
+#: Characters with which segno draws a code in a terminal.
 BLOCKS = "█▀▄"
 
 
@@ -78,14 +78,14 @@ def _print(args: argparse.Namespace, config: Config, place: Place) -> int:
     if store.is_expired(person, content.installation):
         raise InputError(f"{person.name}: the consent has expired on {person.consent.until}", "add them again")
     until = min(consent.parse_until(args.until), person.consent.until) if args.until else person.consent.until
-    import segno  # may be missing: before anything is changed
+    import segno  # may be missing, so it comes before any change
 
     issued = IssuedCard(new_id(), person.id, until)
     # Its number is kept before it is printed: a card that nobody can revoke must not exist.
     changed = store.change(place, lambda content: _with_cards(content, (*content.installation.cards, issued)))
     code = segno.make_qr(card.encode(person, changed.installation, issued), error="l", mode="alphanumeric")
     if args.out is None:
-        # The other form is colours alone, for terminals without Unicode.
+        # Without these characters, segno draws with colours alone.
         code.terminal(compact=_can_show(BLOCKS), border=2)
     else:
         try:
@@ -100,7 +100,7 @@ def _print(args: argparse.Namespace, config: Config, place: Place) -> int:
 
 
 def _take_back(place: Place, issued: IssuedCard) -> None:
-    """Forget a card that does not exist, because its file could not be written."""
+    """Remove the number of a card whose file could not be written."""
     from ..people import store
 
     def without(content: Content) -> Content:
@@ -144,7 +144,7 @@ def _with_cards(content: Content, cards: tuple[IssuedCard, ...]) -> Content:
 
 
 def _can_show(text: str) -> bool:
-    """Return whether standard output has these characters."""
+    """Return whether standard output can encode `text`."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:

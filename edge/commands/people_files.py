@@ -117,7 +117,7 @@ def _import(args: argparse.Namespace, place: Place) -> int:
 
 
 def _note_void_cards(mine: Content) -> None:
-    """Say which cards of this door do not count any more, since it has joined another installation."""
+    """Print which cards of this door no longer count because it has joined another installation."""
     cards = [card.number for card in mine.installation.cards if not card.is_revoked]
     if cards:
         print(
@@ -150,7 +150,7 @@ def passphrase(file: Path | None, twice: bool = False) -> str:
 
 
 def first_line(file: Path, what: str) -> str:
-    """Return the first line of a file, "" if it is empty; `what` is there. Raises InputError."""
+    """Return the first line of a file, "" if it is empty. `what` is in the hint of the error. Raises InputError."""
     from ..system.files import read_regular
 
     try:

@@ -28,15 +28,13 @@ door keeps its own copy, and knows its people without a network.
 
   sudo doorlight people sync --database postgresql://door@db.example/people
 
-Without --sign or its default, a door only takes over what the database has. Only
-those count who may sign here, as for `people import` (/etc/doorlight/people.signers).
+Without a signing key, a door only takes over what the database has. Only signers in
+/etc/doorlight/people.signers count, as for `people import`.
 doorlight-people.timer runs it every hour, if you enable it: see 'By a database' in
 edge/people/README.md.
 """
-#: Another door may write at the same time; this often it is tried again.
+#: Number of attempts to send: another door may write at the same time.
 ATTEMPTS = 5
-
-
 #: Where the secrets are that no option names: passphrase, signing-key (only at doors where people are enrolled), and password (of
 #: the database's user). doorlight-people.service passes the folder as credentials.
 SECRETS = Path("/etc/doorlight/people-sync")
@@ -82,15 +80,14 @@ def run(args: argparse.Namespace, config: Config, place: Place) -> int:
     passphrase = people_files.passphrase(args.passphrase_file or _secret("passphrase"))
     key = args.sign or _secret("signing-key")
     with connect(address) as database:
-        door = _Sync(database, address, place, passphrase, args.signers, key)
-        content, theirs = door.run()
+        content, theirs = _Sync(database, address, place, passphrase, args.signers, key).run()
     return _report(before, content, theirs, has_sent=key is not None)
 
 
 def _named_address(args: argparse.Namespace, config: Config) -> tuple[str, str]:
-    """Return the address of the database, and which option or setting it is of. Raises UsageError without one.
+    """Return the address of the database, and the option or setting that has it. Raises UsageError without an address.
 
-    Libpq's variables may name it, too.
+    The address may be empty if variables of libpq name the database.
     """
     if args.database is None and config.people.database:
         return config.people.database, "'people.database'"
@@ -100,15 +97,15 @@ def _named_address(args: argparse.Namespace, config: Config) -> tuple[str, str]:
 
 
 def _secret(name: str) -> Path | None:
-    """Return the file of a secret that no option names; None if there is none."""
+    """Return the file of a secret that no option names; None if it is missing or cannot be read."""
     credentials = os.environ.get("CREDENTIALS_DIRECTORY", "")
     path = Path(credentials) / f"{CREDENTIAL_PREFIX}{name}" if credentials else SECRETS / name
-    # As another user than root: the command then asks, or says what is missing.
+    # Only root can read it. Without it, the command asks for the passphrase, or reports what is missing.
     return path if os.access(path, os.R_OK) else None
 
 
 def _with_password(address: Address) -> Address:
-    """Return the address with the password of the database's user, if there is one. Raises InputError."""
+    """Add the password of the database's user to the address, if there is one, and return it. Raises InputError."""
     path = _secret("password")
     if path is not None:
         address.parameters["password"] = people_files.first_line(path, "the password")
@@ -116,7 +113,7 @@ def _with_password(address: Address) -> Address:
 
 
 class _Sync:
-    """What one run has in hand. `key` signs this door's changes; None to send none."""
+    """One synchronisation of this door and the database. `key` signs this door's changes; None sends none."""
 
     def __init__(
         self,
@@ -133,7 +130,7 @@ class _Sync:
         self._passphrase, self._signers = passphrase, signers or transfer.SIGNERS
 
     def run(self) -> tuple[Content, Received | None]:
-        """Take over what the database has, and send what it lacks. Return what is here, and what was there before."""
+        """Take over what the database has, and send what it lacks. Return the content of both: here afterwards, and there before."""
         from ..fleet import people_table
 
         if self._key is not None:

@@ -234,7 +234,7 @@ class Connection:
             self._tls_alert = self._tls_alert or tls_alerts.in_text(text)
 
     def _on_socket_close(self, _client: object, _data: object, sock: tls_alerts.Readable) -> None:
-        # After a message that could not be sent, nobody has read why.
+        # If a message could not be sent, the alert that explains it is still unread.
         self._tls_alert = self._tls_alert or tls_alerts.unread(sock)
 
 

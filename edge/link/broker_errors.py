@@ -71,7 +71,7 @@ def cannot_connect(broker: str, error: Exception, has_tls: bool) -> BrokerError:
 
 
 def lost(broker: str, alert: str = "") -> BrokerError:
-    """Return the error for a connection that has ended without a reason in MQTT, but perhaps with an alert of TLS."""
+    """Return the error for a connection that has ended without a reason in MQTT. `alert` is the TLS alert, if any."""
     if alert:
         return _no_tls(broker, alert)
     return BrokerError(f"{broker}: the connection is lost", "check the network, and whether the broker runs")

@@ -1,7 +1,7 @@
-"""What a server says in an alert of TLS before it ends a connection, in words.
+"""Find and explain the TLS alert that a server sends before it closes a connection.
 
-With TLS 1.3, a server checks this machine's certificate after the handshake. It closes the connection while the first
-message is on its way to it. So the error here is often only that the message cannot be sent, and the alert waits unread.
+With TLS 1.3, a server checks this machine's certificate after the handshake. It may close the connection before the
+first message arrives. Then the error here is only that the message cannot be sent, and the alert is still unread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def in_text(text: str) -> str:
 
 
 def unread(sock: Readable) -> str:
-    """Return the name of the alert that waits in a socket that is not blocking; "" without one."""
+    """Return the name of the alert that is unread in a non-blocking socket; "" without one."""
     try:
         sock.recv(1)
     except ssl.SSLError as error:
@@ -37,9 +37,9 @@ def unread(sock: Readable) -> str:
 
 
 def explain(alert: str, client: str, certificate: str, key: str) -> tuple[str, str] | None:
-    """Return what the server does, and what to do, for an alert about the certificate of `client` ("this door"); else None.
+    """Return what the server does, and a hint, for an alert about the certificate of `client`; None for another alert.
 
-    `certificate` and `key` are the names of the settings. Handshake failures of TLS 1.2 have the names of alerts, too.
+    `client` is as in "this door"; `certificate` and `key` are the names of the settings. Handshake failures of TLS 1.2 have the names of alerts, too.
     """
     if "CERTIFICATE_EXPIRED" in alert:
         return f"says that {client}'s certificate has expired", f"renew {certificate}"

@@ -19,8 +19,8 @@ from .store import Installation
 
 #: Least interval (seconds) between two searches for a code.
 INTERVAL_S = 0.5
-#: A problem is reported again after this time (seconds), and there are at most MAX_REPORTS of all kinds in REPORT_LIMIT_S: whoever
-#: holds up wrong cards in turn must not fill the journal.
+#: A problem is reported again after this time (seconds), and there are at most MAX_REPORTS of all kinds in REPORT_LIMIT_S: wrong
+#: cards in turn must not fill the journal.
 REPORT_AGAIN_S, MAX_REPORTS, REPORT_LIMIT_S = 10.0, 4, 60.0
 
 

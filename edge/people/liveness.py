@@ -1,4 +1,4 @@
-"""Which faces are alive: they move again and again, which a picture that hangs does not.
+"""Decide which faces are alive: they move again and again, and a hanging picture does not.
 
 Motion is what `still_things` sees: a shift by half a millimetre, a blink. A person who stands moves by that several times a
 second. What crosses a picture, such as a shadow or a hand, moves it too, but soon it hangs as before.
@@ -19,15 +19,15 @@ from dataclasses import dataclass
 from ..records import TIME_EPSILON_S
 from ..still_things import Motion
 
-#: Seconds, see above. Who passes by casts a shadow on a picture for about a second.
+#: Seconds, see above. A person who passes by casts a shadow on a picture for about a second.
 EARN_S, PAUSE_S, ALIVE_S = 2.0, 2.0, 10.0
 
 
 @dataclass(slots=True)
 class _Run:
-    """A time in motion: its begin, its last motion, and whether it has lasted long enough."""
+    """A period of motion: the times of its first and last motion, and whether it has lasted for EARN_S."""
 
-    began: float
+    first: float
     last: float
     is_alive: bool = False
 
@@ -51,7 +51,7 @@ class Liveness:
         elif motion.at > (first_seen if run is None else run.last):
             run = self._runs.setdefault(number, _Run(motion.at, motion.at))
             run.last = motion.at
-            run.is_alive = run.is_alive or run.last - run.began >= EARN_S - TIME_EPSILON_S
+            run.is_alive = run.is_alive or run.last - run.first >= EARN_S - TIME_EPSILON_S
         elif run is not None and t - run.last > (ALIVE_S if run.is_alive else PAUSE_S):
             # Without looks in between there is no pause: a camera may be slow.
             del self._runs[number]

@@ -53,8 +53,8 @@ class _TrackLooks:
     """The latest looks at one track: their vectors and weights.
 
     `due` is the time of the next embedding, `last_good` that of the last look that was good enough.
-    `template` is what made the track known, with `card` that of a card, and `doubtful` counts the latest looks that are not
-    like it.
+    `template` is what made the track known, and `card` the card that it is of, if any. `doubtful` counts the latest looks that
+    are not like it.
     """
 
     due: float = float("-inf")
@@ -83,7 +83,7 @@ class Recogniser:
         self._cards = cards
         self._tracks: dict[int, _TrackLooks] = {}
         self._embedded_t = float("-inf")
-        #: The one with which the known tracks have been compared.
+        #: The gallery with which the known tracks were last compared.
         self._seen_gallery: Gallery | None = None
 
     @property

@@ -68,7 +68,7 @@ class IssuedCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Synced(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the shared database had when this door looked last: its revision, and the pseudonyms of the people in it.
 
-    `digest` is that of the revision, b"" if it is not known.
+    `digest` is that of the revision's content, see `transfer.digest`; b"" if it is not known.
     """
 
     revision: int

@@ -13,7 +13,7 @@ from .record import Person, Synced
 from .store import Content
 from .transfer import Received, check, current, with_cards_of
 
-#: Digests of earlier revisions that a revision has: 4 KB. A door that has missed more changes cannot compare.
+#: Number of earlier revisions whose digests a revision has (4 KB). A door that has missed more changes cannot compare.
 MAX_HISTORY = 256
 
 

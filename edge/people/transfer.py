@@ -56,7 +56,7 @@ class _Exported(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Received(NamedTuple):
     """The content of a file, who signed it, and the revision that they signed (0 for `people export`).
 
-    `digest` is that of the whole file, and `history` has those of the revisions before it, the newest last.
+    `digest` is that of the whole file. `history` has the digests of the revisions before it, the newest last.
     """
 
     content: Content
@@ -148,7 +148,7 @@ def unpack(data: bytes, where: str, passphrase: str, signers: Path) -> Received:
 
 
 def digest(data: bytes) -> bytes:
-    """Return what tells a file from all others."""
+    """Return a digest of a file, 16 bytes."""
     return hashlib.sha256(data).digest()[:16]
 
 

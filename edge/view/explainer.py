@@ -100,7 +100,7 @@ class Explainer:
             running.askers = [(asker, reply) for asker, reply in running.askers if asker is not client]
             if not running.askers:
                 self._cancel_now()
-                self._changed.notify_all()  # a question that waits for the end of the rest is dropped now
+                self._changed.notify_all()  # wake the thread: it may be resting before this question
 
     def close(self) -> None:
         """End the child and the thread."""
