@@ -165,7 +165,7 @@ def _make_base(folder: Path) -> None:
 
 
 def _make_initramfs(root: Path, image: Path, log: Path) -> None:
-    """Do what the package of a kernel does; this kernel has no modules that its initramfs needs. Copy the result to `image`."""
+    """Make the initramfs as the package of a kernel does, without modules, and copy it to `image`."""
     version = subprocess.run(
         [kernel().folder / "linux", "--version"], check=True, capture_output=True, text=True
     ).stdout.strip()

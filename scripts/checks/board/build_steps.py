@@ -302,12 +302,12 @@ def _compile(guest: Path, library: Path, log: Path) -> None:
     A compiled module depends on Python's version, not on the processor, so a Python of this machine compiles too.
     """
     python, words = shutil.which(f"python{PYTHON}"), "-m compileall -q"
-    # One that pyenv has may exist and not run.
+    # A shim of pyenv may exist and not run.
     if python and subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0:
         command = f"{python} {words} -p / {library}"
     else:
         command = f"chroot . /usr/bin/python3 {words} /{library}"
-    # pip, too, ignores a file that does not compile: packages have some, for tests of their own.
+    # As pip does, ignore files that do not compile: some packages have them for their own tests.
     _inside(guest, f"{command} || true", log, "--net")
 
 
