@@ -377,6 +377,23 @@ class TestDatabase:
         with psycopg.connect(database) as db:
             assert db.execute("SELECT revision FROM doorlight_people.sealed").fetchall() == [(1,)]
 
+    @pytest.mark.parametrize("how", ["passphrase", "no database"])
+    def test_a_rejoin_that_fails_forgets_nothing(self, doors: tuple[Door, Door], how: str) -> None:
+        """Otherwise the next run of the timer would bring back who was removed here."""
+        first, _ = doors
+        remove(first.place, "Bob")
+        before, database = first.content, first._database
+        if how == "passphrase":
+            first._words.write_text("another passphrase\n")
+        else:
+            first._database = f"{database}x"
+        first.sync("--rejoin", code=66 if how == "passphrase" else 69)
+        assert first.content == before
+        first._words.write_text(f"{WORDS}\n")
+        first._database = database
+        first.sync()
+        assert names(first.content) == ["Ada"]
+
     @pytest.mark.parametrize("has_credentials", [False, True])
     def test_settings_and_a_folder_of_secrets_are_enough(
         self,
