@@ -135,6 +135,13 @@ def test_a_clock_that_may_be_wrong_removes_nobody(monkeypatch: pytest.MonkeyPatc
     assert transfer.current(content(ADA, late)) == (ADA,)
 
 
+def test_what_no_door_would_read_is_not_packed(key: Path) -> None:
+    text = "x" * transfer.MAX_FILE_BYTES
+    large = msgspec.structs.replace(ADA, consent=msgspec.structs.replace(ADA.consent, text=text))
+    with pytest.raises(InputError, match="too large for another door"):
+        transfer.pack(content(large), WORDS, key)
+
+
 class Door:
     """A door with its store, and a database."""
 
