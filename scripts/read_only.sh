@@ -395,7 +395,7 @@ delete_left() {
         (cd "$DATA" && rmdir -p "${parent%/*}" 2>/dev/null) || true
     done
     sync
-    put_fstab "/^$FSTAB_LEFT/,+1d" || say "$FSTAB: the line of $DATA could not be removed"
+    put_fstab "/^$FSTAB_LEFT/,+1{ /^$FSTAB_LEFT/d; \\| $DATA ext4 |d; }" || say "$FSTAB: the line of $DATA could not be removed"
 }
 
 # After a power cut: the folders are on the root, but the disk may have them, too.
@@ -404,6 +404,13 @@ complete_read_write() {
     left="$(sed -n "s|^$FSTAB_LEFT||p" "$FSTAB")"
     if [ -n "$dry" ]; then
         say "would delete what is left on the disk of $DATA:$left"
+        return
+    fi
+    if ! grep -q " $DATA ext4 " "$FSTAB"; then
+        # As the hint below says.
+        root=""
+        put_fstab "/^$FSTAB_LEFT/d"
+        say "the disk of $DATA is forgotten"
         return
     fi
     is_mounted "$DATA" || mount "$DATA" ||

@@ -71,16 +71,15 @@ def run(args: argparse.Namespace, config: Config, place: Place) -> int:
             "psycopg: is not installed, and people sync needs it", "see 'By a database' in edge/people/README.md"
         )
     from ..fleet.database import Address, connect
-    from ..people import store, sync
+    from ..people import store
 
     address = _with_password(Address(*_named_address(args, config)))
-    if args.rejoin and store.read(place) is not None:
-        store.change(place, sync.forgotten)
     before = store.read(place)
     passphrase = people_files.passphrase(args.passphrase_file or _secret("passphrase"))
     key = args.sign or _secret("signing-key")
     with connect(address) as database:
-        content, theirs = _Sync(database, address, place, passphrase, args.signers, key).run()
+        door = _Sync(database, address, place, passphrase, args.signers, key, args.rejoin)
+        content, theirs = door.run()
     return _report(before, content, theirs, has_sent=key is not None)
 
 
@@ -113,7 +112,11 @@ def _with_password(address: Address) -> Address:
 
 
 class _Sync:
-    """One synchronisation of this door and the database. `key` signs this door's changes; None sends none."""
+    """One synchronisation of this door and the database. `key` signs this door's changes; None sends none.
+
+    With `rejoins`, what this door knows of the database does not count. It is forgotten only with the next change of the
+    store: after a failure, who was removed must not come back with the next run.
+    """
 
     def __init__(
         self,
@@ -123,11 +126,13 @@ class _Sync:
         passphrase: str,
         signers: Path | None,
         key: Path | None,
+        rejoins: bool,
     ) -> None:
         from ..people import transfer
 
         self._database, self._address, self._place, self._key = database, address, place, key
         self._passphrase, self._signers = passphrase, signers or transfer.SIGNERS
+        self._rejoins = rejoins
 
     def run(self) -> tuple[Content, Received | None]:
         """Take over what the database has, and send what it lacks. Return the content of both: here afterwards, and there before."""
@@ -163,16 +168,24 @@ class _Sync:
 
     def _join(self, theirs: Received | None) -> Content:
         """Take over what the database has, and return the content of the store."""
-        from ..people import store, sync
+        from ..people import store
         from .people import require_people
 
         if theirs is not None:
-            return store.change(self._place, lambda content: sync.joined(content, theirs, str(self._address)))
+            content = store.change(self._place, lambda content: self._joined(content, theirs))
+            self._rejoins = False
+            return content
         if self._key is None:
             raise InputError(
                 f"{self._address}: nobody is in it", "sync with --sign at the door where people are enrolled"
             )
         return require_people(self._place)
+
+    def _joined(self, content: Content, theirs: Received) -> Content:
+        from ..people import sync
+
+        mine = sync.forgotten(content) if self._rejoins else content
+        return sync.joined(mine, theirs, str(self._address))
 
     def _send(self, key: Path, content: Content, theirs: Received | None) -> bool:
         """Send this door's changes, if there are any. Return False if another door came first."""
@@ -182,7 +195,7 @@ class _Sync:
         if not sync.is_ahead(content, None if theirs is None else theirs.content):
             return True
         known = content.installation.synced
-        if theirs is None and known is not None:
+        if theirs is None and known is not None and not self._rejoins:
             raise InputError(
                 f"{self._address}: is empty, and this door knows revision {known.revision}",
                 "restore a backup of the database; if there is none, fill it again from here: people sync --rejoin",

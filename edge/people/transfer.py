@@ -109,7 +109,11 @@ def pack(
     exported = msgspec.msgpack.encode(_Exported(installation, current(content), revision, history))
     sealed = seal(key_from_passphrase(passphrase, salt), exported, _PLACE)
     envelope = _Envelope(salt, sealed, _sign(_MAGIC + salt + sealed, signing_key))
-    return _MAGIC + msgspec.msgpack.encode(envelope)
+    packed = _MAGIC + msgspec.msgpack.encode(envelope)
+    if len(packed) > MAX_FILE_BYTES:
+        # No door would read it, and in a database it would lock out all of them.
+        raise InputError("people and cards are too large for another door", "remove people, or print fewer cards")
+    return packed
 
 
 def read(path: Path, passphrase: str, signers: Path) -> Received:

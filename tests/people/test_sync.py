@@ -135,6 +135,13 @@ def test_a_clock_that_may_be_wrong_removes_nobody(monkeypatch: pytest.MonkeyPatc
     assert transfer.current(content(ADA, late)) == (ADA,)
 
 
+def test_what_no_door_would_read_is_not_packed(key: Path) -> None:
+    text = "x" * transfer.MAX_FILE_BYTES
+    large = msgspec.structs.replace(ADA, consent=msgspec.structs.replace(ADA.consent, text=text))
+    with pytest.raises(InputError, match="too large for another door"):
+        transfer.pack(content(large), WORDS, key)
+
+
 class Door:
     """A door with its store, and a database."""
 
@@ -376,6 +383,23 @@ class TestDatabase:
         assert "people sync --rejoin" not in first.sync("--rejoin")
         with psycopg.connect(database) as db:
             assert db.execute("SELECT revision FROM doorlight_people.sealed").fetchall() == [(1,)]
+
+    @pytest.mark.parametrize("how", ["passphrase", "no database"])
+    def test_a_rejoin_that_fails_forgets_nothing(self, doors: tuple[Door, Door], how: str) -> None:
+        """Otherwise the next run of the timer would bring back who was removed here."""
+        first, _ = doors
+        remove(first.place, "Bob")
+        before, database = first.content, first._database
+        if how == "passphrase":
+            first._words.write_text("another passphrase\n")
+        else:
+            first._database = f"{database}x"
+        first.sync("--rejoin", code=66 if how == "passphrase" else 69)
+        assert first.content == before
+        first._words.write_text(f"{WORDS}\n")
+        first._database = database
+        first.sync()
+        assert names(first.content) == ["Ada"]
 
     @pytest.mark.parametrize("has_credentials", [False, True])
     def test_settings_and_a_folder_of_secrets_are_enough(

@@ -567,6 +567,16 @@ def test_the_disk_of_an_interrupted_way_back_is_missing(system: System) -> None:
     system.refuses("cannot be mounted", "plug it in", step="read_write")
 
 
+def test_a_lost_disk_whose_line_was_removed_is_forgotten(system: System) -> None:
+    """The line after it is another disk's."""
+    moved_back(system)
+    lines = (system.folder / "lower/fstab").read_text().splitlines(keepends=True)
+    system.add("fstab", "".join(line for line in lines if " ext4 noatime" not in line))
+    done = system.run("read_write", dry="")
+    assert done.returncode == 0, done.stderr
+    assert (system.folder / "fstab").read_text() == FILES["fstab"] + "UUID=8 /x ext4 defaults 0 1\n"
+
+
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed (apt install shellcheck)")
 def test_shellcheck() -> None:
     command = ["shellcheck", "-x", "systemd/restore-units.sh"]
