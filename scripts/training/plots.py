@@ -40,12 +40,13 @@ def _grid(wide: float, high: float, rows: int, columns: int) -> tuple[Any, Seque
     return figure, list(axes.ravel())
 
 
-def _save(figure: Any, path: Path) -> None:
+def _save(figure: Any, path: Path, legend: float = 0.0) -> None:
+    """Write the figure. `legend` is the share of its height that is kept free at the bottom."""
     from matplotlib import pyplot as plt
     from PIL import Image
 
     figure.set_dpi(110)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, legend, 1, 1))
     figure.canvas.draw()
     # 64 colours are enough for lines on white, and make a third of the size of savefig.
     picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB").quantize(64)
@@ -202,19 +203,25 @@ def draw_points(
 
     The same name has the same colour and marker in each panel.
     """
-    figure, axes = _axes(5.2 * max(len(panels), 1), 4.2, max(len(panels), 1))
+    from matplotlib.ticker import LogLocator
+
+    figure, axes = _axes(5.2 * max(len(panels), 1), 5.0, max(len(panels), 1))
     names = list(dict.fromkeys(name for points in panels.values() for name in points))
+    drawn: dict[str, Any] = {}
     for axis, (title, points) in zip(np.atleast_1d(axes), panels.items(), strict=False):
         for name, (x, y, low, high) in points.items():
             k = names.index(name)
             interval = [[max(0.0, y - low)], [max(0.0, high - y)]]
             marker = "osD^vP*Xph"[k % 10]
-            axis.errorbar([x], [y], interval, fmt=marker, color=f"C{k % 10}", label=name, capsize=2, linewidth=1)
+            drawn[name] = axis.errorbar([x], [y], interval, fmt=marker, color=f"C{k % 10}", capsize=2, linewidth=1)
         axis.set(title=title, xlabel=across, ylabel=up, xscale="log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter("")
         axis.title.set_size(9)
         axis.grid(alpha=0.3, which="both")
-        axis.legend(fontsize=7)
-    _save(figure, path)
+    figure.legend(list(drawn.values()), list(drawn), fontsize=7, ncol=4, loc="lower center")
+    _save(figure, path, legend=0.13)
 
 
 def draw_bars(path: Path, names: Sequence[str], shares: Sequence[float | None], what: str) -> None:

@@ -25,24 +25,32 @@ class Waiting:
     name = "webhook waiting"
 
     def __init__(self) -> None:
+        self.has_started = threading.Event()
         self.is_stopped = False
 
     def run(self, stop: threading.Event) -> None:
+        self.has_started.set()
         stop.wait(60)
         self.is_stopped = True
 
 
 class Failing:
-    """A target with a bug, or with a problem that ends it. It works after `times` failures, if that is given."""
+    """A target with a bug, or with a problem that ends it. It works after `times` failures, if that is given.
+
+    It fails only when `after` has started: a target that has not need not be stopped.
+    """
 
     name = "broker"
 
-    def __init__(self, error: Exception, times: int | None = None) -> None:
+    def __init__(self, error: Exception, times: int | None = None, after: Waiting | None = None) -> None:
         self._error = error
+        self._after = after
         self._times = times
         self.runs = 0
 
     def run(self, stop: threading.Event) -> None:
+        if self._after is not None:
+            assert self._after.has_started.wait(60)
         self.runs += 1
         if self._times is None or self.runs <= self._times:
             raise self._error
@@ -65,7 +73,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *workers: service.Worker)
 def test_a_target_without_memory_ends_all_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = Waiting()
     with pytest.raises(LinkError, match="the link has failed: MemoryError"):
-        run(tmp_path, monkeypatch, other, Failing(MemoryError()))
+        run(tmp_path, monkeypatch, other, Failing(MemoryError(), after=other))
     assert other.is_stopped
     assert LinkError.exit_code not in (2, 78), "systemd would not restart it"
 
