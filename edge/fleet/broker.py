@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, LogLevel
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -91,7 +91,7 @@ class Connection:
         self.is_shared = True
         self._broker = broker
         self._problem: BrokerError | None = None
-        self._tls_alert = ""
+        self._tls_alerts = tls_alerts.AlertListener()
         self._is_open = False
         self._subscribed: list[int] | None = None
         client = self._client = paho.Client(
@@ -110,8 +110,7 @@ class Connection:
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = client.on_unsubscribe = self._on_subscribe
         client.on_message = self._on_message
-        client.on_log = self._on_log
-        client.on_socket_close = self._on_socket_close
+        self._tls_alerts.listen(client)
         try:
             self._open()
             if leave:
@@ -131,13 +130,13 @@ class Connection:
         if self._problem is not None:
             raise self._problem
         if code != paho.MQTT_ERR_SUCCESS:
-            raise _lost(self._broker, self._tls_alert)
+            raise _lost(self._broker, self._tls_alerts.alert)
 
     def acknowledge(self, messages: Iterable[Message]) -> None:
         """Tell the broker that messages are stored. Raises BrokerError if the connection has ended."""
         for message in messages:
             if message.number and self._client.ack(message.number, 1) != paho.MQTT_ERR_SUCCESS:
-                raise _lost(self._broker, self._tls_alert)
+                raise _lost(self._broker, self._tls_alerts.alert)
 
     def close(self, end_session: bool = False) -> None:
         """End the connection. The broker keeps this collector's messages, unless `end_session` is True."""
@@ -228,14 +227,6 @@ class Connection:
         # QoS 2 does not happen: the subscriptions ask for 1.
         number = message.mid if message.qos else 0
         self.received.append(Message(topic, bytes(message.payload), bool(message.retain), number))
-
-    def _on_log(self, _client: object, _data: object, level: int, text: str) -> None:
-        if level == LogLevel.MQTT_LOG_ERR:
-            self._tls_alert = self._tls_alert or tls_alerts.in_text(text)
-
-    def _on_socket_close(self, _client: object, _data: object, sock: tls_alerts.Readable) -> None:
-        # If a message could not be sent, the alert that explains it is still unread.
-        self._tls_alert = self._tls_alert or tls_alerts.unread(sock)
 
 
 def _lost(broker: Broker, alert: str) -> BrokerError:

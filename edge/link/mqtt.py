@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, LogLevel
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -86,7 +86,7 @@ class MqttConnection:
         self.received: deque[Received] = deque(maxlen=MAX_RECEIVED)
         self._broker = broker
         self._problem: BrokerError | None = None
-        self._tls_alert = ""
+        self._tls_alerts = tls_alerts.AlertListener()
         self._is_open = False
         self._subscribing: dict[int | None, tuple[str, ...]] = {}
         #: Topics that the broker has refused to deliver, with its reason code.
@@ -109,8 +109,7 @@ class MqttConnection:
         client.on_publish = self._on_publish
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
-        client.on_log = self._on_log
-        client.on_socket_close = self._on_socket_close
+        self._tls_alerts.listen(client)
 
     def open(self) -> None:
         """Connect, and wait for the broker's answer. Raises BrokerError."""
@@ -148,7 +147,7 @@ class MqttConnection:
         if self._problem is not None:
             raise self._problem
         if code != paho.MQTT_ERR_SUCCESS:
-            raise lost(str(self._broker), self._tls_alert)
+            raise lost(str(self._broker), self._tls_alerts.alert)
 
     def close(self) -> None:
         """End the connection. A broker that was asked to end it does not publish the will."""
@@ -192,11 +191,3 @@ class MqttConnection:
         self.refused.extend(
             (topic, reason.value) for topic, reason in zip(topics, reasons, strict=False) if reason.value >= FIRST_ERROR
         )
-
-    def _on_log(self, _client: object, _data: object, level: int, text: str) -> None:
-        if level == LogLevel.MQTT_LOG_ERR:
-            self._tls_alert = self._tls_alert or tls_alerts.in_text(text)
-
-    def _on_socket_close(self, _client: object, _data: object, sock: tls_alerts.Readable) -> None:
-        # If a message could not be sent, the alert that explains it is still unread.
-        self._tls_alert = self._tls_alert or tls_alerts.unread(sock)

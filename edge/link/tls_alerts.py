@@ -10,6 +10,9 @@ import re
 import ssl
 from typing import Protocol
 
+import paho.mqtt.client as paho
+from paho.mqtt.enums import LogLevel
+
 
 class Readable(Protocol):
     """A socket, with TLS or without, or what paho-mqtt has in its place."""
@@ -17,6 +20,26 @@ class Readable(Protocol):
     def recv(self, count: int, /) -> bytes:
         """Return up to `count` bytes."""
         ...
+
+
+class AlertListener:
+    """The first alert that a client of paho-mqtt gets: `alert` is OpenSSL's name of it, "" without one."""
+
+    def __init__(self) -> None:
+        self.alert = ""
+
+    def listen(self, client: paho.Client) -> None:
+        """Use the client's callbacks for its log and for the end of its socket."""
+        client.on_log = self._on_log
+        client.on_socket_close = self._on_socket_close
+
+    def _on_log(self, _client: object, _data: object, level: int, text: str) -> None:
+        if level == LogLevel.MQTT_LOG_ERR:
+            self.alert = self.alert or in_text(text)
+
+    def _on_socket_close(self, _client: object, _data: object, sock: Readable) -> None:
+        # If a message could not be sent, the alert that explains it is still unread.
+        self.alert = self.alert or unread(sock)
 
 
 def in_text(text: str) -> str:
