@@ -76,7 +76,7 @@ class Pipeline:
         self._perception = perception
         self._zone = Zone(config.door.zone, config.door.ignore)
         self._outside: tuple[Box, ...] = ()
-        self._things = StillThings(config.door.ignore_still_s)
+        self._things = StillThings(config.door.ignore_still_s, sees_return=presence is not None)
         self._found: tuple[Box, ...] | None = None
         self._attention = Attention(config)
         self._tracker = Tracker(config.tracker)

@@ -109,9 +109,14 @@ class Motion(NamedTuple):
 class StillThings:
     """The places where faces are seen, and which of them are things. Times are seconds on the source's clock."""
 
-    def __init__(self, still_s: float) -> None:
-        """A face is a thing after `still_s` seconds without motion; 0 turns everything off."""
+    def __init__(self, still_s: float, *, sees_return: bool = False) -> None:
+        """A face is a thing after `still_s` seconds without motion; 0 turns everything off.
+
+        `sees_return`: look for pictures that something crosses and that hang as before, see `motion`. It costs a second
+        patch of a face that moves.
+        """
         self._still_s = still_s
+        self._sees_return = sees_return
         self._places: list[_Place] = []
 
     @property
@@ -134,9 +139,9 @@ class StillThings:
             before = place.is_thing
             looks = place.looks
             is_same = self._compare(place, box, grey_patch(picture, place.box), t)
-            if looks < place.looks == SETTLED_LOOKS:
+            if self._sees_return and looks < place.looks == SETTLED_LOOKS:
                 self._settle(place, picture)
-            elif not is_same:
+            elif self._sees_return and not is_same:
                 self._notice_crossing(place, picture)
             found.things[k] = place.is_thing and is_same
             found.new[k] = found.things[k] and not before

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edge import still_things
 from edge.imaging.images import Picture
 from edge.records import Box
-from edge.still_things import MAX_STEP_S, SETTLED_LOOKS, StillThings
+from edge.still_things import MAX_STEP_S, SETTLED_LOOKS, StillThings, grey_patch
 
 STILL_S = 5.0
 FPS = 4
@@ -62,7 +63,7 @@ def test_a_face_has_moved_only_if_it_did() -> None:
 @pytest.mark.parametrize("shadows", [(40,), (35, 50, 42)], ids=["one shadow", "a shadow that pauses"])
 def test_a_picture_is_back_after_a_shadow(hung_s: float, shadows: tuple[int, ...]) -> None:
     """The detector sees its box a little elsewhere while the shadow is there."""
-    things = StillThings(STILL_S)
+    things = StillThings(STILL_S, sees_return=True)
     k = len(flags(things, poster(hung_s)))
     for edge in shadows:
         shaded = scene()
@@ -79,7 +80,7 @@ def test_a_picture_is_back_after_a_shadow(hung_s: float, shadows: tuple[int, ...
 
 @pytest.mark.parametrize("shift", [0.4, 3.0])
 def test_a_person_who_stands_still_elsewhere_is_not_back(shift: float) -> None:
-    things = StillThings(STILL_S)
+    things = StillThings(STILL_S, sees_return=True)
     flags(things, poster(2))
     flags(things, [camera(scene(3 * shift * np.sin(k)), k) for k in range(8, 12)], start=8)
     flags(things, [camera(scene(shift), k) for k in range(12, 20)], start=12)
@@ -88,10 +89,31 @@ def test_a_person_who_stands_still_elsewhere_is_not_back(shift: float) -> None:
 
 def test_a_picture_that_repeats_is_not_back() -> None:
     """It has never been away."""
-    things, picture = StillThings(STILL_S), camera(scene(), 9)
+    things, picture = StillThings(STILL_S, sees_return=True), camera(scene(), 9)
     flags(things, poster(1))
     flags(things, [picture] * 9, start=FPS)
     assert not things.motion(FACE).is_back
+
+
+@pytest.mark.parametrize("sees_return", [False, True])
+def test_a_door_that_recognises_nobody_looks_once_at_a_face_that_moves(
+    sees_return: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    def counted(picture: Picture, box: Box) -> npt.NDArray[np.uint8]:
+        nonlocal looks
+        looks += 1
+        return grey_patch(picture, box)
+
+    monkeypatch.setattr(still_things, "grey_patch", counted)
+    things = StillThings(STILL_S, sees_return=sees_return)
+    pictures = [*poster(2), *(camera(scene(3.0 * k), 8 + k) for k in range(1, 5))]
+    flags(things, pictures)
+    if sees_return:
+        assert looks > len(pictures)
+    else:
+        assert looks == len(pictures)
 
 
 @pytest.fixture
