@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from datetime import UTC, datetime
 
-from . import options
 from .options import Parser, Subparsers
 
 DESCRIPTION = """\
@@ -29,7 +28,12 @@ before it was sent, or the broker lost it.
 
 def add_parser(subparsers: Subparsers) -> Parser:
     parser = subparsers.add_parser("fleet", help="show all doors, those in trouble first", description=DESCRIPTION)
-    options.add_database(parser)
+    parser.add_argument(
+        "--database",
+        metavar="ADDRESS",
+        default="",
+        help="as in postgresql://USER@HOST/NAME, without a password (default: what PGHOST, PGDATABASE, … name)",
+    )
     parser.add_argument(
         "--days",
         type=int,

@@ -76,16 +76,6 @@ def add_source(parser: Parser) -> None:
     )
 
 
-def add_database(parser: Parser) -> None:
-    """Add --database; "" leaves the address to the environment."""
-    parser.add_argument(
-        "--database",
-        metavar="ADDRESS",
-        default="",
-        help="as in postgresql://USER@HOST/NAME, without a password (default: what PGHOST, PGDATABASE, … name)",
-    )
-
-
 def add_simulate(parser: Parser) -> None:
     """Add --simulate."""
     parser.add_argument(
