@@ -15,12 +15,10 @@ import msgspec
 
 from .config import Config, Polygon, replaced
 from .errors import ConfigError, OutputError
-from .system.files import WrongEncodingError, read_toml, replace_file, state_folder
+from .system.files import SERVICE_STATE, WrongEncodingError, read_toml, replace_file, state_folder
 from .zone import Zone
 
 FILE_NAME = "areas.toml"
-#: StateDirectory= of the service, which other programs than the door do not get from systemd.
-SERVICE_STATE = Path("/var/lib/doorlight")
 _ADVICE = "delete it, and restart the door"
 _HEADER = """\
 # Written by the door for its page Set up. These areas replace zone and ignore of [door] in the settings file below, while

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from . import config_messages
 from .errors import ConfigError
+from .system.files import SERVICE_STATE
 
 if TYPE_CHECKING:
     from .config import Config
 
 FILE_NAME, KEY_NAME, LOCK_NAME = "people.db", "people.key", "people.lock"
 #: Where the people of the installed service are, without [people] file.
-DEFAULT = Path("/var/lib/doorlight") / FILE_NAME
+DEFAULT = SERVICE_STATE / FILE_NAME
 #: A file is written beside the one that it replaces, under this longer name.
 NEW_SUFFIX = ".new"
 #: Longest name (bytes) of a file that Linux allows.
@@ -23,17 +24,16 @@ MAX_NAME_BYTES = 255
 FOREIGN_FOLDERS = ("/etc/doorlight", "/opt/doorlight", "/var/lib/doorlight-link")
 #: Other files in the service's state folder. Its log is there even if [events] file names another one.
 SERVICE_FILES = {
-    Path("/var/lib/doorlight/events.jsonl"): "the event log of the service",
-    Path("/var/lib/doorlight/areas.toml"): "what is set on the page",
+    SERVICE_STATE / "events.jsonl": "the event log of the service",
+    SERVICE_STATE / "areas.toml": "what is set on the page",
 }
 
 
 def check(config: Config, name: str) -> None:
     """Raise ConfigError if [people] file cannot be the store, or if another file has its place. `name` is the settings file."""
     if not config.people.file:
-        for other, what in _other_files(config, name).items():
-            if any(_is_file_of(mine, other) for mine in of_store(DEFAULT)):
-                raise ConfigError(f"{name}: {what} has the place of the enrolled people", "choose another name")
+        if what := _what_has_place_of(DEFAULT, config, name):
+            raise ConfigError(f"{name}: {what} has the place of the enrolled people", "choose another name")
         return
     file, where = config.people.file, f"{name}: 'people.file' is {config_messages.shown(config.people.file)}"
     example = 'write a path such as "/var/lib/doorlight/people.db"'
@@ -49,9 +49,8 @@ def check(config: Config, name: str) -> None:
         raise ConfigError(f"{where}, the name of the key or the lock that lie beside it", example)
     if folder := next((folder for folder in FOREIGN_FOLDERS if path.is_relative_to(folder)), None):
         raise ConfigError(f"{where}, in {folder}, which has other files", example)
-    for other, what in _other_files(config, name).items():
-        if any(_is_file_of(mine, other) for mine in of_store(path)):
-            raise ConfigError(f"{where}: {what} has the same files", example)
+    if what := _what_has_place_of(path, config, name):
+        raise ConfigError(f"{where}: {what} has the same files", example)
 
 
 def of_store(file: Path) -> tuple[Path, ...]:
@@ -63,6 +62,14 @@ def of_store(file: Path) -> tuple[Path, ...]:
 def unfinished(path: Path) -> Path:
     """Return the file that becomes `path` once it is complete."""
     return path.with_name(path.name + NEW_SUFFIX)
+
+
+def _what_has_place_of(store: Path, config: Config, name: str) -> str | None:
+    """Return what the first other file is that has the place of a file of the store; None without one."""
+    for other, what in _other_files(config, name).items():
+        if any(_is_file_of(mine, other) for mine in of_store(store)):
+            return what
+    return None
 
 
 def _other_files(config: Config, name: str) -> dict[Path, str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from edge import cli
-from edge.areas_file import SERVICE_STATE
 from edge.commands import people_sync
+from edge.system.files import SERVICE_STATE
 from support.paths import ROOT
 
 FOLDER = ROOT / "systemd"

@@ -19,10 +19,9 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from ..areas_file import SERVICE_STATE
 from ..enrolled_paths import FILE_NAME, KEY_NAME, LOCK_NAME, unfinished
 from ..errors import InputError
-from ..system.files import state_folder
+from ..system.files import SERVICE_STATE, state_folder
 from . import consent, key_file, private_file
 from .record import MAX_TIME_S, IssuedCard, Person, Synced, normal_form
 from .sealed import WrongKeyError, new_key, seal, unseal

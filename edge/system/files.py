@@ -212,6 +212,10 @@ def is_mount_read_only(folder: Path) -> bool:
     return not any("ro" in row[-1].split(",") for row in rows if row[2] == number)
 
 
+#: StateDirectory= of the service, which other programs than the door do not get from systemd.
+SERVICE_STATE = Path("/var/lib/doorlight")
+
+
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
     """Return the folder for what this machine remembers; None if there is none.
 

@@ -11,6 +11,7 @@ from edge.cli import main
 from edge.commands.events import SERVICE_LOG
 from edge.errors import ConfigError
 from edge.people import store
+from edge.system.files import SERVICE_STATE
 
 OTHERS = """
 [events]
@@ -109,7 +110,7 @@ def test_no_path_has_a_control_character(tmp_path: Path, key: str) -> None:
 
 
 def test_the_places_are_those_of_the_code() -> None:
-    assert {SERVICE_LOG, areas_file.SERVICE_STATE / areas_file.FILE_NAME} == enrolled_paths.SERVICE_FILES.keys()
+    assert {SERVICE_LOG, SERVICE_STATE / areas_file.FILE_NAME} == enrolled_paths.SERVICE_FILES.keys()
     default = store.place_for("", is_service=True)
     assert default is not None
     assert default.file == enrolled_paths.DEFAULT
