@@ -182,7 +182,7 @@ $DATA$folder $folder none bind,nofail,x-systemd.requires-mounts-for=$DATA 0 0"
     # sed ends the last line, if an editor has not.
     # shellcheck disable=SC1003
     { [ ! -e "$FSTAB" ] || sed '$a\' "$FSTAB"; printf '%s\n%s\n' "$lines" "$FSTAB_END"; } >"$FSTAB.new" || return 1
-    chmod 644 "$FSTAB.new" && sync "$FSTAB.new" && mv -f "$FSTAB.new" "$FSTAB" && sync
+    use_new_fstab "$FSTAB"
 }
 
 # Mount what /etc/fstab has, then remove the folders' files from the root: a copy there would outlive what is deleted later, and
@@ -421,10 +421,15 @@ complete_read_write() {
     say "what was left on the disk of $DATA is deleted"
 }
 
-# Change the root's list of mounts by a script of sed. It is never incomplete.
+# Change the root's list of mounts by a script of sed.
 put_fstab() {
     sed "$1" "$root$FSTAB" >"$root$FSTAB.new" || return 1
-    chmod 644 "$root$FSTAB.new" && sync "$root$FSTAB.new" && mv -f "$root$FSTAB.new" "$root$FSTAB" && sync
+    use_new_fstab "$root$FSTAB"
+}
+
+# Put FILE.new in the place of FILE, a list of mounts, which is never incomplete.
+use_new_fstab() {
+    chmod 644 "$1.new" && sync "$1.new" && mv -f "$1.new" "$1" && sync
 }
 
 # Copy the folders and the units to the root, then switch the overlay off. Returns 1 after a failure; the disk is still in use then.
