@@ -20,46 +20,31 @@ class TfliteWriter:
         b = self._builder
         scales = self._vector([scale], tflite.QuantizationParametersStartScaleVector, b.PrependFloat32)
         zeros = self._vector([zero_point], tflite.QuantizationParametersStartZeroPointVector, b.PrependInt64)
-        tflite.QuantizationParametersStart(b)
-        tflite.QuantizationParametersAddScale(b, scales)
-        tflite.QuantizationParametersAddZeroPoint(b, zeros)
-        quantization = tflite.QuantizationParametersEnd(b)
+        quantization = self._table("QuantizationParameters", Scale=scales, ZeroPoint=zeros)
         at = self._ints(shape)
-        tflite.TensorStart(b)
-        tflite.TensorAddShape(b, at)
-        tflite.TensorAddType(b, kind)
-        tflite.TensorAddBuffer(b, buffer)
-        tflite.TensorAddQuantization(b, quantization)
-        return int(tflite.TensorEnd(b))
+        return self._table("Tensor", Shape=at, Type=kind, Buffer=buffer, Quantization=quantization)
 
     def operator(self, code: int, inputs: list[int], output: int, kind: int = 0, options: int = 0) -> int:
         """Write an operator: the numbers of its code and tensors, and its options of a `tflite.BuiltinOptions`."""
-        b = self._builder
-        inputs_at, outputs_at = self._ints(inputs), self._ints([output])
-        tflite.OperatorStart(b)
-        tflite.OperatorAddOpcodeIndex(b, code)
-        tflite.OperatorAddInputs(b, inputs_at)
-        tflite.OperatorAddOutputs(b, outputs_at)
+        fields = {"OpcodeIndex": code, "Inputs": self._ints(inputs), "Outputs": self._ints([output])}
         if kind:
-            tflite.OperatorAddBuiltinOptionsType(b, kind)
-            tflite.OperatorAddBuiltinOptions(b, options)
-        return int(tflite.OperatorEnd(b))
+            fields |= {"BuiltinOptionsType": kind, "BuiltinOptions": options}
+        return self._table("Operator", **fields)
 
     def pool_options(self, cell: int) -> int:
         """Write the options of a pool over squares of `cell` pixels that do not overlap."""
-        b = self._builder
-        tflite.Pool2DOptionsStart(b)
-        tflite.Pool2DOptionsAddPadding(b, tflite.Padding.VALID)
-        tflite.Pool2DOptionsAddStrideW(b, cell)
-        tflite.Pool2DOptionsAddStrideH(b, cell)
-        tflite.Pool2DOptionsAddFilterWidth(b, cell)
-        tflite.Pool2DOptionsAddFilterHeight(b, cell)
-        return int(tflite.Pool2DOptionsEnd(b))
+        return self._table(
+            "Pool2DOptions",
+            Padding=tflite.Padding.VALID,
+            StrideW=cell,
+            StrideH=cell,
+            FilterWidth=cell,
+            FilterHeight=cell,
+        )
 
     def dense_options(self) -> int:
         """Write the options of a fully connected layer without activation."""
-        tflite.FullyConnectedOptionsStart(self._builder)
-        return int(tflite.FullyConnectedOptionsEnd(self._builder))
+        return self._table("FullyConnectedOptions")
 
     def graph(self, tensors: list[int], operators: list[int], inputs: list[int], outputs: list[int]) -> int:
         """Write a graph of these parts; `inputs` and `outputs` are numbers of tensors."""
@@ -67,12 +52,7 @@ class TfliteWriter:
         tensors_at = self._vector(tensors, tflite.SubGraphStartTensorsVector, b.PrependUOffsetTRelative)
         operators_at = self._vector(operators, tflite.SubGraphStartOperatorsVector, b.PrependUOffsetTRelative)
         inputs_at, outputs_at = self._ints(inputs), self._ints(outputs)
-        tflite.SubGraphStart(b)
-        tflite.SubGraphAddTensors(b, tensors_at)
-        tflite.SubGraphAddInputs(b, inputs_at)
-        tflite.SubGraphAddOutputs(b, outputs_at)
-        tflite.SubGraphAddOperators(b, operators_at)
-        return int(tflite.SubGraphEnd(b))
+        return self._table("SubGraph", Tensors=tensors_at, Inputs=inputs_at, Outputs=outputs_at, Operators=operators_at)
 
     def model(self, graph: int, codes: list[tuple[int, int]], contents: list[bytes]) -> bytes:
         """Return the file of a model with one graph, the codes (`tflite.BuiltinOperator`, version) and buffers."""
@@ -84,29 +64,23 @@ class TfliteWriter:
         buffers_at = self._vector(
             [self._buffer(content) for content in contents], tflite.ModelStartBuffersVector, b.PrependUOffsetTRelative
         )
-        tflite.ModelStart(b)
-        tflite.ModelAddVersion(b, 3)
-        tflite.ModelAddOperatorCodes(b, codes_at)
-        tflite.ModelAddSubgraphs(b, graphs_at)
-        tflite.ModelAddBuffers(b, buffers_at)
-        b.Finish(tflite.ModelEnd(b), b"TFL3")
+        model = self._table("Model", Version=3, OperatorCodes=codes_at, Subgraphs=graphs_at, Buffers=buffers_at)
+        b.Finish(model, b"TFL3")
         return bytes(b.Output())
 
     def _code(self, code: int, version: int) -> int:
-        b = self._builder
-        tflite.OperatorCodeStart(b)
-        tflite.OperatorCodeAddDeprecatedBuiltinCode(b, code)
-        tflite.OperatorCodeAddBuiltinCode(b, code)
-        tflite.OperatorCodeAddVersion(b, version)
-        return int(tflite.OperatorCodeEnd(b))
+        return self._table("OperatorCode", DeprecatedBuiltinCode=code, BuiltinCode=code, Version=version)
 
     def _buffer(self, content: bytes) -> int:
-        b = self._builder
-        data = b.CreateByteVector(content)
-        tflite.BufferStart(b)
-        if content:
-            tflite.BufferAddData(b, data)
-        return int(tflite.BufferEnd(b))
+        data = self._builder.CreateByteVector(content)
+        return self._table("Buffer", **({"Data": data} if content else {}))
+
+    def _table(self, kind: str, **fields: int) -> int:
+        """Write a table of the schema with these fields; a part that it contains is given by its offset."""
+        getattr(tflite, f"{kind}Start")(self._builder)
+        for name, value in fields.items():
+            getattr(tflite, f"{kind}Add{name}")(self._builder, value)
+        return int(getattr(tflite, f"{kind}End")(self._builder))
 
     def _ints(self, values: list[int]) -> int:
         return self._vector(values, tflite.TensorStartShapeVector, self._builder.PrependInt32)
