@@ -161,6 +161,9 @@ def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:
     while line := file.readline(MAX_LINE_BYTES):
         if len(line) < MAX_LINE_BYTES or line.endswith(b"\n"):
             yield line
+            if not line.endswith(b"\n"):
+                # The end. The door may still be writing this line: its rest, read as a line, would be a gap in the events.
+                return
             damaged = 0 if line.startswith(b"{") else damaged + 1
             if damaged == MAX_DAMAGED_LINES:
                 return

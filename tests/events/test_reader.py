@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import InputError
+from edge.events import reader
 from edge.events.reader import follow, read
 from edge.events.record import EventRecord
 from edge.events.writer import EventLog
@@ -68,6 +69,23 @@ def test_read_while_files_rotate(path: Path) -> None:
         rounds += 1
     thread.join()
     assert [record["seq"] for record in read(path)] == list(range(1, 2501))
+
+
+def test_read_ends_before_a_line_that_is_being_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rest arrives while it is read, and so does the next one: without it, that would be a gap."""
+    write(path, "started", "masked", "cleared")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1][:40])
+    parse = reader.parse
+
+    def parse_slowly(line: bytes) -> EventRecord | None:
+        if not line.endswith(b"\n"):
+            path.write_bytes(b"".join(lines))
+        return parse(line)
+
+    monkeypatch.setattr(reader, "parse", parse_slowly)
+    assert [record["seq"] for record in read(path)] == [1]
+    assert [record["seq"] for record in read(path)] == [1, 2, 3]
 
 
 class Follower:
