@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+#: The program; None if it is not installed. Users other than root do not have its folder in PATH.
+MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 _NUMBERS = itertools.count()
 #: Ports below ip_local_port_range, in an order of this process: several may look for one at the same time.
 _PORTS = iter(random.Random(os.getpid()).sample(range(10_000, 32_000), 22_000))
@@ -168,8 +170,7 @@ class Mosquitto(Server):
 
     def __init__(self, folder: Path, settings: str = OPEN_BROKER) -> None:
         super().__init__()
-        found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-        if found is None:
+        if MOSQUITTO is None:
             raise MissingError("Mosquitto is not installed: apt install mosquitto")
         self.port = free_port()
         file = folder / "mosquitto.conf"
@@ -177,7 +178,7 @@ class Mosquitto(Server):
         user = [] if "user root" in settings.splitlines() else ["user root"]
         lines = [f"listener {self.port} 127.0.0.1", *user, settings, ""]
         file.write_text("\n".join(lines))
-        self._command = [found, "-c", str(file)]
+        self._command = [MOSQUITTO, "-c", str(file)]
 
     def start(self) -> None:
         """Start it, and wait until it listens."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 from pathlib import Path
 
@@ -13,10 +12,10 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from fleet.servers import Mosquitto
+from fleet.servers import MOSQUITTO, Mosquitto
 from support.wait import wait_until
 
-MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/bin")
+__all__ = ["MOSQUITTO", "Broker", "Subscriber", "send_when_the_server_has_ended"]
 
 
 class Broker(Mosquitto):
