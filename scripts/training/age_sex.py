@@ -25,7 +25,7 @@ from .dataset import CROP_MARGIN, Dataset, require
 from .drawing import masks, occluders
 from .groups import AGE_GROUPS, groups
 from .metrics import mean_interval, plain, wilson
-from .nets import MaskClassifier, normalise, stack
+from .nets import MaskClassifier, mixed_precision, normalise, stack
 from .records import Record
 
 NAME = "age_sex"
@@ -197,7 +197,7 @@ class AgeSexTask:
 
     def loss(self, net: nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
         where = next(net.parameters()).device
-        with torch.autocast(where.type, torch.bfloat16):
+        with mixed_precision(where):
             sex, age = net(normalise(batch["pictures"].to(where)).contiguous(memory_format=torch.channels_last))
         by_sex = F.cross_entropy(sex.float(), batch["sex"].to(where), label_smoothing=0.05)
         return by_sex + AGE_WEIGHT * F.cross_entropy(age.float(), batch["age"].to(where), label_smoothing=0.05)
@@ -230,7 +230,7 @@ def probabilities(net: nn.Module, crops: Sequence[Picture]) -> tuple[Floats, Flo
     sexes, ages = [], []
     for start in range(0, len(crops), CHUNK):
         x = normalise(stack(crops[start : start + CHUNK]).to(where)).contiguous(memory_format=torch.channels_last)
-        with torch.no_grad(), torch.autocast(where.type, torch.bfloat16):
+        with torch.no_grad(), mixed_precision(where):
             sex, age = net(x)
         sexes.append(sex.float().softmax(1).cpu().numpy())
         ages.append(age.float().softmax(1).cpu().numpy())

@@ -14,7 +14,7 @@ from .arrays import Picture
 from .dataset import Dataset, require
 from .detector_loss import detector_loss
 from .metrics import Matched, average_precision, match_detections
-from .nets import SMALL_DETECTOR, STRIDES, FaceDetector, normalise, stack
+from .nets import SMALL_DETECTOR, STRIDES, FaceDetector, mixed_precision, normalise, stack
 from .records import Record
 from .scenes import HEIGHT, MAX_FACES, MAX_IGNORED, WIDTH, Scenes, whole
 
@@ -69,7 +69,7 @@ class DetectorTask:
 
     def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
         device = next(net.parameters()).device
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed_precision(device):
             distances, scores = net(
                 normalise(batch["pictures"].to(device)).contiguous(memory_format=torch.channels_last)
             )

@@ -27,7 +27,17 @@ from .dataset import Dataset, require
 from .drawing import masks, occluders
 from .face_teacher import CHIP
 from .landmarks import Example, examples, pose
-from .nets import Frozen, SameConv2d, conv, mobilenet_blocks, mobilenet_hidden, normalise, stack, unfrozen
+from .nets import (
+    Frozen,
+    SameConv2d,
+    conv,
+    mixed_precision,
+    mobilenet_blocks,
+    mobilenet_hidden,
+    normalise,
+    stack,
+    unfrozen,
+)
 from .people import BARE_PEOPLE, MASKED_PEOPLE, Embed, Judge, finder, people
 from .records import Record
 
@@ -253,8 +263,7 @@ class EmbedderTask:
         picture of a person is to find by another among the batch's pairs (InfoNCE, van den Oord et al. 2018)."""
         where = next(net.parameters()).device
         x = normalise(batch["pictures"].to(where)).contiguous(memory_format=torch.channels_last)
-        # Brain floats halve the time of a step on a CPU that has them.
-        with torch.autocast(where.type, torch.bfloat16):
+        with mixed_precision(where):
             found = net(x)
         found = F.normalize(found.float())
         wanted = F.normalize(batch["vectors"].to(where))

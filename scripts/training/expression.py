@@ -19,7 +19,7 @@ from . import teachers
 from .arrays import Floats, Picture, Rng, as_floats, as_pixels
 from .dataset import Dataset, require
 from .mask import examples
-from .nets import ExpressionClassifier, ExpressionTeacher, TwoHeads, normalise
+from .nets import ExpressionClassifier, ExpressionTeacher, TwoHeads, mixed_precision, normalise
 from .records import EXPRESSIONS, Record
 from .teachers import Teacher, answers
 
@@ -243,7 +243,7 @@ class ExpressionTask:
         device = next(net.parameters()).device
         x, y, mix = normalise(batch["pictures"].to(device)), batch["targets"].to(device), batch["mix"].to(device)
         x, y = mix * x + (1 - mix) * x.flip(0), mix * y + (1 - mix) * y.flip(0)
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed_precision(device):
             logits = net(x.contiguous(memory_format=torch.channels_last))
         heads = logits.float().unflatten(1, (2, 7))
         labels, votes = (F.cross_entropy(heads[:, k], y[:, k], label_smoothing=0.02) for k in (0, 1))
@@ -261,7 +261,7 @@ class ExpressionTask:
         guesses = []
         for start in range(0, len(faces), 512):
             x = torch.from_numpy(np.stack([p for p, _ in faces[start : start + 512]]))[:, None].to(device)
-            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+            with torch.no_grad(), mixed_precision(device):
                 guesses.append(net(normalise(x)).float().argmax(1).cpu().numpy())
         guess = np.concatenate(guesses)
         label = np.array([EXPRESSIONS.index(r.expression or "") for _, r in faces])

@@ -23,7 +23,7 @@ from .arrays import Box, Floats, Picture, Rng, as_pixels
 from .dataset import CROP_MARGIN, Dataset, require
 from .drawing import masks, occluders
 from .landmarks import Pose, pose
-from .nets import SMALL_MASK, MaskClassifier, normalise, stack
+from .nets import SMALL_MASK, MaskClassifier, mixed_precision, normalise, stack
 from .records import Record
 
 #: Side of the network's input in pixels.
@@ -268,7 +268,7 @@ class MaskTask:
 
     def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
         device = next(net.parameters()).device
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed_precision(device):
             logits = net(normalise(batch["pictures"].to(device)).contiguous(memory_format=torch.channels_last))
         masked = batch["masked"].to(device)
         return F.cross_entropy(logits.float(), torch.stack([1 - masked, masked], 1), label_smoothing=0.05)
@@ -282,7 +282,7 @@ class MaskTask:
                 images.crop_square(self.data.picture(e.record), e.box, SIZE, MARGIN) for e in found[start : start + 64]
             ]
             x = stack(crops).to(device)
-            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+            with torch.no_grad(), mixed_precision(device):
                 out.append(
                     net(normalise(x).contiguous(memory_format=torch.channels_last))
                     .float()

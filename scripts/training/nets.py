@@ -38,6 +38,16 @@ def normalise(pictures: Tensor) -> Tensor:
     return (pictures.float() - 127.0) / 127.5
 
 
+def mixed_precision(where: torch.device) -> torch.autocast:
+    """Return the context in which a network computes in brain floats, if `where` has them.
+
+    They halve the time of a step. A CPU without them (AVX2 alone) emulates them, which takes ten times as long: there the
+    context does nothing.
+    """
+    has_them = where.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast(where.type, torch.bfloat16, enabled=has_them)
+
+
 class SameConv2d(nn.Conv2d):
     """A convolution padded like TensorFlow's SAME. The exporter converts it as a whole."""
 

@@ -13,7 +13,7 @@ from edge.inference.interpreter import load_runtime
 
 from .arrays import Floats, Picture
 from .checkpoints import TrainingError, load_best
-from .nets import ExpressionClassifier, ExpressionTeacher, TwoHeads, normalise
+from .nets import ExpressionClassifier, ExpressionTeacher, TwoHeads, mixed_precision, normalise
 
 #: Returns probabilities (n, 2, 7) for faces (n, 48, 48) uint8: of the labels, and of the votes.
 Teacher = Callable[[Picture], Floats]
@@ -26,7 +26,7 @@ def of_network(net: torch.nn.Module) -> Teacher:
 
     def answer(faces: Picture) -> Floats:
         x = normalise(torch.from_numpy(faces)[:, None]).contiguous(memory_format=torch.channels_last)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), mixed_precision(torch.device("cpu")):
             probabilities: Floats = net(x).float().unflatten(1, (2, 7)).softmax(2).numpy()
         return probabilities
 
