@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from ..config import Config
 from ..errors import ModelError
@@ -151,7 +152,7 @@ class MaskClassifier:
 
 
 class ExpressionClassifier:
-    """Estimates the expression of a face, bare or above a mask as its model: one probability for each of `labels`."""
+    """Estimates the expression of a bare face: one probability for each of `labels`."""
 
     def __init__(self, model: Model, timer: StageTimer = NO_TIMER) -> None:
         """Raise ModelError if the manifest does not describe an expression classifier."""
@@ -168,16 +169,32 @@ class ExpressionClassifier:
     def probabilities_of_crop(self, crop: Picture) -> tuple[float, ...]:
         """Return the same for a picture that shows one face and nothing else."""
         pixels = images.grey(images.resize(crop, self._size, self._size))
+        p = self._answer(pixels) ** self.model.entry.slope
+        return tuple(float(v) for v in p / p.sum())
+
+    def _answer(self, pixels: Picture) -> npt.NDArray[np.float32]:
+        """Return the model's probabilities (7,), none of them 0, of a face (size, size, 1) uint8 grey."""
         self._timer.mark("crop")
         self.model.invoke(pixels)
         self._timer.mark("expression")
-        p = np.maximum(self.model.dequantized("probabilities"), MIN_PROBABILITY)
-        p = p**self.model.entry.slope
-        return tuple(float(v) for v in p / p.sum())
+        return np.maximum(self.model.dequantized("probabilities"), MIN_PROBABILITY)
 
     def agitation(self, probabilities: Sequence[float], agitated: Sequence[str]) -> float:
         """Return the sum of the probabilities whose labels are in `agitated`."""
         return sum(p for p, label in zip(probabilities, self.labels, strict=True) if label in agitated)
+
+
+class MaskedExpressionClassifier(ExpressionClassifier):
+    """Guesses the expression of a face above a mask.
+
+    Its answer is the geometric mean of those to the face and to its mirror image (Krizhevsky et al. 2012, section 4.1, averaged
+    crops and reflections alike): little is visible of the face, and the errors of both differ.
+    """
+
+    def _answer(self, pixels: Picture) -> npt.NDArray[np.float32]:
+        mirrored = np.ascontiguousarray(pixels[:, ::-1])
+        product: npt.NDArray[np.float32] = super()._answer(pixels) * super()._answer(mirrored)
+        return np.sqrt(product)
 
 
 def required_models(config: Config) -> tuple[str, ...]:
@@ -225,9 +242,9 @@ class Perception:
         self.expression: ExpressionClassifier | None = None
         if config.expression.enabled:
             self.expression = ExpressionClassifier(load("expression_classifier"), timer)
-        self.masked_expression: ExpressionClassifier | None = None
+        self.masked_expression: MaskedExpressionClassifier | None = None
         if config.expression.reads_masked:
-            self.masked_expression = ExpressionClassifier(load("masked_expression_classifier"), timer)
+            self.masked_expression = MaskedExpressionClassifier(load("masked_expression_classifier"), timer)
         self.landmarks: LandmarkFinder | None = None
         if config.landmarks.enabled:
             from .landmarks import LandmarkFinder

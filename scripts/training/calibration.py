@@ -17,7 +17,7 @@ from edge.imaging import images
 from edge.imaging.head_turn import head_turn
 from edge.inference import manifest
 from edge.inference.interpreter import RUNTIMES, Model, load_runtime
-from edge.inference.perception import FaceDetector, log_odds
+from edge.inference.perception import MIN_PROBABILITY, FaceDetector, log_odds
 from edge.records import Detection
 
 from . import mask
@@ -298,7 +298,7 @@ def choose_expression(folder: Path, task: ExpressionTask, net: torch.nn.Module) 
     label = np.array([EXPRESSIONS.index(r.expression or "") for _, r in task.val])
     crop = np.array([r.crop for _, r in task.val])
     names = _installed_runtimes()
-    p = _answers(folder, task.name, "probabilities", pictures, names[0])
+    p = _expression_answers(folder, task, pictures, names[0])
     losses = np.array([-np.log(_sharpen(p, s)[np.arange(len(p)), label]).mean() for s in SLOPES])
     slope = float(SLOPES[losses.argmin()])
     right = p.argmax(1) == label
@@ -316,15 +316,25 @@ def choose_expression(folder: Path, task: ExpressionTask, net: torch.nn.Module) 
     }
     if len(names) > 1:
         sample = np.random.default_rng(0).permutation(len(pictures))[:COMPARED_EXPRESSIONS]
-        other = _answers(folder, task.name, "probabilities", [pictures[k] for k in sample], names[1])
+        other = _expression_answers(folder, task, [pictures[k] for k in sample], names[1])
         share = float((other.argmax(1) == p[sample].argmax(1)).mean())
         figures["runtimes_agree"] = _check_agreement("expressions", share)
     return Choice(0.5, round(slope, 4), 0.0, figures)
 
 
+def _expression_answers(folder: Path, task: ExpressionTask, pictures: Sequence[Picture], runtime: str) -> Values:
+    """Return the probabilities (n, 7) of the 8-bit model as the door makes them, before calibration."""
+    p: Values = np.maximum(_answers(folder, task.name, "probabilities", pictures, runtime), MIN_PROBABILITY)
+    if not task.is_mirrored:
+        return p
+    mirrored = [np.ascontiguousarray(picture[:, ::-1]) for picture in pictures]
+    p = np.sqrt(p * np.maximum(_answers(folder, task.name, "probabilities", mirrored, runtime), MIN_PROBABILITY))
+    return p / p.sum(1, keepdims=True)
+
+
 def _sharpen(p: Values, slope: float) -> Values:
     """Return probabilities (n, 7) with this slope."""
-    q: Values = np.maximum(p, 1 / 512) ** slope
+    q: Values = np.maximum(p, MIN_PROBABILITY) ** slope
     return q / q.sum(1, keepdims=True)
 
 

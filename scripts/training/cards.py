@@ -180,12 +180,12 @@ TEXTS = {
         start="training started from the shipped `expression_classifier`",
         curve="Left: P(answer) against the accuracy on validation data, before and after calibration. Right: the log loss of "
         "the labels by slope (1 / temperature); the lowest is chosen.",
-        judged_on="with drawn masks of all shapes and colours, through the door's own code, 8-bit. `test` is FER2013's PublicTest, "
-        "which also chose the checkpoint; `wild` is the split `test`, which chose nothing. FER2013's PrivateTest is not in the "
-        "data. Figures without a prefix are of this model on faces with a mask. `bare_model` is `expression_classifier` on the "
-        "same faces, `on_bare` either model on the faces before a mask was drawn on. `mask_seen` is the share of the drawn masks "
-        "that the mask classifier sees: the door reads only those with this model. Faces without landmarks (`no_points`) are "
-        "left out",
+        judged_on="with drawn masks of all shapes and colours, through the door's own code, 8-bit: the geometric mean of the "
+        "answers to the face and to its mirror image. `test` is FER2013's PublicTest, which also chose the checkpoint; `wild` is "
+        "the split `test`, which chose nothing. FER2013's PrivateTest is not in the data. Figures without a prefix are of this "
+        "model on faces with a mask. `bare_model` is `expression_classifier` on the same faces, `on_bare` either model on the "
+        "faces before a mask was drawn on. `mask_seen` is the share of the drawn masks that the mask classifier sees: the door "
+        "reads only those with this model. Faces without landmarks (`no_points`) are left out",
         split="val --sources fer2013",
         training=(
             "Masks are drawn on nine of ten faces, by their landmarks. Half of each target is what `expression_classifier` answers "

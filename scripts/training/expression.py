@@ -189,6 +189,8 @@ class ExpressionTask:
 
     name = "expression_classifier"
     metric = "val mean"
+    #: Whether the door averages the answers to a face and to its mirror image.
+    is_mirrored = False
 
     def __init__(self, data: Dataset, splits: dict[str, list[Record]]) -> None:
         self._data, self._train = data, splits["train"]

@@ -65,6 +65,7 @@ class MaskedExpressionTask(ExpressionTask):
     """
 
     name = "masked_expression_classifier"
+    is_mirrored = True
 
     def __init__(self, data: Dataset, splits: dict[str, list[Record]]) -> None:
         super().__init__(data, splits)

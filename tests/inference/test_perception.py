@@ -12,7 +12,14 @@ import pytest
 from edge import config
 from edge.imaging import boxes
 from edge.inference import manifest
-from edge.inference.perception import Perception, log_odds, required_models
+from edge.inference.interpreter import Model
+from edge.inference.perception import (
+    ExpressionClassifier,
+    MaskedExpressionClassifier,
+    Perception,
+    log_odds,
+    required_models,
+)
 from edge.records import Box, Detection, Frame
 from support.clip import frame_at
 
@@ -33,6 +40,19 @@ def test_the_person_in_the_clip_is_found_and_classified(perception: Perception, 
     if face.expression is not None:
         assert len(face.expression) == 7
         assert sum(face.expression) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_an_expression_above_a_mask_is_the_same_in_the_mirror() -> None:
+    models = manifest.load()
+    picture = frame_at(4.0)
+    masked = MaskedExpressionClassifier(Model(models, "masked_expression_classifier"))
+    bare = ExpressionClassifier(Model(models, "expression_classifier"))
+    mirrored = np.ascontiguousarray(picture[:, ::-1])
+    assert masked.probabilities_of_crop(mirrored) == pytest.approx(masked.probabilities_of_crop(picture), abs=1e-6)
+    assert sum(masked.probabilities_of_crop(picture)) == pytest.approx(1.0, abs=1e-5)
+    assert bare.probabilities_of_crop(mirrored) != pytest.approx(bare.probabilities_of_crop(picture), abs=1e-6), (
+        "a bare face is read once: the door pays for no second look"
+    )
 
 
 def test_without_an_accelerator_the_models_run_on_the_cpu(perception: Perception) -> None:

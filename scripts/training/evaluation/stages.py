@@ -9,7 +9,12 @@ from edge.config import Config
 from edge.inference.interpreter import Model
 from edge.inference.landmarks import LandmarkFinder
 from edge.inference.manifest import Manifest
-from edge.inference.perception import ExpressionClassifier, FaceDetector, MaskClassifier
+from edge.inference.perception import (
+    ExpressionClassifier,
+    FaceDetector,
+    MaskClassifier,
+    MaskedExpressionClassifier,
+)
 from edge.records import Box, Detection, Point
 
 from ..arrays import Picture
@@ -111,7 +116,7 @@ def open_stages(task: str, settings: Config, models: Manifest, runtime: str | No
         if task in ("landmarks", "embedding")
         else None,
         # Without one, the table shows what the model for bare faces does.
-        masked_expression=ExpressionClassifier(model(MASKED_MODEL))
+        masked_expression=MaskedExpressionClassifier(model(MASKED_MODEL))
         if task == "masked_expression" and MASKED_MODEL in models
         else None,
         embedding=model("face_embedding") if task == "embedding" else None,
