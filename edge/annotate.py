@@ -156,14 +156,15 @@ def _annotate_source(
         with source:
             if not source.live:  # a source that is neither is no reason for another name of the output
                 _check_output(source, out, is_picture)
-            if source.live:
-                pipeline = Pipeline(config, perception, make_presence())
-                written = _annotate_camera(config, perception, pipeline, source, out, temporary, advance, camera_s)
-            elif is_picture:
-                written = _annotate_picture(config, perception, make_presence(), source, out, temporary)
+            presence = make_presence()
+            if is_picture and not source.live:
+                written = _annotate_picture(config, perception, presence, source, out, temporary)
             else:
-                pipeline = Pipeline(config, perception, make_presence())
-                written = _annotate_video(config, perception, pipeline, source, out, temporary, advance)
+                pipeline, drawing = Pipeline(config, perception, presence), Drawing(config, perception)
+                if source.live:
+                    written = _annotate_camera(pipeline, drawing, source, out, temporary, advance, camera_s)
+                else:
+                    written = _annotate_video(pipeline, drawing, source, out, temporary, advance)
         os.replace(temporary, out)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written: {error.strerror}", "is the disk full?") from None
@@ -195,9 +196,8 @@ def _annotate_picture(
 
 
 def _annotate_camera(
-    config: Config,
-    perception: Perception,
     pipeline: Pipeline,
+    drawing: Drawing,
     source: Source,
     out: Path,
     temporary: Path,
@@ -205,7 +205,6 @@ def _annotate_camera(
     camera_s: float,
 ) -> Written:
     """Watch a camera for `camera_s` as the door does, and write its last picture."""
-    drawing = Drawing(config, perception)
     start: float | None = None
     watched_s = 0.0
     for frame, decision in decisions(pipeline, source):
@@ -224,15 +223,13 @@ def _annotate_camera(
 
 
 def _annotate_video(
-    config: Config,
-    perception: Perception,
     pipeline: Pipeline,
+    drawing: Drawing,
     source: Source,
     out: Path,
     temporary: Path,
     advance: Advance,
 ) -> Written:
-    drawing = Drawing(config, perception)
     writer: VideoWriter | None = None
     decided: set[int] = set()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
@@ -16,11 +15,11 @@ from edge.config import Config
 from edge.imaging import cells
 from edge.inference import manifest
 from edge.inference.perception import Perception
-from edge.pipeline import Decision, Pipeline
+from edge.pipeline import Pipeline
 from edge.policy import Person, Verdict
 from edge.records import Box, Detection, Frame, Signal, Track
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
-from support.door import CONFIG, Script, Step
+from support.door import CONFIG, play
 from support.paths import CLIP
 
 BOX = Box(100, 100, 200, 200)
@@ -212,24 +211,19 @@ class TestWithModels:
         monkeypatch.setattr(perception, "detect", counted)
         return times
 
-    @staticmethod
-    def play(perception: Perception, steps: Sequence[Step]) -> list[Decision]:
-        with Script(steps) as source:
-            return [decision for _, decision in door.decisions(Pipeline(CONFIG, perception), source)]
-
     def test_settled_face_is_looked_at_now_and_then(self, perception: Perception) -> None:
-        decisions = self.play(perception, [frame_at(MASKED_S)] * 40)
+        decisions = play(perception, [frame_at(MASKED_S)] * 40)
         looked = [bool(d.faces) for d in decisions]
         assert all(looked[:4]), "an undecided face is looked at in every frame"
         pause = round(10 * CONFIG.tracker.recheck_s)
         assert 1 <= sum(looked[20:]) <= 20 // pause + 1
 
     def test_empty_door_is_searched_every_two_seconds(self, perception: Perception, searches: list[float]) -> None:
-        self.play(perception, [frame_at(EMPTY_S)] * 40)
+        play(perception, [frame_at(EMPTY_S)] * 40)
         assert searches == [0, 2]
 
     def test_new_person_is_found_at_once(self, perception: Perception, searches: list[float]) -> None:
-        decisions = self.play(perception, [frame_at(EMPTY_S)] * 15 + [frame_at(UNMASKED_S)] * 10)
+        decisions = play(perception, [frame_at(EMPTY_S)] * 15 + [frame_at(UNMASKED_S)] * 10)
         assert searches[:3] == [0, 1.5, 1.6], "the first changed frame, and every frame until the decision"
         first = next(d.t for d in decisions if d.signal is Signal.STOP)
         assert first == 1.5 + CONFIG.policy.min_decide_s, "no later than with a search in every frame"
@@ -237,7 +231,7 @@ class TestWithModels:
     def test_settled_person_who_stands_still_keeps_their_track(
         self, perception: Perception, searches: list[float]
     ) -> None:
-        decisions = self.play(perception, [frame_at(MASKED_S)] * 60)
+        decisions = play(perception, [frame_at(MASKED_S)] * 60)
         assert len(searches) < 15
         assert {d.signal for d in decisions[10:]} == {Signal.PASS}
         assert {t.number for d in decisions for t in d.tracks} == {1}

@@ -7,7 +7,8 @@ help() {
 usage: sudo scripts/checks/picamera.sh [--cache DIR] [--quick] [--cached] [--reopenings N] [--report OUT.md]
 
 Runs, in a Debian 13 with the real libcamera and Picamera2 and with this checkout's wheel:
-  - every scenario of tests/camera/test_picamera_scenarios.py, with the real libraries and with their fakes
+  - every scenario of tests/camera/test_picamera_scenarios.py and test_picamera_process.py, with the real libraries and with
+    their fakes
   - the demo clip through the camera: its decisions must be those on the file
   - every fault of a camera with the whole door: FAULT within 4 s, back within 30 s of its end
   - what the camera costs: time to the first picture, processor, memory
@@ -95,7 +96,8 @@ inside /venv/bin/pip --disable-pip-version-check -q install --no-deps --no-build
 code=0
 set -- -c /checkout/pyproject.toml -p no:cacheprovider -q --junitxml="$there/junit.xml"
 [ -z "$quick" ] || set -- "$@" -k "real and (streams or rotation or busy or start or hang or timeout or stops or may_not_open)"
-inside /venv/bin/pytest "$@" /checkout/tests/camera/test_picamera_scenarios.py || code=1
+tests=/checkout/tests/camera
+inside /venv/bin/pytest "$@" "$tests/test_picamera_scenarios.py" "$tests/test_picamera_process.py" || code=1
 if [ -z "$quick" ]; then
     inside /venv/bin/python -m checks.picamera.door /checkout/scripts/assets/demo/door.mp4 "$there/results.json" \
         clip faults costs || code=1

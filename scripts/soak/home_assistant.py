@@ -104,6 +104,10 @@ class Hass:
         found = self._get("/api/states")
         return {row["entity_id"]: row["state"] for row in found} if isinstance(found, list) else {}
 
+    def shows(self, signal_name: str) -> bool:
+        """Return whether the door's signal, or "unavailable", is shown."""
+        return self.states().get("sensor.doorlight_soak_signal") == signal_name
+
     def call(self, service: str, entity: str, **values: object) -> None:
         """Call a service, such as "button/press"."""
         self._post(f"/api/services/{service}", {"entity_id": entity, **values})
@@ -177,37 +181,50 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _play(broker: Mosquitto, hass: Hass, link: Link, door: EventLog) -> None:
-    def shows(signal_name: str) -> bool:
-        return hass.states().get("sensor.doorlight_soak_signal") == signal_name
-
+    """Play everything that can happen to the three, from the first start to a door that is forgotten."""
     door.write(Event("started", 0.0, {"live": True}))
     broker.start()
     hass.start()
     link.start()
+    _play_events(hass, door)
+    _play_restarts(broker, hass, link, door)
+    _play_commands(hass, link, door)
+    link.signal(signal.SIGTERM)
+    wait_for("unavailable after a stop", lambda: hass.shows("unavailable"))
+    _forget(link)
+    wait_for("nothing is left", lambda: not [name for name in hass.states() if "doorlight" in name])
+
+
+def _play_events(hass: Hass, door: EventLog) -> None:
+    """Let a person without a mask come to the door and become agitated."""
     wait_for("all entities are there", lambda: hass.states().keys() >= EXPECTED)
-    wait_for("the signal is IDLE", lambda: shows("IDLE"))
+    wait_for("the signal is IDLE", lambda: hass.shows("IDLE"))
     door.write(Event("unmasked", 1.0, {"person": 1, "evidence": -2.0}))
     door.write(Event("signal", 1.0, {"signal": "STOP", "before": "IDLE", "people": 1}))
-    wait_for("STOP is shown", lambda: shows("STOP"))
+    wait_for("STOP is shown", lambda: hass.shows("STOP"))
     wait_for("a person is counted", lambda: hass.states()["sensor.doorlight_soak_people_today"] == "1")
     door.write(Event("signal", 2.0, {"signal": "ALARM", "before": "STOP", "people": 1}))
     wait_for("the alarm is an event", lambda: hass.states()["event.doorlight_soak_alarm"].startswith("20"))
     for entity, state in sorted(hass.states().items()):
         if "doorlight" in entity:
             print(f"    {entity}: {state}")
+
+
+def _play_restarts(broker: Mosquitto, hass: Hass, link: Link, door: EventLog) -> None:
+    """End broker, link and Home Assistant, alone and together; after each, a new signal must be shown."""
     signals = iter(("PASS", "STOP", "FAULT", "IDLE", "PASS", "STOP"))
 
     def works(after: str) -> None:
         name = next(signals)
         door.write(Event("signal", 3.0, {"signal": name, "before": "IDLE", "people": 1}))
-        wait_for(f"{name} is shown after {after}", lambda: shows(name), 90)
+        wait_for(f"{name} is shown after {after}", lambda: hass.shows(name), 90)
 
     broker.kill()
-    wait_for("unavailable without a broker", lambda: shows("unavailable"))
+    wait_for("unavailable without a broker", lambda: hass.shows("unavailable"))
     broker.start()
     works("the broker came back")
     link.signal(signal.SIGKILL)
-    wait_for("unavailable without a link", lambda: shows("unavailable"))
+    wait_for("unavailable without a link", lambda: hass.shows("unavailable"))
     link.start()
     works("the link came back")
     hass.stop()
@@ -224,11 +241,6 @@ def _play(broker: Mosquitto, hass: Hass, link: Link, door: EventLog) -> None:
     time.sleep(5)
     hass.start()
     works("both came back, the broker first")
-    _play_commands(hass, link, door)
-    link.signal(signal.SIGTERM)
-    wait_for("unavailable after a stop", lambda: shows("unavailable"))
-    _forget(link)
-    wait_for("nothing is left", lambda: not [name for name in hass.states() if "doorlight" in name])
 
 
 class StandIn(threading.Thread):

@@ -57,6 +57,19 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add_data(parser)
     parser.add_argument("--sources", help="train on these only, separated by commas (default: all)")
     parser.add_argument("--without", help="leave these sources out, separated by commas")
+    _add_starts(parser)
+    parser.add_argument("--out", type=Path, help="checkpoints and curves (default: runs/MODEL)")
+    _add_plan(parser)
+    parser.add_argument("--threads", type=int, help="threads of PyTorch (default: one per core)")
+    parser.add_argument("--workers", type=int, default=1, help="threads that draw batches ahead (default: %(default)s)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    args = parser.parse_args(argv)
+    _check(parser, args)
+    return args
+
+
+def _add_starts(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the network that training starts from, and for the networks that teach it."""
     parser.add_argument(
         "--pretrained",
         type=Path,
@@ -81,7 +94,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="detector, mask: MobileNetV2's own width, for python -m training.prune_network",
     )
-    parser.add_argument("--out", type=Path, help="checkpoints and curves (default: runs/MODEL)")
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    """Add the options that change the plan of a model."""
     plans = ", ".join(f"{name} {plan.steps}" for name, plan in PLANS.items())
     parser.add_argument("--steps", type=int, help=f"default: {plans}")
     parser.add_argument("--batch", type=int, help="pictures of one step (default: by model)")
@@ -89,10 +105,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same run (default: %(default)s)")
     parser.add_argument("--validate-every", type=int, help="steps between validations (default: by model)")
     parser.add_argument("--patience", type=int, help="stop after this number of validations without a better one")
-    parser.add_argument("--threads", type=int, help="threads of PyTorch (default: one per core)")
-    parser.add_argument("--workers", type=int, default=1, help="threads that draw batches ahead (default: %(default)s)")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    args = parser.parse_args(argv)
+
+
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with a usage error if options do not fit the model."""
     if args.model == "landmarks" and args.weights is not None and args.weights.suffix == ".tflite":
         # The layers of an exported model do not tell which heat map is of which point.
         parser.error("--weights of landmarks takes best.pt of a run")
@@ -106,7 +122,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error(
             "--pretrained is for full-size networks: add --full-size, or --weights from python -m training.prune_network"
         )
-    return args
 
 
 def _task(args: argparse.Namespace) -> Task:

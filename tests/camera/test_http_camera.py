@@ -16,8 +16,9 @@ from edge.camera.http_client import HttpCameraError
 from edge.camera.http_pictures import split_stream
 from edge.errors import CameraError
 from edge.imaging.image_header import JPEG_SIGNATURE
-from support.camera import is_red, quick_settings, read_error, read_until_lost, wait_until
+from support.camera import is_red, quick_settings, read_error, read_until_lost
 from support.network_cameras import PASSWORD, USER, HttpCamera, RtspCamera, jpeg, serving
+from support.wait import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,10 @@ from edge.camera.factory import open_source
 from edge.camera.http_video import HttpVideo
 from edge.camera.live import LiveSource
 from edge.errors import CameraError, InputError
-from support.camera import quick_settings, read_all, read_until_lost, wait_until
+from support.camera import quick_settings, read_all, read_until_lost
 from support.network_cameras import PASSWORD, USER, HttpCamera, serving
 from support.video_bytes import RAW_H264, mkv, mp4, numbered
+from support.wait import wait_until
 
 VIDEO = mp4(numbered(3), [100, 4000, 100])
 

@@ -1,119 +1,25 @@
-"""The Raspberry Pi camera in its process: the same scenarios with fake libraries, and with the real libcamera and Picamera2.
+"""The Raspberry Pi camera: its pictures, and how it fails. test_picamera_process.py has the scenarios of its process.
 
-The real ones run in the system that scripts/checks/picamera builds. What they do differently shows here.
+The scenarios are the same with fake libraries, and with the real libcamera and Picamera2. The real ones run in the system that
+scripts/checks/picamera builds. What they do differently shows here.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from edge.camera import device, picamera_process, picamera_request
-from edge.camera.factory import open_source
-from edge.camera.live import LiveSource
 from edge.camera.source import CameraLostError
-from edge.config import CameraSettings
 from edge.errors import CameraError
-from edge.imaging.images import Picture
 from edge.records import Frame
-from support.camera import quick_settings
 from support.fake_picamera2 import SCENE
-from support.sensor import TESTS, Sensor, camera_processes
-
-#: Time limit for what must happen at some time: each new camera process starts Python, on a test machine that may be busy.
-PATIENCE_S = 90.0
-#: How far a colour may be off: the sensor's noise, and the rounding of two conversions.
-TOLERANCE = 6
-#: Pixels at the edges of a quarter that mix with the next one when a picture is scaled.
-BLURRED = 8
-
-
-def settings(**changes: Any) -> CameraSettings:
-    """Return settings that are quick, and slow enough for a busy machine."""
-    return quick_settings(**({"fps": 30, "timeout_s": 1.0, "reopen_s": 0.05, "reopen_max_s": 0.2} | changes))
-
-
-def camera(**changes: Any) -> LiveSource:
-    source = open_source(settings(**changes), "picamera")
-    assert isinstance(source, LiveSource)
-    return source
-
-
-def one_frame(**changes: Any) -> Frame:
-    with camera(**changes) as source:
-        return source.read()
-
-
-def shows(picture: Picture | None, quarters: Picture) -> bool:
-    """Return whether every pixel of the four quarters of `picture` has the colour in `quarters`, (2, 2, 3)."""
-    assert picture is not None
-    assert picture.flags.c_contiguous
-    height, width = picture.shape[0] // 2, picture.shape[1] // 2
-    for row, column in np.ndindex(2, 2):
-        quarter = picture[row * height : (row + 1) * height, column * width : (column + 1) * width].astype(int)
-        inner = quarter[BLURRED:-BLURRED, BLURRED:-BLURRED]
-        if np.abs(inner - quarters[row, column]).max() > TOLERANCE:
-            return False
-    return True
-
-
-def can_become_nobody() -> bool:
-    """Return whether this user can start Python as another one, with device files for it."""
-    folders = Path(sys.executable).resolve().parents
-    return os.geteuid() == 0 and all(folder.stat().st_mode & 0o001 for folder in folders)
-
-
-def read_until(source: LiveSource, is_due: Callable[[Frame | CameraLostError], bool]) -> Frame | CameraLostError:
-    """Read until a frame or error is due, and return it."""
-    last: Frame | CameraLostError | None = None
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        try:
-            last = source.read()
-        except CameraLostError as error:
-            last = error
-        if is_due(last):
-            return last
-    raise AssertionError(f"did not happen in time: {last!r}")
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until `condition` is true."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.01)
-
-
-def is_lost(event: Frame | CameraLostError) -> bool:
-    return isinstance(event, CameraLostError)
-
-
-def is_back(event: Frame | CameraLostError) -> bool:
-    return isinstance(event, Frame)
-
-
-def one(event: Frame | CameraLostError) -> Frame:
-    assert isinstance(event, Frame)
-    return event
-
-
-@pytest.fixture
-def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait ten seconds for a first picture that never comes."""
-    monkeypatch.setattr(device, "MIN_REOPEN_TIMEOUT_S", 1.0)
-    monkeypatch.setattr(picamera_process, "READ_GRACE_S", 0.5)
-
+from support.pi_camera import camera, is_back, is_lost, one, one_frame, read_until, shows
+from support.sensor import TESTS, Sensor
 
 # ---- Pictures --------------------------------------------------------------------------------------------------------
 
@@ -195,6 +101,12 @@ def test_camera_of_another_process(sensor: Sensor) -> None:
     one_frame()
 
 
+def can_become_nobody() -> bool:
+    """Return whether this user can start Python as another one, with device files for it."""
+    folders = Path(sys.executable).resolve().parents
+    return os.geteuid() == 0 and all(folder.stat().st_mode & 0o001 for folder in folders)
+
+
 @pytest.mark.skipif(not can_become_nobody(), reason="needs root, and a Python that other users may run")
 @pytest.mark.parametrize(
     ("node", "mode", "hint"),
@@ -268,7 +180,7 @@ def test_busy_camera_is_waited_for(sensor: Sensor) -> None:
 # ---- The camera fails ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("short_limits")
+@pytest.mark.usefixtures("short_picamera_limits")
 @pytest.mark.parametrize(
     ("order", "reason"),
     [
@@ -300,144 +212,3 @@ def test_black_pictures_are_passed_on(sensor: Sensor) -> None:
         source.read()
         sensor.order("black")
         read_until(source, lambda event: isinstance(event, Frame) and event.picture.max() < 16)
-
-
-@pytest.mark.usefixtures("short_limits")
-def test_driver_that_never_stops_freezes_nothing(sensor: Sensor) -> None:
-    """libcamera waits for its kernel driver with the GIL held: only the camera process stands still, and is killed."""
-    with camera() as source:
-        source.read()
-        before = camera_processes()
-        beats: list[float] = []
-        stop = threading.Event()
-
-        def note_times() -> None:
-            while not stop.wait(0.02):
-                beats.append(time.monotonic())
-
-        beat = threading.Thread(target=note_times)
-        beat.start()
-        sensor.order("stuck")
-        read_until(source, is_lost)
-        wait_until(lambda: read_lost(source) and not set(before) & set(camera_processes()))
-        stop.set()
-        beat.join()
-        assert np.diff(beats).max() < PATIENCE_S / 9, "other threads ran all the time"
-        sensor.order("play")
-        assert shows(one(read_until(source, is_back)).picture, SCENE)
-
-
-def read_lost(source: LiveSource) -> bool:
-    try:
-        source.read()
-    except CameraLostError:
-        return True
-    return False
-
-
-@pytest.mark.usefixtures("short_limits")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
-def test_camera_process_that_dies_or_stops_is_replaced(sensor: Sensor, number: signal.Signals) -> None:
-    with camera() as source:
-        source.read()
-        (pid,) = camera_processes()
-        os.kill(pid, number)
-        if number is signal.SIGSTOP:
-            read_until(source, is_lost)
-        wait_until(lambda: read_any(source) and pid not in camera_processes())
-        read_until(source, is_back)
-        assert camera_processes() != [pid]
-
-
-def read_any(source: LiveSource) -> bool:
-    read_lost(source)
-    return True
-
-
-def test_first_connection_uses_the_process_that_was_started_early(sensor: Sensor) -> None:
-    picamera_request.start_early(settings())
-    wait_until(camera_processes)
-    early = camera_processes()
-    with camera() as source:
-        source.read()
-        assert camera_processes() == early
-    one_frame()
-
-
-def test_process_that_was_started_early_for_other_settings_is_killed(sensor: Sensor) -> None:
-    picamera_request.start_early(settings(width=320, height=240))
-    wait_until(camera_processes)
-    (early,) = camera_processes()
-    with camera() as source:
-        assert one(read_until(source, is_back)).picture.shape == (480, 640, 3)
-        assert early not in camera_processes()
-
-
-def test_stop_signals_do_not_end_the_camera_process(sensor: Sensor) -> None:
-    """Ctrl-C reaches it, too: the door decides when it ends."""
-    with camera() as source:
-        source.read()
-        (pid,) = camera_processes()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            os.kill(pid, number)
-        for _ in range(3):
-            read_until(source, is_back)
-        assert camera_processes() == [pid]
-
-
-def test_camera_process_stays_small() -> None:
-    """It converts no colours and reads no settings."""
-    program = "import sys, edge.camera.picamera_process; print(*{'cv2', 'msgspec', 'edge.config'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
-
-
-def test_camera_process_ends_with_a_door_that_is_killed(sensor: Sensor) -> None:
-    program = (
-        "from support.sensor import camera_processes; from edge.camera.factory import open_source\n"
-        "from edge.config import load; import sys, time\n"
-        "source = open_source(load().camera, 'picamera'); source.open(); print(*camera_processes(), flush=True)\n"
-        "time.sleep(600)"
-    )
-    path = os.pathsep.join(filter(None, [str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH")]))
-    door = subprocess.Popen(
-        [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True
-    )
-    assert door.stdout is not None
-    pid = int(next(line for line in door.stdout if line.strip().isdigit()))
-    door.kill()
-    door.communicate()
-    wait_until(lambda: not Path(f"/proc/{pid}/exe").exists() or is_zombie(pid))
-
-
-def is_zombie(pid: int) -> bool:
-    try:
-        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return True
-
-
-# ---- Leaks -----------------------------------------------------------------------------------------------------------
-
-
-def test_reopening_leaks_nothing(sensor: Sensor) -> None:
-    """1,000 times with the real libraries: DOORLIGHT_REOPENINGS=1000."""
-    times = int(os.environ.get("DOORLIGHT_REOPENINGS", "3")) if sensor.is_real else 3
-    source = camera(fps=100, max_exposure_s=0.01)
-
-    def reopen() -> tuple[int, int, int]:
-        with source:
-            source.read()
-        return len(os.listdir("/proc/self/fd")), threading.active_count(), resident_kib()
-
-    for _ in range(3):
-        files, threads, memory = reopen()
-    for _ in range(times):
-        last = reopen()
-    assert last[0] <= files
-    assert last[1] <= threads
-    assert last[2] - memory < 4096, "KiB of memory"
-
-
-def resident_kib() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") // 1024

@@ -6,17 +6,14 @@ second half, the test process is the door, with `SilentLights` in the pin proces
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,108 +30,8 @@ from edge.records import Signal
 from support.clip import frame_at
 from support.command import environment
 from support.door import CONFIG, Script
-from support.lights import RELAY
-from support.pi import pi_process, run_on_pi
-
-#: Green, red, buzzer; and the relay before them.
-LAMPS = ("17", "27", "24")
-WITH_RELAY = ("23", *LAMPS)
-#: Levels of (green, red, buzzer).
-GREEN, RED, OFF = (1, 0, 0), (0, 1, 0), (0, 0, 0)
-IMPORTS = """
-    import signal, time
-    from edge.lights import pin_process
-    from edge.lights.pin_process import PinProcess
-    # A child process inherits ignored signals, for example from nohup.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-"""
-
-
-class PiDoor:
-    """A door in a child process on a fake Raspberry Pi, and the levels of its pins as the fake lgpio prints them."""
-
-    def __init__(self, folder: Path, code: str) -> None:
-        self.process = pi_process(folder, textwrap.dedent(IMPORTS) + textwrap.dedent(code))
-        self.printed: list[str] = []
-        self._seen = 0  # how many of the lines printed `wait_for_levels` has passed
-        self._new_line = threading.Condition()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self._new_line:
-                self.printed.append(line.strip())
-                self._new_line.notify_all()
-
-    def levels(self, pins: tuple[str, ...] = LAMPS) -> tuple[int, ...]:
-        """Return the last level of each pin."""
-        return _levels(self.printed, pins)
-
-    def wait_for_levels(self, levels: tuple[int, ...]) -> None:
-        """Wait until the door is ready and the pins, with the relay's first if there are four levels, have these levels.
-
-        Levels that lasted for a moment count, so that a busy machine misses none. They are searched for from where the
-        last call found its own.
-        """
-        pins = WITH_RELAY[-len(levels) :]
-        with self._new_line:
-            assert self._new_line.wait_for(lambda: "ready" in self.printed and self._pass(levels, pins), 60), (
-                self.printed
-            )
-
-    def _pass(self, levels: tuple[int, ...], pins: tuple[str, ...]) -> bool:
-        for end in range(max(1, self._seen), len(self.printed) + 1):
-            if _levels(self.printed[:end], pins) == levels:
-                self._seen = end
-                return True
-        return False
-
-    def wait_for_end(self) -> list[str]:
-        """Wait until the door and its pin process have exited, and return the lines of both."""
-        self._reader.join(60)
-        assert not self._reader.is_alive(), self.printed
-        return self.printed
-
-    def close(self) -> None:
-        """Kill both processes if they still run."""
-        for number in (signal.SIGKILL, signal.SIGCONT):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, number)
-        self.process.wait()
-        self._reader.join()
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            assert pipe is not None
-            pipe.close()
-
-
-def _levels(printed: list[str], pins: tuple[str, ...]) -> tuple[int, ...]:
-    """Return the last level of each pin in these lines; -1: none was written yet."""
-    written = dict(line.split() for line in printed if line[:1].isdigit())
-    return tuple(int(written.get(pin, -1)) for pin in pins)
-
-
-@pytest.fixture
-def start_door(tmp_path: Path) -> Iterator[Callable[[str], PiDoor]]:
-    """Return a function that starts a `PiDoor` with some code."""
-    with contextlib.ExitStack() as started:
-
-        def start(code: str) -> PiDoor:
-            return started.enter_context(contextlib.closing(PiDoor(tmp_path, code)))
-
-        yield start
-
-
-#: Show PASS with a pin process that shows FAULT after {timeout} seconds of silence; then run {then}.
-SHOW_GREEN = """
-    with PinProcess(settings, {timeout}).connect() as shown:
-        shown.show(Signal.PASS)
-        print("ready", flush=True)
-        {then}
-"""
-FOREVER = "while True: time.sleep(0.02); shown.show(Signal.PASS)"
+from support.pi import run_on_pi
+from support.pi_door import FOREVER, GREEN, OFF, RED, SHOW_GREEN, PiDoor
 
 
 def test_signals_reach_the_pins(tmp_path: Path) -> None:
@@ -172,154 +69,6 @@ def test_absent_lights_have_no_pin(tmp_path: Path) -> None:
     written = [line for line in printed if line[0].isdigit()]
     assert {line.split()[0] for line in written} == {"27"}
     assert "27 1" in written
-
-
-#: Levels of (relay, green, red, buzzer).
-LOCKED_DARK, UNLOCKED_GREEN, LOCKED_RED = (0, 0, 0, 0), (1, 1, 0, 0), (0, 0, 1, 0)
-SHOW_GREEN_WITH_RELAY = SHOW_GREEN.replace("{timeout})", "{timeout}, relay)")
-
-
-class TestRelay:
-    """The levels are those of a lock that is locked without power, unless a test says otherwise."""
-
-    def test_follows_the_signals(self, tmp_path: Path) -> None:
-        printed = run_on_pi(tmp_path, """
-            from edge.lights.pin_process import PinProcess
-            with PinProcess(settings, 60, relay).connect(print) as shown:
-                for signal in (Signal.IDLE, Signal.PASS, Signal.STOP):
-                    shown.show(signal)
-                    while shown._unanswered:
-                        shown._read_answers()
-        """)  # fmt: skip
-        on = [line for line in printed if line.endswith(" 1")]
-        assert on == ["17 1", "23 1", "27 1"], "unlocked after green is lit"
-        after = printed[printed.index("23 1") :]
-        assert after.index("23 0") < after.index("17 0") < after.index("27 1"), "locked before green goes off"
-        assert printed[-1] == "closed []"
-
-    @pytest.mark.parametrize("cause", ["SIGKILL", "SIGSEGV", "SIGABRT", "exit", "exception"])
-    @pytest.mark.parametrize("pulse", ["", "relay = msgspec.structs.replace(relay, seconds=60)"])
-    def test_is_off_after_the_end_of_the_door(
-        self, start_door: Callable[[str], PiDoor], cause: str, pulse: str
-    ) -> None:
-        then = {"exit": "os._exit(3)", "exception": "raise ZeroDivisionError"}.get(cause, FOREVER)
-        running = start_door(
-            f"\n    import msgspec\n    {pulse}\n" + SHOW_GREEN_WITH_RELAY.format(timeout=60, then=then)
-        )
-        if cause.startswith("SIG"):
-            running.wait_for_levels(UNLOCKED_GREEN)
-            running.process.send_signal(signal.Signals[cause])
-        printed = running.wait_for_end()
-        assert "23 1" in printed
-        assert running.levels(WITH_RELAY) == LOCKED_DARK
-        assert printed[-1] == "closed []"
-
-    @pytest.mark.parametrize("cause", ["SIGKILL", "exit"])
-    def test_of_a_magnet_is_off_after_the_end_of_the_door(
-        self, start_door: Callable[[str], PiDoor], cause: str
-    ) -> None:
-        """The relay is on while a magnet holds; nobody is locked in by a dead door."""
-        running = start_door("""
-            import msgspec
-            with PinProcess(settings, 60, msgspec.structs.replace(relay, fail="safe")).connect() as shown:
-                shown.show(Signal.STOP)
-                print("ready", flush=True)
-                while True:
-                    time.sleep(0.02)
-                    shown.show(Signal.STOP)
-        """)
-        running.wait_for_levels((1, 0, 1, 0))
-        running.process.send_signal(signal.SIGKILL)
-        running.wait_for_end()
-        assert running.levels(WITH_RELAY) == LOCKED_DARK
-
-    @pytest.mark.parametrize("fail", ["secure", "safe"])
-    def test_is_off_while_the_door_is_stopped(self, start_door: Callable[[str], PiDoor], fail: str) -> None:
-        replace = f'\n    import msgspec\n    relay = msgspec.structs.replace(relay, fail="{fail}")\n'
-        running = start_door(replace + SHOW_GREEN_WITH_RELAY.format(timeout=0.3, then=FOREVER))
-        green = UNLOCKED_GREEN if fail == "secure" else (0, *GREEN)
-        running.wait_for_levels(green)
-        running.process.send_signal(signal.SIGSTOP)
-        running.wait_for_levels(LOCKED_RED)
-        running.process.send_signal(signal.SIGCONT)
-        running.wait_for_levels(green)
-
-    @pytest.mark.parametrize("number", ["SIGKILL", "SIGSTOP"])
-    @pytest.mark.parametrize("active_low", [True, False])
-    def test_is_switched_off_by_the_door_if_the_pin_process_is_lost(
-        self, start_door: Callable[[str], PiDoor], number: str, active_low: bool
-    ) -> None:
-        running = start_door(f"""
-            import msgspec
-            pin_process.gpio.switch_off = lambda resting: print("off", list(resting.items()), flush=True)
-            pin_process.ANSWER_TIMEOUT_S = 0.3 if signal.{number} == signal.SIGSTOP else 60
-            process = PinProcess(settings, 60, msgspec.structs.replace(relay, active_low={active_low}))
-            with process.connect() as shown:
-                shown.show(Signal.PASS)
-                os.kill(process._pid, signal.{number})
-                try:
-                    while True:
-                        time.sleep(0.02)
-                        shown.show(Signal.PASS)
-                except LightsError:
-                    pass
-        """)
-        expected = [(23, active_low), *CONFIG.lights.resting.items()]
-        assert running.wait_for_end().count(f"off {expected}") == 1
-
-    def test_that_was_released_stays_off(self, tmp_path: Path) -> None:
-        printed = run_on_pi(tmp_path, """
-            import msgspec, time
-            from edge.lights.pin_process import PinProcess
-            relay = msgspec.structs.replace(relay, fail="safe")
-            with PinProcess(settings, 0.2, relay).connect(print) as shown:
-                shown.release_relay()
-                time.sleep(0.5)  # is no silence, because there was no signal yet
-                for signal in (Signal.PASS, Signal.IDLE, Signal.STOP):
-                    shown.show(signal)
-                    while shown._unanswered:
-                        shown._read_answers()
-        """)  # fmt: skip
-        assert "23 1" not in printed
-        assert "27 1" not in printed[: printed.index("17 1")], "no FAULT before the first signal"
-        assert "27 1" in printed
-        assert printed[-1] == "closed []"
-
-    def test_a_pulse_that_cannot_end_ends_the_pin_process(self, tmp_path: Path) -> None:
-        printed = run_on_pi(tmp_path, """
-            import msgspec, time
-            from edge.lights import pin_process
-            pin_factory.import_lgpio()
-            lgpio = sys.modules["lgpio"]
-            write = lgpio.gpio_write
-            def gpio_write(handle, pin, level):
-                if pin == 23 and not level and lgpio.levels.get(23):
-                    raise lgpio.error("no such device")
-                write(handle, pin, level)
-            lgpio.gpio_write = gpio_write
-            pin_process.gpio.switch_off = lambda resting: print("off", resting)
-            try:
-                with pin_process.PinProcess(settings, 60, msgspec.structs.replace(relay, seconds=0.1)).connect() as shown:
-                    while True:
-                        shown.show(Signal.PASS)
-                        time.sleep(0.02)
-            except LightsError as error:
-                print(error, error.exit_code)
-        """)  # fmt: skip
-        assert "23 1" in printed
-        assert "the lights fail: no such device 69" in printed
-
-    def test_whose_pin_is_busy_is_named(self, tmp_path: Path) -> None:
-        printed = run_on_pi(tmp_path, """
-            from edge.lights.pin_process import PinProcess
-            pin_factory.import_lgpio()
-            sys.modules["lgpio"].busy.add(23)
-            try:
-                PinProcess(settings, 60, relay).connect()
-            except LightsError as error:
-                print(error)
-        """)  # fmt: skip
-        assert any(line.startswith("GPIO23 ('relay.pin') cannot be used: ") for line in printed), printed
 
 
 def test_a_door_without_relay_sends_no_message_about_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -511,32 +260,6 @@ def test_the_lights_are_simulated_without_a_chip(monkeypatch: pytest.MonkeyPatch
         shown.show(Signal.PASS)
     assert "no GPIO chip here" in lines[0]
     assert lines[1] == "● green  ○ red"
-
-
-def test_a_relay_is_simulated_without_a_chip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(gpio, "CHIPS", str(tmp_path / "gpiochip*"))
-    lines: list[str] = []
-    with PinProcess(CONFIG.lights, 60, RELAY).connect(lines.append) as shown:
-        shown.show(Signal.PASS)
-    assert lines[1:] == ["● green  ○ red  relay on (unlocked)", "○ green  ○ red  relay off (locked)"]
-
-
-def test_who_is_known_reaches_the_relay() -> None:
-    """The message of a signal says whether everyone in view is known."""
-    shown: list[tuple[Signal, bool]] = []
-
-    class Recording:
-        def show(self, signal: Signal, known: bool = False) -> None:
-            shown.append((signal, known))
-
-    door, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    sent = [(signal, known) for signal in Signal for known in (False, True)]
-    with door, child:
-        for signal, known in sent:
-            door.send(signal.value.encode() + (pin_process.KNOWN if known else b""))
-        door.shutdown(socket.SHUT_WR)
-        pin_process._serve(child, Recording(), 5.0)  # type: ignore[arg-type]
-    assert shown == sent
 
 
 class SilentLights:

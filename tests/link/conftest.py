@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,9 @@ from edge import config
 from edge.link import service
 from edge.link.service import Place
 from support.running_link import RunningLink, StartLink
+
+if TYPE_CHECKING:
+    from support.broker import Broker, Subscriber
 
 NEEDS_PAHO = ["test_mqtt*.py"]
 if find_spec("paho") is None:
@@ -63,3 +67,39 @@ def start_link(tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> It
     for link in running:
         with contextlib.suppress(BaseException):
             link.stop()
+
+
+@pytest.fixture
+def make_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
+    from support.broker import Broker
+
+    brokers: list[Broker] = []
+
+    def make(*lines: str, anonymous: bool = True) -> Broker:
+        brokers.append(Broker(tmp_path, *lines, anonymous=anonymous))
+        brokers[-1].start()
+        return brokers[-1]
+
+    yield make
+    for broker in brokers:
+        broker.stop()
+
+
+@pytest.fixture
+def broker(make_broker: Callable[..., Broker]) -> Broker:
+    return make_broker()
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[..., Subscriber]]:
+    from support.broker import Subscriber
+
+    opened: list[Subscriber] = []
+
+    def subscribe(broker: Broker, *filters: str, **login: str) -> Subscriber:
+        opened.append(Subscriber(broker.port, *filters, **login))
+        return opened[-1]
+
+    yield subscribe
+    for each in opened:
+        each.close()

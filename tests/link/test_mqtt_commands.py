@@ -13,7 +13,7 @@ from paho.mqtt.properties import Properties
 
 from edge import remote_commands
 from edge.remote_commands import Commands
-from support.broker import MOSQUITTO, Broker, Subscriber
+from support.broker import MOSQUITTO, Broker, Subscriber, address
 from support.link import write_log
 from support.running_link import RunningLink, StartLink
 from support.wait import wait_until
@@ -36,14 +36,6 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    made = Broker(tmp_path)
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
 def office(broker: Broker) -> Iterator[Subscriber]:
     made = Subscriber(broker.port)
     yield made
@@ -61,7 +53,7 @@ def silence(minutes: int = 10) -> bytes:
 
 def start(start_link: StartLink, broker: Broker, log: Path, *lines: str) -> RunningLink:
     write_log(log, range(1, 3))
-    link = start_link(f'broker = "mqtt://{broker.address}"', *lines)
+    link = start_link(address(broker), *lines)
     link.wait_for_line("connected")
     return link
 

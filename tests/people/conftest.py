@@ -1,4 +1,4 @@
-"""A folder of models with a stand-in embedder, and pictures of the demo clip."""
+"""A folder of models with a stand-in embedder, pictures of the demo clip, and the place of a store."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from edge.config import Config
 from edge.inference import manifest
 from edge.inference.perception import Perception
 from edge.people import sealed
+from edge.people.store import Place
 from support.clip import EMPTY_S, MASKED_S, UNMASKED_S, frame_at
 from support.embedder import darker_below, make_models
-from support.people import ssh_key
+from support.people import place, ssh_key
 
 #: A moment at which the same person looks angry.
 ANGRY_S = 16.0
@@ -79,3 +80,16 @@ def quick_passphrases() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sealed, "_SCRYPT_N", 16)
         yield
+
+
+@pytest.fixture
+def same_nonces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every card of a test is drawn in the same way in every run."""
+    random = np.random.default_rng(7)
+    monkeypatch.setattr(sealed.os, "urandom", random.bytes)
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Place:
+    """The files of a store that is not written yet."""
+    return place(tmp_path)

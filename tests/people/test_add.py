@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from edge import config
@@ -21,7 +20,7 @@ from edge.imaging import image_file
 from edge.inference import embedder, manifest
 from edge.inference.embedder import Embedder
 from edge.inference.perception import Perception
-from edge.people import consent, enrolment, record, store
+from edge.people import consent, enrolment, store
 from edge.records import Frame
 from support.embedder import make_models_without
 from support.people import FUTURE, enrol, person, place
@@ -345,21 +344,6 @@ def test_somebody_who_is_not_enrolled(door: Door, action: str) -> None:
     enrol(door.place, person("Ada", 1))
     found, _ = door.refused(2, action, "Eve")
     assert "nobody of this name is enrolled" in found
-
-
-def test_templates_are_as_good_as_vectors() -> None:
-    from support.people import vector
-
-    for seed in range(20):
-        one = vector(seed)
-        assert float(record.to_vector(record.to_template(one)) @ one) > 0.9999
-
-
-def test_a_person_says_everything_that_is_kept() -> None:
-    """A field that is added must be in `people show` and in the text of the consent."""
-    assert record.Person.__struct_fields__ == ("id", "name", "template", "model", "consent")
-    assert record.Consent.__struct_fields__ == ("by", "recorded_by", "at", "until", "text")
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(person("Ada")), type=record.Person).name == "Ada"
 
 
 @pytest.mark.parametrize("typed", ["Zoe\u0308  B", " zo\u00eb b ", "ZOE\u0308 B"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -15,7 +16,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from fleet.servers import MOSQUITTO, Mosquitto
 from support.wait import wait_until
 
-__all__ = ["MOSQUITTO", "Broker", "Subscriber", "send_when_the_server_has_ended"]
+__all__ = ["MOSQUITTO", "Broker", "Listen", "Subscriber", "address", "send_when_the_server_has_ended"]
 
 
 class Broker(Mosquitto):
@@ -81,3 +82,11 @@ def send_when_the_server_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
         return send(client, keepalive)
 
     monkeypatch.setattr(paho.Client, "_send_connect", wait_and_send)
+
+
+Listen = Callable[..., Subscriber]
+
+
+def address(broker: Broker) -> str:
+    """Return the line of [link] that names a broker."""
+    return f'broker = "mqtt://{broker.address}"'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +99,3 @@ def read_until_back(source: Source) -> tuple[Frame, list[CameraLostError]]:
             assert frame is not None
             return frame, errors
     raise AssertionError(f"no frame came: {errors[-1:]}")
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until `condition` is true. Fails after PATIENCE_S."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.002)

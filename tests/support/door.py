@@ -57,6 +57,12 @@ class Script(Source):
         self.closed = True
 
 
+def play(perception: Perception, steps: Sequence[Step]) -> list[Decision]:
+    """Return the decisions of a door before which these steps happen."""
+    with Script(steps) as source:
+        return [decision for _, decision in door.decisions(Pipeline(CONFIG, perception), source)]
+
+
 class Door:
     """A complete door: `run` plays a source into simulated lights and a log file in `folder`."""
 

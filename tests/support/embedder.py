@@ -68,9 +68,9 @@ def model() -> bytes:
         file.operator(2, [2, 3, -1], 4, tflite.BuiltinOptions.FullyConnectedOptions, file.dense_options()),
     ]
     codes = [
-        (tflite.BuiltinOperator.QUANTIZE, 1),
-        (tflite.BuiltinOperator.AVERAGE_POOL_2D, 2),
-        (tflite.BuiltinOperator.FULLY_CONNECTED, 4),
+        file.code(tflite.BuiltinOperator.QUANTIZE, 1),
+        file.code(tflite.BuiltinOperator.AVERAGE_POOL_2D, 2),
+        file.code(tflite.BuiltinOperator.FULLY_CONNECTED, 4),
     ]
     graph = file.graph(tensors, operators, [0], [4])
     return file.model(graph, codes, [b"", weights().tobytes()])

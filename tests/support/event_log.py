@@ -11,6 +11,8 @@ from edge.records import Event
 
 #: A size that no test's log reaches, so that it is not rotated.
 NO_ROTATION = 1_000_000
+#: A line of a log, for its number and a person.
+CALM = '{"seq": %d, "time": "2026-11-20T10:00:03.120Z", "event": "calm", "person": %d}\n'
 
 
 def write(path: Path, *kinds: str, rotate_bytes: int = NO_ROTATION, keep: int = 4) -> None:

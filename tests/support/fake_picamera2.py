@@ -1,7 +1,7 @@
 """Fakes of Picamera2 and libcamera with the traps of the real libraries.
 
 `support.picamera` installs them in the process of a test. `support/fake_libraries` has them as modules, for child processes.
-tests/camera/test_picamera_scenarios.py holds them to the real libraries.
+tests/camera/test_picamera_scenarios.py and test_picamera_process.py hold them to the real libraries.
 """
 
 from __future__ import annotations

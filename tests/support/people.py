@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -95,3 +96,22 @@ class FakeEmbedder:
     def embed(self, crops: list[Picture]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
         self.calls += len(crops)
         return np.stack([self.vector for _ in crops])
+
+
+def names(where: Place) -> list[str]:
+    """Return the names of the people in a store."""
+    content = store.read(where)
+    return [each.name for each in content.people] if content else []
+
+
+def files(folder: Path) -> bytes:
+    """Return the bytes of all files of a folder."""
+    return b"\0".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def ciphertexts(where: Place) -> list[bytes]:
+    """Return the middle of each sealed row."""
+    with sqlite3.connect(where.file) as database:
+        rows = [row[0] for row in database.execute("SELECT sealed FROM people ORDER BY id")]
+    database.close()
+    return [row[20:60] for row in rows]

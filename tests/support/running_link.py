@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from edge.link.cursor import Cursor, CursorFile
 from edge.link.service import Place
 from support.wait import wait_until
 
@@ -37,3 +38,8 @@ class RunningLink:
 
 
 StartLink = Callable[..., RunningLink]
+
+
+def cursor_of(link: RunningLink) -> Cursor:
+    """Return how far the broker has acknowledged the log."""
+    return CursorFile(link.place.state_folder / "broker.cursor").load() or Cursor()

@@ -54,22 +54,26 @@ class TfliteWriter:
         inputs_at, outputs_at = self._ints(inputs), self._ints(outputs)
         return self._table("SubGraph", Tensors=tensors_at, Inputs=inputs_at, Outputs=outputs_at, Operators=operators_at)
 
-    def model(self, graph: int, codes: list[tuple[int, int]], contents: list[bytes]) -> bytes:
-        """Return the file of a model with one graph, the codes (`tflite.BuiltinOperator`, version) and buffers."""
+    def code(self, builtin: int, version: int) -> int:
+        """Write the code of a `tflite.BuiltinOperator`."""
+        return self._table("OperatorCode", DeprecatedBuiltinCode=builtin, BuiltinCode=builtin, Version=version)
+
+    def custom_code(self, name: bytes) -> int:
+        """Write the code of a custom operator."""
+        at, custom = self._builder.CreateString(name), tflite.BuiltinOperator.CUSTOM
+        return self._table("OperatorCode", DeprecatedBuiltinCode=custom, CustomCode=at, BuiltinCode=custom)
+
+    def model(self, graph: int, codes: list[int], contents: list[bytes]) -> bytes:
+        """Return the file of a model with one graph, the codes of its operators, and buffers."""
         b = self._builder
         graphs_at = self._vector([graph], tflite.ModelStartSubgraphsVector, b.PrependUOffsetTRelative)
-        codes_at = self._vector(
-            [self._code(*code) for code in codes], tflite.ModelStartOperatorCodesVector, b.PrependUOffsetTRelative
-        )
+        codes_at = self._vector(codes, tflite.ModelStartOperatorCodesVector, b.PrependUOffsetTRelative)
         buffers_at = self._vector(
             [self._buffer(content) for content in contents], tflite.ModelStartBuffersVector, b.PrependUOffsetTRelative
         )
         model = self._table("Model", Version=3, OperatorCodes=codes_at, Subgraphs=graphs_at, Buffers=buffers_at)
         b.Finish(model, b"TFL3")
         return bytes(b.Output())
-
-    def _code(self, code: int, version: int) -> int:
-        return self._table("OperatorCode", DeprecatedBuiltinCode=code, BuiltinCode=code, Version=version)
 
     def _buffer(self, content: bytes) -> int:
         data = self._builder.CreateByteVector(content)

@@ -256,26 +256,29 @@ def _rtsp(rng: Random, material: Material, client: socket.socket, stop: threadin
             client.sendall(head + b"\r\n")
             if what == 5:
                 stop.wait(30)
-            jpeg = struct.pack(
-                ">BBHBBBB",
-                0,
-                0,
-                0,
-                rng.choice((0, 1, 64, 255)),
-                rng.choice((0, 50, 255)),
-                rng.choice((0, 20, 255)),
-                rng.choice((0, 15, 255)),
-            )
-            count = 0
-            while not stop.is_set():
-                count += 1
-                rtp = struct.pack(
-                    ">BBHII", 0x80, 26 | rng.choice((0, 0x80)), count & 0xFFFF, count * 3000 & 0xFFFFFFFF, 1
-                )
-                packet = rtp + jpeg + rng.randbytes(rng.choice((0, 10, 1000)))
-                if rng.random() < 0.3:
-                    packet = broken(rng, packet)
-                client.sendall(b"$" + struct.pack(">BH", rng.choice((0, 0, 0, 1, 7)), len(packet) & 0xFFFF) + packet)
-                time.sleep(0.005)
+            _send_rtp(rng, client, stop)
         else:
             client.sendall(head + b"Public: OPTIONS, DESCRIBE, SETUP, PLAY\r\n\r\n")
+
+
+def _send_rtp(rng: Random, client: socket.socket, stop: threading.Event) -> None:
+    """Send a JPEG stream as RTP packets, some of them broken, until `stop`."""
+    jpeg = struct.pack(
+        ">BBHBBBB",
+        0,
+        0,
+        0,
+        rng.choice((0, 1, 64, 255)),
+        rng.choice((0, 50, 255)),
+        rng.choice((0, 20, 255)),
+        rng.choice((0, 15, 255)),
+    )
+    count = 0
+    while not stop.is_set():
+        count += 1
+        rtp = struct.pack(">BBHII", 0x80, 26 | rng.choice((0, 0x80)), count & 0xFFFF, count * 3000 & 0xFFFFFFFF, 1)
+        packet = rtp + jpeg + rng.randbytes(rng.choice((0, 10, 1000)))
+        if rng.random() < 0.3:
+            packet = broken(rng, packet)
+        client.sendall(b"$" + struct.pack(">BH", rng.choice((0, 0, 0, 1, 7)), len(packet) & 0xFFFF) + packet)
+        time.sleep(0.005)

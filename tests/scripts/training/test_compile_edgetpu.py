@@ -9,14 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import flatbuffers
 import msgspec
 import pytest
 import tflite
 
 from edge.inference import manifest
-from edge.inference.manifest import ModelEntry, Tensor
+from edge.inference.manifest import ModelEntry
 from support.paths import ROOT
+from support.tflite_writer import TfliteWriter
 from training import edgetpu, manifest_rows
 from training.modelfile import ModelFileError
 
@@ -69,58 +69,16 @@ CPU = "SOFTMAX                        1          Operation is otherwise supporte
 
 def compiled_model(row: ModelEntry, operations: int = 1, custom: bytes = b"edgetpu-custom-op") -> bytes:
     """Return a model file of `operations` custom operations with the tensors of a manifest row."""
-    b = flatbuffers.Builder(1024)
+    file = TfliteWriter()
     types = {"uint8": tflite.TensorType.UINT8, "int8": tflite.TensorType.INT8}
-
-    def vector(values: list[int], start: object, add: object) -> int:
-        start(b, len(values))  # type: ignore[operator]
-        for value in reversed(values):
-            add(value)  # type: ignore[operator]
-        return int(b.EndVector())
-
-    def tensor(of: Tensor) -> int:
-        scale = vector([of.scale], tflite.QuantizationParametersStartScaleVector, b.PrependFloat32)  # type: ignore[list-item]
-        zero = vector([of.zero_point], tflite.QuantizationParametersStartZeroPointVector, b.PrependInt64)
-        tflite.QuantizationParametersStart(b)
-        tflite.QuantizationParametersAddScale(b, scale)
-        tflite.QuantizationParametersAddZeroPoint(b, zero)
-        quantization = tflite.QuantizationParametersEnd(b)
-        shape = vector(list(of.shape), tflite.TensorStartShapeVector, b.PrependInt32)
-        tflite.TensorStart(b)
-        tflite.TensorAddShape(b, shape)
-        tflite.TensorAddType(b, types[of.dtype])
-        tflite.TensorAddQuantization(b, quantization)
-        return int(tflite.TensorEnd(b))
-
-    def operator() -> int:
-        tflite.OperatorStart(b)
-        return int(tflite.OperatorEnd(b))
-
     # The compiler may change the order of the outputs.
-    tensors = [tensor(of) for of in (row.input, *reversed(row.outputs.values()))]
-    tensors_at = vector(tensors, tflite.SubGraphStartTensorsVector, b.PrependUOffsetTRelative)
-    inputs = vector([0], tflite.SubGraphStartInputsVector, b.PrependInt32)
-    outputs = vector(list(range(1, len(tensors))), tflite.SubGraphStartOutputsVector, b.PrependInt32)
-    operators = vector(
-        [operator() for _ in range(operations)], tflite.SubGraphStartOperatorsVector, b.PrependUOffsetTRelative
-    )
-    tflite.SubGraphStart(b)
-    tflite.SubGraphAddTensors(b, tensors_at)
-    tflite.SubGraphAddInputs(b, inputs)
-    tflite.SubGraphAddOutputs(b, outputs)
-    tflite.SubGraphAddOperators(b, operators)
-    graphs = vector([tflite.SubGraphEnd(b)], tflite.ModelStartSubgraphsVector, b.PrependUOffsetTRelative)
-    name = b.CreateString(custom)
-    tflite.OperatorCodeStart(b)
-    tflite.OperatorCodeAddCustomCode(b, name)
-    tflite.OperatorCodeAddBuiltinCode(b, tflite.BuiltinOperator.CUSTOM)
-    codes = vector([tflite.OperatorCodeEnd(b)], tflite.ModelStartOperatorCodesVector, b.PrependUOffsetTRelative)
-    tflite.ModelStart(b)
-    tflite.ModelAddVersion(b, 3)
-    tflite.ModelAddOperatorCodes(b, codes)
-    tflite.ModelAddSubgraphs(b, graphs)
-    b.Finish(tflite.ModelEnd(b), b"TFL3")
-    return bytes(b.Output())
+    tensors = [
+        file.tensor(list(of.shape), types[of.dtype], of.scale, of.zero_point)
+        for of in (row.input, *reversed(row.outputs.values()))
+    ]
+    operators = [file.operator(0, [0], 1) for _ in range(operations)]
+    graph = file.graph(tensors, operators, [0], list(range(1, len(tensors))))
+    return file.model(graph, [file.custom_code(custom)], [b""])
 
 
 class Place:
