@@ -25,7 +25,8 @@ scenes, things, detector_loss   the detector's training pictures and its loss
 augment, drawing, rendering     pictures changed, drawn on and rendered
 prune                           pruning
 convert, export_model           PyTorch to TFLite; the whole export
-calibration, modelfile          thresholds and calibration; checks of a .tflite file
+calibration, runtimes           thresholds and calibration; what an 8-bit model answers in both runtimes
+modelfile                       checks of a .tflite file
 evaluation, groups              evaluation, one module a task; by age, sex and ethnicity
 walkups                         the scenes of make_walkups, and their truth
 recording                       what the models see in videos, for sweep
@@ -33,5 +34,5 @@ metrics, figures                computing figures; keeping them in the manifest
 plots, contact_sheet            drawings
 comparison, manifest_rows       the comparison with public models; writing manifest.toml
 workers                         processes that share the work of a command
-command_line                    options and error messages of the commands
+command_line                    options and messages of the commands
 """

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,13 @@ import torch
 from edge.imaging import images
 from edge.imaging.head_turn import head_turn
 from edge.inference import manifest
-from edge.inference.interpreter import RUNTIMES, Model, load_runtime
+from edge.inference.interpreter import Model
 from edge.inference.perception import MIN_PROBABILITY, FaceDetector, log_odds
 from edge.records import Detection
 
 from . import mask
-from .arrays import Floats, Picture, as_floats
+from .arrays import Picture
+from .command_line import log
 from .convert import ExportError
 from .detector import DetectorTask
 from .embedder import EmbedderTask, embed_by
@@ -36,14 +35,14 @@ from .metrics import Curve, Matched, average_precision, detection_curve, match_d
 from .nets import normalise
 from .plots import CalibrationCurve, draw_choice, draw_means
 from .records import EXPRESSIONS, Record
+from .runtimes import answers, check_agreement, installed_runtimes
 
 Task = DetectorTask | MaskTask | ExpressionTask | LandmarkTask | EmbedderTask
 Values = npt.NDArray[np.floating[Any]]
 Flags = npt.NDArray[np.bool_]
 
-#: The minimum share of validation decisions on which the two runtimes agree, and of pictures with the same number of
-#: faces.
-MIN_AGREEMENT, MIN_SAME_COUNT = 0.97, 0.9
+#: The minimum share of validation pictures in which the two runtimes find the same number of faces.
+MIN_SAME_COUNT = 0.9
 #: The second runtime sees a sample only, because tflite-runtime is slow with 8-bit models.
 COMPARED_PICTURES, COMPARED_MASKS, COMPARED_EXPRESSIONS, COMPARED_LANDMARKS = 60, 200, 400, 300
 #: The maximum share of validation pictures without a face that get a box. The door needs a higher score for a new
@@ -77,11 +76,6 @@ class Choice:
     metrics: dict[str, float]
 
 
-def log(text: str) -> None:
-    """Print a line on stderr."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def choose(folder: Path, task: Task, net: torch.nn.Module) -> Choice:
     """Choose threshold and calibration of the task's model in `folder`, and draw MODEL.png there.
 
@@ -98,33 +92,6 @@ def choose(folder: Path, task: Task, net: torch.nn.Module) -> Choice:
     return choose_expression(folder, task, net)
 
 
-def _installed_runtimes() -> list[str]:
-    found = []
-    for name in RUNTIMES:
-        with contextlib.suppress(Exception):
-            found.append(load_runtime(name)[0])
-    return found
-
-
-def _answers(folder: Path, name: str, output: str, crops: Iterable[Picture], runtime: str) -> Floats:
-    """Return an output of the model for crops of its size, one row each: (n, its values)."""
-    model = Model(manifest.load(folder), name, runtime_name=runtime)
-    out = []
-    for crop in crops:
-        model.invoke(crop)
-        out.append(model.dequantized(output))
-    return as_floats(np.stack(out))
-
-
-def _check_agreement(what: str, share: float) -> float:
-    log(f"the runtimes agree on {share:.2%} of {what}")
-    if share < MIN_AGREEMENT:
-        raise ExportError(
-            f"LiteRT and tflite-runtime agree on only {share:.1%} of {what} (minimum: {MIN_AGREEMENT:.0%})"
-        )
-    return round(share, 4)
-
-
 def _share(flags: Flags) -> float:
     return round(float(flags.mean()), 4)
 
@@ -135,7 +102,7 @@ def _share(flags: Flags) -> float:
 def choose_detector(folder: Path, task: DetectorTask) -> Choice:
     """Choose the threshold by the pictures without a face: see `min_score_of_a_face`."""
     records = [*task.val, *task.val_empty_records]
-    names = _installed_runtimes()
+    names = installed_runtimes()
     detected = _detect(folder, task, names[0], records)
     boxed = len(task.val)
 
@@ -218,8 +185,8 @@ def choose_mask(folder: Path, task: MaskTask, net: torch.nn.Module) -> Choice:
     examples = [e for pool in task.val.values() for e in pool]
     crops = [images.crop_square(task.data.picture(e.record), e.box, mask.SIZE, mask.MARGIN) for e in examples]
     truth = np.array([e.masked for e in examples])
-    names = _installed_runtimes()
-    p = _answers(folder, task.name, "probabilities", crops, names[0])[:, 1]
+    names = installed_runtimes()
+    p = answers(folder, task.name, "probabilities", crops, names[0])[:, 1]
     weights = _weights(examples)
     odds = np.array([log_odds(float(v)) for v in p])
     slope, offset = _fit(odds, truth, weights)
@@ -236,9 +203,9 @@ def choose_mask(folder: Path, task: MaskTask, net: torch.nn.Module) -> Choice:
         figures["val_worn_wrongly_refused"] = _share(~called[wrongly])
     if len(names) > 1:
         sample = np.random.default_rng(0).permutation(len(crops))[:COMPARED_MASKS]
-        other = _answers(folder, task.name, "probabilities", [crops[k] for k in sample], names[1])[:, 1]
+        other = answers(folder, task.name, "probabilities", [crops[k] for k in sample], names[1])[:, 1]
         share = float(((other >= 0.5) == (p[sample] >= 0.5)).mean())
-        figures["runtimes_agree"] = _check_agreement("mask decisions", share)
+        figures["runtimes_agree"] = check_agreement("mask decisions", share)
     calibration = CalibrationCurve("P(mask)", {"before": (p, truth), "after": (calibrated, truth)}, weights)
     curves = _error_curves(calibrated, truth, wrongly, weights)
     axes = "threshold on the calibrated P(mask)", "share of wrong answers"
@@ -297,7 +264,7 @@ def choose_expression(folder: Path, task: ExpressionTask, net: torch.nn.Module) 
     pictures = [picture[:, :, None] for picture, _ in task.val]
     label = np.array([EXPRESSIONS.index(r.expression or "") for _, r in task.val])
     crop = np.array([r.crop for _, r in task.val])
-    names = _installed_runtimes()
+    names = installed_runtimes()
     p = _expression_answers(folder, task, pictures, names[0])
     losses = np.array([-np.log(_sharpen(p, s)[np.arange(len(p)), label]).mean() for s in SLOPES])
     slope = float(SLOPES[losses.argmin()])
@@ -308,27 +275,27 @@ def choose_expression(folder: Path, task: ExpressionTask, net: torch.nn.Module) 
     draw_choice(
         path, {"validation": (SLOPES, losses)}, *axes, ("slope", slope), calibration=CalibrationCurve("P(answer)", by)
     )
-    answers = {"val_float": (_float_answers(net, pictures), crop), "val_int8": (p, crop), "val_wild": (p, ~crop)}
+    sides = {"val_float": (_float_answers(net, pictures), crop), "val_int8": (p, crop), "val_wild": (p, ~crop)}
     figures = {
         f"{name}_accuracy": _share((given.argmax(1) == label)[chosen])
-        for name, (given, chosen) in answers.items()
+        for name, (given, chosen) in sides.items()
         if chosen.any()
     }
     if len(names) > 1:
         sample = np.random.default_rng(0).permutation(len(pictures))[:COMPARED_EXPRESSIONS]
         other = _expression_answers(folder, task, [pictures[k] for k in sample], names[1])
         share = float((other.argmax(1) == p[sample].argmax(1)).mean())
-        figures["runtimes_agree"] = _check_agreement("expressions", share)
+        figures["runtimes_agree"] = check_agreement("expressions", share)
     return Choice(0.5, round(slope, 4), 0.0, figures)
 
 
 def _expression_answers(folder: Path, task: ExpressionTask, pictures: Sequence[Picture], runtime: str) -> Values:
     """Return the probabilities (n, 7) of the 8-bit model as the door makes them, before calibration."""
-    p: Values = np.maximum(_answers(folder, task.name, "probabilities", pictures, runtime), MIN_PROBABILITY)
+    p: Values = np.maximum(answers(folder, task.name, "probabilities", pictures, runtime), MIN_PROBABILITY)
     if not task.is_mirrored:
         return p
     mirrored = [np.ascontiguousarray(picture[:, ::-1]) for picture in pictures]
-    p = np.sqrt(p * np.maximum(_answers(folder, task.name, "probabilities", mirrored, runtime), MIN_PROBABILITY))
+    p = np.sqrt(p * np.maximum(answers(folder, task.name, "probabilities", mirrored, runtime), MIN_PROBABILITY))
     return p / p.sum(1, keepdims=True)
 
 
@@ -342,8 +309,8 @@ def _float_answers(net: torch.nn.Module, pictures: Sequence[Picture]) -> npt.NDA
     """Return the probabilities of the float network, (n, 7)."""
     batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
     with torch.no_grad():
-        answers = [net(normalise(batch[k : k + 256])).softmax(1) for k in range(0, len(batch), 256)]
-    return torch.cat(answers).numpy()
+        parts = [net(normalise(batch[k : k + 256])).softmax(1) for k in range(0, len(batch), 256)]
+    return torch.cat(parts).numpy()
 
 
 # ---- Landmarks -------------------------------------------------------------------------------------------------------
@@ -352,8 +319,8 @@ def _float_answers(net: torch.nn.Module, pictures: Sequence[Picture]) -> npt.NDA
 def choose_landmarks(folder: Path, task: LandmarkTask, net: torch.nn.Module) -> Choice:
     """Compare the 8-bit model with the float network; there is nothing to choose. Draw the error by the head's turn."""
     crops = task.crops(task.val)
-    names = _installed_runtimes()
-    points = _answers(folder, task.name, "points", crops, names[0]).reshape(-1, 5, 2)
+    names = installed_runtimes()
+    points = answers(folder, task.name, "points", crops, names[0]).reshape(-1, 5, 2)
     pairs = list(zip(points, task.val, strict=True))
     errors = np.array([error(points_in_picture(p, e), e.points) for p, e in pairs])
     turns = np.array([abs(head_turn(e.points)) for e in task.val])
@@ -370,9 +337,9 @@ def choose_landmarks(folder: Path, task: LandmarkTask, net: torch.nn.Module) -> 
     figures |= {f"val_int8_{name}": round(float(own.mean()), 4) for name, (_, own) in groups.items()}
     if len(names) > 1:
         sample = np.random.default_rng(0).permutation(len(crops))[:COMPARED_LANDMARKS]
-        other = _answers(folder, task.name, "points", crops[sample], names[1]).reshape(-1, 5, 2)
+        other = answers(folder, task.name, "points", crops[sample], names[1]).reshape(-1, 5, 2)
         share = float((np.abs(other - points[sample]).max((1, 2)) <= SAME_POINT).mean())
-        figures["runtimes_agree"] = _check_agreement("landmarks", share)
+        figures["runtimes_agree"] = check_agreement("landmarks", share)
     return Choice(0.5, 1.0, 0.0, {k: v for k, v in figures.items() if np.isfinite(v)})
 
 
@@ -385,8 +352,8 @@ def choose_embedding(folder: Path, task: EmbedderTask, net: torch.nn.Module) -> 
     All kinds of pairs with a bare face keep that limit, single looks and means, because nobody is enrolled with a mask. Faces
     with real masks have wrong names among them, and choose nothing.
     """
-    names = _installed_runtimes()
-    pairs = task.judge.pairs(lambda crops: _answers(folder, task.name, "embedding", crops, names[0]))
+    names = installed_runtimes()
+    pairs = task.judge.pairs(lambda crops: answers(folder, task.name, "embedding", crops, names[0]))
     threshold = max(of.threshold(MAX_MISTAKEN) for name, of in pairs.items() if name != "masked")
     steps = np.linspace(min(float(of.same.min()) for of in pairs.values()), 1, 201)
     curves: dict[str, Curve] = {}
@@ -400,7 +367,7 @@ def choose_embedding(folder: Path, task: EmbedderTask, net: torch.nn.Module) -> 
         figures |= {f"val_int8_{name}_{key}": round(value, 4) for key, value in of.figures().items()}
     if len(names) > 1:
         sample = task.judge.bare[:COMPARED_FACES]
-        a, b = (_answers(folder, task.name, "embedding", sample, name) for name in names[:2])
+        a, b = (answers(folder, task.name, "embedding", sample, name) for name in names[:2])
         cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-        figures["runtimes_agree"] = _check_agreement("embeddings", float((cosines >= SAME_FACE).mean()))
+        figures["runtimes_agree"] = check_agreement("embeddings", float((cosines >= SAME_FACE).mean()))
     return Choice(round(threshold, 4), 1.0, 0.0, figures)

@@ -1,4 +1,4 @@
-"""Options and error messages that the commands of the laboratory share."""
+"""Options and messages that the commands of the laboratory share."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ def add_data(parser: argparse.ArgumentParser, required: bool = True) -> None:
         metavar="DIR",
         help="folders with index.jsonl and the pictures (or images.zip), the main one first; a file holds more landmarks",
     )
+
+
+def log(text: str) -> None:
+    """Print a line on stderr."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def print_error(command: str, error: Exception) -> int:

@@ -22,8 +22,9 @@ from edge.inference import manifest
 from edge.inference.interpreter import load_runtime
 
 from . import cards, comparison, convert, embedder, expression, landmarker, landmarks, mask, modelfile
-from .calibration import Task, choose, log
+from .calibration import Task, choose
 from .checkpoints import load_best
+from .command_line import log
 from .dataset import Dataset
 from .detector import DetectorTask
 from .figures import flat
