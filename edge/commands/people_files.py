@@ -154,7 +154,7 @@ def first_line(file: Path, what: str) -> str:
     from ..system.files import read_regular
 
     try:
-        lines = read_regular(file, 4096).decode().splitlines()
+        lines = read_regular(file, 4096).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise InputError(f"{file}: cannot be read: {reason}", f"write {what} into its first line") from None

@@ -205,6 +205,12 @@ def test_too_many_people_are_refused(exported: Path, key: Path, here: Place, mon
     assert names(here) == ["Eve"]
 
 
+@pytest.mark.parametrize("content", [f"\ufeff{WORDS}\n", f"{WORDS}\r\n", f"\ufeff{WORDS}\r\nnote\r\n", WORDS])
+def test_a_passphrase_file_of_any_editor(content: str, tmp_path: Path) -> None:
+    (tmp_path / "words").write_text(content, encoding="utf-8", newline="")
+    assert people_files.passphrase(tmp_path / "words") == WORDS
+
+
 def test_the_commands(tmp_path: Path, key: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = tmp_path / "words"
     words.write_text(f"{WORDS}\n")
