@@ -20,6 +20,7 @@ from typing import Any
 
 from ..camera import address
 from ..config import default_text
+from ..counted import counted
 from ..events.text import KINDS
 from ..link.secret_files import FOLDER as SECRETS_FOLDER
 from ..system.files import read_regular
@@ -184,5 +185,5 @@ def _shown(value: object) -> str:
     if isinstance(value, list) and not list(_texts(value)) and not any(isinstance(each, dict) for each in value):
         return json.dumps(value)
     if isinstance(value, list):
-        return f"{len(value)} entries, not shown"
+        return f"{counted(len(value), 'entry', 'entries')}, not shown"
     return "set, not shown" if value else "empty"

@@ -165,7 +165,7 @@ def test_only_numbers_and_harmless_texts_of_the_settings_are_shown() -> None:
     assert "[camera] rotate = 180" in lines
     assert '[lights] quiet_hours = "22:00-06:00"' in lines
     assert "[camera] source = set, not shown" in lines
-    assert "[link] webhook = 1 entries, not shown" in lines
+    assert "[link] webhook = 1 entry, not shown" in lines
     for secret in ("praxis", "Meier", "tulpe", "xyzzy", "998877", "Hinter"):
         assert secret not in lines
 
