@@ -23,6 +23,7 @@ from .camera.folder import list_folder, nothing_readable, unreadable
 from .camera.picture_files import PictureFile
 from .camera.source import LeftOut, Source
 from .config import Config
+from .counted import counted
 from .door import decisions
 from .drawing import VERDICT_TEXTS, Drawing
 from .errors import CameraError, InputError, OutputError, UsageError
@@ -268,7 +269,7 @@ def describe(decision: Decision) -> str:
         nobody = "no face in the zone" if decision.outside else "no face that counts" if outside else "no face found"
         nobody += f", {outside}" if outside else ""
         return f"{decision.signal.value}: {decision.fault or nobody}"
-    people = "1 person" if len(present) == 1 else f"{len(present)} people"
+    people = counted(len(present), "person", "people")
     parts = ", ".join(f"{n} {text}" for text, n in sorted(counts.items()))
     return f"{decision.signal.value}: {people} ({parts}){f', {outside}' if outside else ''}"
 

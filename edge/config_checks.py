@@ -69,7 +69,7 @@ def _check_paths(config: Config, name: str) -> None:
             rest = path[home.end() :] or "/…"
             raise ConfigError(
                 f"{name}: '{key}' begins with {home[0]}, which only a shell replaces",
-                f"write the whole path: /home/{home[1] or 'USER'}{config_messages.shown(rest)[1:-1]}",
+                f"write the full path: /home/{home[1] or 'USER'}{config_messages.shown(rest)[1:-1]}",
             )
     if problem := address_problem(config.camera.source):
         raise ConfigError(f"{name}: 'camera.source' {problem}", ADDRESS_HINT)
@@ -151,7 +151,7 @@ def _check_update(update: UpdateSettings, name: str) -> None:
     source = update.source
     if source and not source.startswith(("/", "https://")):
         raise ConfigError(
-            f"{name}: 'update.source' is {config_messages.shown(source)}, no whole path and no https address",
+            f"{name}: 'update.source' is {config_messages.shown(source)}, which is neither a full path nor an https address",
             'write "https://example.org/doorlight", or a folder such as "/media/updates"',
         )
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from .counted import counted
 from .errors import ConfigError
 from .system.terminal import without_login
 
@@ -152,7 +153,7 @@ def _problem(value: object, allowed: inspect.Type) -> str:
         case str(), _:
             return f"too long, with {len(value)} characters" if value else "empty"
         case list(), inspect.TupleType(item_types=items):
-            return f"{len(value)} entries instead of {len(items)}"
+            return f"{counted(len(value), 'entry', 'entries')} instead of {len(items)}"
         case list(), inspect.VarTupleType(min_length=minimum):
             return "too few entries" if len(value) < (minimum or 0) else "too many entries"
         case float(), _ if math.isnan(value):

@@ -38,7 +38,9 @@ def check(config: Config, name: str) -> None:
     file, where = config.people.file, f"{name}: 'people.file' is {config_messages.shown(config.people.file)}"
     example = 'write a path such as "/var/lib/doorlight/people.db"'
     if not file.startswith("/"):
-        raise ConfigError(f"{where}, no whole path", 'write it in full: "/var/lib/doorlight/people.db"')
+        raise ConfigError(
+            f"{where}, which does not begin with /", 'write the full path, such as "/var/lib/doorlight/people.db"'
+        )
     last = file.rpartition("/")[2]
     if last in ("", ".", ".."):
         raise ConfigError(f"{where}, which is a folder", example)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import config_messages
+from .counted import counted
 from .errors import ConfigError
 from .system.clock import parse_hours
 
@@ -71,7 +72,7 @@ def _check_values(lights: LightSettings, name: str) -> None:
         entries = len(getattr(lights, key))
         if entries % 2:
             raise ConfigError(
-                f"{name}: 'lights.{key}' has {entries} entries: on and off times come in pairs",
+                f"{name}: 'lights.{key}' has {counted(entries, 'entry', 'entries')}: on and off times come in pairs",
                 "add the off time at the end",
             )
     if lights.quiet_hours:

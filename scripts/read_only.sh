@@ -308,12 +308,20 @@ overwrite_people() {
         -name people.key.new -o -name people.passphrase -o -path '*/people-sync/*' \) -exec shred -n 0 -z {} + 2>/dev/null || true
 }
 
+# Whether a file has the application id of SQLite that edge/people/store.py sets.
+is_people_store() { [ -f "$1" ] && [ "$(od -A n -t x1 -j 68 -N 4 "$1" 2>/dev/null | tr -d ' ')" = 446f6f72 ]; }
+
 # Print the store of enrolled people, if [people] file names one outside of the folders of Doorlight.
 people_elsewhere() {
     store="$(people_file)"
     case "$store" in
-    "" | "$STATE"/* | "$ETC"/*) ;;
-    /*) if head -c 15 "$store" 2>/dev/null | grep -qxF 'SQLite format 3'; then printf '%s\n' "$store"; fi ;;
+    # Links and .. may lead out of a folder of Doorlight.
+    /*) store="$(realpath -m -- "${store%/*}/")/${store##*/}" ;;
+    *) return 0 ;;
+    esac
+    case "$store" in
+    "$(realpath -m -- "$STATE")"/* | "$(realpath -m -- "$ETC")"/*) ;;
+    *) if is_people_store "$store"; then printf '%s\n' "$store"; fi ;;
     esac
 }
 

@@ -83,7 +83,7 @@ WRONG = {
     ),
     "a source without https": (
         '[update]\nsource = "http://example.org"',
-        ["'update.source'", "no https address", 'write "https://'],
+        ["'update.source'", "neither a full path nor an https address", 'write "https://'],
     ),
     "a notice that is no address": (
         '[privacy]\nnotice = "example.org"',
@@ -154,7 +154,10 @@ WRONG = {
     ),
     "a store of people in the working folder": (
         '[people]\nfile = "people.db"',
-        ["'people.file' is 'people.db', no whole path", "/var/lib/doorlight/people.db"],
+        [
+            "'people.file' is 'people.db', which does not begin with /",
+            'write the full path, such as "/var/lib/doorlight/people.db"',
+        ],
     ),
     "a log of people with names": ('[people]\nlog = "name"', ["'people.log' is 'name'", '"id", "known" or "nothing"']),
     "so many looks that nobody is known": ("[people]\nmin_looks = 9", ["'people.min_looks' is 9", "from 1 to 8"]),
@@ -260,7 +263,7 @@ WRONG = {
     ),
     "home folder of a user": (
         '[models]\ndirectory = "~anna/m"',
-        ["'models.directory'", "the whole path: /home/anna/m"],
+        ["'models.directory'", "the full path: /home/anna/m"],
     ),
     "home folder in a variable": ('[camera]\nsource = "$HOME/a.mp4"', ["'camera.source'", "$HOME", "/home/USER/a.mp4"]),
     "agitation thresholds crossed": (

@@ -6,6 +6,8 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..counted import counted
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
@@ -178,11 +180,11 @@ def _ms(value: float) -> str:
 
 def _title(source: SourceResult) -> str:
     rate = f" at {source.fps:g} frames/s" if source.fps else ""
-    counted = f"{source.frames} frames in {source.seconds:.1f} s, after {source.warm_up_frames} warm-up frames"
-    lost = f"; camera lost {source.times_lost} times" if source.times_lost else ""
+    frames = f"{counted(source.frames, 'frame')} in {source.seconds:.1f} s, after {counted(source.warm_up_frames, 'warm-up frame')}"
+    lost = f"; camera lost {counted(source.times_lost, 'time')}" if source.times_lost else ""
     growth = source.growth_mb_per_hour
     memory = "" if growth is None else f"; memory {growth:+.1f} MB an hour"
-    return f"{source.name}, {source.picture_size}{rate}: {counted}{lost}{memory}"
+    return f"{source.name}, {source.picture_size}{rate}: {frames}{lost}{memory}"
 
 
 def _head(report: Report) -> list[tuple[str, str]]:
@@ -190,14 +192,14 @@ def _head(report: Report) -> list[tuple[str, str]]:
     machine_parts = (
         machine["model"],
         machine["processor"],
-        f"{machine['cores']} cores",
+        counted(machine["cores"], "core"),
         f"{machine['memory_mb']} MB",
         machine["architecture"],
         machine["system"],
         f"Linux {machine['kernel']}",
         f"Python {machine['python']}",
     )
-    threads = "1 thread" if report.threads == 1 else f"{report.threads} threads"
+    threads = counted(report.threads, "thread")
     models = ", ".join(f"{name} {each['date']} ({each['sha256'][:8]})" for name, each in report.models.items())
     start = ", ".join(f"{name} {seconds:.2f}" for name, seconds in report.start_s.items())
     lines = {

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..config import CameraSettings
+from ..counted import counted
 from ..errors import InputError
 from ..records import Frame
 from .file_kind import MEDIA_SUFFIXES, FileKind, kind_of, source_kind_of
@@ -52,7 +53,7 @@ class Folder(Source):
         if unread := [one for one in self.left_out if one.is_media]:
             named = ", ".join(f"{one.name}: {one.reason}" for one in unread[:10])
             more = ", …" if len(unread) > 10 else ""
-            parts.append(f"{len(unread)} of {self.files} files left out ({named}{more})")
+            parts.append(f"{len(unread)} of {counted(self.files, 'file')} left out ({named}{more})")
         if self.damaged:
             parts.append(f"{len(self.damaged)} damaged ({self.damaged[0]})")
         return f"{self.name}: {', '.join(parts)}" if parts else None

@@ -8,6 +8,7 @@ from abc import abstractmethod
 import cv2
 
 from ..config import CameraSettings
+from ..counted import counted
 from ..errors import InputError
 from ..imaging.image_header import MAX_PIXELS
 from ..imaging.images import Picture
@@ -133,7 +134,7 @@ class Video(Source):
     def _missing(self, failure: str) -> str | None:
         """Return what is missing of a video that has ended; None if it is complete."""
         if failure:
-            return f"{self.name}: {failure} after {self._number} frames"
+            return f"{self.name}: {failure} after {counted(self._number, 'frame')}"
         if self.length is None or self._number >= self.length - MAX_MISSING_FRAMES:
             return None
         # The length may be an estimate from the duration and a typical rate. The last picture may stand for a while.

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from ..counted import counted
 from ..errors import InputError, UsageError
 from ..system.terminal import printable
 from .options import LOCAL_LOG, MAX_MESSAGE_LENGTH, Parser, Subparsers, local_file
@@ -286,7 +287,7 @@ def _notes(reading: EventReader) -> list[str]:
 
 def _render_count(summary: Summary) -> str:
     """Return the number of events and their time span."""
-    text = f"{summary.records} event{'' if summary.records == 1 else 's'}"
+    text = f"{counted(summary.records, 'event')}"
     if summary.first is not None and summary.last is not None:
         first, last = summary.first.astimezone(), summary.last.astimezone()
         text += f", {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S}"

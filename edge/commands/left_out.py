@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..counted import counted
 from ..errors import InputError
 from ..system.terminal import printable
 from .options import MAX_MESSAGE_LENGTH
@@ -35,7 +36,7 @@ def report(folder: str, left_out: Sequence[LeftOut]) -> int:
     if not unread:
         return 0
     with contextlib.suppress(OSError):
-        count = "1 picture or video" if len(unread) == 1 else f"{len(unread)} pictures or videos"
+        count = counted(len(unread), "picture or video", "pictures or videos")
         print(f"doorlight: {printable(f'{folder}: {count} could not be read', MAX_MESSAGE_LENGTH)}", file=sys.stderr)
         hints = "; ".join(dict.fromkeys(one.hint for one in unread if one.hint)) or DEFAULT_HINT
         print(f"           {printable(hints, MAX_MESSAGE_LENGTH)}", file=sys.stderr)

@@ -8,6 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from ..counted import counted
 from ..errors import InputError, UsageError
 from ..system.terminal import printable
 from . import options
@@ -104,7 +105,7 @@ def run(args: argparse.Namespace, config: Config, place: Place) -> int:
 
     changed = store.change(place, edit)
     print(
-        f"{printable(name)} is enrolled until {given.until} ({len(changed.people)} people); a running door knows it soon"
+        f"{printable(name)} is enrolled until {given.until} ({counted(len(changed.people), 'person', 'people')}); a running door knows it soon"
     )
     if not config.people.enabled:
         print("note: the door recognises nobody: [people] enabled is false in the settings", file=sys.stderr)

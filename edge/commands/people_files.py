@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..counted import counted
 from ..errors import InputError, UsageError
 from ..system.terminal import printable
 from . import options
@@ -86,7 +87,9 @@ def _export(args: argparse.Namespace, place: Place) -> int:
     content = require_people(place)
     transfer.check_replaceable(args.file)  # before it asks for the passphrase
     count = transfer.write(args.file, content, passphrase(args.passphrase_file, twice=True), args.sign)
-    print(f"{printable(str(args.file))}: {count} people; tell the passphrase by another way than the file")
+    print(
+        f"{printable(str(args.file))}: {counted(count, 'person', 'people')}; tell the passphrase by another way than the file"
+    )
     return 0
 
 
@@ -107,7 +110,7 @@ def _import(args: argparse.Namespace, place: Place) -> int:
     after = {person.id for person in changed.people}
     print(
         f"{printable(str(args.file))}, signed by {printable(received.signer)}: {len(after - before)} added, "
-        f"{len(before - after)} removed; {len(after)} people are enrolled"
+        f"{len(before - after)} removed; {counted(len(after), 'person is', 'people are')} enrolled"
     )
     if changed.installation.id != theirs.installation.id:
         print("note: the cards of the other installation do not count here", file=sys.stderr)
@@ -121,8 +124,8 @@ def _note_void_cards(mine: Content) -> None:
     cards = [card.number for card in mine.installation.cards if not card.is_revoked]
     if cards:
         print(
-            f"note: this door has joined the installation of the file: {len(cards)} cards that were printed here do not count "
-            f"any more ({', '.join(cards)}); print new ones: doorlight people card NAME",
+            f"note: this door has joined the installation of the file: {counted(len(cards), 'card that was printed here does', 'cards that were printed here do')} "
+            f"not count any more ({', '.join(cards)}); print again: doorlight people card NAME",
             file=sys.stderr,
         )
 
@@ -154,7 +157,7 @@ def first_line(file: Path, what: str) -> str:
     from ..system.files import read_regular
 
     try:
-        lines = read_regular(file, 4096).decode().splitlines()
+        lines = read_regular(file, 4096).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise InputError(f"{file}: cannot be read: {reason}", f"write {what} into its first line") from None

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..counted import counted
 from ..errors import InputError, UnavailableError, UsageError
 from ..system.terminal import printable
 from . import options, people_files
@@ -215,7 +216,9 @@ def _report(before: Content | None, after: Content, theirs: Received | None, has
 
     old, new = ({p.id for p in content.people} if content else set() for content in (before, after))
     signer = f", signed by {printable(theirs.signer)}" if theirs is not None else ""
-    print(f"{len(new - old)} added, {len(old - new)} removed; {len(new)} people are enrolled{signer}")
+    print(
+        f"{len(new - old)} added, {len(old - new)} removed; {counted(len(new), 'person is', 'people are')} enrolled{signer}"
+    )
     if not has_sent and theirs is not None and sync.is_ahead(after, theirs.content):
         print("note: this door has changes that the database lacks: sync with --sign", file=sys.stderr)
     return 0

@@ -19,6 +19,7 @@ from ..camera.factory import open_source
 from ..camera.folder import Folder
 from ..camera.source import Scene, Source
 from ..config import Config
+from ..counted import counted
 from ..errors import DoorlightError, LightsError
 from ..events.text import describe_without_time
 from ..events.writer import EventLog
@@ -321,7 +322,7 @@ def _print_summary(summary: door.Summary, decided: int, log_path: Path) -> None:
     rate = summary.frames / max(summary.seconds, 1e-3)
     first = "none" if summary.first_decision_s is None else f"{summary.first_decision_s:.2f} s after start"
     print_line(
-        f"{summary.frames} frames in {summary.seconds:.1f} s ({rate:.0f} frames/s), first frame {first}; "
+        f"{counted(summary.frames, 'frame')} in {summary.seconds:.1f} s ({rate:.0f} frames/s), first frame {first}; "
         f"people decided: {decided}; events in {log_path}"
     )
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from ..camera import address
 from ..config import default_text
+from ..counted import counted
 from ..events.text import KINDS
 from ..link.secret_files import FOLDER as SECRETS_FOLDER
 from ..system.files import read_regular
@@ -85,7 +86,7 @@ def private_values(settings: str, root: str = "/", source: str = "") -> Iterator
     with contextlib.suppress(OSError):
         for file in sorted(folder.iterdir()):
             with contextlib.suppress(OSError):
-                yield from read_regular(file, MAX_SECRET_BYTES).decode(errors="replace").splitlines()
+                yield from read_regular(file, MAX_SECRET_BYTES).decode("utf-8-sig", errors="replace").splitlines()
     names = {socket.gethostname(), os.environ.get("SUDO_USER", ""), os.environ.get("USER", ""), Path.home().name}
     with contextlib.suppress(OSError):
         names |= {home.name for home in (Path(root) / "home").iterdir()}
@@ -96,7 +97,7 @@ def _texts_of_file(path: Path) -> Iterator[str]:
     """Yield the texts of a settings file, also of one that is wrong, and the parts of addresses in them."""
     defaults = set(_texts(tomllib.loads(default_text())))
     try:
-        content = path.read_bytes().decode(errors="replace")
+        content = path.read_bytes().decode("utf-8-sig", errors="replace")
     except OSError:
         return
     try:
@@ -184,5 +185,5 @@ def _shown(value: object) -> str:
     if isinstance(value, list) and not list(_texts(value)) and not any(isinstance(each, dict) for each in value):
         return json.dumps(value)
     if isinstance(value, list):
-        return f"{len(value)} entries, not shown"
+        return f"{counted(len(value), 'entry', 'entries')}, not shown"
     return "set, not shown" if value else "empty"

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..config import default_text
+from ..counted import counted
 from ..errors import DoorlightError, UnavailableError
 from ..lights import gpio
 from ..system import child_process
@@ -107,7 +108,7 @@ def _finding_line(name: str, finding: Finding) -> str:
 
 def _gpio_chips() -> list[str]:
     """Return each GPIO chip with its label and number of lines, and which one the door uses."""
-    chips = [f"{path}: {label}, {lines} lines" for path, label, lines in gpio.chips()]
+    chips = [f"{path}: {label}, {counted(lines, 'line')}" for path, label, lines in gpio.chips()]
     try:
         used = gpio.header_chip() or "none"
     except DoorlightError as error:
@@ -175,7 +176,7 @@ def _journal() -> list[str]:
     lines = run_command(*command).splitlines()
     kept = [line for line in lines if not EVENT_LINE.match(line.partition("]: ")[2])]
     left_out = len(lines) - len(kept)
-    return kept + ([f"({left_out} lines about people left out)"] if left_out else []) or ["empty"]
+    return kept + ([f"({counted(left_out, 'line')} about people left out)"] if left_out else []) or ["empty"]
 
 
 def _kernel() -> list[str]:

@@ -47,6 +47,12 @@ _EVENTS = {
     "log_lost": "{count} events are missing here: the log could not be written",
     "log_repaired": "{bytes} bytes of a torn line were removed from the log",
 }
+#: The same for a count of 1, with the field that counts.
+_SINGULARS = {
+    "buzzer_silenced": ("minutes", "the buzzer is silenced for {minutes} minute, until {until}"),
+    "log_lost": ("count", "{count} event is missing here: the log could not be written"),
+    "log_repaired": ("bytes", "{bytes} byte of a torn line was removed from the log"),
+}
 #: The reasons for which a door stops, and verdicts.
 _VALUES = {
     "end of source": "the source has ended",
@@ -76,7 +82,14 @@ _PHRASES = {
 }
 _UNDECIDED = "nobody is decided yet"
 #: Everything that `describe_event` translates.
-MESSAGES = (*_SIGNALS.values(), *_EVENTS.values(), *_VALUES.values(), *_PHRASES.values(), _UNDECIDED)
+MESSAGES = (
+    *_SIGNALS.values(),
+    *_EVENTS.values(),
+    *(text for _, text in _SINGULARS.values()),
+    *_VALUES.values(),
+    *_PHRASES.values(),
+    _UNDECIDED,
+)
 
 #: Names for `events --kind`: events, and signals that are shown.
 KINDS = ("signal", *_SIGNALS, *_EVENTS)
@@ -125,10 +138,12 @@ def describe_event(record: EventRecord, translate: Callable[[str], str] = str) -
             text = translate(_UNDECIDED)
         fields.pop("reason", None)  # the event before it, camera_lost, has the same reason
     else:
-        used = set(re.findall(r"{(\w+)}", _EVENTS[kind]))
+        field, singular = _SINGULARS.get(kind, ("", ""))
+        sentence = singular if singular and fields.get(field) == 1 else _EVENTS[kind]
+        used = set(re.findall(r"{(\w+)}", sentence))
         values = {key: _value_text(key, fields.pop(key, "?")) for key in used}
         values = {key: translate(_VALUES[value]) if value in _VALUES else value for key, value in values.items()}
-        text = translate(_EVENTS[kind]).format(**values)
+        text = translate(sentence).format(**values)
     if kind == "started":
         fields.pop("live", None)  # the kind of source says it
     rest = ", ".join(filter(None, (_phrase(key, value, translate) for key, value in fields.items())))

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from ..counted import counted
 from ..errors import OutputError
 from ..records import Event
 from ..system.files import is_mount_read_only
@@ -123,7 +124,7 @@ class EventLog:
         problem, since, lost = self._problem, self._writing_since, self._lost
         if problem is None and since is not None and (busy_s := time.monotonic() - since) > SLOW_S:
             problem = f"{self.path}: the disk has not answered for {busy_s:.0f} s"
-        return f"{problem}; {lost} events lost" if problem and lost else problem
+        return f"{problem}; {counted(lost, 'event')} lost" if problem and lost else problem
 
     @property
     def locked_out(self) -> bool:

@@ -230,11 +230,15 @@ class Connection:
 
 
 def _lost(broker: Broker, alert: str) -> BrokerError:
+    return _no_tls(broker, alert) or BrokerError(
+        f"{broker}: the connection is lost", "check the network, and whether it runs", is_lost=True
+    )
+
+
+def _no_tls(broker: Broker, alert: str) -> BrokerError | None:
+    """Return the error for a TLS alert, by OpenSSL's name; None if it is not known."""
     explanation = tls_alerts.explain(alert, "this collector", "--certificate", "--key")
-    if explanation is not None:
-        text, hint = explanation
-        return BrokerError(f"{broker}: it {text}", hint, is_permanent=True)
-    return BrokerError(f"{broker}: the connection is lost", "check the network, and whether it runs", is_lost=True)
+    return BrokerError(f"{broker}: it {explanation[0]}", explanation[1], is_permanent=True) if explanation else None
 
 
 def _refused(broker: Broker, code: int, what: str) -> BrokerError:
@@ -261,7 +265,9 @@ def _cannot_connect(broker: Broker, error: Exception) -> BrokerError:
                 f"{broker}: no TLS on this port, it seems", "give the port for TLS, as in mqtts://HOST:8883"
             )
         case ssl.SSLError():
-            return BrokerError(f"{broker}: TLS fails: {error.reason}", "check the port, --ca, --certificate and --key")
+            return _no_tls(broker, error.reason or "") or BrokerError(
+                f"{broker}: TLS fails: {error.reason}", "check the port, --ca, --certificate and --key"
+            )
         case socket.gaierror():
             return BrokerError(f"{broker}: there is no machine of this name", "check --broker, and the network")
         case TimeoutError():

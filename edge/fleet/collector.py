@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import psycopg
 
+from ..counted import counted
 from ..errors import UnavailableError
 from ..system.systemd import SystemdNotifier
 from .broker import MAX_IN_FLIGHT, Broker, BrokerError, Connection
@@ -232,7 +233,7 @@ class Collector:
         if time.monotonic() - self._status_at >= STATUS_EVERY_S:
             self._status_at = time.monotonic()
             new, known, rejected = self.written
-            counts = f"{new} events written, {known} were there, {rejected} messages put aside"
+            counts = f"{counted(new, 'event')} written, {known} there before, {counted(rejected, 'message')} put aside"
             self._systemd.status("; ".join([*self._problems.values(), counts]))
 
     def _close(self) -> None:

@@ -18,7 +18,7 @@ def read_password(path: Path) -> str:
         is_credential = str(path.parent) == os.environ.get("CREDENTIALS_DIRECTORY")
         if path.stat().st_mode & 0o077 and not is_credential:
             raise InputError(f"{path}: others may read the password in it", f"chmod 600 {path}")
-        text = read_regular(path, _MAX_BYTES).decode().rstrip("\r\n")
+        text = read_regular(path, _MAX_BYTES).decode("utf-8-sig").rstrip("\r\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}", f"ls -l {path}") from None
     except UnicodeDecodeError:

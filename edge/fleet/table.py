@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+from ..counted import counted
 from ..system.terminal import printable
 from .overview import DoorSummary, Trouble
 
@@ -34,7 +35,7 @@ def render(doors: Sequence[DoorSummary], now: datetime, has_colour: bool = False
         yield f"{colour}{line}{_PLAIN}" if colour else line
     troubled = sum(door.trouble is not Trouble.NONE for door in doors)
     yield ""
-    yield f"{len(doors)} door{'' if len(doors) == 1 else 's'}, {troubled or 'none'} in trouble"
+    yield f"{counted(len(doors), 'door')}, {troubled or 'none'} in trouble"
 
 
 def as_json(doors: Sequence[DoorSummary]) -> str:

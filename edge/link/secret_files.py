@@ -6,6 +6,7 @@ systemd.exec(5)): a file NAME in it becomes `link_NAME` in the folder $CREDENTIA
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from collections.abc import Mapping
@@ -49,10 +50,10 @@ def secret_path(key: str, name: str, environ: Mapping[str, str] = os.environ) ->
 
 
 def read_secret(key: str, name: str, environ: Mapping[str, str] = os.environ) -> bytes:
-    """Return the content of a secret, without the line feed at its end. Raises InputError."""
+    """Return the content of a secret, without what editors add: a byte order mark, the end of the last line. Raises InputError."""
     path = secret_path(key, name, environ)
     try:
-        content = read_regular(path, _MAX_BYTES).rstrip(b"\r\n")
+        content = read_regular(path, _MAX_BYTES).removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n")
     except OSError as error:
         raise InputError(f"{key}: its file cannot be read: {error.strerror}", f"sudo ls -l {path.parent}") from None
     if not content:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..counted import counted
 from ..errors import DoorlightError
 from ..events.record import utc_text
 from ..system.files import read_regular, replace_file
@@ -155,13 +156,13 @@ class LinkStatus:
         with self._lock:
             self.has_new_losses = True
             self._targets[name].skipped += count
-            self._report(f"{name}: {count} {'event is' if count == 1 else 'events are'} left out: {reason}")
+            self._report(f"{name}: {counted(count, 'event is', 'events are')} left out: {reason}")
 
     def lost_events(self, name: str) -> list[str]:
         """Return what others should know about a target: what is lost."""
         target = self._targets[name]
         lost = [f"the log has lost the events {target.missing} before they were sent"] if target.missing else []
-        return [*lost, *([f"{target.skipped} events were left out"] if target.skipped else [])]
+        return [*lost, *([f"{counted(target.skipped, 'event was', 'events were')} left out"] if target.skipped else [])]
 
     def describe(self) -> str:
         """Return the line for `systemctl status`."""

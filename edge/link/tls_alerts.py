@@ -13,6 +13,8 @@ from typing import Protocol
 import paho.mqtt.client as paho
 from paho.mqtt.enums import LogLevel
 
+from .tls_context import NO_SHARED_CIPHER
+
 
 class Readable(Protocol):
     """A socket, with TLS or without, or what paho-mqtt has in its place."""
@@ -60,10 +62,14 @@ def unread(sock: Readable) -> str:
 
 
 def explain(alert: str, client: str, certificate: str, key: str) -> tuple[str, str] | None:
-    """Return what the server does, and a hint, for an alert about the certificate of `client`; None for another alert.
+    """Return what the server does, and a hint, for an alert about versions, ciphers, or the certificate of `client`; None for another.
 
-    `client` is as in "this door"; `certificate` and `key` are the names of the settings. Handshake failures of TLS 1.2 have the names of alerts, too.
+    `client` is as in "this door"; `certificate` and `key` are the names of the settings. `alert` may also be NO_SHARED_CIPHER.
     """
+    if "PROTOCOL_VERSION" in alert:
+        return "speaks only old versions of TLS", "allow TLS 1.2 or 1.3 in the broker"
+    if alert == NO_SHARED_CIPHER:
+        return f"allows none of {client}'s ciphers", "allow TLS 1.3, or ciphers with ECDHE and AES-GCM, in the broker"
     if "CERTIFICATE_EXPIRED" in alert:
         return f"says that {client}'s certificate has expired", f"renew {certificate}"
     if "CERTIFICATE_REQUIRED" in alert or "HANDSHAKE_FAILURE" in alert:

@@ -9,6 +9,9 @@ from typing import NamedTuple
 from ..errors import InputError
 from ..system.files import open_regular
 
+#: OpenSSL's name for a handshake without a common cipher, at the server; the client gets an alert that may mean something else.
+NO_SHARED_CIPHER = "NO_SHARED_CIPHER"
+
 
 class Names(NamedTuple):
     """What messages call the three files: keys of the settings, or options."""
@@ -53,6 +56,12 @@ class _ClosingSocket(ssl.SSLSocket):
     def do_handshake(self, block: bool = False) -> None:
         try:
             super().do_handshake(block)
+        except ssl.SSLError as error:
+            # With TLS 1.2, a server that asks for a certificate in vain sends the same alert, but after it has chosen a cipher.
+            if "HANDSHAKE_FAILURE" in (error.reason or "") and self.cipher() is None:
+                error.reason = NO_SHARED_CIPHER
+            self.close()
+            raise
         except BaseException:
             self.close()
             raise

@@ -25,11 +25,19 @@ EARN_S, PAUSE_S, ALIVE_S = 2.0, 2.0, 10.0
 
 @dataclass(slots=True)
 class _Run:
-    """A period of motion: the times of its first and last motion, and whether it has lasted for EARN_S."""
+    """A period of motion: the times of its first and last motion, and whether the face is alive: it has lasted for EARN_S.
+
+    `was_still` says that there was a look without motion since the last one. Without it there is no pause: a camera may be slow.
+    """
 
     first: float
     last: float
     is_alive: bool = False
+    was_still: bool = False
+
+    def has_ended(self, t: float) -> bool:
+        """Return whether there was no motion between the last one and `t` for too long."""
+        return self.was_still and t - self.last > (ALIVE_S if self.is_alive else PAUSE_S)
 
 
 class Liveness:
@@ -49,12 +57,14 @@ class Liveness:
         if motion.is_back:
             self._runs.pop(number, None)
         elif motion.at > (first_seen if run is None else run.last):
-            run = self._runs.setdefault(number, _Run(motion.at, motion.at))
-            run.last = motion.at
+            if run is None or run.has_ended(motion.at):
+                run = self._runs[number] = _Run(motion.at, motion.at)
+            run.last, run.was_still = motion.at, False
             run.is_alive = run.is_alive or run.last - run.first >= EARN_S - TIME_EPSILON_S
-        elif run is not None and t - run.last > (ALIVE_S if run.is_alive else PAUSE_S):
-            # Without looks in between there is no pause: a camera may be slow.
-            del self._runs[number]
+        elif run is not None:
+            run.was_still = True
+            # It is kept: otherwise, the next look would take its last motion for a new one.
+            run.is_alive = run.is_alive and not run.has_ended(t)
 
     def keep(self, numbers: Collection[int]) -> None:
         """Forget the tracks that are not among `numbers`."""

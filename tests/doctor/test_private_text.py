@@ -142,7 +142,14 @@ def test_the_contents_of_the_secrets_files_are_private(tmp_path: Path) -> None:
     folder = tmp_path / "etc/doorlight/secrets"
     folder.mkdir(parents=True)
     (folder / "broker").write_text("correct horse\n")
-    assert "correct horse" in set(private_values("", str(tmp_path)))
+    (folder / "webhook").write_bytes(b"\xef\xbb\xbfbattery staple\r\n")
+    assert {"correct horse", "battery staple"} <= set(private_values("", str(tmp_path)))
+
+
+def test_a_byte_order_mark_hides_no_settings(tmp_path: Path) -> None:
+    file = tmp_path / "door.toml"
+    file.write_text('\ufeff[web]\nhosts = ["praxis.example", "meier.example"]\n')
+    assert {"praxis.example", "meier.example"} <= set(private_values(str(file), str(tmp_path)))
 
 
 def test_short_names_of_users_are_private(tmp_path: Path) -> None:
@@ -158,7 +165,7 @@ def test_only_numbers_and_harmless_texts_of_the_settings_are_shown() -> None:
     assert "[camera] rotate = 180" in lines
     assert '[lights] quiet_hours = "22:00-06:00"' in lines
     assert "[camera] source = set, not shown" in lines
-    assert "[link] webhook = 1 entries, not shown" in lines
+    assert "[link] webhook = 1 entry, not shown" in lines
     for secret in ("praxis", "Meier", "tulpe", "xyzzy", "998877", "Hinter"):
         assert secret not in lines
 

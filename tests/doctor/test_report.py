@@ -97,7 +97,7 @@ def test_what_the_developers_need_is_in_the_report(planted: FakeMachine, tmp_pat
 def test_lines_about_people_are_left_out(planted: FakeMachine, tmp_path: Path) -> None:
     text = rendered(planted, tmp_path)
     assert "no mask" not in text
-    assert "(1 lines about people left out)" in text
+    assert "(1 line about people left out)" in text
 
 
 def test_what_fails_is_said_in_its_place(machine: FakeMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

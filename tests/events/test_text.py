@@ -57,6 +57,12 @@ def central_european_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ),
         ({"event": "camera_lost", "reason": "unplugged"}, "       the camera is lost (unplugged)"),
         ({"event": "log_lost", "count": 7}, "       7 events are missing here: the log could not be written"),
+        ({"event": "log_lost", "count": 1}, "       1 event is missing here: the log could not be written"),
+        ({"event": "log_repaired", "bytes": 1}, "       1 byte of a torn line was removed from the log"),
+        (
+            {"event": "buzzer_silenced", "minutes": 1, "until": "x"},
+            "       the buzzer is silenced for 1 minute, until x",
+        ),
         ({"event": "log_repaired", "bytes": 33}, "       33 bytes of a torn line were removed from the log"),
         (
             {"event": "accelerator_lost", "reason": "gone"},

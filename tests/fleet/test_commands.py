@@ -18,6 +18,7 @@ from edge.events.record import utc_text
 from edge.fleet import database
 from edge.fleet.database import Address
 from edge.fleet.messages import Content, Gap, Message, read_message
+from edge.fleet.secret import read_password
 from edge.fleet.store import Store
 from fleet.servers import Postgres, free_port
 from support.command import command_line, environment
@@ -89,7 +90,7 @@ def test_refusals_of_collect(
         (0o600, b"x" * 5000, "cannot be read"),
     ],
 )
-def test_password_files(
+def test_files_without_a_password(
     mode: int, content: bytes, expected: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "password"
@@ -97,6 +98,13 @@ def test_password_files(
     file.chmod(mode)
     found = error(capfd, 66, "collect", "--broker", "b", "--user", "u", "--password-file", file, *DATABASE)
     assert expected in found
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbfhunter2\n", b"hunter2\r\n", b"\xef\xbb\xbfhunter2\r\n"])
+def test_a_password_file_of_any_editor(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "password").write_bytes(content)
+    (tmp_path / "password").chmod(0o600)
+    assert read_password(tmp_path / "password") == "hunter2"
 
 
 def test_a_certificate_that_is_none(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

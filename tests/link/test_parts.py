@@ -112,6 +112,13 @@ class TestSecrets:
         with pytest.raises(InputError, match=reason):
             secret_files.read_text_secret("link.password", str(file), {})
 
+    @pytest.mark.parametrize("content", [b"\xef\xbb\xbfpass word\n", b"pass word\r\n", b"\xef\xbb\xbfpass word\r\n"])
+    def test_a_password_of_any_editor(self, content: bytes, tmp_path: Path) -> None:
+        file = tmp_path / "password"
+        file.write_bytes(content)
+        file.chmod(0o600)
+        assert secret_files.read_text_secret("link.password", str(file), {}) == "pass word"
+
     def test_a_folder(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="is not a regular file"):
             secret_files.read_secret("link.password", str(tmp_path), {})

@@ -204,6 +204,26 @@ def test_a_slow_camera_sees_life_too() -> None:
     assert lively.alive == set()
 
 
+@pytest.mark.parametrize("looks_between", [2, 3, 4, 29, 30])
+def test_a_pause_between_two_motions_is_seen_at_any_rate(looks_between: int) -> None:
+    """At one picture a second, no look without motion is more than PAUSE_S after the first of them."""
+    lively, step = liveness.Liveness(), 3.0 / (looks_between + 1)
+    for k in range(4 * (looks_between + 1)):
+        moved_at = k - k % (looks_between + 1)
+        lively.look(1, Motion(moved_at * step, False), -1.0, k * step)
+        assert lively.alive == set()
+
+
+def test_a_face_that_moves_again_after_a_long_rest_must_earn_it_again() -> None:
+    lively = liveness.Liveness()
+    looks = [(0.0, 0.0), (2.0, 2.0), (6.0, 2.0), (12.0, 12.0), (18.0, 12.0), (24.0, 24.0)]
+    found = []
+    for t, moved_at in looks:
+        lively.look(1, Motion(moved_at, False), -1.0, t)
+        found.append(lively.alive == {1})
+    assert found == [False, True, True, True, True, False]
+
+
 def test_what_moved_before_a_track_began_was_somebody_else() -> None:
     lively = liveness.Liveness()
     for k in range(30):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 
 import pytest
 
+from edge.people.store import Place
+from support.people import enrol, person
 from support.read_only import System
 
 
@@ -45,23 +49,48 @@ def test_settings_without_a_file_of_people(system: System, text: str) -> None:
     assert set((system.folder / "lower/people.db").read_bytes()) == {0}
 
 
-def test_people_in_another_folder_are_deleted_with_what_lies_beside(system: System) -> None:
+@pytest.mark.parametrize(
+    "path", ["srv/staff.db", "state/../srv/staff.db", "state/link/staff.db", "state/link/../srv/staff.db"]
+)
+def test_people_in_another_folder_are_deleted_with_what_lies_beside(system: System, path: str) -> None:
     """What `scripts/install.sh --uninstall` does after a yes."""
-    file = system.folder / "srv/staff.db"
-    system.add("etc/doorlight.toml", f'\ufeffpeople.file = "{file}"\n')
+    system.add("etc/doorlight.toml", f'\ufeffpeople.file = "{system.folder / path}"\n')
+    enrol(Place.of(system.folder / "srv/staff.db"), person("Ann"))
+    (system.folder / "state").mkdir()
+    (system.folder / "state/link").symlink_to(system.folder / "srv")
     for name in ("staff.db", "staff.db.new", "people.key", "people.lock", "cat.jpg"):
-        system.add(f"srv/{name}", "SQLite format 3\0" if name == "staff.db" else "secret")
+        if not (system.folder / "srv" / name).exists():
+            system.add(f"srv/{name}", "secret")
         os.link(system.folder / "srv" / name, system.folder / f"still-{name}")
     done = system.run('eval store="$(people_elsewhere)"; delete_people "$store"', dry="")
     assert done.returncode == 0, done.stderr
-    assert [path.name for path in (system.folder / "srv").iterdir()] == ["cat.jpg"]
+    assert [each.name for each in (system.folder / "srv").iterdir()] == ["cat.jpg"]
+    assert set((system.folder / "still-staff.db").read_bytes()) == {0}
     assert set((system.folder / "still-people.key").read_bytes()) == {0}
 
 
-@pytest.mark.parametrize("content", [None, "root:x:0:0", "SQLite format 4"])
+@pytest.mark.parametrize("path", ["state/staff.db", "srv/../state/staff.db", "etc/staff.db"])
+def test_people_in_a_folder_of_doorlight_are_not_elsewhere(system: System, path: str) -> None:
+    """What is done with the folder is done with them."""
+    (system.folder / "srv").mkdir()
+    (system.folder / "state").mkdir()
+    system.add("etc/doorlight.toml", f'people.file = "{system.folder / path}"\n')
+    enrol(Place.of(system.folder / path), person("Ann"))
+    assert system.run("people_elsewhere", dry="").stdout == ""
+
+
+@pytest.mark.parametrize("content", [None, "root:x:0:0", "SQLite format 3\0"])
 def test_a_wrong_file_of_people_is_not_deleted(system: System, content: str | None) -> None:
     file = system.folder / "srv/passwd"
     system.add("etc/doorlight.toml", f'[people]\nfile = "{file}"\n')
     if content is not None:
         system.add("srv/passwd", content)
+    assert system.run("people_elsewhere", dry="").stdout == ""
+
+
+def test_a_database_of_another_program_is_not_deleted(system: System) -> None:
+    file = system.folder / "photos.db"
+    system.add("etc/doorlight.toml", f'[people]\nfile = "{file}"\n')
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE photos (name TEXT)")
     assert system.run("people_elsewhere", dry="").stdout == ""

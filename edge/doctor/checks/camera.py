@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...counted import counted
 from ...errors import DoorlightError
 from ...frame_rate import SLOW_HINT, SLOW_PREFIX, SLOW_S, FrameInterval, slow_note
 from ...settings_notes import camera_notes
@@ -139,7 +140,7 @@ def _faces(host: Host, frame: Frame) -> list[Detection] | None:
 def _face_count(faces: list[Detection] | None) -> str:
     if faces is None:
         return "no face search, see the check models"
-    return {0: "nobody in view", 1: "1 face in view"}.get(len(faces), f"{len(faces)} faces in view")
+    return f"{counted(len(faces), 'face')} in view" if faces else "nobody in view"
 
 
 def _confirmed(host: Host, found: Blindness | None, faces: list[Detection] | None) -> Blindness | None:

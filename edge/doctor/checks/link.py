@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from ...counted import counted
 from ...errors import DoorlightError, UnavailableError
 from ...link.cursor import Cursor
 from ...link.log_tail import events_behind
@@ -102,7 +103,7 @@ def _service_state() -> str:
 def _target(target: TargetStatus, log: Path) -> Iterator[Finding]:
     """Yield the state of a target, and what it will never get."""
     behind = 0 if target.seq is None else events_behind(log, Cursor(target.seq))
-    waiting = "the log cannot be read" if behind is None else f"{behind} events behind"
+    waiting = "the log cannot be read" if behind is None else f"{counted(behind, 'event')} behind"
     if target.seq is None:
         waiting = "answers when it is asked"
     if target.problem:
@@ -120,4 +121,8 @@ def _target(target: TargetStatus, log: Path) -> Iterator[Finding]:
             "raise [events] keep_files, so that the log lasts as long as the network may be away",
         )
     if target.skipped:
-        yield Finding("note", f"{target.name}: {target.skipped} events were refused and left out", SHOW_JOURNAL)
+        yield Finding(
+            "note",
+            f"{target.name}: {counted(target.skipped, 'event was', 'events were')} refused and left out",
+            SHOW_JOURNAL,
+        )

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from ...counted import counted
 from ...errors import DoorlightError
 from ..finding import Finding
 from ..host import REPAIR, Host
@@ -72,17 +73,27 @@ def _store(host: Host, place: Place) -> Iterator[Finding]:
     people = content.people if content is not None else ()
     expired = store.expired(content) if content is not None else []
     opens = "may open the door" if host.settings.people.may_open else "opens nothing"
-    yield Finding("ok", f"{len(people)} people in {place.file}, encrypted; who is known {opens}; {SPOOF}")
+    yield Finding(
+        "ok", f"{counted(len(people), 'person', 'people')} in {place.file}, encrypted; who is known {opens}; {SPOOF}"
+    )
     if expired:
         fix = "doorlight people list deletes them; the door does it every hour if its clock is set"
-        yield Finding("note", f"the consent of {len(expired)} people has expired: they are not recognised", fix)
+        yield Finding(
+            "note",
+            f"the consent of {counted(len(expired), 'person', 'people')} has expired: the door does not recognise them",
+            fix,
+        )
     soon = (date.today() + timedelta(days=SOON_DAYS)).isoformat()
     if late := [person for person in people if person not in expired and person.consent.until <= soon]:
-        yield Finding("note", f"the consent of {len(late)} people ends before {soon}", "people add NAME --replace")
+        yield Finding(
+            "note",
+            f"the consent of {counted(len(late), 'person', 'people')} ends before {soon}",
+            "people add NAME --replace",
+        )
     model = found[embedder.NAME].sha256[:16] if embedder.NAME in found else ""
     if model and (foreign := [person for person in people if person.model != model]):
         yield Finding(
             "note",
-            f"{len(foreign)} people were enrolled with another model and are not known",
+            f"{counted(len(foreign), 'person was', 'people were')} enrolled with another model: the door does not know them",
             "people add NAME --replace",
         )

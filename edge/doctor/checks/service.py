@@ -31,16 +31,17 @@ def _state(host: Host) -> Finding:
     if "error" in unit:
         return Finding("note", f"systemd does not answer: {unit['error']}")
     state, restarts = unit.get("ActiveState", ""), unit.get("NRestarts", "0")
+    restarted = f"restarted {restarts} time{'' if restarts == '1' else 's'}"
     if unit.get("LoadState") != "loaded":
         return Finding("note", f"not installed ({UNIT}: {unit.get('LoadState')})", "sudo scripts/install.sh")
     if state == "active":
         message = f"running; status: {unit.get('StatusText') or 'none'}; watchdog {unit.get('WatchdogUSec')}"
         if restarts == "0":
             return Finding("ok", message)
-        return Finding("note", f"{message}; restarted {restarts} times", SHOW_JOURNAL)
+        return Finding("note", f"{message}; {restarted}", SHOW_JOURNAL)
     if state == "inactive":
         return Finding("note", "installed, but not running", f"sudo systemctl enable --now {UNIT}")
-    reason = f"{unit.get('Result')}, exit code {unit.get('ExecMainStatus')}, restarted {restarts} times"
+    reason = f"{unit.get('Result')}, exit code {unit.get('ExecMainStatus')}, {restarted}"
     return Finding("bad", f"{state} ({unit.get('SubState')}): {reason}", SHOW_JOURNAL)
 
 

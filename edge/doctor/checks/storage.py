@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ... import enrolled_paths
 from ..finding import Finding
 from ..host import Host
 
@@ -27,6 +28,7 @@ OVERLAY_CONF, LOWER, UPPER = "etc/overlayroot.local.conf", "media/root-ro", "med
 #: A file system in memory that is as full as this will be full one day.
 MAX_UPPER_SHARE = 0.8
 
+PAGE = 'and name it there: see "A read-only root" in systemd/README.md'
 OVERLAY_OFF = "sudo raspi-config nonint disable_overlayfs && sudo reboot"
 KEEP_LOG = "mount a partition there (with overlayroot, add :recurse=0 to its setting), or switch the overlay off: "
 
@@ -64,6 +66,8 @@ def check(host: Host) -> Iterator[Finding]:
             else "name a file on a disk in [events] file"
         )
         yield Finding("bad", f"{log}: is in memory only: every event is lost at power-off", fix)
+    or_off = f", or switch the overlay off: {OVERLAY_OFF}" if root.kind == "overlay" else ""
+    yield from _named_files(host, found, f"move it to a disk, and name it there{or_off}")
     if not _is_in_memory(Path("/"), found, host):
         if not is_lost:
             yield Finding("ok", f"the root is on {root.source} ({root.kind}); the log is on {_disk(log, found)}")
@@ -101,6 +105,7 @@ def _read_only_root(host: Host, disk: str, found: list[Mount]) -> Iterator[Findi
             f"{log}: is in memory only: every event is lost at power-off",
             f"name a file in /var/lib/doorlight in [events] file; that folder is on {_disk(DATA, found)}",
         )
+    yield from _named_files(host, found, f"move it to a folder on {_disk(DATA, found)}, {PAGE}")
     where = f"log, settings and program are on {_disk(DATA, found)}"
     if not _is_in_memory(Path("/"), found, host):
         again = "sudo reboot" if host.read(OVERLAY_CONF) else "sudo scripts/install.sh --read-only --data " + disk
@@ -119,6 +124,34 @@ def _read_only_root(host: Host, disk: str, found: list[Mount]) -> Iterator[Findi
             f"the memory for changes of the root is {share:.0%} full",
             "sudo reboot empties it; see what fills it: sudo du -xm /media/root-rw | sort -n | tail",
         )
+
+
+def _named_files(host: Host, found: list[Mount], fix: str) -> Iterator[Finding]:
+    """Yield what is lost at power-off of files that the settings name. `fix` is what to do with one."""
+    settings = host.settings
+    people = settings.people.file
+    if not people and settings.people.enabled and host.uses_service_options:
+        people = str(enrolled_paths.DEFAULT)
+    if people and _is_in_memory(Path(os.path.realpath(people)), found, host):
+        yield Finding(
+            "bad",
+            f"{people}, [people] file: is in memory only: at power-off, new people are lost, and removed ones come back",
+            fix,
+        )
+    # Doorlight does not write these. What is changed in them is what somebody renews.
+    named = {
+        "[models] directory": str(host.models_folder or ""),
+        "[web] certificate": settings.web.certificate,
+        "[web] key": settings.web.key,
+        "[link] ca": settings.link.ca,
+        "[link] certificate": settings.link.certificate,
+        "[link] key": settings.link.key,
+        "[link] password": settings.link.password,
+    }
+    for key, path in named.items():
+        # Without a slash at its beginning, it is the name of a secret.
+        if path.startswith("/") and _is_in_memory(Path(os.path.realpath(path)), found, host):
+            yield Finding("note", f"{path}, {key}: if it is renewed, the old one is back after power-off", fix)
 
 
 def _enabled_in_memory(host: Host) -> list[str]:

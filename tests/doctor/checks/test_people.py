@@ -71,9 +71,9 @@ def test_people_and_what_needs_attention(machine: FakeMachine, tmp_path: Path, w
     assert "a printed picture or a screen may pass" in first.message
     assert [finding.severity for finding in others] == ["note"] * 3
     texts = " ".join(finding.message for finding in others)
-    assert "consent of 1 people has expired" in texts
-    assert "1 people ends before" in texts
-    assert "1 people were enrolled with another model" in texts
+    assert "consent of 1 person has expired" in texts
+    assert "1 person ends before" in texts
+    assert "1 person was enrolled with another model" in texts
     assert "Ada" not in str((first, *others)), "no names in a report that is passed on"
 
 

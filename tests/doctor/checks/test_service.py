@@ -15,6 +15,7 @@ RESTARTING = {"ActiveState": "activating", "SubState": "auto-restart", "Result":
     [
         ({}, "ok", "IDLE, 14.8 frames/s", ""),
         ({"NRestarts": "3"}, "note", "restarted 3 times", "journalctl"),
+        ({"NRestarts": "1"}, "note", "restarted 1 time", "journalctl"),
         ({"ActiveState": "inactive", "SubState": "dead"}, "note", "not running", "systemctl enable --now"),
         (FAILED, "bad", "exit code 78", "journalctl"),
         (RESTARTING, "bad", "watchdog", "journalctl"),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from edge import config
+from edge.doctor.checks import storage
 from edge.doctor.finding import Finding
 from support.doctor import FakeMachine
 
@@ -25,10 +27,10 @@ RASPI_CONFIG = (
 DOCKER = "500 400 0:90 / / rw,relatime - overlay overlay rw,lowerdir=/var/lib/docker/l/A,upperdir=/var/lib/docker/b/diff,workdir=/var/lib/docker/b/work"
 
 
-def check(machine: FakeMachine, log: str, *mounts: str, cmdline: str = "") -> list[Finding]:
+def check(machine: FakeMachine, log: str, *mounts: str, cmdline: str = "", **options: str) -> list[Finding]:
     machine.add_file("proc/self/mountinfo", "\n".join(mounts) + "\n")
     machine.add_file("proc/cmdline", f"console=tty1 root=PARTUUID=1-02 {cmdline} rootwait\n")
-    return machine.check("storage", events=log)
+    return machine.check("storage", events=log, **options)
 
 
 def test_a_card_that_is_written_to(machine: FakeMachine) -> None:
@@ -145,6 +147,63 @@ def test_a_log_outside_of_the_disk_of_the_data_is_bad(read_only: FakeMachine) ->
     log, root = check(read_only, "/srv/events.jsonl", OVERLAYROOT, *map(DATA.format, MOVED))
     assert (log.severity, root.severity) == ("bad", "ok")
     assert "/srv: is in memory only" in log.message
+
+
+SETTINGS = """\
+[people]
+enabled = true
+file = "/srv/people.db"
+[models]
+directory = "/home/models"
+[web]
+certificate = "/etc/letsencrypt/live/door/cert.pem"
+key = "/etc/doorlight/key.pem"
+[link]
+broker = "mqtts://broker.example.org"
+ca = "/etc/ssl/ca.pem"
+certificate = "/media/doorlight/door.pem"
+key = "/var/lib/doorlight-link/door.key"
+username = "door"
+password = "broker"
+"""
+NOTES = (
+    "/home/models, [models] directory",
+    "/etc/letsencrypt/live/door/cert.pem, [web] certificate",
+    "/etc/ssl/ca.pem, [link] ca",
+)
+
+
+def test_named_files_outside_of_the_disk_of_the_data_are_named(read_only: FakeMachine, tmp_path: Path) -> None:
+    (tmp_path / "door.toml").write_text(SETTINGS)
+    mounts = (OVERLAYROOT, *map(DATA.format, (*MOVED, "/var/lib/doorlight-link")))
+    people, *notes, root = check(read_only, LOG, *mounts, config=str(tmp_path / "door.toml"))
+    assert (people.severity, root.severity) == ("bad", "ok")
+    assert people.message.startswith("/srv/people.db, [people] file: is in memory only")
+    assert people.fix.startswith("move it to a folder on /dev/mmcblk0p3 (ext4), and name it there: ")
+    assert [finding.severity for finding in notes] == ["note"] * len(NOTES)
+    for finding, expected in zip(notes, NOTES, strict=True):
+        assert finding.message == f"{expected}: if it is renewed, the old one is back after power-off"
+        assert finding.fix == people.fix
+
+
+def test_named_files_on_a_root_that_keeps_changes_are_ok(machine: FakeMachine, tmp_path: Path) -> None:
+    (tmp_path / "door.toml").write_text(SETTINGS)
+    (finding,) = check(machine, LOG, CARD, config=str(tmp_path / "door.toml"))
+    assert finding.severity == "ok"
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_people_on_an_overlay_of_somebody_else(machine: FakeMachine, is_kept: bool) -> None:
+    """Without a path, they are in the service's folder, wherever the log is."""
+    machine.install_service()
+    mounts = (RASPI_CONFIG, DATA.format("/media/log"), *([DATA.format("/var/lib/doorlight")] if is_kept else []))
+    machine.add_file("proc/self/mountinfo", "\n".join(mounts) + "\n")
+    machine.add_file("proc/cmdline", "boot=overlay\n")
+    host = machine.host(events="/media/log/e.jsonl")
+    host.__dict__["settings"] = config.replaced(config.load(), "people", enabled=True)
+    found = [finding for finding in storage.check(host) if "people.db" in finding.message]
+    assert [finding.severity for finding in found] == ([] if is_kept else ["bad"])
+    assert all("disable_overlayfs" in finding.fix for finding in found)
 
 
 @pytest.mark.parametrize(("is_complete", "fix"), [(True, "sudo reboot"), (False, "--read-only --data UUID=1-2")])

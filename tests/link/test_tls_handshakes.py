@@ -1,0 +1,100 @@
+"""What doors and collectors say of a TLS handshake that a server refuses."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from edge.errors import UnavailableError
+from edge.fleet import broker as fleet_broker
+from edge.link import mqtt
+from edge.link.tls_context import Names, tls_context
+from edge.link_settings import Broker
+from support.paths import ROOT
+
+CERTIFICATES = ROOT / "tests" / "support" / "certificates"
+Serve = Callable[[ssl.SSLContext], int]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start a server that does one handshake; return its port."""
+    started: list[tuple[socket.socket, threading.Thread]] = []
+
+    def start(settings: ssl.SSLContext) -> int:
+        listening = socket.create_server(("127.0.0.1", 0))
+
+        def accept() -> None:
+            with listening.accept()[0] as accepted, pytest.raises(ssl.SSLError):
+                settings.wrap_socket(accepted, server_side=True)
+
+        started.append((listening, threading.Thread(target=accept)))
+        started[-1][1].start()
+        return int(listening.getsockname()[1])
+
+    yield start
+    for listening, thread in started:
+        thread.join()
+        listening.close()
+
+
+def server() -> ssl.SSLContext:
+    """Return the settings of a server with TLS 1.2."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATES / "server.pem", CERTIFICATES / "server.key")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def client() -> ssl.SSLContext:
+    return tls_context(CERTIFICATES / "ca.pem", None, None, Names("ca", "certificate", "key"))
+
+
+def connect_door(port: int, tls: ssl.SSLContext) -> None:
+    login = mqtt.Login("door", tls=tls)
+    mqtt.MqttConnection(Broker("127.0.0.1", port, has_tls=True), login, mqtt.Will("t", b"")).open()
+
+
+def connect_collector(port: int, tls: ssl.SSLContext) -> None:
+    fleet_broker.Connection(fleet_broker.Broker("127.0.0.1", port, "collector", "group", tls=tls))
+
+
+def asks_for_a_certificate(server: ssl.SSLContext, _client: ssl.SSLContext) -> None:
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.load_verify_locations(CERTIFICATES / "ca.pem")
+
+
+def has_another_cipher(server: ssl.SSLContext, client: ssl.SSLContext) -> None:
+    server.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+    client.set_ciphers("ECDHE-ECDSA-AES256-GCM-SHA384")
+
+
+def speaks_an_older_version(_server: ssl.SSLContext, client: ssl.SSLContext) -> None:
+    client.minimum_version = ssl.TLSVersion.TLSv1_3
+
+
+@pytest.mark.parametrize(
+    ("prepare", "expected", "hint"),
+    [
+        (asks_for_a_certificate, "asks for a certificate", "set "),
+        (has_another_cipher, "allows none of this .*'s ciphers", "allow TLS 1.3, or "),
+        (speaks_an_older_version, "speaks only old versions of TLS", "allow TLS 1.2"),
+    ],
+)
+@pytest.mark.parametrize("connect", [connect_door, connect_collector])
+def test_the_reason_of_a_refused_handshake(
+    connect: Callable[[int, ssl.SSLContext], None],
+    prepare: Callable[[ssl.SSLContext, ssl.SSLContext], None],
+    expected: str,
+    hint: str,
+    serve: Serve,
+) -> None:
+    there, here = server(), client()
+    prepare(there, here)
+    with pytest.raises(UnavailableError, match=f"{expected}$") as caught:
+        connect(serve(there), here)
+    assert caught.value.hint.startswith(hint)
