@@ -67,7 +67,10 @@ cp -a edge models_tflite systemd scripts pyproject.toml README.md LICENSE "$tree
 # The packages that this version needs: those of another version may lack one.
 wheels="$cache/$suite-wheels-$(cat pyproject.toml scripts/install.sh | sha256sum | cut -c 1-12)"
 if ! ls "$wheels/"*.whl >/dev/null 2>&1; then
+    # Access to the package servers: name server and certificates.
     cp -L /etc/resolv.conf "$tree/etc/resolv.conf"
+    mkdir -p "$tree/etc/ssl/certs"
+    cp -L /etc/ssl/certs/ca-certificates.crt "$tree/etc/ssl/certs/ca-certificates.crt"
     inside /src/scripts/install.sh --fetch-wheels /wheels
     rm "$tree"/wheels/doorlight-*.whl
     mkdir -p "$wheels"

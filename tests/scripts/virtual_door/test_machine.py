@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +43,15 @@ def test_an_initramfs_mounts_the_root_read_only(tmp_path: Path) -> None:
     assert "rw" not in words
     (initramfs,) = [word.partition("=")[2] for word in words if word.startswith("initrd=")]
     assert Path(initramfs).is_file()
+
+
+@pytest.mark.parametrize(("processors", "policy"), [(2, os.SCHED_RR), (1, os.SCHED_OTHER)])
+def test_a_machine_comes_before_other_programs(processors: int, policy: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has one processor; a single one is left to the program that controls the machine."""
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < processors or subprocess.run(["chrt", "-r", "1", "true"], capture_output=True).returncode:
+        pytest.skip("there is one processor, or this user may not start real-time processes")
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: set(sorted(allowed)[:processors]))
+    show = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0), len(os.sched_getaffinity(0)))"]
+    done = subprocess.run(show, preexec_fn=machine._prepare_process, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(policy), str(1 if processors > 1 else len(allowed))]
