@@ -17,7 +17,8 @@ from types import FrameType
 from virtual_door.build import CHECKOUT, BuildError, BuildStep, UnsupportedHostError, build, out_of_date
 
 from . import results
-from .build_steps import BOARDS, GUEST_FOLDER, Board, all_steps, check_host, check_machine, image
+from .boards import BOARDS, Board, check_machine
+from .build_steps import GUEST_FOLDER, all_steps, check_host, image
 from .emulator import Emulator, EmulatorError
 from .record import StepRecord
 from .results import Result

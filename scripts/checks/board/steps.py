@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .build_steps import Board
+from .boards import Board
 from .pins import first_dark, in_order
 from .record import StepRecord
 from .results import Result

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from checks.board import build_steps, initramfs
-from checks.board.build_steps import BOARDS, check_machine
+from checks.board.boards import BOARDS, check_machine
 from virtual_door.build import UnsupportedHostError
 
 DEPENDENCIES = """\

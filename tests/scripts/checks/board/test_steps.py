@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from checks.board import steps
-from checks.board.build_steps import BOARDS, HERE
+from checks.board.boards import BOARDS
+from checks.board.build_steps import HERE
 from checks.board.emulator import Line
 from checks.board.record import StepRecord
 from checks.board.results import Result
