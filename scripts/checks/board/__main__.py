@@ -72,15 +72,7 @@ def qemu_command(board: Board, folder: Path, names: Iterable[str], systemd: bool
     """Return QEMU's command line for an image's folder, and the names of steps. The SD card is not changed."""
     start = "/sbin/init" if systemd else f"/{GUEST_FOLDER}/init"
     append = [
-        *(
-            f"console={board.console},115200",
-            "root=LABEL=root",
-            "rootfstype=ext4",
-            "rootwait",
-            "rw",
-            "loglevel=4",
-            "panic=1",
-        ),
+        *(f"console={board.console},115200", "loglevel=4", "panic=1"),
         *(f"init={start}", f"board.steps={','.join(names)}", "systemd.show_status=0"),
         # The emulated board is slower than any: systemd's own units need more than their 90 s. Doorlight's unit keeps its limit.
         "systemd.default_timeout_start_sec=900",
