@@ -37,17 +37,42 @@ HERE = Path(__file__).resolve().parent
 MIRROR = "http://deb.debian.org/debian"
 #: Packages of the guest beyond a minimal Debian. install.sh adds none: it runs without a network there.
 GUEST_PACKAGES = (
-    *("busybox-static", "ca-certificates", "dbus", "gpiod", "kmod", "linux-image-arm64", "procps"),
-    *("python3", "python3-venv", "systemd-sysv", "udev"),
+    *("busybox-static", "dbus", "gpiod", "kmod", "linux-image-arm64", "procps", "python3", "python3-venv"),
+    *("systemd-sysv", "udev"),
 )
-#: Under qemu-user, Debian's initial file system takes a quarter of an hour, and initramfs.py writes another one. The kernel's
-#: package finds this in place of the program that would make it.
-NO_INITRAMFS = r"""printf '#!/bin/sh\nexit 0\n' >"$1/usr/local/sbin/update-initramfs" && chmod 755 "$1/usr/local/sbin/update-initramfs" """
-#: In the guest's folder: name server and certificates of this machine, without a change to the folder. /mnt is empty memory.
+PYTHON = "3.13"
+#: What packages run when they are installed, and what takes minutes under qemu-user: initramfs.py writes another initial file
+#: system, this machine's depmod and Python do the same, and the board does not need udev's hardware database.
+SLOW_FILES = (
+    *("/usr/sbin/update-initramfs", "/usr/sbin/depmod", "/usr/bin/systemd-hwdb"),
+    f"/usr/lib/python{PYTHON}/py_compile.py",
+)
+#: By a diversion, dpkg puts the package's file beside one that does nothing. (A file of this name in /usr/local would not be
+#: found: apt gives dpkg a PATH of its own.)
+REPLACE_SLOW_FILES = f"""
+    set -e
+    for file in {" ".join(SLOW_FILES)}; do
+        chroot "$1" dpkg-divert --quiet --local --no-rename --divert "$file.real" --add "$file"
+        mkdir -p "$1${{file%/*}}"
+        case "$file" in
+        *.py) echo "import sys; sys.stdin.read()" >"$1$file" ;;
+        *) ln -s /bin/true "$1$file" ;;
+        esac
+    done
+    """
+RESTORE_SLOW_FILES = f"""
+    set -e
+    for file in {" ".join(SLOW_FILES)}; do
+        rm "$1$file"
+        chroot "$1" dpkg-divert --quiet --local --rename --remove "$file"
+    done
+    """
+#: In the guest's folder: name server and certificates of this machine, until the script ends. /mnt is empty memory.
 NETWORK = """
     mount -t tmpfs none mnt
     cp -L /etc/resolv.conf /etc/ssl/certs/ca-certificates.crt mnt/
-    touch etc/resolv.conf
+    mkdir -p etc/ssl/certs
+    touch etc/resolv.conf etc/ssl/certs/ca-certificates.crt
     mount --bind mnt/resolv.conf etc/resolv.conf
     mount --bind mnt/ca-certificates.crt etc/ssl/certs/ca-certificates.crt
 """
@@ -59,11 +84,11 @@ PROGRAMS = {
     "arch-test": "arch-test",
     "fdtput": "device-tree-compiler",
     "mke2fs": "e2fsprogs",
+    "depmod": "kmod",
     "swig": "swig",
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
 }
 LGPIO = "lgpio==0.2.2.0"
-PYTHON = "3.13"
 #: QEMU's SD controller takes cards of a power of two only.
 IMAGE_MB = 4096
 MIN_FREE_MB = 8000
@@ -113,19 +138,26 @@ def _register_qemu() -> None:
 
 
 def root() -> BuildStep:
-    return BuildStep("pi-root", hash_of(" ".join(GUEST_PACKAGES), NO_INITRAMFS, source_of(_make_root)), _make_root)
+    hooks = (REPLACE_SLOW_FILES, RESTORE_SLOW_FILES)
+    parts = (" ".join(GUEST_PACKAGES), *hooks, source_of(_make_root), source_of(_compile))
+    return BuildStep("pi-root", hash_of(*parts), _make_root)
 
 
 def _make_root(folder: Path) -> None:
+    guest, log = folder / "root", folder / "build.log"
+    # With unshare, a build that is killed leaves no mounts in the cache.
     run_program(
         [
-            *("nice", "mmdebstrap", "--quiet", "--architectures=arm64", "--variant=minbase"),
+            *("unshare", "--mount", "nice", "mmdebstrap", "--quiet", "--architectures=arm64", "--variant=minbase"),
             *('--aptopt=APT::Install-Recommends "false"', f"--include={','.join(GUEST_PACKAGES)}"),
-            *(f"--essential-hook={NO_INITRAMFS}", "trixie", folder / "root", MIRROR),
+            *(f"--essential-hook={REPLACE_SLOW_FILES}", f"--customize-hook={RESTORE_SLOW_FILES}"),
+            *("trixie", guest, MIRROR),
         ],
-        folder / "build.log",
+        log,
         error=UnsupportedHostError,
     )
+    run_program(["depmod", "-b", guest, next(guest.glob("usr/lib/modules/*")).name], log)
+    _compile(guest, Path(f"usr/lib/python{PYTHON}"), log)
 
 
 def lgpio() -> BuildStep:
@@ -240,7 +272,7 @@ def _make_product(folder: Path) -> None:
 
 
 def _compile(guest: Path, library: Path, log: Path) -> None:
-    """Compile what pip has installed, as pip does it; emulated, that is the larger part of the installation.
+    """Compile a library, as pip and Debian's packages do it; emulated, that is the larger part of an installation.
 
     A compiled module depends on Python's version, not on the processor, so a Python of this machine compiles too.
     """
