@@ -42,9 +42,9 @@ GUEST_PACKAGES = (
 )
 PYTHON = "3.13"
 #: What packages run when they are installed, and what takes minutes under qemu-user: initramfs.py writes another initial file
-#: system, this machine's depmod and Python do the same, and the board does not need udev's hardware database.
+#: system, this machine's depmod and Python do the same, and the board needs neither certificates nor udev's hardware database.
 SLOW_FILES = (
-    *("/usr/sbin/update-initramfs", "/usr/sbin/depmod", "/usr/bin/systemd-hwdb"),
+    *("/usr/sbin/update-initramfs", "/usr/sbin/depmod", "/usr/sbin/update-ca-certificates", "/usr/bin/systemd-hwdb"),
     f"/usr/lib/python{PYTHON}/py_compile.py",
 )
 #: By a diversion, dpkg puts the package's file beside one that does nothing. (A file of this name in /usr/local would not be
@@ -109,7 +109,10 @@ def all_steps() -> list[BuildStep]:
 
 def check_host() -> None:
     """Raise UnsupportedHostError, with a hint, if this computer cannot build the image; register qemu for ARM programs."""
-    if missing := [package for program, package in PROGRAMS.items() if not shutil.which(program)]:
+    missing = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
+    if not _has_c_library():
+        missing.append("libc6-dev-arm64-cross")
+    if missing:
         raise UnsupportedHostError(
             f"programs are missing: sudo apt install --no-install-recommends {' '.join(missing)}"
         )
@@ -121,6 +124,16 @@ def check_host() -> None:
         raise UnsupportedHostError(f"{cache_folder()}: {free_mb} MB are free, {MIN_FREE_MB} MB are needed")
     if platform.machine() != "aarch64":
         _register_qemu()
+
+
+def _has_c_library() -> bool:
+    """Return whether the compiler for ARM finds a C library, which its Debian package only recommends."""
+    ask = ["aarch64-linux-gnu-gcc", "-print-file-name=crt1.o"]
+    try:
+        # Without one, it prints the name as it is.
+        return "/" in subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return False
 
 
 def _register_qemu() -> None:

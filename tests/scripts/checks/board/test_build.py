@@ -119,6 +119,18 @@ def test_the_system_s_mounts_end_with_its_build(tmp_path: Path, monkeypatch: pyt
     assert ["depmod", "-b", f"{tmp_path}/root", "6.12"] in commands
 
 
+def test_a_compiler_without_a_c_library_is_named_before_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's package of the compiler only recommends one, and the build failed after its longest step."""
+    for program in build_steps.PROGRAMS:
+        (tmp_path / program).write_text("#!/bin/sh\necho crt1.o\n")
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(UnsupportedHostError, match=r"--no-install-recommends libc6-dev-arm64-cross$"):
+        build_steps.check_host()
+
+
 @pytest.mark.parametrize(
     ("script", "native"),
     [("exit 0", True), ("echo 'pyenv: python3.13: command not found' >&2; exit 127", False), (None, False)],
