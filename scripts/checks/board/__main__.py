@@ -16,13 +16,13 @@ from types import FrameType
 
 from virtual_door.build import CHECKOUT, BuildError, BuildStep, UnsupportedHostError, build, out_of_date
 
-from . import results
-from .build_steps import BOARDS, GUEST_FOLDER, Board, all_steps, check_host, check_machine, image
+from . import build_steps, results, steps
+from .boards import BOARDS, Board, check_machine
+from .build_steps import GUEST_FOLDER, check_host, image
 from .emulator import Emulator, EmulatorError
 from .record import StepRecord
 from .results import Result
-from .steps import Step, read_events
-from .steps import all_steps as all_check_steps
+from .steps import Step
 
 RESULTS = CHECKOUT / "runs/board"
 #: From power-on to the first step.
@@ -39,7 +39,9 @@ EPILOG = """\
   scripts/checks/board.sh --list                  list the steps
 
 The build needs root and
-  apt install qemu-system-arm qemu-user-static mmdebstrap arch-test device-tree-compiler swig gcc-aarch64-linux-gnu
+  apt install qemu-system-arm qemu-user-static mmdebstrap arch-test device-tree-compiler swig kmod \
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+A python3.13 in $PATH (with pyenv: PYENV_VERSION=3.13.0) saves minutes: otherwise an emulated one compiles the packages.
 It takes 10 minutes on two idle cores the first time, and 4 GB of disk in ~/.cache/doorlight/board (or $DOORLIGHT_BOARD).
 A run takes 15 minutes. The report is runs/board/board-report.md. Exit codes: 0 passed (or skipped with --as-built), 1 a
 step failed or did not run, 2 wrong usage, 69 this computer cannot build or run it.
@@ -68,20 +70,12 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def qemu_command(board: Board, folder: Path, steps: Iterable[str], systemd: bool) -> list[str]:
-    """Return QEMU's command line for an image's folder. The SD card is not changed."""
+def qemu_command(board: Board, folder: Path, names: Iterable[str], systemd: bool) -> list[str]:
+    """Return QEMU's command line for an image's folder, and the names of steps. The SD card is not changed."""
     start = "/sbin/init" if systemd else f"/{GUEST_FOLDER}/init"
     append = [
-        *(
-            f"console={board.console},115200",
-            "root=LABEL=root",
-            "rootfstype=ext4",
-            "rootwait",
-            "rw",
-            "loglevel=4",
-            "panic=1",
-        ),
-        *(f"init={start}", f"board.steps={','.join(steps)}", "systemd.show_status=0"),
+        *(f"console={board.console},115200", "loglevel=4", "panic=1"),
+        *(f"init={start}", f"board.steps={','.join(names)}", "systemd.show_status=0"),
         # The emulated board is slower than any: systemd's own units need more than their 90 s. Doorlight's unit keeps its limit.
         "systemd.default_timeout_start_sec=900",
         # There is no graphics chip: its drivers wait for it.
@@ -94,14 +88,14 @@ def qemu_command(board: Board, folder: Path, steps: Iterable[str], systemd: bool
     ]
 
 
-def run_boot(board: Board, folder: Path, steps: Sequence[Step], logs: Path, found: dict[str, Result]) -> None:
-    """Boot the board once, run `steps`, and fill their results. Those after one that does not end are not run."""
-    systemd = steps[0].systemd
-    command = qemu_command(board, folder, (step.name for step in steps), systemd)
+def run_boot(board: Board, folder: Path, chosen: Sequence[Step], logs: Path, found: dict[str, Result]) -> None:
+    """Boot the board once, run the chosen steps, and fill their results. Those after one that does not end are not run."""
+    systemd = chosen[0].systemd
+    command = qemu_command(board, folder, (step.name for step in chosen), systemd)
     console = logs / f"console-{'systemd' if systemd else 'plain'}.log"
     with Emulator(command, board.registers, console) as emulator:
         since, begun_at, limit_s = 0, 0.0, BOOT_S[systemd]
-        for step in steps:
+        for step in chosen:
             result = found[step.name]
             try:
                 begin = emulator.wait_for(f"^BOARD begin {step.name}\\b", limit_s, since)
@@ -110,18 +104,18 @@ def run_boot(board: Board, folder: Path, steps: Sequence[Step], logs: Path, foun
                 result.seconds = emulator.now() - begun_at
                 result.fail(str(error))
                 say(result.render())
-                for later in steps[steps.index(step) + 1 :]:
+                for later in chosen[chosen.index(step) + 1 :]:
                     found[later.name].problems.append(f"the board did not get through {step.name}")
                 return
             first, last = emulator.lines.index(begin), emulator.lines.index(end)
             record = StepRecord(emulator.lines[first : last + 1], list(emulator.changes), begin.t, end.t)
             # From power-on for the first step: the boot belongs to it.
             result.seconds, begun_at, since, limit_s = end.t - begun_at, end.t, last, 30.0
-            if emulator.blind_since:
-                result.fail(emulator.blind_since)
+            if emulator.pins_error:
+                result.fail(emulator.pins_error)
             step.check(record, result)
             say(result.render())
-        say(f"{emulator.looks / max(emulator.now(), 1):.0f} looks a second at the pins")
+        say(f"the pins were read {emulator.polls / max(emulator.now(), 1):.0f} times a second")
 
 
 def decisions_here() -> list[dict[str, object]]:
@@ -137,7 +131,7 @@ def decisions_here() -> list[dict[str, object]]:
             timeout=300,
             check=True,
         )
-        return read_events(log)
+        return steps.read_events(log)
 
 
 def qemu_version() -> str:
@@ -147,9 +141,9 @@ def qemu_version() -> str:
 
 def run_all(board: Board, only: Sequence[str] | None, folder: Path) -> list[Result]:
     """Run the steps, or those named; return all results, with "not run" for the others."""
-    steps = all_check_steps(decisions_here() if only is None or "clip" in only else [], board)
-    found = {step.name: Result(step.name, step.description) for step in steps}
-    chosen = [step for step in steps if only is None or step.name in only]
+    known = steps.all_steps(decisions_here() if only is None or "clip" in only else [], board)
+    found = {step.name: Result(step.name, step.description) for step in known}
+    chosen = [step for step in known if only is None or step.name in only]
     for result in found.values():
         if only is not None and result.name not in only:
             result.problems.append("not asked for (--only)")
@@ -169,17 +163,17 @@ def run_all(board: Board, only: Sequence[str] | None, folder: Path) -> list[Resu
 
 
 def _list(board: Board) -> int:
-    for step in all_check_steps([], board):
+    for step in steps.all_steps([], board):
         say(f"{step.name:20} {step.limit_s:4.0f} s at most  {step.description}")
     return 0
 
 
-def _why_skipped(steps: Sequence[BuildStep], board: Board) -> str:
+def _why_skipped(needed: Sequence[BuildStep], board: Board) -> str:
     try:
         check_machine(board)
     except UnsupportedHostError as error:
         return str(error)
-    if out_of_date(steps):
+    if out_of_date(needed):
         return "its SD card is not built, or out of date: sudo scripts/checks/board.sh"
     return ""
 
@@ -203,17 +197,17 @@ def main() -> int:
     board = BOARDS[args.machine]
     if args.list:
         return _list(board)
-    if unknown := set(args.only or ()) - {step.name for step in all_check_steps([], board)}:
+    if unknown := set(args.only or ()) - {step.name for step in steps.all_steps([], board)}:
         parser().error(f"--only: no such step: {', '.join(sorted(unknown))} (see --list)")
-    steps = all_steps()
+    needed = build_steps.all_steps()
     try:
         if args.as_built:
-            if reason := _why_skipped(steps, board):
+            if reason := _why_skipped(needed, board):
                 say(f"SKIPPED: the emulated Raspberry Pi: {reason}")
                 return 0
         else:
             check_machine(board)
-            build(steps, say, check_host)
+            build(needed, say, check_host)
         done = run_all(board, args.only, args.results.absolute())
     except UnsupportedHostError as error:
         print(f"checks/board.sh: {error}", file=sys.stderr)
@@ -223,9 +217,8 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    say(
-        f"{sum(result.verdict == 'passed' for result in done)} of {len(done)} steps passed: {args.results}/board-report.md"
-    )
+    passed = sum(result.verdict == "passed" for result in done)
+    say(f"{passed} of {len(done)} steps passed: {args.results}/board-report.md")
     return results.exit_code(done)
 
 

@@ -11,7 +11,6 @@ They are cached as those of the virtual door are (scripts/virtual_door/build.py)
 
 from __future__ import annotations
 
-import inspect
 import os
 import platform
 import shutil
@@ -19,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 from virtual_door.build import (
     CHECKOUT,
@@ -33,22 +31,48 @@ from virtual_door.build import (
 from virtual_door.build_steps import INSTALLED_FILES
 
 from . import initramfs
+from .boards import write_trees
 
 HERE = Path(__file__).resolve().parent
 MIRROR = "http://deb.debian.org/debian"
 #: Packages of the guest beyond a minimal Debian. install.sh adds none: it runs without a network there.
 GUEST_PACKAGES = (
-    *("busybox-static", "ca-certificates", "dbus", "gpiod", "kmod", "linux-image-arm64", "procps"),
-    *("python3", "python3-venv", "systemd-sysv", "udev"),
+    *("busybox-static", "dbus", "gpiod", "kmod", "linux-image-arm64", "procps", "python3", "python3-venv"),
+    *("systemd-sysv", "udev"),
 )
-#: Under qemu-user, Debian's initial file system takes a quarter of an hour, and initramfs.py writes another one. The kernel's
-#: package finds this in place of the program that would make it.
-NO_INITRAMFS = r"""printf '#!/bin/sh\nexit 0\n' >"$1/usr/local/sbin/update-initramfs" && chmod 755 "$1/usr/local/sbin/update-initramfs" """
-#: In the guest's folder: name server and certificates of this machine, without a change to the folder. /mnt is empty memory.
+PYTHON = "3.13"
+#: What packages run when they are installed, and what takes minutes under qemu-user: initramfs.py writes another initial file
+#: system, this machine's depmod and Python do the same, and the board needs neither certificates nor udev's hardware database.
+SLOW_FILES = (
+    *("/usr/sbin/update-initramfs", "/usr/sbin/depmod", "/usr/sbin/update-ca-certificates", "/usr/bin/systemd-hwdb"),
+    f"/usr/lib/python{PYTHON}/py_compile.py",
+)
+#: By a diversion, dpkg puts the package's file beside one that does nothing. (A file of this name in /usr/local would not be
+#: found: apt gives dpkg a PATH of its own.)
+REPLACE_SLOW_FILES = f"""
+    set -e
+    for file in {" ".join(SLOW_FILES)}; do
+        chroot "$1" dpkg-divert --quiet --local --no-rename --divert "$file.real" --add "$file"
+        mkdir -p "$1${{file%/*}}"
+        case "$file" in
+        *.py) echo "import sys; sys.stdin.read()" >"$1$file" ;;
+        *) ln -s /bin/true "$1$file" ;;
+        esac
+    done
+    """
+RESTORE_SLOW_FILES = f"""
+    set -e
+    for file in {" ".join(SLOW_FILES)}; do
+        rm "$1$file"
+        chroot "$1" dpkg-divert --quiet --local --rename --remove "$file"
+    done
+    """
+#: In the guest's folder: name server and certificates of this machine, until the script ends. /mnt is empty memory.
 NETWORK = """
     mount -t tmpfs none mnt
     cp -L /etc/resolv.conf /etc/ssl/certs/ca-certificates.crt mnt/
-    touch etc/resolv.conf
+    mkdir -p etc/ssl/certs
+    touch etc/resolv.conf etc/ssl/certs/ca-certificates.crt
     mount --bind mnt/resolv.conf etc/resolv.conf
     mount --bind mnt/ca-certificates.crt etc/ssl/certs/ca-certificates.crt
 """
@@ -60,11 +84,11 @@ PROGRAMS = {
     "arch-test": "arch-test",
     "fdtput": "device-tree-compiler",
     "mke2fs": "e2fsprogs",
+    "depmod": "kmod",
     "swig": "swig",
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
 }
 LGPIO = "lgpio==0.2.2.0"
-PYTHON = "3.13"
 #: QEMU's SD controller takes cards of a power of two only.
 IMAGE_MB = 4096
 MIN_FREE_MB = 8000
@@ -78,50 +102,6 @@ MASKED_UNITS = (
 )
 
 
-class Board(NamedTuple):
-    """A board that QEMU emulates."""
-
-    #: Name of the machine in QEMU.
-    machine: str
-    #: File of the device tree in the image's folder, and where it comes from in Debian's kernel package.
-    tree: str
-    source: str
-    #: Beginning of the model's name, and name of its GPIO driver, as Doorlight reports them.
-    model: str
-    gpio: str
-    #: What a Raspberry Pi's firmware adds to the tree, and gpiozero recognizes the model by.
-    revision: str
-    #: Physical address of the GPIO block.
-    registers: int
-    #: The kernel's name of the serial console, and QEMU's options that connect it to standard output.
-    console: str
-    serial: tuple[str, ...]
-
-
-BOARDS = {
-    board.machine: board
-    for board in (
-        Board(
-            *("raspi3b", "pi-3b.dtb", "bcm2837-rpi-3-b.dtb", "Raspberry Pi 3 Model B", "pinctrl-bcm2835"),
-            *("a02082", 0x3F200000),
-            *("ttyS1", ("-serial", "null", "-serial", "stdio")),
-        ),
-        Board(
-            *("raspi4b", "pi-4b.dtb", "bcm2711-rpi-4-b.dtb", "Raspberry Pi 4 Model B", "pinctrl-bcm2711"),
-            *("c03111", 0xFE200000),
-            *("ttyAMA0", ("-serial", "stdio")),
-        ),
-    )
-}
-#: What QEMU's raspi4b does not have. Debian's kernel crashes on the first, and waits for the others for ever.
-MISSING_ON_RASPI4B = (
-    *("interrupt-controller@7ef00100", "i2c@7ef04500", "i2c@7ef09500", "hdmi@7ef00700", "hdmi@7ef05700"),
-    *("clock@7ef00000", "avs-monitor@7d5d2000", "hvs@7e400000", "vec@7ec13000", "pixelvalve@7e206000"),
-    *("pixelvalve@7e207000", "pixelvalve@7e20a000", "pixelvalve@7e216000", "pixelvalve@7ec12000"),
-    *("csi@7e800000", "csi@7e801000"),
-)
-
-
 def all_steps() -> list[BuildStep]:
     """Return every step, in build order."""
     return [root(), lgpio(), wheels(), product(), image()]
@@ -129,7 +109,10 @@ def all_steps() -> list[BuildStep]:
 
 def check_host() -> None:
     """Raise UnsupportedHostError, with a hint, if this computer cannot build the image; register qemu for ARM programs."""
-    if missing := [package for program, package in PROGRAMS.items() if not shutil.which(program)]:
+    missing = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
+    if not _has_c_library():
+        missing.append("libc6-dev-arm64-cross")
+    if missing:
         raise UnsupportedHostError(
             f"programs are missing: sudo apt install --no-install-recommends {' '.join(missing)}"
         )
@@ -143,16 +126,14 @@ def check_host() -> None:
         _register_qemu()
 
 
-def check_machine(board: Board) -> None:
-    """Raise UnsupportedHostError, with a hint, if this computer's QEMU does not emulate the board."""
-    if not shutil.which("qemu-system-aarch64"):
-        package = PROGRAMS["qemu-system-aarch64"]
-        raise UnsupportedHostError(
-            f"there is no qemu-system-aarch64: sudo apt install --no-install-recommends {package}"
-        )
-    machines = subprocess.run(["qemu-system-aarch64", "-M", "help"], capture_output=True, text=True, check=False).stdout
-    if not any(line.split()[:1] == [board.machine] for line in machines.splitlines()):
-        raise UnsupportedHostError(f"this QEMU does not emulate {board.machine}: Debian 13's does")
+def _has_c_library() -> bool:
+    """Return whether the compiler for ARM finds a C library, which its Debian package only recommends."""
+    ask = ["aarch64-linux-gnu-gcc", "-print-file-name=crt1.o"]
+    try:
+        # Without one, it prints the name as it is.
+        return "/" in subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return False
 
 
 def _register_qemu() -> None:
@@ -170,19 +151,26 @@ def _register_qemu() -> None:
 
 
 def root() -> BuildStep:
-    return BuildStep("pi-root", hash_of(" ".join(GUEST_PACKAGES), NO_INITRAMFS, source_of(_make_root)), _make_root)
+    hooks = (REPLACE_SLOW_FILES, RESTORE_SLOW_FILES)
+    parts = (" ".join(GUEST_PACKAGES), *hooks, source_of(_make_root), source_of(_compile))
+    return BuildStep("pi-root", hash_of(*parts), _make_root)
 
 
 def _make_root(folder: Path) -> None:
+    guest, log = folder / "root", folder / "build.log"
+    # With unshare, a build that is killed leaves no mounts in the cache.
     run_program(
         [
-            *("nice", "mmdebstrap", "--quiet", "--architectures=arm64", "--variant=minbase"),
+            *("unshare", "--mount", "nice", "mmdebstrap", "--quiet", "--architectures=arm64", "--variant=minbase"),
             *('--aptopt=APT::Install-Recommends "false"', f"--include={','.join(GUEST_PACKAGES)}"),
-            *(f"--essential-hook={NO_INITRAMFS}", "trixie", folder / "root", MIRROR),
+            *(f"--essential-hook={REPLACE_SLOW_FILES}", f"--customize-hook={RESTORE_SLOW_FILES}"),
+            *("trixie", guest, MIRROR),
         ],
-        folder / "build.log",
+        log,
         error=UnsupportedHostError,
     )
+    run_program(["depmod", "-b", guest, next(guest.glob("usr/lib/modules/*")).name], log)
+    _compile(guest, Path(f"usr/lib/python{PYTHON}"), log)
 
 
 def lgpio() -> BuildStep:
@@ -229,7 +217,7 @@ def _make_lgpio(folder: Path) -> None:
 
 
 def wheels() -> BuildStep:
-    parts = (root().key, CHECKOUT / "pyproject.toml", NETWORK, inspect.getsource(_inside), source_of(_make_wheels))
+    parts = (root().key, CHECKOUT / "pyproject.toml", NETWORK, source_of(_inside), source_of(_make_wheels))
     return BuildStep("pi-wheels", hash_of(*parts), _make_wheels)
 
 
@@ -297,7 +285,7 @@ def _make_product(folder: Path) -> None:
 
 
 def _compile(guest: Path, library: Path, log: Path) -> None:
-    """Compile what pip has installed, as pip does it; emulated, that is the larger part of the installation.
+    """Compile a library, as pip and Debian's packages do it; emulated, that is the larger part of an installation.
 
     A compiled module depends on Python's version, not on the processor, so a Python of this machine compiles too.
     """
@@ -312,10 +300,10 @@ def _compile(guest: Path, library: Path, log: Path) -> None:
 
 
 def image() -> BuildStep:
-    media = [*_demo_files(), HERE / "guest", HERE / "initramfs.py"]
-    settings = " ".join(MASKED_UNITS + MISSING_ON_RASPI4B) + str(BOARDS) + str(IMAGE_MB)
-    sources = (inspect.getsource(function) for function in (_make_image, _write_card, _adapt_tree_of_raspi4b))
-    return BuildStep("pi-image", hash_of(product().key, *media, settings, *sources), _make_image)
+    files = [*_demo_files(), HERE / "guest", HERE / "initramfs.py", HERE / "boards.py"]
+    settings = " ".join(MASKED_UNITS) + str(IMAGE_MB)
+    sources = (source_of(_make_image), source_of(_write_card))
+    return BuildStep("pi-image", hash_of(product().key, *files, settings, *sources), _make_image)
 
 
 def _demo_files() -> list[Path]:
@@ -351,25 +339,9 @@ def _write_card(folder: Path, guest: Path, log: Path) -> None:
     """Write kernel, initial file system, device trees and the SD card's image into `folder`."""
     run_program(["cp", *guest.glob("boot/vmlinuz-*"), folder / "kernel"], log)
     initramfs.write(guest, folder / "initrd")
-    for board in BOARDS.values():
-        tree = folder / board.tree
-        shutil.copy(next(guest.glob(f"usr/lib/linux-image-*/broadcom/{board.source}")), tree)
-        run_program(["fdtput", "-c", tree, "/system"], log)
-        run_program(["fdtput", "-t", "x", tree, "/system", "linux,revision", board.revision], log)
-    _adapt_tree_of_raspi4b(folder / BOARDS["raspi4b"].tree, log)
+    write_trees(guest, folder, log)
     no_lazy_init = "lazy_itable_init=0,lazy_journal_init=0"
     card = folder / "sd.img"
     run_program(
         ["mke2fs", "-q", "-t", "ext4", "-E", no_lazy_init, "-L", "root", "-d", guest, card, f"{IMAGE_MB}M"], log
     )
-
-
-def _adapt_tree_of_raspi4b(tree: Path, log: Path) -> None:
-    """Describe QEMU's machine in the device tree. A real Raspberry Pi 4 has its SD card at the second controller."""
-    for node in (*(f"/soc/{name}" for name in MISSING_ON_RASPI4B), "/gpu", "/emmc2bus/mmc@7e340000"):
-        run_program(["fdtput", "-t", "s", tree, node, "status", "disabled"], log)
-    # QEMU connects the card to the first one, which on a real one has the wireless chip.
-    controller = "/soc/mmc@7e300000"
-    wireless = ("mmc-pwrseq", "non-removable", "pinctrl-0", "pinctrl-names")
-    run_program(["fdtput", "-d", tree, controller, *wireless], log)
-    run_program(["fdtput", "-r", tree, f"{controller}/wifi@1"], log)

@@ -23,13 +23,13 @@ from typing import Any, NamedTuple, Self
 
 from .pins import GPFSEL0, GPLEV0, SELECT_WORDS, PinChange, decode
 
-#: Time between two looks at the pins: shorter than the shortest sound of the buzzer.
-LOOK_S = 0.03
+#: Time between two reads of the pins: shorter than the shortest sound of the buzzer.
+POLL_S = 0.03
 MONITOR_TIMEOUT_S = 20.0
 
 
 class EmulatorError(Exception):
-    """The emulator has ended, or did not say within the time limit what was waited for."""
+    """The emulator has ended, or an answer or a line of the console did not come within the time limit."""
 
 
 class Line(NamedTuple):
@@ -69,7 +69,7 @@ class Monitor:
         answer = self._ask("human-monitor-command", {"command-line": f"xp /{count}wx {address:#x}"})
         words = parse_words(str(answer))
         if len(words) != count:
-            raise EmulatorError(f"QEMU's monitor: {answer!r} is no answer to 'xp'")
+            raise EmulatorError(f"QEMU's monitor: {answer!r} is not an answer to 'xp'")
         return words
 
     def close(self) -> None:
@@ -99,22 +99,23 @@ def parse_words(text: str) -> list[int]:
 
 
 class Emulator:
-    """A board that is switched on. `lines` and `changes` grow while it runs; both only at their end."""
+    """A board that is switched on. Threads append to `lines` and `changes` while it runs."""
 
     def __init__(self, command: Sequence[str | Path], registers: int, console_log: Path) -> None:
         """Start QEMU.
 
-        `command` is its command line without the monitor; its standard output is the serial console, which is also
-        written to `console_log`; the changes of the pins are written beside it (.pins). `registers` is the physical address of the GPIO block.
+        `command` is its command line without the monitor; its standard output is the serial console. `registers` is the
+        physical address of the GPIO block. The console is copied to `console_log`, the changes of the pins to a file
+        beside it (.pins).
         """
         self.lines: list[Line] = []
         self.changes: list[PinChange] = []
-        #: Number of looks at the pins.
-        self.looks = 0
-        #: Why the pins are not read any more, although QEMU runs; "" if they are.
-        self.blind_since = ""
+        #: How many times the pins were read.
+        self.polls = 0
+        #: Why the pins are no longer read, although QEMU runs; "" if they are.
+        self.pins_error = ""
         self._registers = registers
-        self._news = threading.Condition()
+        self._new_line = threading.Condition()
         self._scratch = tempfile.TemporaryDirectory(prefix="doorlight-board-")
         monitor = Path(self._scratch.name) / "qmp"
         self.powered_at = time.monotonic()
@@ -153,7 +154,7 @@ class Emulator:
         """
         deadline = time.monotonic() + within_s
         checked = since
-        with self._news:
+        with self._new_line:
             while True:
                 for line in self.lines[checked:]:
                     if re.search(pattern, line.text):
@@ -165,7 +166,7 @@ class Emulator:
                     raise EmulatorError(f"QEMU has ended ({self._process.returncode}); the console's last line: {last}")
                 if left_s <= 0:
                     raise EmulatorError(f"not within {within_s:.0f} s; the console's last line: {last}")
-                self._news.wait(min(left_s, 1.0))
+                self._new_line.wait(min(left_s, 1.0))
 
     def close(self) -> None:
         """Switch the board off. Can be called more than once."""
@@ -193,11 +194,11 @@ class Emulator:
                 line = Line(self.now(), clean_line(raw.decode(errors="replace")))
                 copy.write(f"{line.t:8.2f}  {line.text}\n")
                 copy.flush()
-                with self._news:
+                with self._new_line:
                     self.lines.append(line)
-                    self._news.notify_all()
-        with self._news:
-            self._news.notify_all()
+                    self._new_line.notify_all()
+        with self._new_line:
+            self._new_line.notify_all()
 
     def _watch_pins(self, path: Path, log: Path) -> None:
         try:
@@ -206,15 +207,15 @@ class Emulator:
                 while self.is_running:
                     select = monitor.words(self._registers + GPFSEL0, SELECT_WORDS)
                     pins = decode(select, monitor.words(self._registers + GPLEV0, 1)[0])
-                    self.looks += 1
+                    self.polls += 1
                     if not self.changes or self.changes[-1].pins != pins:
                         self.changes.append(PinChange(self.now(), pins))
                         copy.write(f"{self.changes[-1].t:8.2f}  {pins}\n")
                         copy.flush()
-                    time.sleep(LOOK_S)
+                    time.sleep(POLL_S)
         except EmulatorError as error:
             if self.is_running:
-                self.blind_since = f"the pins are not read any more since {self.now():.1f} s: {error}"
+                self.pins_error = f"the pins were not read after {self.now():.1f} s: {error}"
 
 
 def clean_line(text: str) -> str:

@@ -24,14 +24,22 @@ class Result:
     problems: list[str] = field(default_factory=list)
     verdict: Verdict = "not run"
 
-    def check(self, ok: object, expected: str, seen: object) -> None:
-        """Add a check: what was seen, "" if that says nothing more than what was expected."""
+    def check(self, ok: object, expected: str, seen: object = "", *, instead: object = None) -> None:
+        """Add a check, and what was seen if that says more than what was expected.
+
+        `instead` is what was seen if the check fails, where that differs.
+        """
         if self.verdict == "not run":
             self.verdict = "passed"
         if ok:
             self.seen.append(f"{expected}: {seen}" if seen != "" else expected)
         else:
-            self.fail(f"expected {expected}, seen {seen}")
+            self.fail(f"expected {expected}, seen {seen if instead is None else instead}")
+
+    def check_delay(self, seconds: float | None, limit_s: float, expected: str) -> None:
+        """Add a check that something happened within a time; `seconds` is None if it did not happen."""
+        seen = "never" if seconds is None else f"after {seconds:.1f} s"
+        self.check(seconds is not None and seconds <= limit_s, f"{expected} within {limit_s:g} s", seen)
 
     def note(self, text: str) -> None:
         """Add something that was seen and has no limit."""

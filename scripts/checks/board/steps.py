@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .build_steps import Board
+from .boards import Board
 from .pins import first_dark, in_order
 from .record import StepRecord
 from .results import Result
@@ -80,7 +80,7 @@ def check_empty_lgpio(record: StepRecord, result: Result) -> None:
         (r"the program in use is not changed", "the installer changes nothing", 2),
     ):
         found = len(record.find(pattern))
-        result.check(found >= times, what, "" if found >= times else f"{found} times: {_last(record)}")
+        result.check(found >= times, what, instead=f"{found} times: {_last(record)}")
 
 
 def check_report(board: Board) -> Callable[[StepRecord, Result], None]:
@@ -90,7 +90,7 @@ def check_report(board: Board) -> Callable[[StepRecord, Result], None]:
         report = record.lines_of("report")
         text = "\n".join(report)
         for expected in (board.model, board.gpio, "lgpio 0.2.2"):
-            result.check(expected in text, f"the report names {expected}", "" if expected in text else report[:5])
+            result.check(expected in text, f"the report names {expected}", instead=report[:5])
         result.note(f"{len(report)} lines")
 
     return check
@@ -108,7 +108,7 @@ def check_lights(record: StepRecord, result: Result) -> None:
         expected = next((states for start, states in WIRING.items() if name.startswith(start)), None)
         # In the middle: output and pins do not change at the same moment.
         seen = set(record.states(t + (end - t) * 0.4, end - (end - t) * 0.1))
-        result.check(seen == expected, f"{name}", ", ".join(sorted(seen)))
+        result.check(seen == expected, name, ", ".join(sorted(seen)))
     result.check(int(begins[-1][1][2]) == len(begins), f"{begins[-1][1][2]} steps", len(begins))
 
 
@@ -117,11 +117,8 @@ def check_clip(here: Sequence[dict[str, object]]) -> Callable[[StepRecord, Resul
 
     def check(record: StepRecord, result: Result) -> None:
         there = _events(record.lines_of("event"))
-        result.check(
-            decisions(there) == decisions(here) and bool(there),
-            f"the same {len(decisions(here))} decisions",
-            "" if decisions(there) == decisions(here) else decisions(there),
-        )
+        is_same = there and decisions(there) == decisions(here)
+        result.check(is_same, f"the same {len(decisions(here))} decisions", instead=decisions(there))
         if there and len(there) == len(here):
             difference = max(abs(_time(a) - _time(b)) for a, b in zip(here, there, strict=True))
             result.check(difference <= 0.5, "at most 0.5 s of the clip apart", f"{difference:.2f} s")
@@ -143,7 +140,7 @@ def _check_signals(record: StepRecord, result: Result) -> None:
         seen = set(record.states(settled, max(settled, end - LAMP_S)))
         result.check(seen and seen <= expected, f"{when} {signal}", ", ".join(sorted(seen)))
         if signal == "ALARM":
-            result.check("red+buzzer" in seen, "the buzzer sounds", "" if "red+buzzer" in seen else seen)
+            result.check("red+buzzer" in seen, "the buzzer sounds", instead=seen)
     if not signals:
         result.fail("the door shows no signal: " + "; ".join(line.text for line in record.output[-5:]))
 
@@ -161,22 +158,18 @@ def check_door_hangs(record: StepRecord, result: Result) -> None:
         return
     # FAULT is red that blinks: the first time that red is off.
     blink = next((c.t - stopped for c in record.pins(stopped, killed) if c.t > stopped and not c.pins.red), None)
-    within = FAULT_AFTER_S + MARGIN_S
-    result.check(
-        blink is not None and blink <= within,
-        f"the door hangs (SIGSTOP) at STOP: FAULT within {within:g} s",
-        "never" if blink is None else f"after {blink:.1f} s",
-    )
+    result.check_delay(blink, FAULT_AFTER_S + MARGIN_S, "the door hangs (SIGSTOP) at STOP: FAULT")
     _check_dark(record, result, killed, "then it is killed (SIGKILL): dark", MARGIN_S)
 
 
 def check_still(record: StepRecord, result: Result) -> None:
-    seconds = [t for t, _ in record.find("exit code 0$")]
-    result.check(seconds, "a picture, as root, on real pins: ends with exit code 0", "" if seconds else _last(record))
+    result.check(
+        record.find("exit code 0$"), "a picture, as root, on real pins: ends with exit code 0", instead=_last(record)
+    )
     result.check("red" in record.states() or "green" in "".join(record.states()), "a lamp was lit", record.states())
     result.check(record.pins()[-1].pins.is_dark, "dark at the end", record.states()[-1])
     opened = [state for state in record.states() if "relay" in state]
-    result.check(not opened, "a file does not switch the relay", opened or "")
+    result.check(not opened, "a file does not switch the relay", instead=opened)
 
 
 def check_live_relay(record: StepRecord, result: Result) -> None:
@@ -186,13 +179,12 @@ def check_live_relay(record: StepRecord, result: Result) -> None:
         in_order(states, ["green+relay", "red"]), "the relay is on with green, and off before red", ", ".join(states)
     )
     wrong = [state for state in states if "relay" in state and state not in ("green+relay", "relay")]
-    result.check(not wrong, "never with red or the buzzer", wrong or "")
+    result.check(not wrong, "never with red or the buzzer", instead=wrong)
     result.check(record.pins()[-1].pins.is_dark, "dark at the end", states[-1])
 
 
 def check_service_boots(record: StepRecord, result: Result) -> None:
-    active = record.find("ActiveState=active")
-    result.check(active, "the service is active", "" if active else _last(record))
+    result.check(record.find("ActiveState=active"), "the service is active", instead=_last(record))
     for name in ("ActiveEnterTimestampMonotonic", "ExecMainStartTimestampMonotonic"):
         if found := record.find(rf"{name}=(\d+)"):
             result.note(
@@ -205,7 +197,7 @@ def check_service_boots(record: StepRecord, result: Result) -> None:
         (r"^user doorlight", "it runs as its own user"),
         (r"^memory.max 268435456", "its memory is limited"),
     ):
-        result.check(record.find(pattern), what, "" if record.find(pattern) else _matching(record, pattern))
+        result.check(record.find(pattern), what, instead=_matching(record, pattern))
     if found := record.find(r"^memory.peak (\d+)"):
         result.note(f"memory, peak: {int(found[0][1][1]) / 1e6:.0f} MB")
     for _, match in record.find(r"exposure level.*"):
@@ -233,11 +225,7 @@ def check_service_pins_killed(record: StepRecord, result: Result) -> None:
         result.fail(_last(record))
         return
     dark = next((c.t - killed for c in record.pins(killed) if c.pins.is_dark), None)
-    result.check(
-        dark is not None and dark <= FAULT_AFTER_S + MARGIN_S,
-        f"the pin process is killed: dark within {FAULT_AFTER_S + MARGIN_S:g} s",
-        "never" if dark is None else f"after {dark:.1f} s",
-    )
+    result.check_delay(dark, FAULT_AFTER_S + MARGIN_S, "the pin process is killed: dark")
     result.check(not record.find("is not back"), "systemd starts it again", f"after {back - killed:.0f} s")
 
 
@@ -248,7 +236,7 @@ def check_service_hangs(record: StepRecord, result: Result) -> None:
         return
     within = FAULT_AFTER_S + MARGIN_S
     lit = [c for c in record.pins(stopped + within, back) if c.pins.green]
-    result.check(not lit, f"the door hangs: no green after {within:g} s", lit or "")
+    result.check(not lit, f"the door hangs: no green after {within:g} s", instead=lit)
     result.check(not record.find("is not back"), "the watchdog starts it again", f"after {back - stopped:.0f} s")
 
 
@@ -313,9 +301,7 @@ def _check_dark(record: StepRecord, result: Result, since: float | None, what: s
     if since is None:
         result.fail(f"{what}: it did not happen; {_last(record)}")
         return
-    dark = first_dark(record.pins(), since)
-    seen = "never" if dark is None else f"after {dark:.1f} s"
-    result.check(dark is not None and dark <= within_s, f"{what} within {within_s:g} s", seen)
+    result.check_delay(first_dark(record.pins(), since), within_s, what)
 
 
 def _last(record: StepRecord) -> str:

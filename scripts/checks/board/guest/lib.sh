@@ -24,16 +24,18 @@ shown() {
     } | sed -u 's/^/| /'
 }
 
-# until_true SECONDS COMMAND...: run a command again and again until it succeeds. Fails after a time.
+# until_true SECONDS COMMAND...: run a command again and again until it succeeds; fail after a time. It is read from the
+# clock: on the emulated board, a command such as systemctl takes seconds.
 until_true() {
-    left=$(($1 * 2))
+    deadline=$(($(uptime_s) + $1))
     shift
     until "$@" >/dev/null 2>&1; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || return 1
+        [ "$(uptime_s)" -lt "$deadline" ] || return 1
         sleep 0.5
     done
 }
+
+uptime_s() { cut -d. -f1 /proc/uptime; }
 
 # The steps on the kernel's command line, such as board.steps=doctor,lights.
 run_steps() {

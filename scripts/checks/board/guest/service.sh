@@ -18,7 +18,7 @@ is_restarted() { is_active && [ "$(systemctl show doorlight -p NRestarts --value
 
 # The service starts at boot; there is no camera, and it shows FAULT.
 service_boots() {
-    until_true 400 is_active || echo "| the service is not active"
+    until_true 600 is_active || echo "| the service is not active"
     mark "active at $(cut -d' ' -f1 /proc/uptime) s"
     state
     pid="$(systemctl show doorlight -p MainPID --value)"
@@ -38,16 +38,16 @@ service_plays() {
     before="$(cut -d' ' -f1 /proc/uptime)"
     shown systemctl restart doorlight
     echo "| started in $(echo "$(cut -d' ' -f1 /proc/uptime) $before" | awk '{ print $1 - $2 }') s"
-    until_true 200 grep -q STOP /var/lib/doorlight/events.jsonl
+    until_true 400 grep -q STOP /var/lib/doorlight/events.jsonl
     state
 }
 
-# Both lamps' process is killed: systemd starts the service again.
+# The door cannot go on without its pin process: it ends, and systemd starts it again.
 service_pins_killed() {
     restarts="$(systemctl show doorlight -p NRestarts --value)"
     mark "pin process killed"
     pkill -KILL -x doorlight-pins
-    until_true 200 is_restarted "$restarts" || echo "| the service is not back"
+    until_true 400 is_restarted "$restarts" || echo "| the service is not back"
     mark "active again"
     state
     messages
@@ -58,7 +58,7 @@ service_hangs() {
     restarts="$(systemctl show doorlight -p NRestarts --value)"
     mark "door stopped"
     kill -STOP "$(systemctl show doorlight -p MainPID --value)"
-    until_true 200 is_restarted "$restarts" || echo "| the service is not back"
+    until_true 400 is_restarted "$restarts" || echo "| the service is not back"
     mark "active again"
     state
 }

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from checks.board import build_steps, initramfs
-from checks.board.build_steps import BOARDS, check_machine
+from checks.board.boards import BOARDS, check_machine
 from virtual_door.build import UnsupportedHostError
 
 DEPENDENCIES = """\
@@ -69,6 +73,62 @@ def test_a_qemu_without_the_board_is_named(tmp_path: Path, monkeypatch: pytest.M
     check_machine(BOARDS["raspi3b"])
     with pytest.raises(UnsupportedHostError, match="does not emulate raspi4b"):
         check_machine(BOARDS["raspi4b"])
+
+
+@pytest.mark.skipif(shutil.which("dpkg-divert") is None, reason="dpkg-divert is Debian's")
+def test_packages_find_files_that_do_nothing_until_they_are_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in /usr/local did not hide the real one, and a build made an initial file system for a quarter of an hour."""
+    guest = tmp_path / "guest"
+    (guest / "var/lib/dpkg").mkdir(parents=True)
+    chroot = tmp_path / "bin/chroot"
+    chroot.parent.mkdir()
+    chroot.write_text('#!/bin/sh\nroot=$1\nshift 2\nexec dpkg-divert --root="$root" "$@"\n')
+    chroot.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{chroot.parent}:/usr/sbin:/usr/bin:/sbin:/bin")
+
+    def hook(script: str) -> None:
+        subprocess.run(["sh", "-c", script, "hook", guest], check=True)
+
+    files = [guest / name.lstrip("/") for name in build_steps.SLOW_FILES]
+    hook(build_steps.REPLACE_SLOW_FILES)
+    for file in files:
+        where = ["dpkg-divert", f"--root={guest}", "--truename", f"/{file.relative_to(guest)}"]
+        assert subprocess.check_output(where, text=True) == f"/{file.relative_to(guest)}.real\n"
+        run = [sys.executable, str(file), "/usr/lib/x.py"] if file.suffix == ".py" else [str(file), "-u"]
+        assert subprocess.check_output(run, stdin=subprocess.DEVNULL) == b""
+        file.with_name(f"{file.name}.real").write_text("the package's")
+    hook(build_steps.RESTORE_SLOW_FILES)
+    assert [file.read_text() for file in files] == ["the package's"] * len(files)
+    assert not list(guest.rglob("*.real"))
+
+
+def test_the_system_s_mounts_end_with_its_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build that was killed left them in the cache, where the next one could not remove the folder."""
+    commands: list[list[str]] = []
+
+    def run(words: Sequence[str | Path], *_: object, **__: object) -> None:
+        commands.append([str(word) for word in words])
+        (tmp_path / "root/usr/lib/modules/6.12").mkdir(parents=True, exist_ok=True)
+
+    monkeypatch.setattr(build_steps, "run_program", run)
+    build_steps._make_root(tmp_path)
+    making = next(words for words in commands if "mmdebstrap" in words)
+    assert making[:2] == ["unshare", "--mount"]
+    assert ["depmod", "-b", f"{tmp_path}/root", "6.12"] in commands
+
+
+def test_a_compiler_without_a_c_library_is_named_before_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's package of the compiler only recommends one, and the build failed after its longest step."""
+    for program in build_steps.PROGRAMS:
+        (tmp_path / program).write_text("#!/bin/sh\necho crt1.o\n")
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(UnsupportedHostError, match=r"--no-install-recommends libc6-dev-arm64-cross$"):
+        build_steps.check_host()
 
 
 @pytest.mark.parametrize(

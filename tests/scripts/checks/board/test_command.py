@@ -10,7 +10,8 @@ import pytest
 
 from checks.board import __main__ as command
 from checks.board import results
-from checks.board.build_steps import BOARDS, GUEST_FOLDER
+from checks.board.boards import BOARDS
+from checks.board.build_steps import GUEST_FOLDER
 from checks.board.results import Result
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from checks.board import __main__ as command
 from checks.board import results, steps
-from checks.board.build_steps import BOARDS
+from checks.board.boards import BOARDS
 from checks.board.emulator import Emulator, EmulatorError, clean_line, parse_words
 from checks.board.record import StepRecord
 from checks.board.results import Result

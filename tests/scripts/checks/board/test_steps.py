@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Sequence
 
 import pytest
 
 from checks.board import steps
-from checks.board.build_steps import BOARDS, HERE
+from checks.board.boards import BOARDS
+from checks.board.build_steps import HERE
 from checks.board.emulator import Line
 from checks.board.record import StepRecord
 from checks.board.results import Result
@@ -146,3 +148,18 @@ def test_the_guest_has_every_step() -> None:
         for step in steps.all_steps([], BOARDS["raspi3b"]):
             if step.systemd is systemd:
                 assert f"\n{step.name}() {{" in text, step.name
+
+
+def test_a_guest_waits_by_the_clock() -> None:
+    """A command that takes ten seconds, as systemctl may on an emulated board, does not make the wait ten times longer."""
+    script = f"""
+        . {HERE / "guest/lib.sh"}
+        now=100
+        uptime_s() {{ echo $now; }}
+        sleep() {{ now=$((now + 1)); }}
+        is_ready() {{ tries=$((tries + 1)) now=$((now + 10)); [ $now -ge $1 ]; }}
+        tries=0; until_true 30 is_ready 1000 || echo "gave up after $tries tries"
+        tries=0; until_true 30 is_ready $((now + 20)) && echo "ready after $tries tries"
+        """
+    done = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["gave up after 3 tries", "ready after 2 tries"]
