@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Iterable
 
 from ..errors import UnavailableError
 from . import tls_alerts
@@ -30,11 +31,15 @@ _HINTS = {
 
 
 class BrokerError(UnavailableError):
-    """The broker cannot be used now. `is_taken_over` is True if another client uses this client's id."""
+    """The broker cannot be used now. `is_taken_over` is True if another client uses this client's id.
 
-    def __init__(self, message: str, hint: str = "", *, is_taken_over: bool = False) -> None:
+    `is_lost`: an open connection has ended, and nothing says why.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, is_taken_over: bool = False, is_lost: bool = False) -> None:
         super().__init__(message, hint)
         self.is_taken_over = is_taken_over
+        self.is_lost = is_lost
 
 
 def refused(broker: str, code: int, what: str) -> BrokerError:
@@ -70,11 +75,18 @@ def cannot_connect(broker: str, error: Exception, has_tls: bool) -> BrokerError:
     return BrokerError(f"{broker}: {type(error).__name__}: {error}", "report this message to the authors of Doorlight")
 
 
-def lost(broker: str, alert: str = "") -> BrokerError:
-    """Return the error for a connection that has ended without a reason in MQTT. `alert` is the TLS alert, if any."""
+def lost(broker: str, alert: str = "", unacknowledged: Iterable[str] = ()) -> BrokerError:
+    """Return the error for a connection that has ended without a reason in MQTT.
+
+    `alert` is the TLS alert, if any; `unacknowledged` are the topics of the messages that the broker has not acknowledged.
+    """
     if alert:
         return _no_tls(broker, alert)
-    return BrokerError(f"{broker}: the connection is lost", "check the network, and whether the broker runs")
+    text, hint = f"{broker}: the connection is lost", "check the network, and whether the broker runs"
+    if topics := ", ".join(dict.fromkeys(unacknowledged)):
+        text += f" before the broker has acknowledged {topics}"
+        hint = "check the network, whether the broker runs, and whether its access list (ACL) allows this"
+    return BrokerError(text, hint, is_lost=True)
 
 
 def _no_tls(broker: str, reason: str) -> BrokerError:

@@ -89,6 +89,10 @@ class MqttConnection:
         self._tls_alerts = tls_alerts.AlertListener()
         self._is_open = False
         self._subscribing: dict[int | None, tuple[str, ...]] = {}
+        #: The topics of messages that the broker has not acknowledged, by number.
+        self._unacknowledged: dict[int, str] = {}
+        #: Its refusal of a topic, until it accepts a message.
+        self._refusal: BrokerError | None = None
         #: Topics that the broker has refused to deliver, with its reason code.
         self.refused: deque[tuple[str, int]] = deque()
         client = self._client = paho.Client(
@@ -128,7 +132,9 @@ class MqttConnection:
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
         """Send a message (QoS 1). Return the number of its acknowledgement."""
-        return int(self._client.publish(topic, payload, qos=1, retain=retain).mid)
+        number = int(self._client.publish(topic, payload, qos=1, retain=retain).mid)
+        self._unacknowledged[number] = topic
+        return number
 
     def subscribe(self, *topics: str, retained: bool = False) -> None:
         """Ask for what other clients publish on some topics, and with `retained` also for what the broker keeps of them.
@@ -147,7 +153,13 @@ class MqttConnection:
         if self._problem is not None:
             raise self._problem
         if code != paho.MQTT_ERR_SUCCESS:
-            raise lost(str(self._broker), self._tls_alerts.alert)
+            raise self._lost()
+
+    def _lost(self) -> BrokerError:
+        """Return why the connection has ended. A broker may end it right after it has refused a topic, or instead."""
+        if self._refusal is not None:
+            return self._refusal
+        return lost(str(self._broker), self._tls_alerts.alert, self._unacknowledged.values())
 
     def close(self) -> None:
         """End the connection. A broker that was asked to end it does not publish the will."""
@@ -179,7 +191,9 @@ class MqttConnection:
             self._problem = disconnected(str(self._broker), reason.value)
 
     def _on_publish(self, _client: object, _data: object, number: int, reason: ReasonCode, _properties: object) -> None:
-        self.acknowledged.append(Acknowledgement(number, reason.value if reason.value >= FIRST_ERROR else None))
+        topic, is_refused = self._unacknowledged.pop(number, ""), reason.value >= FIRST_ERROR
+        self._refusal = refused(str(self._broker), reason.value, f"the topic {topic}") if is_refused else None
+        self.acknowledged.append(Acknowledgement(number, reason.value if is_refused else None))
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
         self.received.append(Received(message.topic, bytes(message.payload), bool(message.retain)))

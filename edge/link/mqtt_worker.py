@@ -115,7 +115,8 @@ class MqttWorker:
         if lasted_s is not None and lasted_s >= SHORT_SESSION_S:
             self.backoff.reset()
         if lasted_s is not None:
-            self._short_sessions = self._short_sessions + 1 if lasted_s < SHORT_SESSION_S else 0
+            is_short = lasted_s < SHORT_SESSION_S and error.is_lost
+            self._short_sessions = self._short_sessions + 1 if is_short else 0
         if not error.is_taken_over and self._short_sessions < MAX_SHORT_SESSIONS:
             return
         self._short_sessions = 0

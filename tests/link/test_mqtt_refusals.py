@@ -91,6 +91,25 @@ class TestRefusals:
         wait_until(lambda: cursor_of(link).seq == 30)
         assert len(refusals) == 1, "a whole window was refused, which is one refusal"
 
+    def test_a_broker_that_ends_the_connection_with_its_refusal(
+        self,
+        make_broker: Callable[..., Broker],
+        start_link: StartLink,
+        log: Path,
+        passwords: Path,
+        secret: Callable[[str], Path],
+        tmp_path: Path,
+    ) -> None:
+        """As Mosquitto does without a limit for its queue. It may reset the connection: then its refusal does not arrive."""
+        rules = tmp_path / "acl"
+        allowed = ("homeassistant/#", "doorlight/d1/state", "doorlight/d1/availability", "doorlight/d1/stats")
+        rules.write_text("user door\n" + "".join(f"topic readwrite {topic}\n" for topic in allowed))
+        lines = (f"password_file {passwords}", f"acl_file {rules}", "user root", "max_queued_messages 0")
+        broker = make_broker(*lines, anonymous=False)
+        write_log(log, range(1, 4))
+        link = start_link(address(broker), 'username = "door"', f'password = "{secret("right")}"')
+        link.wait_for_line(EVENTS)
+
     def test_a_line_that_is_longer_than_the_broker_accepts(
         self, make_broker: Callable[..., Broker], start_link: StartLink, listen: Listen, log: Path
     ) -> None:
