@@ -42,7 +42,8 @@ The build needs root and
   apt install qemu-system-arm qemu-user-static mmdebstrap arch-test device-tree-compiler swig kmod \
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 A python3.13 in $PATH (with pyenv: PYENV_VERSION=3.13.0) saves minutes: otherwise an emulated one compiles the packages.
-It takes 10 minutes on two idle cores the first time, and 4 GB of disk in ~/.cache/doorlight/board (or $DOORLIGHT_BOARD).
+The first time it takes 40 minutes on two cores that other programs use too (23 of them: pip under qemu-user), and 4 GB of
+disk in ~/.cache/doorlight/board (or $DOORLIGHT_BOARD).
 A run takes 15 minutes. The report is runs/board/board-report.md. Exit codes: 0 passed (or skipped with --as-built), 1 a
 step failed or did not run, 2 wrong usage, 69 this computer cannot build or run it.
 """

@@ -1,6 +1,6 @@
 """The build steps of the emulated board:
 
-  pi-root    Debian 13 for arm64 with its own kernel; a folder (6 minutes on two idle cores, run by qemu-user)
+  pi-root    Debian 13 for arm64 with its own kernel, run by qemu-user; a folder
   pi-lgpio   lgpio for Python 3.13 on arm64, cross-compiled from PyPI's source; a folder
   pi-wheels  the Python packages that Doorlight needs there
   pi-product Debian with Doorlight installed by scripts/install.sh; a folder
