@@ -39,7 +39,7 @@ EPILOG = """\
   scripts/checks/board.sh --list                  list the steps
 
 The build needs root and
-  apt install qemu-system-arm qemu-user-static mmdebstrap arch-test device-tree-compiler swig kmod \
+  apt install qemu-system-arm qemu-user-static mmdebstrap arch-test device-tree-compiler swig kmod \\
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 A python3.13 in $PATH (with pyenv: PYENV_VERSION=3.13.0) saves minutes: otherwise an emulated one compiles the packages.
 It takes 10 minutes on two idle cores the first time, and 4 GB of disk in ~/.cache/doorlight/board (or $DOORLIGHT_BOARD).
