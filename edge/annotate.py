@@ -252,7 +252,8 @@ def _annotate_video(
     summary = f"{writer.seconds:.1f} s, {width} x {height}, {writer.format.name}; people decided: {len(decided)}"
     notes = [note for note in (source.note, writer.format.note, source.damage) if note]
     if writer.shortened:
-        notes.append(f"{writer.shortened} long times without a picture were shortened")
+        shortened = counted(writer.shortened, "long time without a picture was", "long times without a picture were")
+        notes.append(f"{shortened} shortened")
     return Written(out, summary, tuple(notes))
 
 

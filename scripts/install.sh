@@ -610,6 +610,7 @@ uninstall() {
     case "$answer" in
     y | Y | yes | YES)
         [ -z "$people" ] || delete_people "$people"
+        delete_people "$STATE/people.db"
         overwrite_people "$STATE"
         overwrite_people "$ETC"
         rm -rf "$STATE" "$LINK_STATE" "$ETC"

@@ -325,11 +325,14 @@ people_elsewhere() {
     esac
 }
 
-# Overwrite and delete such a store, with what lies beside it. Nothing else has these names, see edge/enrolled_paths.py.
+# Overwrite and delete such a store, with what lies beside it. Nothing else has these names, see edge/enrolled_paths.py. A link is
+# not followed: whoever may write in the folder could let it lead to any file. The door reads people through a link, though.
 delete_people() {
     beside="${1%/*}"
     for file in "$1" "$1.new" "$beside/people.key" "$beside/people.key.new" "$beside/people.lock"; do
-        if [ -f "$file" ] && [ ! -L "$file" ]; then
+        if [ -L "$file" ]; then
+            say "$file: is a link; if $(readlink -m -- "$file") has enrolled people, delete it"
+        elif [ -f "$file" ]; then
             shred -n 0 -z "$file" 2>/dev/null || true
             rm -f "$file"
         fi

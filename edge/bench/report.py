@@ -180,7 +180,8 @@ def _ms(value: float) -> str:
 
 def _title(source: SourceResult) -> str:
     rate = f" at {source.fps:g} frames/s" if source.fps else ""
-    frames = f"{counted(source.frames, 'frame')} in {source.seconds:.1f} s, after {counted(source.warm_up_frames, 'warm-up frame')}"
+    warm_up = counted(source.warm_up_frames, "warm-up frame")
+    frames = f"{counted(source.frames, 'frame')} in {source.seconds:.1f} s, after {warm_up}"
     lost = f"; camera lost {counted(source.times_lost, 'time')}" if source.times_lost else ""
     growth = source.growth_mb_per_hour
     memory = "" if growth is None else f"; memory {growth:+.1f} MB an hour"

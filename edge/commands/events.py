@@ -280,14 +280,14 @@ def _render_summary(summary: Summary) -> list[str]:
 
 def _notes(reading: EventReader) -> list[str]:
     """Return a line for everything that was not read."""
-    lines = [f"{reading.damaged} damaged lines were skipped"] if reading.damaged else []
+    lines = [f"{counted(reading.damaged, 'damaged line was', 'damaged lines were')} skipped"] if reading.damaged else []
     lines += [f"not read: {name}: {reason}" for name, reason in reading.unread.items()]
     return [printable(line, MAX_MESSAGE_LENGTH) for line in lines]
 
 
 def _render_count(summary: Summary) -> str:
     """Return the number of events and their time span."""
-    text = f"{counted(summary.records, 'event')}"
+    text = counted(summary.records, "event")
     if summary.first is not None and summary.last is not None:
         first, last = summary.first.astimezone(), summary.last.astimezone()
         text += f", {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S}"

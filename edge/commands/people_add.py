@@ -104,9 +104,8 @@ def run(args: argparse.Namespace, config: Config, place: Place) -> int:
         return content._replace(people=(*others, person))
 
     changed = store.change(place, edit)
-    print(
-        f"{printable(name)} is enrolled until {given.until} ({counted(len(changed.people), 'person', 'people')}); a running door knows it soon"
-    )
+    total = counted(len(changed.people), "person", "people")
+    print(f"{printable(name)} is enrolled until {given.until} ({total}); a running door knows it soon")
     if not config.people.enabled:
         print("note: the door recognises nobody: [people] enabled is false in the settings", file=sys.stderr)
     return 0

@@ -87,9 +87,8 @@ def _export(args: argparse.Namespace, place: Place) -> int:
     content = require_people(place)
     transfer.check_replaceable(args.file)  # before it asks for the passphrase
     count = transfer.write(args.file, content, passphrase(args.passphrase_file, twice=True), args.sign)
-    print(
-        f"{printable(str(args.file))}: {counted(count, 'person', 'people')}; tell the passphrase by another way than the file"
-    )
+    written = counted(count, "person", "people")
+    print(f"{printable(str(args.file))}: {written}; tell the passphrase by another way than the file")
     return 0
 
 
@@ -123,9 +122,10 @@ def _note_void_cards(mine: Content) -> None:
     """Print which cards of this door no longer count because it has joined another installation."""
     cards = [card.number for card in mine.installation.cards if not card.is_revoked]
     if cards:
+        void = counted(len(cards), "card that was printed here does", "cards that were printed here do")
         print(
-            f"note: this door has joined the installation of the file: {counted(len(cards), 'card that was printed here does', 'cards that were printed here do')} "
-            f"not count any more ({', '.join(cards)}); print again: doorlight people card NAME",
+            f"note: this door has joined the installation of the file: {void} not count any more ({', '.join(cards)}); "
+            "print again: doorlight people card NAME",
             file=sys.stderr,
         )
 

@@ -216,9 +216,8 @@ def _report(before: Content | None, after: Content, theirs: Received | None, has
 
     old, new = ({p.id for p in content.people} if content else set() for content in (before, after))
     signer = f", signed by {printable(theirs.signer)}" if theirs is not None else ""
-    print(
-        f"{len(new - old)} added, {len(old - new)} removed; {counted(len(new), 'person is', 'people are')} enrolled{signer}"
-    )
+    enrolled = counted(len(new), "person is", "people are")
+    print(f"{len(new - old)} added, {len(old - new)} removed; {enrolled} enrolled{signer}")
     if not has_sent and theirs is not None and sync.is_ahead(after, theirs.content):
         print("note: this door has changes that the database lacks: sync with --sign", file=sys.stderr)
     return 0

@@ -66,7 +66,8 @@ def explain(alert: str, client: str, certificate: str, key: str) -> tuple[str, s
 
     `client` is as in "this door"; `certificate` and `key` are the names of the settings. `alert` may also be NO_SHARED_CIPHER.
     """
-    if "PROTOCOL_VERSION" in alert:
+    # The first is the alert of a server that knows newer versions; one that knows none answers with its own version.
+    if "PROTOCOL_VERSION" in alert or "UNSUPPORTED_PROTOCOL" in alert:
         return "speaks only old versions of TLS", "allow TLS 1.2 or 1.3 in the broker"
     if alert == NO_SHARED_CIPHER:
         return f"allows none of {client}'s ciphers", "allow TLS 1.3, or ciphers with ECDHE and AES-GCM, in the broker"

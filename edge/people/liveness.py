@@ -25,9 +25,9 @@ EARN_S, PAUSE_S, ALIVE_S = 2.0, 2.0, 10.0
 
 @dataclass(slots=True)
 class _Run:
-    """A period of motion: the times of its first and last motion, and whether the face is alive: it has lasted for EARN_S.
+    """A period of motion: the times of its first and last motion, and whether the face is alive: the period has lasted for EARN_S.
 
-    `was_still` says that there was a look without motion since the last one. Without it there is no pause: a camera may be slow.
+    `was_still`: True if a look after the last motion saw none. Without such a look there is no pause: a camera may be slow.
     """
 
     first: float
@@ -36,7 +36,7 @@ class _Run:
     was_still: bool = False
 
     def has_ended(self, t: float) -> bool:
-        """Return whether there was no motion between the last one and `t` for too long."""
+        """Return whether the pause between the last motion and `t` is too long."""
         return self.was_still and t - self.last > (ALIVE_S if self.is_alive else PAUSE_S)
 
 
@@ -63,7 +63,7 @@ class Liveness:
             run.is_alive = run.is_alive or run.last - run.first >= EARN_S - TIME_EPSILON_S
         elif run is not None:
             run.was_still = True
-            # It is kept: otherwise, the next look would take its last motion for a new one.
+            # The run is kept: without it, the next look would take its last motion for a new one.
             run.is_alive = run.is_alive and not run.has_ended(t)
 
     def keep(self, numbers: Collection[int]) -> None:

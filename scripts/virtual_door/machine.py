@@ -285,11 +285,12 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def _prepare_process() -> None:
-    """Let this new process end with its parent, and come before other programs of this computer, where permitted.
+    """Let this new process end with its parent, and run before other programs of this computer, where permitted.
 
-    For each system call of a guest's process, the host changes twice between two processes. On a busy computer, each change
-    waits for milliseconds at any nice value, and a change to another processor interrupts that. Real-time processes on one
-    processor, of which the guest has no more, do neither. A single processor would be taken from the program that controls the machine.
+    For each system call of a guest's process, the host switches twice between two processes. On a busy computer, each switch
+    waits for milliseconds at any nice value, but not in real time. On several processors, each switch costs an interrupt: the
+    machine gets one, as its guest has one. If the computer has only one, the machine does not run in real time, because the
+    program that controls it would not run.
     """
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     processors = sorted(os.sched_getaffinity(0))

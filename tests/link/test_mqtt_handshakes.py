@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -98,3 +99,24 @@ def test_the_reason_of_a_refused_handshake(
     with pytest.raises(UnavailableError, match=f"{expected}$") as caught:
         connect(serve(there), here)
     assert caught.value.hint.startswith(hint)
+
+
+@pytest.mark.parametrize("connect", [connect_door, connect_collector])
+def test_a_server_that_knows_only_tls_1_0(connect: Callable[[int, ssl.SSLContext], None]) -> None:
+    """It knows nothing of newer versions, and answers with its own. OpenSSL here does not do that any more: it sends an alert."""
+    content = b"\3\1" + bytes(32) + b"\0\0\x2f\0"  # version, random, no session, AES128-SHA, no compression
+    hello = b"\x16\3\1\0" + bytes([4 + len(content)]) + b"\2\0\0" + bytes([len(content)]) + content
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            with listening.accept()[0] as accepted:
+                accepted.recv(4096)
+                accepted.sendall(hello)
+                with contextlib.suppress(ConnectionError):
+                    accepted.recv(4096)  # the client's alert
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(UnavailableError, match=r"speaks only old versions of TLS$"):
+            connect(listening.getsockname()[1], client())
+        thread.join()

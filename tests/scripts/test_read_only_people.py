@@ -69,6 +69,20 @@ def test_people_in_another_folder_are_deleted_with_what_lies_beside(system: Syst
     assert set((system.folder / "still-people.key").read_bytes()) == {0}
 
 
+def test_a_file_of_people_that_is_a_link_is_named_and_not_followed(system: System) -> None:
+    """Its target may be any file; without a word, people would stay there."""
+    system.add("etc/doorlight.toml", f'people.file = "{system.folder / "srv/staff.db"}"\n')
+    place = Place.of(system.folder / "disk/staff.db")
+    enrol(place, person("Ann"))
+    before = place.file.read_bytes()
+    (system.folder / "srv").mkdir()
+    (system.folder / "srv/staff.db").symlink_to(place.file)
+    done = system.run('eval store="$(people_elsewhere)"; delete_people "$store"', dry="")
+    assert done.returncode == 0, done.stderr
+    assert f"{system.folder}/srv/staff.db: is a link; if {place.file} has enrolled people" in done.stdout
+    assert place.file.read_bytes() == before
+
+
 @pytest.mark.parametrize("path", ["state/staff.db", "srv/../state/staff.db", "etc/staff.db"])
 def test_people_in_a_folder_of_doorlight_are_not_elsewhere(system: System, path: str) -> None:
     """What is done with the folder is done with them."""

@@ -35,7 +35,7 @@ def check(host: Host) -> Iterator[Finding]:
     if not nodes:
         yield Finding("ok", f"{user.name} (groups {groups}): the door uses no device files of camera and lights")
     elif not denied:
-        message = f"{user.name} (groups {groups}) has access to all {len(nodes)} device files of camera and lights"
+        message = f"{user.name} (groups {groups}) has access to every device file of camera and lights ({len(nodes)})"
         yield Finding("ok", message)
     if not user.me and os.geteuid():
         message = f"the service runs as {user.name}: the current user may have less access"

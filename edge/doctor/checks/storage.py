@@ -28,7 +28,7 @@ OVERLAY_CONF, LOWER, UPPER = "etc/overlayroot.local.conf", "media/root-ro", "med
 #: A file system in memory that is as full as this will be full one day.
 MAX_UPPER_SHARE = 0.8
 
-PAGE = 'and name it there: see "A read-only root" in systemd/README.md'
+SEE_PAGE = 'see "A read-only root" in systemd/README.md'
 OVERLAY_OFF = "sudo raspi-config nonint disable_overlayfs && sudo reboot"
 KEEP_LOG = "mount a partition there (with overlayroot, add :recurse=0 to its setting), or switch the overlay off: "
 
@@ -105,7 +105,7 @@ def _read_only_root(host: Host, disk: str, found: list[Mount]) -> Iterator[Findi
             f"{log}: is in memory only: every event is lost at power-off",
             f"name a file in /var/lib/doorlight in [events] file; that folder is on {_disk(DATA, found)}",
         )
-    yield from _named_files(host, found, f"move it to a folder on {_disk(DATA, found)}, {PAGE}")
+    yield from _named_files(host, found, f"move it to a folder on {_disk(DATA, found)}, and name it there: {SEE_PAGE}")
     where = f"log, settings and program are on {_disk(DATA, found)}"
     if not _is_in_memory(Path("/"), found, host):
         again = "sudo reboot" if host.read(OVERLAY_CONF) else "sudo scripts/install.sh --read-only --data " + disk
@@ -138,7 +138,7 @@ def _named_files(host: Host, found: list[Mount], fix: str) -> Iterator[Finding]:
             f"{people}, [people] file: is in memory only: at power-off, new people are lost, and removed ones come back",
             fix,
         )
-    # Doorlight does not write these. What is changed in them is what somebody renews.
+    # Doorlight only reads these: they change when an administrator or a program such as certbot renews them.
     named = {
         "[models] directory": str(host.models_folder or ""),
         "[web] certificate": settings.web.certificate,
@@ -149,7 +149,7 @@ def _named_files(host: Host, found: list[Mount], fix: str) -> Iterator[Finding]:
         "[link] password": settings.link.password,
     }
     for key, path in named.items():
-        # Without a slash at its beginning, it is the name of a secret.
+        # Without a slash at its beginning, it names a secret in /etc/doorlight/secrets.
         if path.startswith("/") and _is_in_memory(Path(os.path.realpath(path)), found, host):
             yield Finding("note", f"{path}, {key}: if it is renewed, the old one is back after power-off", fix)
 

@@ -39,7 +39,7 @@ EPILOG = """\
   scripts/checks/board.sh --list                  list the steps
 
 The build needs root and
-  apt install qemu-system-arm qemu-user-static mmdebstrap arch-test device-tree-compiler swig kmod \
+  apt install qemu-system-arm qemu-user-static mmdebstrap arch-test device-tree-compiler swig kmod \\
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 A python3.13 in $PATH (with pyenv: PYENV_VERSION=3.13.0) saves minutes: otherwise an emulated one compiles the packages.
 The first time it takes 40 minutes on two cores that other programs use too (23 of them: pip under qemu-user), and 4 GB of

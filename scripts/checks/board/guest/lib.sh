@@ -24,8 +24,8 @@ shown() {
     } | sed -u 's/^/| /'
 }
 
-# until_true SECONDS COMMAND...: run a command again and again until it succeeds; fail after a time. It is read from the
-# clock: on the emulated board, a command such as systemctl takes seconds.
+# until_true SECONDS COMMAND...: run a command again and again until it succeeds; fail after SECONDS. They are measured by
+# the clock: on the emulated board, a command such as systemctl takes seconds itself.
 until_true() {
     deadline=$(($(uptime_s) + $1))
     shift
