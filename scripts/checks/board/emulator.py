@@ -116,6 +116,7 @@ class Emulator:
         self.pins_error = ""
         self._registers = registers
         self._new_line = threading.Condition()
+        self._has_read_all = False
         self._scratch = tempfile.TemporaryDirectory(prefix="doorlight-board-")
         monitor = Path(self._scratch.name) / "qmp"
         self.powered_at = time.monotonic()
@@ -162,7 +163,8 @@ class Emulator:
                 checked = len(self.lines)
                 left_s = deadline - time.monotonic()
                 last = self.lines[-1].text if self.lines else "nothing"
-                if not self.is_running:
+                # Its last lines may be read after it has ended.
+                if self._has_read_all and not self.is_running:
                     raise EmulatorError(f"QEMU has ended ({self._process.returncode}); the console's last line: {last}")
                 if left_s <= 0:
                     raise EmulatorError(f"not within {within_s:.0f} s; the console's last line: {last}")
@@ -198,6 +200,7 @@ class Emulator:
                     self.lines.append(line)
                     self._new_line.notify_all()
         with self._new_line:
+            self._has_read_all = True
             self._new_line.notify_all()
 
     def _watch_pins(self, path: Path, log: Path) -> None:

@@ -90,6 +90,20 @@ def test_a_time_limit_and_an_end_are_reported(tmp_path: Path) -> None:
         emulator.wait_for("^never", 60)
 
 
+def test_the_last_lines_of_an_emulator_that_has_ended_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Emulator._read_console
+
+    def read_late(emulator: Emulator, log: Path) -> None:
+        while emulator.is_running:
+            time.sleep(0.01)
+        time.sleep(1.5)  # the main thread looks once a second
+        read(emulator, log)
+
+    monkeypatch.setattr(Emulator, "_read_console", read_late)
+    with Emulator(fake_qemu(tmp_path, "sys.exit(3)"), 0x3F200000, tmp_path / "log") as emulator:
+        assert emulator.wait_for("^Booting", 60).text == "Booting Linux"
+
+
 def test_a_program_that_is_no_qemu_ends_at_once(tmp_path: Path) -> None:
     ended = pytest.raises(EmulatorError, match=r"QEMU has ended \(1\)")
     with Emulator(["false"], 0x3F200000, tmp_path / "log") as emulator, ended:
