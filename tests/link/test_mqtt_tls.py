@@ -6,7 +6,7 @@ The certificates in support/certificates are of one test authority (EC P-256). T
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,21 +27,17 @@ MakeBroker = Callable[..., Broker]
 
 
 @pytest.fixture
-def make_broker(tmp_path: Path) -> Iterator[MakeBroker]:
-    brokers: list[Broker] = []
+def make_broker(make_broker: MakeBroker) -> MakeBroker:
+    """Start brokers with TLS."""
 
     def make(certificate: str = "server", *lines: str) -> Broker:
         files = (
             f"cafile {CERTIFICATES}/ca.pem", f"certfile {CERTIFICATES}/{certificate}.pem",
             f"keyfile {CERTIFICATES}/server.key", "user root",
         )  # fmt: skip
-        brokers.append(Broker(tmp_path, *files, *lines))
-        brokers[-1].start()
-        return brokers[-1]
+        return make_broker(*files, *lines)
 
-    yield make
-    for broker in brokers:
-        broker.stop()
+    return make
 
 
 @pytest.fixture
