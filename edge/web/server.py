@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import signal
 import socket
@@ -12,6 +13,7 @@ import ssl
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -27,6 +29,28 @@ STALLED_AFTER_S = 10.0
 MAX_HEADER_BYTES = 16 << 10
 
 
+class LimitedListener(socket.socket):
+    """A listening socket of which at most MAX_CONNECTIONS connections are open: it closes more as soon as it accepts them.
+
+    asyncio accepts all connections that wait before it serves one, and announces one with TLS only after its handshake. Counted
+    later than here, they may use up this process' files, of which asyncio complains two thousand times a second.
+    """
+
+    def __init__(self, family: int) -> None:
+        super().__init__(family, socket.SOCK_STREAM)
+        self._accepted: WeakSet[socket.socket] = WeakSet()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Return the next connection that may stay, and its address. Raises BlockingIOError if none of the first that wait may."""
+        for _ in range(MAX_CONNECTIONS):  # somebody who connects without end must not hold up those who are served
+            connection, address = super().accept()
+            if sum(other.fileno() >= 0 for other in self._accepted) < MAX_CONNECTIONS:
+                self._accepted.add(connection)
+                return connection, address
+            connection.close()
+        raise BlockingIOError
+
+
 class GuardedProtocol(H11Protocol):
     """HTTP that ends connections which keep the server waiting: uvicorn by itself waits for ever."""
 
@@ -35,9 +59,6 @@ class GuardedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > MAX_CONNECTIONS:
-            transport.abort()
-            return
         self._expect_request()
 
     def data_received(self, data: bytes) -> None:
@@ -83,6 +104,14 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._for_s = for_s
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and give a client that is slow to agree on TLS no more time than any other."""
+        loop = asyncio.get_running_loop()
+        if self.config.is_ssl:
+            with_limit = functools.partial(loop.create_server, ssl_handshake_timeout=STALLED_AFTER_S)
+            loop.create_server = with_limit  # type: ignore[method-assign]
+        await super().startup(sockets)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         loop = asyncio.get_running_loop()
@@ -96,13 +125,13 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def open_socket(host: str, port: int) -> socket.socket:
+def open_socket(host: str, port: int) -> LimitedListener:
     """Return a socket that listens on a numeric address. Raises UnavailableError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     listener = None
     try:
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener = LimitedListener(family)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(MAX_CONNECTIONS)

@@ -45,10 +45,10 @@ def make_client(
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Starlette) -> AsyncIterator[int]:
+async def serving(app: Starlette, certificate: Path | None = None, key: Path | None = None) -> AsyncIterator[int]:
     """Serve `app` with uvicorn on a free port of loopback; yield the port."""
     listener = server.open_socket("127.0.0.1", 0)
-    running = server.make_server(app)
+    running = server.make_server(app, None, certificate, key)
     task = asyncio.create_task(running.serve(sockets=[listener]))
     try:
         while not running.started:

@@ -112,13 +112,23 @@ def _check_failures(door: Door, report: Report, token: str) -> None:
     _check_light(door, report, "the page is starved of memory and processor time")
     door.sh(f"systemctl set-property --runtime {PAGE} MemoryHigh=infinity CPUWeight=100")
     door.spawn(f"{CLIENT} - fuzz 40 {SOCKET} >/tmp/fuzz.json", "fuzz.log")
+    # Connections queue up meanwhile: more than the page may have open.
+    door.sh(f"systemctl kill --signal=STOP {PAGE}")
+    for _ in range(3):
+        _check_light(door, report, "page and socket are fuzzed while the page is stopped")
+    door.sh(f"systemctl kill --signal=CONT {PAGE}")
     for _ in range(3):
         _check_light(door, report, "page and socket are fuzzed")
     door.wait_until(lambda: door.run("cat /tmp/fuzz.json").out, 120, "the client does not end")
     sent = json.loads(door.read("/tmp/fuzz.json"))
     report.measure("broken requests to the page", sent["http"], "")
     report.measure("broken requests to the socket", sent["socket"], "")
-    door.wait_until(lambda: door.run(f"{CLIENT} '{token}' watch 1", 60).code == 0, 120, "the page does not recover")
+    door.wait_until(
+        lambda: door.run(f"{CLIENT} '{token}' watch 1", 60).code == 0,
+        120,
+        lambda: f"the page does not recover: {_journal(door)[-2000:]}",
+    )
+    report.equal(_journal(door).count("Too many open files"), 0, "how often open files ran out")
     seen = ask(door, token, "watch", "8")
     report.check(seen["frames"] >= 5, "afterwards: live frames in 8 s", "at least 5", seen)
 
@@ -130,6 +140,11 @@ def _check_light(door: Door, report: Report, what: str) -> None:
     shown = door.camera.show("unmasked")
     red = door.wait_for_lamps("red", 15, since=shown)
     report.measure(f"{what}: unmasked to red", red.t - shown, "s", at_most=2)
+
+
+def _journal(door: Door) -> str:
+    """Return what the page's service has written."""
+    return door.sh(f"journalctl --unit {PAGE} --output cat --no-pager")
 
 
 def _memory_mib(door: Door) -> float:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import resource
 import socket
 import ssl
 import subprocess
@@ -46,6 +48,21 @@ async def is_cut_off(reader: asyncio.StreamReader) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return a certificate and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    try:
+        subprocess.run(
+            [*command.split(), "-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"],
+            cwd=folder, check=True, capture_output=True,
+        )  # fmt: skip
+    except FileNotFoundError:
+        pytest.skip("openssl is not installed")
+    return folder / "cert.pem", folder / "key.pem"
 
 
 def test_a_moment_of_the_door_arrives_as_it_was_sent(folder: Path) -> None:
@@ -205,6 +222,39 @@ def test_more_connections_than_allowed_are_closed(folder: Path, monkeypatch: pyt
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("is_https", [False, True])
+def test_a_crowd_that_says_nothing_does_not_use_up_the_files(
+    is_https: bool,
+    folder: Path,
+    pair: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """All connect before the server accepts one, as when a busy machine lets it wait."""
+    monkeypatch.setattr(server, "STALLED_AFTER_S", 0.5)
+    crowd: list[socket.socket] = []
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def scenario() -> None:
+        async with serving(make_app(folder), *(pair if is_https else ())) as port:
+            crowd.extend(socket.create_connection(("127.0.0.1", port)) for _ in range(3 * server.MAX_CONNECTIONS))
+            free = max(map(int, os.listdir("/proc/self/fd"))) + server.MAX_CONNECTIONS + 20
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+            for client in crowd:
+                client.setblocking(False)
+                reader, writer = await asyncio.open_connection(sock=client)
+                assert await is_cut_off(reader)
+                writer.close()
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for client in crowd:
+            client.close()
+    assert "out of system resource" not in caplog.text
+
+
 def test_the_server_ends_after_its_time(folder: Path) -> None:
     async def scenario() -> None:
         listener = server.open_socket("127.0.0.1", 0)
@@ -225,21 +275,6 @@ def test_a_port_in_use_is_a_sentence() -> None:
 def test_an_address_of_another_machine_is_a_sentence() -> None:
     with pytest.raises(UnavailableError, match="does not have the address"):
         server.open_socket("192.0.2.1", 8080)
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return a certificate and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-    try:
-        subprocess.run(
-            [*command.split(), "-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"],
-            cwd=folder, check=True, capture_output=True,
-        )  # fmt: skip
-    except FileNotFoundError:
-        pytest.skip("openssl is not installed")
-    return folder / "cert.pem", folder / "key.pem"
 
 
 def test_https(folder: Path, pair: tuple[Path, Path]) -> None:
