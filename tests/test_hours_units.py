@@ -12,6 +12,7 @@ import pytest
 
 from edge import cli
 from edge.commands.events import SERVICE_LOG
+from support import installation
 from support.paths import ROOT
 
 FOLDER = ROOT / "systemd"
@@ -70,7 +71,7 @@ def test_readme_explains_every_setting() -> None:
 
 
 def test_the_script_installs_and_removes_both() -> None:
-    text = (ROOT / "scripts/install.sh").read_text()
+    text = installation.functions()
     for unit in (SERVICE, TIMER):
         assert f'put systemd/{unit.name} "$units/{unit.name}"' in text
         assert f'"$units/{unit.name}"' in text.partition("\nuninstall() {")[2].partition("\n}")[0]

@@ -13,6 +13,7 @@ import pytest
 from edge import cli
 from edge.commands import people_sync
 from edge.system.files import SERVICE_STATE
+from support import installation
 from support.paths import ROOT
 
 FOLDER = ROOT / "systemd"
@@ -85,13 +86,13 @@ def test_it_may_no_more_than_door_and_link() -> None:
 
 def test_it_is_off_until_somebody_wants_it() -> None:
     assert "WantedBy" not in dict(settings(SERVICE))
-    text = (ROOT / "scripts/install.sh").read_text()
+    text = installation.functions()
     assert not re.search(r"enable[^\n]*doorlight-people", text)
     assert "for unit in doorlight-people.service doorlight-people.timer; do put " in text
 
 
 def test_the_script_removes_both() -> None:
-    text = (ROOT / "scripts/install.sh").read_text().partition("\nuninstall() {")[2].partition("\n}")[0]
+    text = installation.functions().partition("\nuninstall() {")[2].partition("\n}")[0]
     assert re.search(r"for unit in [^\n]*doorlight-people\.timer", text), "stopped and disabled"
     assert '"$units"/doorlight-people.*' in text
 

@@ -18,6 +18,7 @@ from edge.commands import web
 from edge.commands.events import SERVICE_LOG
 from edge.link import secret_files, service, status
 from edge.view import protocol
+from support import installation
 from support.paths import ROOT
 
 FOLDER = ROOT / "systemd"
@@ -181,7 +182,7 @@ def test_timeouts_fit_the_camera_timeout() -> None:
 def test_wrong_settings_and_usage_prevent_restarts() -> None:
     codes = {int(code) for code in values("RestartPreventExitStatus")[0].split()}
     assert codes == {errors.ConfigError.exit_code, errors.UsageError.exit_code, WRONG_PYTHON}
-    assert f"exit {WRONG_PYTHON}\n" in (ROOT / "scripts/install.sh").read_text(encoding="utf-8")
+    assert f"exit {WRONG_PYTHON}\n" in installation.functions()
     for unit in (WEB_UNIT, LINK_UNIT):
         assert values("RestartPreventExitStatus", unit) == values("RestartPreventExitStatus")
 

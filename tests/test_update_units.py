@@ -16,6 +16,7 @@ from edge.commands.options import SERVICE_SETTINGS
 from edge.update.door import OTHER_UNITS, TRIAL_TIMER
 from edge.update.layout import MANAGED, Layout
 from edge.update.trial import TRIAL_UNITS
+from support import installation
 from support.paths import ROOT
 
 FOLDER = ROOT / "systemd"
@@ -95,7 +96,7 @@ def test_the_nightly_update_is_off_and_outside_of_the_hours_in_which_clocks_chan
     found = re.fullmatch(r"\*-\*-\* (\d\d):\d\d:00", dict(settings(NIGHTLY))["OnCalendar"])
     assert found is not None
     assert 4 <= int(found[1]) <= 22
-    script = (ROOT / "scripts/install.sh").read_text()
+    script = installation.functions()
     assert not re.search(r"enable [^\n]*doorlight-update", script)
 
 
@@ -107,7 +108,7 @@ def test_readme_explains_every_setting() -> None:
 
 
 def test_the_script_installs_and_removes_them() -> None:
-    text = (ROOT / "scripts/install.sh").read_text()
+    text = installation.functions()
     update_units = text.partition("\nupdate_units() {")[2].partition("\n}")[0]
     uninstall = text.partition("\nuninstall() {")[2].partition("\n}")[0]
     for unit in UNITS:
@@ -135,7 +136,7 @@ def test_units_are_restored_before_everything_of_the_door() -> None:
     layout = Layout()
     conditions = [value for key, value in found if key == "ConditionPathExists"]
     assert conditions == [str(layout.kept_units), f"!{layout.trial}"]
-    script = (ROOT / "scripts/read_only.sh").read_text()
+    script = installation.functions()
     assert f"RESTORE={unit['ExecStart']}\n" in script
     assert f"kept={layout.kept_units}\n" in (FOLDER / "restore-units.sh").read_text()
 
@@ -156,7 +157,7 @@ def test_readme_explains_every_setting_of_the_unit_of_a_read_only_root() -> None
 
 def test_the_script_keeps_the_files_that_an_update_manages() -> None:
     """All but the settings, which are on the disk of the data themselves."""
-    text = (ROOT / "scripts/install.sh").read_text().partition("\nmanaged_files() {")[2].partition("\n}")[0]
+    text = installation.functions().partition("\nmanaged_files() {")[2].partition("\n}")[0]
     for pattern in MANAGED:
         name = pattern.replace("etc/systemd/system/doorlight.service.d", '"$DROP_INS').removeprefix("etc/")
         assert (name in text) != name.startswith("doorlight/"), pattern

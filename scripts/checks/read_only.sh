@@ -65,7 +65,7 @@ mkdir -p "$tree/src" "$tree/dev"
 mount --rbind /dev "$tree/dev"
 cp -a edge models_tflite systemd scripts pyproject.toml README.md LICENSE "$tree/src/"
 # The packages that this version needs: those of another version may lack one.
-wheels="$cache/$suite-wheels-$(cat pyproject.toml scripts/install.sh | sha256sum | cut -c 1-12)"
+wheels="$cache/$suite-wheels-$(cat pyproject.toml scripts/install.sh scripts/installation/*.sh | sha256sum | cut -c 1-12)"
 if ! ls "$wheels/"*.whl >/dev/null 2>&1; then
     # Access to the package servers: name server and certificates.
     cp -L /etc/resolv.conf "$tree/etc/resolv.conf"

@@ -15,9 +15,8 @@ from pathlib import Path
 #: As edge/update/signature.py and edge/update/manifest.py have them.
 NAMESPACE = "doorlight-update"
 MANIFEST, SIGNATURE, FORMAT = "manifest.json", "manifest.json.sig", 1
-#: What scripts/install.sh needs of the checkout.
-CHECKOUT_FILES = ("scripts/install.sh", "scripts/read_only.sh", "scripts/assets/demo/still.jpg")
-UNITS = "systemd"
+#: Files and folders of the checkout that scripts/install.sh needs to install from wheels.
+CHECKOUT_FILES = ("scripts/install.sh", "scripts/installation", "scripts/assets/demo/still.jpg", "systemd")
 
 
 class ReleaseError(Exception):
@@ -46,9 +45,9 @@ def architecture_of(wheels: Iterable[str]) -> str:
 
 def checkout_files(checkout: Path) -> dict[str, Path]:
     """Return the files that install.sh needs, by their names in the bundle."""
-    files = {name: checkout / name for name in CHECKOUT_FILES}
-    files |= {f"{UNITS}/{path.name}": path for path in sorted((checkout / UNITS).iterdir()) if path.suffix != ".md"}
-    return files
+    paths = [checkout / name for name in CHECKOUT_FILES]
+    found = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    return {file.relative_to(checkout).as_posix(): file for file in found if file.suffix != ".md"}
 
 
 def write(

@@ -19,6 +19,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from releasing.bundle import CHECKOUT_FILES
+
 from .build import (
     CHECKOUT,
     HERE,
@@ -41,16 +43,8 @@ GUEST_PACKAGES = (
 )
 LOOPBACK = "v4l2loopback-dkms"
 IMAGE_MB = 2500
-#: What install.sh needs of the checkout.
-INSTALLED_FILES = (
-    "edge",
-    "models_tflite",
-    "systemd",
-    "scripts/install.sh",
-    "scripts/read_only.sh",
-    "scripts/assets/demo/still.jpg",
-    "pyproject.toml",
-)
+#: What install.sh needs of the checkout to build the program, too.
+INSTALLED_FILES = ("edge", "models_tflite", "pyproject.toml", *CHECKOUT_FILES)
 
 AGENT_SCRIPT = """\
 #!/bin/sh

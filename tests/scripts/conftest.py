@@ -1,4 +1,4 @@
-"""A system in a folder for the tests of scripts/read_only.sh."""
+"""A system in a folder for the tests of scripts/install.sh --read-only and --read-write."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ scripts/checks/install.sh installs, interrupts, upgrades and uninstalls in a cle
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from support import installation
 from support.lgpio import add_empty_lgpio
 from support.paths import ROOT, SCRIPTS
 from support.wait import wait_until
@@ -30,6 +30,7 @@ SHELL = [
     "checks/read_only.sh",
     "checks/arm64.sh",
 ]
+SOURCED = [str(file.relative_to(SCRIPTS)) for file in installation.FILES]
 PLACES = [
     "/opt/doorlight",
     "/etc/doorlight",
@@ -77,7 +78,7 @@ def script(
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed (apt install shellcheck)")
-@pytest.mark.parametrize("name", SHELL)
+@pytest.mark.parametrize("name", [*SHELL, *SOURCED])
 def test_shellcheck(name: str) -> None:
     command = ["shellcheck", "-x", f"scripts/{name}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
@@ -189,14 +190,6 @@ def test_tail_needs_a_host() -> None:
     assert "usage: " in done.stderr
 
 
-def shell_function(name: str) -> str:
-    """Return the source of a function of scripts/install.sh."""
-    text = (SCRIPTS / "install.sh").read_text()
-    found = re.search(rf"^{name}\(\) \{{.*?(^\}}| \}})$", text, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found[0]
-
-
 @pytest.mark.parametrize(
     ("version", "is_pi", "code"), [("0.0.0.2", True, 69), ("0.2.2.0", True, 0), ("0.0.0.2", False, 0)]
 )
@@ -218,8 +211,8 @@ def test_a_raspberry_pi_with_an_empty_lgpio_is_refused(
         [
             f"set -eu; dry= wheels={bundle}/wheels PYTHON={python}",
             f"is_raspberry_pi() {{ {'true' if is_pi else 'false'}; }}",
-            shell_function("die"),
-            shell_function("gpio_library"),
+            installation.function("die"),
+            installation.function("gpio_library"),
             "gpio_library",
         ]
     )
@@ -235,4 +228,4 @@ def test_a_raspberry_pi_with_an_empty_lgpio_is_refused(
 def test_lgpio_is_looked_at_before_anything_is_built_or_switched() -> None:
     text = (SCRIPTS / "install.sh").read_text()
     assert "\napt_packages\ngpio_library\nuser_and_devices\nprogram\n" in text
-    assert "apt_packages\n    gpio_library\n    program\n" in shell_function("prepare")
+    assert "apt_packages\n    gpio_library\n    program\n" in installation.function("prepare")

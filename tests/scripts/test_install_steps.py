@@ -15,6 +15,7 @@ import pytest
 
 from edge import config
 from edge.inference import perception
+from support import installation
 from support.paths import ROOT, SCRIPTS
 
 #: Runs the last steps of install.sh in a folder.
@@ -34,8 +35,7 @@ class Upgrade:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        text = (SCRIPTS / "install.sh").read_text(encoding="utf-8")
-        (folder / "functions").write_text(text.partition('\ndry="" wheels=""')[0])
+        (folder / "functions").write_text(installation.functions())
         (folder / "scratch").mkdir()
         (folder / "doorlight.service").write_text("# the old unit\n")
         for name in ("older", "old", "new"):
@@ -99,7 +99,7 @@ def test_programs_that_nobody_runs_are_removed(upgrade: Upgrade, without_start: 
 def test_page_and_link_are_installed_and_not_enabled(name: str, upgrade: Upgrade) -> None:
     printed = upgrade.run("")
     assert f"wrote {upgrade.folder}/doorlight-{name}.service" in printed
-    text = (SCRIPTS / "install.sh").read_text(encoding="utf-8")
+    text = installation.functions()
     assert f"enable doorlight-{name}" not in text
     assert text.count("[link,metrics,people,web]") == 3, (
         "the extras are installed from the checkout, from wheels, and fetched"

@@ -1,4 +1,4 @@
-"""What scripts/read_only.sh does with the files of enrolled people: it overwrites them before it deletes them."""
+"""What scripts/install.sh does with the files of enrolled people: it overwrites them before it deletes them."""
 
 from __future__ import annotations
 

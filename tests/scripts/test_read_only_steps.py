@@ -1,4 +1,4 @@
-"""The steps of scripts/read_only.sh that change a system, and what a power cut between them leaves."""
+"""The steps of --read-only and --read-write that change a system, and what a power cut between them leaves."""
 
 from __future__ import annotations
 

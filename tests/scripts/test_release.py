@@ -12,6 +12,7 @@ from edge import __version__
 from edge.update import bundle as reading
 from edge.update import manifest, signature
 from releasing import bundle
+from support import installation
 from support.paths import ROOT, SCRIPTS
 from support.update import keys, needs_ssh_keygen
 
@@ -62,14 +63,26 @@ def test_a_bundle_that_a_box_takes(tmp_path: Path) -> None:
         assert archive.getnames()[0].endswith("/manifest.json"), "the first file of a download"
 
 
-def test_it_has_all_that_install_sh_reads(tmp_path: Path) -> None:
+def test_it_has_all_that_install_sh_reads() -> None:
     files = bundle.checkout_files(ROOT)
-    script = (SCRIPTS / "install.sh").read_text(encoding="utf-8")
+    script = (SCRIPTS / "install.sh").read_text(encoding="utf-8") + installation.functions()
     for unit in (ROOT / "systemd").iterdir():
-        if f"systemd/{unit.name}" in script:
+        if f"systemd/{unit.name}" in script and unit.suffix != ".md":
             assert f"systemd/{unit.name}" in files
+    for sourced in installation.FILES:
+        assert f"$parts/{sourced.name}" in script
+        assert f"scripts/installation/{sourced.name}" in files
     assert "scripts/assets/demo/still.jpg" in script
-    assert set(bundle.CHECKOUT_FILES) <= set(files)
+    assert "scripts/assets/demo/still.jpg" in files
+
+
+def test_install_sh_runs_with_nothing_but_the_bundle(tmp_path: Path) -> None:
+    """As `doorlight update` calls it: by its path, from another folder."""
+    bundle.write(tmp_path / "bundle", bundle.checkout_files(ROOT), "1.0", "aarch64")
+    command = ["sh", str(tmp_path / "bundle/scripts/install.sh"), "--dry-run", "--switch", str(tmp_path / "release")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 69
+    assert f"doorlight: {tmp_path}/release: is no complete program\n" in done.stderr
 
 
 @pytest.mark.parametrize(

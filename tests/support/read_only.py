@@ -1,4 +1,4 @@
-"""A system in a folder, on which the steps of scripts/read_only.sh run without changing this machine."""
+"""A system in a folder, on which --read-only and --read-write of scripts/install.sh run without changing this machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from support.paths import ROOT, SCRIPTS
+from support import installation
+from support.paths import ROOT
 
 #: Debian 13 with Doorlight and overlayroot, and a stick with ext4: answers of programs.
 PROGRAMS = {
@@ -42,7 +43,6 @@ FILES = {
 }
 RUN = r"""
 . "$1/functions"
-. scripts/read_only.sh
 OPT=$1/opt ETC=$1/etc STATE=$1/state LINK_STATE=$1/link DATA=$1/data LOWER=$1/lower FSTAB=$1/fstab OS_RELEASE=$1/os-release
 RPI_ISSUE=$1/rpi-issue CMDLINE=$1/cmdline INITRAMFS=$1/initramfs OVERLAY_CONF=$1/overlayroot.conf BARE_ROOT=$1/root
 PYTHON=python3 scratch=$1/scratch dry=$3 without_start=yes wheels="" data=$4 untested=$5
@@ -64,8 +64,7 @@ class System:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        text = (SCRIPTS / "install.sh").read_text(encoding="utf-8")
-        (folder / "functions").write_text(text.partition('\ndry="" wheels=""')[0])
+        (folder / "functions").write_text(installation.functions())
         (folder / "scratch").mkdir()
         for name, content in FILES.items():
             self.add(name, content)

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from releasing.bundle import CHECKOUT_FILES
 from support.virtual_door.power_cuts import BOOT_S
-from support.virtual_door.versions import SOURCE, replace_line
+from support.virtual_door.versions import replace_line
 from virtual_door.build import CHECKOUT, chosen_suite
 from virtual_door.door import Door
 
@@ -58,7 +59,7 @@ def boot(door: Door) -> None:
 def share_installer(door: Door) -> None:
     """Make scripts/install.sh available as INSTALLER."""
     source = door.session / "source"
-    for name in SOURCE:
+    for name in CHECKOUT_FILES:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "-a", CHECKOUT / name, source / name], check=True)
 

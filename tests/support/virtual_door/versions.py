@@ -19,8 +19,7 @@ from virtual_door.agent_client import MachineError
 from virtual_door.build import CHECKOUT, latest
 from virtual_door.door import Door
 
-#: What an installation from wheels needs of a checkout, and what the wheel is built from.
-SOURCE = ("systemd", "scripts/install.sh", "scripts/read_only.sh", "scripts/assets/demo/still.jpg")
+#: What the wheel is built from.
 PROGRAM = ("edge", "models_tflite", "pyproject.toml", "README.md", "LICENSE")
 
 #: When a version breaks that starts well: after its first pictures, long before it is kept.
@@ -40,7 +39,7 @@ class Versions:
     def make(self, number: str, change: SourceChange | None = None) -> None:
         """Build this checkout under another version number; `change` edits its sources first."""
         source = self._folder / number
-        for name in (*SOURCE, *PROGRAM):
+        for name in (*bundle.CHECKOUT_FILES, *PROGRAM):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             subprocess.run(["cp", "-a", CHECKOUT / name, source / name], check=True)
         replace_line(source / "edge/__init__.py", r'__version__ = "[^"]*"', f'__version__ = "{number}"')
