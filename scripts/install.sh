@@ -77,6 +77,8 @@ parts="$(dirname "$0")/installation"
 . "$parts/update.sh"
 # shellcheck source=scripts/installation/uninstall.sh
 . "$parts/uninstall.sh"
+# shellcheck source=scripts/installation/named_files.sh
+. "$parts/named_files.sh"
 # shellcheck source=scripts/installation/people_files.sh
 . "$parts/people_files.sh"
 # shellcheck source=scripts/installation/root.sh

@@ -1,16 +1,11 @@
 # shellcheck shell=sh
-# Find the files of enrolled people, and overwrite them before they are deleted. Sourced by scripts/install.sh, after common.sh.
-
-# Print [people] file of the settings; nothing if it is not set, or if the settings cannot be read.
-people_file() {
-    "$PYTHON" -c 'import sys, tomllib
-print(tomllib.loads(open(sys.argv[1], encoding="utf-8-sig").read()).get("people", {}).get("file", ""))' "$ETC/doorlight.toml" 2>/dev/null || true
-}
+# Find the files of enrolled people, and overwrite them before they are deleted. Sourced by scripts/install.sh, after common.sh,
+# with named_files.sh.
 
 # Overwrite the store of enrolled people, its key and the secrets of people sync in a folder that is about to be deleted: doorlight
 # people remove reaches only the files in use, and what is left of both here could be read together.
 overwrite_people() {
-    store="$(people_file)"
+    store="$(named_file people)"
     # As a pattern of find.
     name="$(printf '%s' "${store##*/}" | sed 's/[][*?\\]/\\&/g')"
     name="${name:-people.db}"
@@ -23,16 +18,8 @@ is_people_store() { [ -f "$1" ] && [ "$(od -A n -t x1 -j 68 -N 4 "$1" 2>/dev/nul
 
 # Print the store of enrolled people, if [people] file names one outside of the folders of Doorlight.
 people_elsewhere() {
-    store="$(people_file)"
-    case "$store" in
-    # Links and .. may lead out of a folder of Doorlight.
-    /*) store="$(realpath -m -- "${store%/*}/")/${store##*/}" ;;
-    *) return 0 ;;
-    esac
-    case "$store" in
-    "$(realpath -m -- "$STATE")"/* | "$(realpath -m -- "$ETC")"/*) ;;
-    *) if is_people_store "$store"; then printf '%s\n' "$store"; fi ;;
-    esac
+    store="$(named_elsewhere people)"
+    if is_people_store "$store"; then printf '%s\n' "$store"; fi
 }
 
 # Overwrite and delete such a store, with what lies beside it. Nothing else has these names, see edge/enrolled_paths.py. A link is

@@ -1,6 +1,7 @@
 # shellcheck shell=sh disable=SC2153,SC2154
 # Whether the root can be made read-only: the system and the disk of --data. Sourced by scripts/install.sh, after common.sh, with
-# root.sh. It needs $data and $untested (options). The step `check_read_only` sets $device and $uuid, those of the disk.
+# named_files.sh and root.sh. It needs $data and $untested (options). The step `check_read_only` sets $device and $uuid, those of
+# the disk.
 
 is_disk() { [ -b "$1" ]; }
 is_readable() { [ -r "$1" ]; }
@@ -68,4 +69,18 @@ check_device() {
     if has_fstab_lines && ! grep -q "^UUID=$uuid $DATA " "$FSTAB"; then
         die 69 "--data: $data: an interrupted change to another disk has to be completed first" "name the disk of $DATA in $FSTAB"
     fi
+}
+
+# Name the store of enrolled people if it stays on the root, as doorlight doctor does later.
+name_people_on_root() {
+    store="$(named_file people)"
+    case "$store" in /*) ;; *) return 0 ;; esac
+    place="$(realpath -m -- "$store")"
+    for folder in $(folders); do
+        case "$place" in "$(realpath -m -- "$folder")"/*) return 0 ;; esac
+    done
+    while [ ! -e "$place" ]; do place="$(dirname "$place")"; done
+    [ "$(findmnt -n -o TARGET --target "$place")" = / ] || return 0
+    say "$store, [people] file: stays on the root: from the next boot on, new people are lost at power-off, and removed ones come back"
+    say "to avoid this, move it to $STATE: $PAGE"
 }

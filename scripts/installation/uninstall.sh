@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2153,SC2154
-# Uninstall. Sourced by scripts/install.sh, after common.sh, with people_files.sh and root.sh. It needs $dry.
+# Uninstall. Sourced by scripts/install.sh, after common.sh, with named_files.sh, people_files.sh and root.sh. It needs $dry.
 
 # Stop the link, and remove the door from the broker and from Home Assistant. A broker that is away does not delay the
 # uninstallation for long.
@@ -42,11 +42,13 @@ uninstall() {
     [ ! -d /run/systemd/system ] || act systemctl daemon-reload
     [ -n "$dry" ] || say "Doorlight is removed. Debian packages are kept: other programs may use them."
     [ -e "$STATE" ] || [ -e "$ETC" ] || return 0
+    people="$(people_elsewhere)"
+    log="$(named_elsewhere events)"
+    [ ! -e "$log" ] || say "$log, [events] file: this event log and its rotated files are kept; delete them yourself if nobody needs them"
     if [ -n "$dry" ]; then
-        say "would ask whether to delete event log and enrolled people ($STATE), and your settings ($ETC)"
+        say "would ask whether to delete event log and enrolled people ($STATE${people:+, $people}), and your settings ($ETC)"
         return
     fi
-    people="$(people_elsewhere)"
     printf 'Delete event log and enrolled people (%s), and your settings (%s), permanently? [y/N] ' "$STATE${people:+, $people}" "$ETC"
     answer=""
     read -r answer || say ""
