@@ -212,7 +212,10 @@ class LiveSource(Source):
             self._interval.clear()  # the camera was lost, which says nothing about its rate
         self._delivered = 0
         connection = self._connection = _Connection(self._run, f"camera {self.name}")
-        connection.thread.start()
+        try:
+            connection.thread.start()
+        except RuntimeError as error:  # there are too many threads: a later attempt may succeed
+            self._fail(CameraError(f"{self.name}: cannot be opened: {error}", "ps -eLf shows all threads"))
         return connection
 
     def _fail(self, error: CameraError) -> None:

@@ -44,8 +44,8 @@ def connection_problem(error: OSError, port: int | None) -> tuple[str, str]:
 
 def status_problem(code: int, reason: str, user: str) -> tuple[str, str]:
     """Return what is wrong, and a hint, for a status code of HTTP or RTSP other than success."""
-    # A server may repeat the address in it, with the password of its query.
-    status = f"{code} {reason}".strip() if re.fullmatch(r"[\w '-]*", reason) else str(code)
+    # A server may repeat the address in it, with the password of its query, or send anything that would fill the event log.
+    status = f"{code} {reason}".strip() if re.fullmatch(r"[\w '-]{0,80}", reason) else str(code)
     if code == 401:
         if user:
             return f"refuses this user or password ({status})", LOGIN_HINT

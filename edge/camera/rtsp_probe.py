@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import time
 
 from . import network_errors
 from .address import DEFAULT_PORTS, Address
 from .login import authorization
 
+#: For the connection, and for each answer.
 TIMEOUT_S = 2.0
 MAX_ANSWER_BYTES = 1 << 16
 
@@ -47,9 +49,13 @@ def _describe(connection: socket.socket, camera: Address, number: int, login: st
     """Return status code, reason and headers of the answer to DESCRIBE. Raises OSError, and ValueError if it is no RTSP."""
     lines = [f"DESCRIBE {camera.without_login} RTSP/1.0", f"CSeq: {number}", "Accept: application/sdp", login]
     request = "\r\n".join(filter(None, lines)) + "\r\n\r\n"
+    connection.settimeout(TIMEOUT_S)
     connection.sendall(request.encode("utf-8", "surrogateescape"))
     answer = b""
+    deadline = time.monotonic() + TIMEOUT_S
     while b"\r\n\r\n" not in answer:
+        # A camera that sends a byte now and then gains no time: LiveSource gives up its thread, and has only a few.
+        connection.settimeout(max(deadline - time.monotonic(), 0.001))
         more = connection.recv(4096)
         answer += more
         if not answer:

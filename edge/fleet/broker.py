@@ -151,6 +151,7 @@ class Connection:
         client = self._client
         client.on_connect = client.on_disconnect = client.on_subscribe = client.on_message = None
         client.on_log = client.on_socket_close = client.on_unsubscribe = None
+        self._problem = None  # an error that was raised refers to this object
 
     def _open(self) -> None:
         properties = Properties(PacketTypes.CONNECT)

@@ -174,7 +174,7 @@ class Accelerator:
         """
         pause_s, runtime = RETRY_MIN_S, ""
         while not self._closed.is_set():
-            found = find_devices(self._root)
+            found = self._find()
             began = time.monotonic()
             process = self._start(found, runtime)
             is_used = process is not None and self._use(process, found[0].name)
@@ -195,6 +195,13 @@ class Accelerator:
                 pause_s = min(2 * pause_s, RETRY_MAX_S)
             else:
                 self._closed.wait(USB_POLL_S)
+
+    def _find(self) -> list[EdgeTpuDevice]:
+        """Return every Coral; none if that cannot be found out, as with too many open files: the search goes on."""
+        try:
+            return find_devices(self._root)
+        except OSError:
+            return []
 
     def _start(self, found: list[EdgeTpuDevice], runtime: str) -> EdgeTpuProcess | None:
         """Return a process that is ready for use; without success, set `problem` and return None."""
@@ -218,7 +225,7 @@ class Accelerator:
         """Wait for `pause_s`, or until a Coral appears or changes: it was plugged in, or has got its firmware."""
         until = time.monotonic() + pause_s
         while (rest_s := until - time.monotonic()) > 0 and not self._closed.wait(min(rest_s, USB_POLL_S)):
-            now = find_devices(self._root)
+            now = self._find()
             if set(now) - set(known):
                 return
             known = now

@@ -171,6 +171,7 @@ class MqttConnection:
         client = self._client
         client.on_connect = client.on_disconnect = client.on_publish = client.on_message = client.on_log = None
         client.on_subscribe = client.on_socket_close = None
+        self._problem = self._refusal = None  # an error that was raised refers to this object
 
     def _on_connect(self, _client: object, _data: object, _flags: object, reason: ReasonCode, properties: Any) -> None:
         if reason.value >= FIRST_ERROR:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -19,6 +23,14 @@ from .keeper import TotalsKeeper
 
 #: The totals are written at most this often: SD cards wear out. After a crash, the events since then are read again.
 STORE_EVERY_S = 300.0
+#: Open connections. Each has a thread and a file, which the other parts of the link need, too.
+MAX_CONNECTIONS = 4
+#: A client that sends or reads nothing for this time (seconds) is cut off.
+STALLED_AFTER_S = 10.0
+#: No connection is accepted for this time (seconds) after one could not be: with too many open files, it goes on waiting.
+ACCEPT_PAUSE_S = 0.1
+
+_sleep = time.sleep
 
 
 class _Served(Collector):
@@ -61,6 +73,50 @@ def _store(keeper: TotalsKeeper) -> str | None:
     return None
 
 
+class _Handler(WSGIRequestHandler):
+    timeout = STALLED_AFTER_S
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing: a request is no news."""
+
+
+class _LimitedServer(ThreadingMixIn, WSGIServer):
+    """A server of at most MAX_CONNECTIONS connections at a time: it closes more as soon as it accepts them."""
+
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._free = threading.Semaphore(MAX_CONNECTIONS)
+        super().__init__((host, port), _Handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().get_request()
+        except OSError:
+            _sleep(ACCEPT_PAUSE_S)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # there are too many threads
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Report nothing: a client that goes away or stalls must not fill the journal."""
+
+
 class MetricsServer:
     """Answers requests at an address from its construction until `close`."""
 
@@ -71,11 +127,14 @@ class MetricsServer:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Served(keeper))
         try:
-            self._server, self._thread = start_http_server(port, host, registry)
+            self._server = _LimitedServer(host, port)
         except OSError as error:
             raise UnavailableError(
                 f"{host}:{port}: cannot be used: {error.strerror}", "choose another port for the metrics"
             ) from error
+        self._server.set_app(make_wsgi_app(registry))
+        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """End, and store the totals. Raises OutputError if they cannot be stored."""

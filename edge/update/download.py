@@ -92,8 +92,8 @@ class Client:
             continues = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {there}-")
             announced = answer.headers.get("Content-Length", "")
             end = (there if continues else 0) + int(announced) if announced.isdigit() else None
-            if size is None and end is not None:
-                fit.check_room(target.parent, end - (there if continues else 0))
+            if size is None:
+                fit.check_room(target.parent, 0 if end is None else end - (there if continues else 0))
             try:
                 file = target.open("ab" if continues else "wb")
             except OSError as error:
@@ -104,6 +104,8 @@ class Client:
                     position += len(chunk)
                     if position > min(max_bytes, MAX_BUNDLE_BYTES if size is None else size):
                         raise InputError(f"{url}: is larger than it should be", "ask for the bundle again")
+                    if size is None and end is None:  # the server does not say how much comes
+                        fit.check_room(target.parent, len(chunk))
                     try:
                         file.write(chunk)
                         file.flush()

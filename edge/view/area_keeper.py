@@ -50,7 +50,11 @@ class AreaKeeper:
         if not self._lock.acquire(blocking=False):
             reply({"state": "busy"}, b"")
             return
-        threading.Thread(target=self._change, args=(areas, reply), name="areas", daemon=True).start()
+        try:
+            threading.Thread(target=self._change, args=(areas, reply), name="areas", daemon=True).start()
+        except RuntimeError as error:  # there are too many threads
+            self._lock.release()
+            reply({"state": "failed", "problem": str(error)}, b"")
 
     def _change(self, areas: dict[str, Any] | None, reply: Reply) -> None:
         answer: dict[str, Any] = {"state": "failed", "problem": "the process that writes them does not work"}

@@ -73,7 +73,10 @@ class Explainer:
         self._last: tuple[tuple[object, ...], dict[str, object], bytes] | None = None
 
     def ask(self, question: Question, client: object, reply: Reply) -> None:
-        """Answer a question: at once if it is the last one again, or if another one is being answered."""
+        """Answer a question: at once if it is the last one again, or if another one is being answered.
+
+        Raises OSError or RuntimeError if this process has too many open files or threads.
+        """
         with self._changed:
             running = self._running
             if self._last is not None and self._last[0] == question.key:
@@ -83,10 +86,9 @@ class Explainer:
             elif running is not None or self._is_closing:
                 reply({"state": "busy"}, b"")
             else:
-                self._running = _Running(question, [(client, reply)])
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="explain", daemon=True)
-                    self._thread.start()
+                    self._start()
+                self._running = _Running(question, [(client, reply)])
                 self._changed.notify_all()
 
     def forget(self, client: object) -> None:
@@ -113,15 +115,24 @@ class Explainer:
         if thread is not None:
             thread.join(2.0)
 
+    def _start(self) -> None:
+        cancel = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        thread = threading.Thread(target=self._run, args=(cancel,), name="explain", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            os.close(cancel)
+            raise
+        self._thread = thread
+
     def _cancel_now(self) -> None:
         if self._cancel is not None:
             os.eventfd_write(self._cancel, 1)
 
     # ---- The thread --------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run(self, cancel: int) -> None:
         child: _Child | None = None
-        cancel = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         rest_until = 0.0
         try:
             while (running := self._next(rest_until, cancel)) is not None:

@@ -61,7 +61,7 @@ class DoorRequests:
         """Answer a request; "malformed" if it is none of those above."""
         try:
             asked = msgspec.convert(request, Explain | SetAreas | UndoAreas)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, UnicodeEncodeError):  # JSON may have half a character: "\ud800"
             reply({"state": "malformed"}, b"")
             return
         if isinstance(asked, Explain):

@@ -39,11 +39,14 @@ KEEP_S, KEEP_BYTES = 2.0, 8 << 20
 #: Watching has ended if nobody has watched for this time (seconds). Somebody who opens another page still watches, and a
 #: client that comes and goes a thousand times a second must not fill the event log.
 END_AFTER_S = 10.0
+#: No connection is accepted for this time (seconds) after one could not be: with too many open files, it goes on waiting.
+ACCEPT_PAUSE_S = 0.1
 #: Frames over which the frame rate is measured.
 _RATE_FRAMES = 20
 
 
 _now = time.monotonic
+_sleep = time.sleep
 
 #: Encodes an offer: JSON and JPEG (may be empty).
 Encoder = Callable[[Offer], tuple[bytes, bytes]]
@@ -84,7 +87,7 @@ class ViewServer:
     def __init__(self, path: Path, encoder: Encoder, group_may_watch: bool, requests: Requests | None = None) -> None:
         """Offer the socket at `path`. With `group_may_watch`, members of this process' group may connect.
 
-        Raises OutputError if the socket cannot be made, for example because another door offers it.
+        Raises OutputError if that is impossible, for example because another door offers the socket.
         """
         self._path = path
         self._encoder = encoder
@@ -105,12 +108,11 @@ class ViewServer:
         #: Answers that other threads have given; only the thread of this object sends them.
         self._answers: deque[tuple[Connection, bytes]] = deque()
         self._last_connected = _now()
-        self._listener = _listen(path, 0o660 if group_may_watch else 0o600)
-        self._wake_reader, self._wake = socket.socketpair()
-        for end in (self._wake_reader, self._wake):
-            end.setblocking(False)
         self._thread = threading.Thread(target=self._serve, name="view", daemon=True)
-        self._thread.start()
+        try:
+            self._open(0o660 if group_may_watch else 0o600)
+        except (OSError, RuntimeError) as error:  # there are too many open files or threads
+            raise _no_socket(path, error, "sudo systemctl restart doorlight") from error
 
     def offer(self, frame: Frame | None, decision: Decision) -> None:
         """Offer a frame (None: there is none) and its decision. Returns at once."""
@@ -155,6 +157,17 @@ class ViewServer:
         with contextlib.suppress(OSError):
             self._path.unlink()
 
+    def _open(self, mode: int) -> None:
+        """Open everything that the thread needs, and start it. Raises OutputError, OSError, or RuntimeError."""
+        with contextlib.ExitStack() as opened:
+            self._selector = opened.enter_context(selectors.DefaultSelector())
+            self._wake_reader, self._wake = map(opened.enter_context, socket.socketpair())
+            for end in (self._wake_reader, self._wake):
+                end.setblocking(False)
+            self._listener = opened.enter_context(_listen(self._path, mode))
+            self._thread.start()
+            opened.pop_all()  # the thread closes them
+
     def _frame_rate(self) -> float:
         if len(self._times) < 2:
             return 0.0
@@ -171,7 +184,7 @@ class ViewServer:
             self._watchers = 0  # also after an error: the loop then goes on without a view
 
     def _serve_until_closed(self) -> None:
-        with selectors.DefaultSelector() as selector, self._listener, self._wake_reader, self._wake:
+        with self._selector as selector, self._listener, self._wake_reader, self._wake:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._wake_reader, selectors.EVENT_READ)
             while not self._is_closing:
@@ -192,7 +205,8 @@ class ViewServer:
     def _accept(self, selector: selectors.BaseSelector) -> None:
         try:
             channel, _ = self._listener.accept()
-        except OSError:  # it has gone, or there are too many open files
+        except OSError:
+            _sleep(ACCEPT_PAUSE_S)
             return
         try:
             is_allowed = peer.may_watch(peer.peer_of(channel), self._group_may_watch)
@@ -230,7 +244,11 @@ class ViewServer:
             while connection.requests:
                 request = connection.requests.popleft()
                 offers = [offer for _, offer in self._kept]
-                self._requests.handle(request, offers, connection, self._reply_to(connection, request["id"]))
+                reply = self._reply_to(connection, request["id"])
+                try:
+                    self._requests.handle(request, offers, connection, reply)
+                except Exception:  # there may be too many threads or open files; others go on watching
+                    reply({"state": "failed"}, b"")
 
     def _reply_to(self, connection: Connection, number: int) -> Reply:
         def reply(answer: dict[str, object], body: bytes) -> None:
@@ -268,8 +286,9 @@ class ViewServer:
 
 def _listen(path: Path, mode: int) -> socket.socket:
     """Return a listening Unix socket at `path`, not blocking. Raises OutputError."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = None
     try:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         _remove_dead_socket(path)
         listener.bind(str(path))
@@ -277,11 +296,15 @@ def _listen(path: Path, mode: int) -> socket.socket:
         listener.listen(MAX_CONNECTIONS)
         listener.setblocking(False)
     except OSError as error:
-        listener.close()
-        raise OutputError(
-            f"{path}: the socket for the page cannot be made: {error.strerror or error}", "is another door running?"
-        ) from error
+        if listener is not None:
+            listener.close()
+        raise _no_socket(path, error, "is another door running?") from error
     return listener
+
+
+def _no_socket(path: Path, error: OSError | RuntimeError, hint: str) -> OutputError:
+    reason = getattr(error, "strerror", None) or error
+    return OutputError(f"{path}: the socket for the page cannot be made: {reason}", hint)
 
 
 def _remove_dead_socket(path: Path) -> None:

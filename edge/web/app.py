@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
+import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -21,6 +22,8 @@ from .page import Site, render
 from .translation import N_
 
 STATIC = Path(__file__).parent / "static"
+#: Threads for files and for what takes long. systemd allows the service 32 tasks; with more, requests fail.
+MAX_THREADS = 8
 #: What a page says instead of an answer. Others have the text of 404.
 ERRORS = {
     400: N_("The browser sent a request that this page does not understand."),
@@ -36,6 +39,7 @@ def create_app(site: Site, further_names: Iterable[str] = (), cookie_max_age_s: 
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = MAX_THREADS
         running = asyncio.create_task(site.feed.run())
         try:
             yield

@@ -14,6 +14,7 @@ from edge.camera.live import LiveSource
 from edge.camera.source import CameraLostError
 from edge.errors import CameraError
 from support.camera import PATIENCE_S, RED, flat, quick_settings, read_error, read_until_back
+from support.limits import no_more_threads
 from support.live_camera import FakeCamera, FakeDevice, live_source, wait_for_error
 from support.wait import wait_until
 
@@ -143,6 +144,20 @@ def test_number_of_hung_threads_is_limited(camera: FakeCamera) -> None:
 
 
 @pytest.mark.usefixtures("short_limits")
+def test_a_thread_that_cannot_be_started_is_a_lost_camera(camera: FakeCamera) -> None:
+    camera.frames.release()
+    with live_source(camera) as source:
+        source.read()
+        with no_more_threads():
+            camera.plugged = False
+            wait_for_error(source, "fake: cannot be opened: can't start new thread; no new picture for")
+        camera.plugged = True
+        camera.frames.release()
+        read_until_back(source)
+    with no_more_threads(), pytest.raises(CameraError, match="can't start new thread"):
+        source.open()
+
+
 def test_open_raises_the_error_of_the_device_at_once(camera: FakeCamera) -> None:
     camera.plugged = False
     source = live_source(camera)

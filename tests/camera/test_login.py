@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 
 import pytest
 
 from edge.camera import login
 from edge.camera.address import split
+from support.command import environment
 
 CAMERA = split("http://Mufasa:Circle%20of%20Life@www.example.org/dir/index.html")
 OFFER = 'realm="http-auth@example.org", qop="auth, auth-int", nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="o"'
@@ -52,3 +55,15 @@ def test_digest_without_qop_is_that_of_rfc_2069() -> None:
 )
 def test_digest_is_preferred(offers: list[str], scheme: str) -> None:
     assert login.authorization(CAMERA, "GET", "/", offers).partition(" ")[0] == scheme
+
+
+def test_a_long_word_takes_no_time() -> None:
+    """In a child, because a regular expression that tries each letter of it could not be interrupted here."""
+    code = """if True:
+        from edge.camera import address, login
+        print(login.authorization(address.split("rtsp://u:p@h/x"), "DESCRIBE", "/", ["Digest " + "a" * 1_000_000]))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=environment()
+    )
+    assert done.stdout.startswith("Digest ")

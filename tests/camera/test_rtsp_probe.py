@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socketserver
+import time
 import urllib.parse
 from collections.abc import Iterator
 
@@ -32,6 +35,22 @@ def server() -> Iterator[str]:
 )
 def test_status_is_reported(server: str, path: str, problem: str) -> None:
     assert rtsp_probe.problem(address.split(f"rtsp://{server}/{path}"))[0] == problem
+
+
+class DribblingCamera(socketserver.StreamRequestHandler):
+    """Sends a byte now and then, for ever."""
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(b"R")
+                time.sleep(0.001)
+
+
+def test_a_camera_that_never_ends_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtsp_probe, "TIMEOUT_S", 0.5)
+    with serving(DribblingCamera) as host:
+        assert rtsp_probe.problem(address.split(f"rtsp://{host}/a"))[0] == "does not answer"
 
 
 @pytest.mark.parametrize("login", ["basic", "digest"])

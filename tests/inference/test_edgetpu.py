@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -223,6 +224,25 @@ class TestAccelerator:
         assert set(threading.enumerate()) <= before
         assert (accelerator.active_runtime, accelerator.problem) == (None, None)
         assert accelerator.run(*MASK, PIXELS) is None
+
+    def test_too_many_open_files_do_not_end_the_search(
+        self, coral: Behave, usb: Usb, started: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        coral("absent")
+        usb.plug(READY)
+        searches: list[Path] = []
+
+        def find(root: Path) -> list[EdgeTpuDevice]:
+            searches.append(root)
+            if len(searches) % 2:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return find_devices(root)
+
+        monkeypatch.setattr(edgetpu, "find_devices", find)
+        accelerator = started("auto")
+        wait_until(lambda: len(searches) > 8)
+        coral("ok")
+        wait_until(lambda: accelerator.active_runtime)
 
     def test_the_process_releases_the_device_when_the_accelerator_is_closed(
         self, coral: Behave, compiled: Manifest, usb: Usb

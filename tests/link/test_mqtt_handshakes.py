@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import os
 import socket
 import ssl
 import threading
@@ -120,3 +122,53 @@ def test_a_server_that_knows_only_tls_1_0(connect: Callable[[int, ssl.SSLContext
         with pytest.raises(UnavailableError, match=r"speaks only old versions of TLS$"):
             connect(listening.getsockname()[1], client())
         thread.join()
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[int]:
+    """Yield the port of a broker that refuses each connection because it is unavailable."""
+
+    def refuse() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                with listening.accept()[0] as accepted:
+                    accepted.recv(4096)
+                    accepted.sendall(b"\x20\3\0\x88\0")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def is_refused_by_door(port: int) -> None:
+    connection = mqtt.MqttConnection(Broker("127.0.0.1", port, has_tls=False), mqtt.Login("door"), mqtt.Will("t", b""))
+    try:
+        connection.open()
+    except UnavailableError:
+        connection.close()
+
+
+def is_refused_by_collector(port: int) -> None:
+    with contextlib.suppress(UnavailableError):
+        fleet_broker.Connection(fleet_broker.Broker("127.0.0.1", port, "collector", "group"))
+
+
+@pytest.mark.parametrize("is_refused", [is_refused_by_door, is_refused_by_collector])
+def test_a_refused_connection_leaves_no_open_file(is_refused: Callable[[int], None]) -> None:
+    """The files of a client that is part of a cycle are closed when Python looks for cycles: perhaps after hours."""
+    with refusing() as port:
+        is_refused(port)
+        gc.collect()
+        gc.disable()
+        try:
+            before = len(os.listdir("/proc/self/fd"))
+            for _ in range(20):
+                is_refused(port)
+            assert len(os.listdir("/proc/self/fd")) < before + 20
+        finally:
+            gc.enable()

@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from edge.errors import DoorlightError, InputError, UnavailableError, UsageError
-from edge.update import download, fit
+from edge.update import bundle, download, fit
 from edge.update.download import Client
 from releasing import bundle as releasing
 from support.update import Box, add_bundle, needs_ssh_keygen, trust
@@ -56,7 +57,7 @@ class Server:
         self.cuts: dict[str, list[int]] = {}
         self.codes: dict[str, int] = {}
         self.redirects: dict[str, str] = {}
-        self.ranges = True
+        self.ranges = self.lengths = True
         self.requests: list[tuple[str, str]] = []
         server = self
 
@@ -105,7 +106,8 @@ class Server:
         else:
             request.send_response(200)
         rest = data[start:]
-        request.send_header("Content-Length", str(len(rest)))
+        if self.lengths:
+            request.send_header("Content-Length", str(len(rest)))
         request.end_headers()
         cuts = self.cuts.get(name)
         request.wfile.write(rest[: cuts.pop(0)] if cuts else rest)
@@ -205,6 +207,27 @@ def test_a_full_disk_is_seen_before_a_tar_file_is_downloaded(
     error = refused(online, f"{server.url}/d.tar")
     assert "MB are free; the update needs" in str(error)
     assert not list(online.layout.staging.iterdir())
+
+
+def test_a_tar_file_of_unknown_length_does_not_fill_the_disk(
+    online: Box, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    releasing.write_tar(server.folder, server.folder / "d.tar")
+    server.lengths = False
+    staging, room = online.layout.staging, 5000
+
+    def statvfs(_: object) -> SimpleNamespace:
+        return SimpleNamespace(
+            f_frsize=1, f_bavail=fit.PROGRAM_BYTES + room - sum(part.stat().st_size for part in staging.iterdir())
+        )
+
+    monkeypatch.setattr(bundle, "CHUNK_BYTES", 1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(fit.os, "statvfs", statvfs)
+        assert "MB are free; the update needs" in str(refused(online, f"{server.url}/d.tar"))
+    assert [part.stat().st_size for part in staging.iterdir()] == [room]
+    online.update(f"{server.url}/d.tar")
+    assert online.version == "0.2.0"
 
 
 def test_the_start_of_another_file_is_thrown_away(online: Box, server: Server) -> None:

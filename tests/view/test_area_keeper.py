@@ -17,6 +17,7 @@ from edge.areas_file import Areas
 from edge.view import area_keeper
 from edge.view.area_keeper import AreaKeeper, Change
 from edge.view.requests import DoorRequests
+from support.limits import no_more_threads
 from support.wait import wait_until
 
 LEFT: list[list[float]] = [[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]
@@ -153,6 +154,12 @@ def test_a_child_that_fails(program: str, door: Keeper, monkeypatch: pytest.Monk
         patch.setattr(area_keeper, "TIMEOUT_S", 0.5)
         assert door.change(areas(LEFT))["state"] == "failed"
     assert door.changes == []
+    assert door.change(areas(LEFT))["state"] == "done", "the next one works"
+
+
+def test_a_thread_that_cannot_be_started(door: Keeper) -> None:
+    with no_more_threads():
+        assert door.change(areas(LEFT)) == {"state": "failed", "problem": "can't start new thread"}
     assert door.change(areas(LEFT))["state"] == "done", "the next one works"
 
 

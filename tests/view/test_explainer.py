@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from edge.records import Box
 from edge.view import explain_process, explainer
 from edge.view.explainer import Explainer, Question
 from edge.view.pixelate import hide_faces
+from support.limits import no_more_files, no_more_threads
 from support.paths import ROOT
 from support.wait import wait_until
 
@@ -153,6 +155,16 @@ def test_a_child_that_cannot_be_started(why: Explainer, answers: Answers, monkey
     monkeypatch.setattr(explainer.child_process, "command", lambda _: ["/nonexistent/python"])
     why.ask(question(), "a", answers.reply_to("a"))
     wait_until(lambda: answers.states("a") == ["failed"])
+
+
+@pytest.mark.parametrize(("no_more", "error"), [(no_more_files, OSError), (no_more_threads, RuntimeError)])
+def test_a_thread_that_cannot_be_started(
+    no_more: Callable[[], AbstractContextManager[None]], error: type[Exception], why: Explainer, answers: Answers
+) -> None:
+    with no_more(), pytest.raises(error):
+        why.ask(question(1), "a", answers.reply_to("a"))
+    why.ask(question(2), "a", answers.reply_to("a"))
+    wait_until(lambda: answers.states("a") == ["done"])
 
 
 @pytest.mark.parametrize("mode", ["hangs", "deaf"])

@@ -77,6 +77,9 @@ EXPLAIN = {"ask": "explain"}
         {"ask": "explain", "stage": 1},
         {"ask": "explain", "t": "now"},
         {"ask": "explain", "t": [1]},
+        {"ask": "\ud800"},
+        {"ask": "explain", "stage": "\ud800"},
+        {"ask": "explain", "\ud800": 1},
     ],
 )
 def test_what_is_no_request(request_: dict[str, Any]) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import socket
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge.errors import OutputError
 from edge.records import Box
 from edge.view import peer, protocol, server
+from edge.view.offer import Offer
 from edge.view.peer import Peer
-from edge.view.server import ViewServer
+from edge.view.server import NoRequests, Reply, ViewServer
+from support.limits import no_more_files, no_more_threads
 from support.view import Watcher, decision, frame, number_and_size, short_folder
 from support.wait import wait_until
 
@@ -252,6 +256,50 @@ def test_the_socket_of_another_door_and_other_files_are_left_alone(view: ViewSer
 def test_a_path_that_is_too_long_is_an_error(path: Path) -> None:
     with pytest.raises(OutputError, match="too long"):
         ViewServer(path.parent / ("x" * 120), number_and_size(1), group_may_watch=False)
+
+
+def test_with_too_many_open_files_clients_wait_and_the_thread_rests(
+    view: ViewServer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests, goes_on = threading.Event(), threading.Event()
+
+    def rest(_: float) -> None:
+        rests.set()
+        goes_on.wait(60)
+
+    monkeypatch.setattr(server, "_sleep", rest)
+    with socket.socket(socket.AF_UNIX) as client:
+        with no_more_files():
+            client.connect(str(path))
+            assert rests.wait(60)
+        goes_on.set()
+        wait_until(lambda: view._connections)
+
+
+def test_without_a_free_file_or_thread_there_is_no_socket(path: Path) -> None:
+    with no_more_files(), pytest.raises(OutputError, match="Too many open files"):
+        ViewServer(path, number_and_size(1), group_may_watch=False)
+    with no_more_threads(), pytest.raises(OutputError, match="can't start new thread"):
+        ViewServer(path, number_and_size(1), group_may_watch=False)
+    view = ViewServer(path, number_and_size(1), group_may_watch=False)
+    Watcher(path).close()
+    view.close()
+
+
+class NoThreadIsLeft(NoRequests):
+    """Cannot answer."""
+
+    def handle(self, request: dict[str, Any], offers: Sequence[Offer], client: object, reply: Reply) -> None:
+        raise RuntimeError("can't start new thread")
+
+
+def test_a_request_that_cannot_be_handled_ends_nothing(path: Path) -> None:
+    view = ViewServer(path, number_and_size(1), group_may_watch=False, requests=NoThreadIsLeft())
+    with contextlib.closing(Watcher(path)) as client:
+        for number in (1, 2):
+            client.socket.sendall(protocol.encode_request({"ask": "explain", "id": number}))
+            assert client.receive_answer()[0] == {"state": "failed", "answer": number}
+    view.close()
 
 
 def test_where_the_socket_is() -> None:

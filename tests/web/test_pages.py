@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from edge.web.page import LANGUAGE_COOKIE
 from edge.web.pages import events, health, setup
 from edge.web.registry import PAGES
 from edge.web.token import TokenCheck
+from support.command import environment
 from support.web import TOKEN, make_client
 
 
@@ -249,6 +252,16 @@ def test_set_up_begins_with_the_areas_of_the_settings(folder: Path) -> None:
 def test_lines_are_checked_as_settings_are() -> None:
     with pytest.raises(ConfigError):
         setup.settings_lines("0 0, 1 0", "")
+
+
+@pytest.mark.parametrize("area", ["0 0,{}x", "0 0,0 0{}x", "(0 0{})x", "0{}"])
+def test_many_blanks_take_no_time(area: str) -> None:
+    """In a child, because a regular expression that tries all of them could not be interrupted here."""
+    code = f"from edge.web.pages.setup import parse_area; parse_area({area!r}.format(' ' * 1_000_000))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=environment()
+    )
+    assert "is not a corner" in done.stderr
 
 
 def test_statistics_show_the_people_of_a_period_in_the_language_of_the_reader(client: TestClient, folder: Path) -> None:

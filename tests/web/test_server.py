@@ -9,14 +9,18 @@ import resource
 import socket
 import ssl
 import subprocess
+import threading
 from pathlib import Path
 
+import anyio.to_thread
 import pytest
+from starlette.staticfiles import StaticFiles
 
 from edge.errors import InputError, UnavailableError
 from edge.view import protocol
 from edge.view.server import ViewServer
 from edge.web import server
+from edge.web.app import MAX_THREADS
 from edge.web.page import TOKEN_COOKIE
 from support.view import decision, frame, number_and_size
 from support.web import TOKEN, make_app, serving
@@ -253,6 +257,29 @@ def test_a_crowd_that_says_nothing_does_not_use_up_the_files(
         for client in crowd:
             client.close()
     assert "out of system resource" not in caplog.text
+
+
+def test_a_crowd_that_asks_at_once_has_few_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+    lookup_path = StaticFiles.lookup_path
+
+    def wait(files: StaticFiles, path: str) -> object:
+        goes_on.wait(60)
+        return lookup_path(files, path)
+
+    monkeypatch.setattr(StaticFiles, "lookup_path", wait)
+
+    async def scenario() -> None:
+        async with serving(make_app(folder)) as port:
+            asked = [asyncio.create_task(get(port, "/static/doorlight.css")) for _ in range(30)]
+            threads = anyio.to_thread.current_default_thread_limiter()
+            while threads.borrowed_tokens + threads.statistics().tasks_waiting < len(asked):
+                await asyncio.sleep(0.01)
+            assert threads.borrowed_tokens == MAX_THREADS
+            goes_on.set()
+            assert {status for status, _, _ in await asyncio.gather(*asked)} == {200}
+
+    asyncio.run(scenario())
 
 
 def test_the_server_ends_after_its_time(folder: Path) -> None:

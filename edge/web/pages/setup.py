@@ -31,7 +31,8 @@ Corners = list[tuple[float, float]]
 
 #: A number as a share, 0 to 1.
 _SHARE = r"(?:0?\.\d+|[01](?:\.\d+)?)"
-_CORNER = re.compile(rf"\s*\(?\s*({_SHARE})[ ;]+({_SHARE})\s*\)?\s*")
+#: For a text without blanks around it: with them, Python would try 32 kB of blanks for half a minute.
+_CORNER = re.compile(rf"\(?\s*({_SHARE})[ ;]+({_SHARE})\s*\)?")
 #: As in the settings: the limits of msgspec say it in words that are not for this page.
 MAX_CORNERS, MAX_AREAS = 100, 20
 #: The settings file of the installed service.
@@ -170,7 +171,7 @@ def parse_area(text: str) -> Corners:
         return []
     corners = []
     for part in text.strip().strip(",").split(","):
-        found = _CORNER.fullmatch(part)
+        found = _CORNER.fullmatch(part.strip())
         if found is None or not all(0 <= float(value) <= 1 for value in found.groups()):
             raise ValueError(f"{part.strip()[:40]!r} is not a corner: write two numbers from 0 to 1, such as 0.25 0.5")
         corners.append((float(found[1]), float(found[2])))

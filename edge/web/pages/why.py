@@ -143,7 +143,9 @@ async def explain(request: Request) -> Response:
 async def picture(request: Request) -> Response:
     """Return a picture of an explanation that was made a short while ago: /why/NUMBER/PART."""
     parts = _kept(request).get(request.path_params["number"], [])
-    part = request.path_params["part"]
+    text = request.path_params["part"]
+    # Not {part:int} in the route: Starlette answers 500, with a traceback, to more digits than Python takes.
+    part = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else len(parts)
     if part >= len(parts):
         raise HTTPException(404)
     return Response(parts[part], media_type="image/png" if part else "image/jpeg")
@@ -255,6 +257,6 @@ PAGE = Page(
     [
         Route("/why", show),
         Route("/why/explain", explain, methods=["POST"]),
-        Route("/why/{number}/{part:int}", picture),
+        Route("/why/{number}/{part}", picture),
     ],
 )
