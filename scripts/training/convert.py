@@ -50,7 +50,7 @@ class _KerasBuilder:
     """Builds Keras layers from the nodes of a traced network."""
 
     def __init__(self, tf: Any, net: nn.Module) -> None:
-        self._layers = tf.keras.layers
+        self._tf, self._layers = tf, tf.keras.layers
         self._modules = dict(net.named_modules())
         self._values: dict[str, Any] = {}
         #: Keras takes the weights of a layer only once the model is complete.
@@ -102,13 +102,14 @@ class _KerasBuilder:
             return self._with_weights(layer, [m.weight, m.bias, m.running_mean, m.running_var])(x)
         if isinstance(m, nn.ReLU6):
             return self._layers.ReLU(6.0)(x)
+        if isinstance(m, nn.ReLU):
+            return self._layers.ReLU()(x)
         if isinstance(m, nn.Hardswish):
             return self._layers.Multiply()([x, self._hard_sigmoid(x)])
         if isinstance(m, nn.Hardsigmoid):
             return self._hard_sigmoid(x)
         if isinstance(m, nn.MaxPool2d):
-            assert isinstance(m.kernel_size, int)
-            return self._layers.MaxPooling2D(m.kernel_size)(x)
+            return self._layers.MaxPooling2D(m.kernel_size, m.stride)(x)
         if isinstance(m, nn.Linear):
             return self._with_weights(self._layers.Dense(m.out_features), [m.weight.T, m.bias])(x)
         if isinstance(m, nn.Dropout | nn.Identity):
@@ -117,11 +118,12 @@ class _KerasBuilder:
 
     def _convolution(self, m: nn.Conv2d, x: Any) -> Any:
         has_bias = m.bias is not None
+        padding = "same" if isinstance(m, SameConv2d) or m.padding != (0, 0) else "valid"
         if m.groups == 1:
-            layer = self._layers.Conv2D(m.out_channels, m.kernel_size, m.stride, "same", use_bias=has_bias)
+            layer = self._layers.Conv2D(m.out_channels, m.kernel_size, m.stride, padding, use_bias=has_bias)
             weight = m.weight.permute(2, 3, 1, 0)
         else:
-            layer = self._layers.DepthwiseConv2D(m.kernel_size, m.stride, "same", use_bias=has_bias)
+            layer = self._layers.DepthwiseConv2D(m.kernel_size, m.stride, padding, use_bias=has_bias)
             weight = m.weight.permute(2, 3, 0, 1)
         return self._with_weights(layer, [weight, m.bias] if has_bias else [weight])(x)
 
@@ -135,6 +137,8 @@ class _KerasBuilder:
             return self._layers.Add()(args)
         if name == "mul" and all(a is not None for a in args):
             return self._layers.Multiply()(args)
+        if name == "pad":
+            return self._pad_channels(args[0], args[1])
         if name == "interpolate":
             return self._double(args[0])
         if name == "cat":
@@ -148,6 +152,13 @@ class _KerasBuilder:
     def _hard_sigmoid(self, x: Any) -> Any:
         """Return ReLU6(x + 3) / 6; TensorFlow makes one HARD_SWISH of its product with `x`."""
         return self._layers.Rescaling(1 / 6)(self._layers.ReLU(6.0)(self._layers.Rescaling(1.0, 3.0)(x)))
+
+    def _pad_channels(self, x: Any, pads: list[int]) -> Any:
+        """Return `x` with more channels, which are zero; `pads` are PyTorch's: none but behind the channels."""
+        *others, channels = pads
+        if any(others):
+            raise ExportError(f"no TFLite form known for padding by {pads}")
+        return self._tf.pad(x, [[0, 0], [0, 0], [0, 0], [0, channels]])
 
     def _double(self, x: Any) -> Any:
         """Return `x` with twice the height and width: each pixel beside itself, each row below itself.
