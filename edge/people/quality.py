@@ -18,7 +18,7 @@ from ..imaging.images import Picture
 from ..records import Point
 
 #: The side (pixels) of the crop in which sharpness is measured: the limits must not depend on the model's input.
-SHARPNESS_SIZE = 112
+SHARPNESS_SIZE = 100
 
 
 class Quality(NamedTuple):

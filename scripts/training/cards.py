@@ -130,7 +130,7 @@ TEXTS = {
         never="It must not search for people who did not agree to be enrolled, nor decide alone about access to what needs a "
         "lock. In the EU, templates of faces are special data (GDPR, Art. 9): explicit consent, and another way in for those "
         "who refuse.",
-        start=f"training started from {IMAGENET}",
+        start="training started from dlib's face recognition network (King 2017; CC0)",
         curve="The share of pairs of one person, and of strangers, whose cosine is at least that on the axis, on validation data. "
         "The threshold is the lowest that at most 0.1 % of the strangers reach, bare or with a drawn mask, in one look or in the "
         "mean of three.",
@@ -140,8 +140,10 @@ TEXTS = {
         "looks at other pictures, of the few people who have six. `at_1_in_100` is the share of one person's pairs found while 1 % "
         "of the strangers are; `found` and `mistaken` are the shares at the threshold. Every person counts the same",
         training=(
-            "It imitates dlib's face recognition network (King 2017; CC0) on bare faces and on blends of two; two of three faces "
-            "wear something that the teacher does not see. Pictures of one person (`mux`, `rwmfd`, `rwmfd2`) are pulled together.",
+            "It is dlib's network with each convolution from the second stage on replaced by two of fewer channels, the principal "
+            "components of its answers (Zhang et al. 2015). It imitates the whole network on bare faces and on blends of two; two "
+            "of three faces wear something that the teacher does not see. Pictures of one person (`mux`, `rwmfd`, `rwmfd2`) are "
+            "pulled together.",
             "Landmarks of `utk` are YuNet's.",
         ),
     ),

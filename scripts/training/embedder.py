@@ -1,23 +1,22 @@
 """Train the face embedder: one vector of 128 for a face, close to the same person's, with or without a mask.
 
-It imitates a larger network that knows bare faces, dlib's ResNet (King 2017): whatever is drawn on the face that the
-small network sees, the teacher sees the face without it. Two of three faces wear something. Half of the faces are
-blends of two people: the teacher is asked about people who do not exist, as often as needed (Beyer et al. 2022,
-"A good teacher is patient and consistent"). Where the teacher's answer lies among the answers to many faces is learned
-too: the threshold between one person and another is a question of the most alike strangers. Pictures of one person with
-real masks teach what drawn ones do not show.
+It is a small part of a larger network that knows bare faces, dlib's ResNet (King 2017), and imitates it block by block. Whatever is
+drawn on the face that the small network sees, the teacher sees the face without it. Four of five faces wear something. Half of the
+faces are blends of two people: the teacher is asked about people who do not exist, as often as needed (Beyer et al. 2022, "A good
+teacher is patient and consistent"). Where the teacher's answer lies among the answers to many faces is learned too: the threshold
+between one person and another is a question of the most alike strangers. Pictures of one person with real masks teach what drawn
+ones do not show.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from edge.imaging.alignment import TEMPLATE, TEMPLATE_SIZE, align
 
@@ -25,34 +24,22 @@ from . import augment
 from .arrays import Floats, Picture, Rng, as_floats, as_pixels
 from .dataset import Dataset, require
 from .drawing import masks, occluders
-from .face_teacher import CHIP
+from .embedder_net import EXACT, VECTOR, Embedder
+from .face_teacher import CHIP, FaceTeacher
 from .landmarks import Example, examples, pose
-from .nets import (
-    Frozen,
-    SameConv2d,
-    conv,
-    mixed_precision,
-    mobilenet_blocks,
-    mobilenet_hidden,
-    normalise,
-    stack,
-    unfrozen,
-)
+from .nets import mixed_precision, normalise, stack
 from .people import BARE_PEOPLE, MASKED_PEOPLE, Embed, Judge, finder, people
 from .records import Record
 
-#: Side of the network's input in pixels, and its output.
-SIZE, VECTOR = 96, 128
+#: Side of the network's input in pixels: that of the teacher's.
+SIZE = CHIP
 #: Side of the region that is kept around a face, in units of the input.
 AROUND = 1.3
 REGION = round(SIZE * AROUND)
-#: Where the landmarks lie in the teacher's chip: dlib's own chips, measured.
-CHIP_SCALE, CHIP_CENTRE = 1.494, (74.0, 43.5)
-EYES_CENTRE = (56.0, 51.6)
 #: Smallest face, in pixels between eyes and mouth, that is worth asking the teacher about.
 MIN_LENGTH = 14.0
 #: How often two faces are blended; how often a mask or another thing is drawn.
-BLENDED, DRAWN, OCCLUDED = 0.5, 0.57, 0.08
+BLENDED, DRAWN, OCCLUDED = 0.5, 0.72, 0.08
 #: Share of FER2013's small grey faces; the others share the rest by their number.
 SMALL_GREY = 0.2
 #: How often a pair of one person's pictures shows real masks.
@@ -65,39 +52,17 @@ PAIRS = 0.2
 POINT_ERROR, COVERED_ERROR, SHIFT_ERROR = 0.05, 0.08, 0.06
 #: Sources of crops that show bare faces, without a label that says so.
 UNLABELLED_BARE = ("utk",)
+#: Faces that choose the principal components of the network that training starts from.
+TYPICAL = 600
 #: Number of faces among which the teacher's answers are placed.
 ANCHORS = 4096
-#: Temperatures of the losses that compare faces: cosines of different people differ by about 0.1.
-TEMPERATURE, PAIR_TEMPERATURE = 0.02, 0.04
-DISTANCE_WEIGHT, PLACE_WEIGHT, PAIR_WEIGHT = 10.0, 0.3, 0.15
+#: How much of what all its vectors have in common is taken from the teacher's: that says nothing of a person, but of a mask. The
+#: teacher tells bare faces apart as well without it, and means of several looks become less alike for strangers.
+CENTRED = 0.75
+#: Temperatures of the losses that compare faces: cosines of different people differ by about 0.6.
+TEMPERATURE, PAIR_TEMPERATURE = 0.12, 0.25
+DISTANCE_WEIGHT, PLACE_WEIGHT, PAIR_WEIGHT, BLOCK_WEIGHT = 3.0, 0.3, 0.25, 1.5
 MIRRORED = [1, 0, 2, 4, 3]
-
-Teacher = Callable[[Picture], Floats]
-
-
-class Embedder(nn.Module):
-    """The first 15 blocks of MobileNetV2 at stride 16, and a dense layer over all places: (B, 3, 96, 96) RGB to (B, 128).
-
-    Places matter: the mouth is never where the eyes are (Deng et al. 2019, output "E").
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        blocks = mobilenet_blocks(mobilenet_hidden(15))
-        self.front = Frozen(blocks[:4])
-        self.blocks = nn.Sequential(*blocks[4:])
-        last = [m for m in self.blocks.modules() if isinstance(m, SameConv2d) and m.stride == (2, 2)][-1]
-        last.stride = (1, 1)
-        self.last = conv(160, 64)
-        self.dense = nn.Linear(64 * (SIZE // 16) ** 2, VECTOR)
-
-    def backbone(self) -> list[nn.Module]:
-        """Return the stem and the inverted residuals, in order."""
-        return [*unfrozen(self.front), *self.blocks]
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.last(self.blocks(self.front(x)))
-        return self.dense(x.permute(0, 2, 3, 1).flatten(1))
 
 
 @dataclass(frozen=True)
@@ -119,7 +84,7 @@ def similarity(source: Floats, target: Floats) -> Floats:
 
 
 _TEMPLATE = np.array(TEMPLATE)
-_CHIP_POINTS = as_floats((_TEMPLATE - np.array(EYES_CENTRE)) * CHIP_SCALE + np.array(CHIP_CENTRE))
+_CHIP_POINTS = as_floats((_TEMPLATE + 0.5) * CHIP / TEMPLATE_SIZE - 0.5)
 _REGION_POINTS = as_floats((_TEMPLATE + 0.5) * SIZE / TEMPLATE_SIZE + (REGION - SIZE) / 2 - 0.5)
 
 
@@ -143,9 +108,15 @@ class EmbedderTask:
     name = "face_embedding"
     metric = "val score"
 
-    def __init__(self, data: Dataset, splits: dict[str, list[Record]], teacher: Teacher | None = None) -> None:
-        """`teacher` returns the vectors (n, 128) of chips (n, CHIP, CHIP, 3); only training needs it."""
-        self.data, self.teacher = data, teacher
+    def __init__(
+        self,
+        data: Dataset,
+        splits: dict[str, list[Record]],
+        teacher: FaceTeacher | None = None,
+        imitates: bool = True,
+    ) -> None:
+        """Only training needs the `teacher`. With `imitates`, it starts from the teacher's weights, as far as there is room."""
+        self.data, self.teacher, self._imitates = data, teacher, imitates
         faces = examples(splits["train"])
         bare = [e for e in faces if not e.masked and _is_known(e) and _length(e) >= MIN_LENGTH]
         self.small = [e for e in bare if e.record.source == "fer2013"]
@@ -157,22 +128,37 @@ class EmbedderTask:
         ]
         require([g for groups in self.people for g in groups], "train", "person with two pictures")
         self.judge = Judge(data, splits["val"], finder(), SIZE)
-        self.anchors = self._anchors()
+        self._common, self.anchors = self._anchors()
 
     def build(self) -> Embedder:
-        return Embedder()
+        net = Embedder()
+        if self.teacher is not None and self._imitates:
+            net.imitate(self.teacher, self._typical(), CENTRED * self._common)
+        return net
 
     def learn_from(self, earlier: torch.nn.Module) -> None:
         """Nothing is learned from an earlier network but its weights."""
 
-    def _anchors(self) -> Tensor:
-        """Return the teacher's answers (n, 128) to up to ANCHORS bare faces, as unit vectors."""
+    def _anchors(self) -> tuple[Tensor, Tensor]:
+        """Return what the teacher's answers to faces have in common, (128,), and those to up to ANCHORS bare faces, see
+        `_without_common`."""
         if self.teacher is None:
-            return torch.zeros(0, VECTOR)
+            return torch.zeros(VECTOR), torch.zeros(0, VECTOR)
         order = np.random.default_rng(ANCHORS).permutation(len(self.bare))[:ANCHORS]
         parts = np.array_split(order, -(-len(order) // 64))
-        vectors = [self.teacher(np.stack([self._shown(self.bare[k], False).chip for k in part])) for part in parts]
-        return F.normalize(torch.from_numpy(np.concatenate(vectors)))
+        chips = (np.stack([self._shown(self.bare[k], False).chip for k in part]) for part in parts)
+        vectors = torch.from_numpy(np.concatenate([self.teacher.answers(part) for part in chips]))
+        common = vectors.mean(0)
+        return common, _without_common(vectors, common)
+
+    def _typical(self) -> Picture:
+        """Return chips (n, CHIP, CHIP, 3) of bare faces, and of as many with what training draws on them."""
+        chips = []
+        for k in range(TYPICAL):
+            rng = np.random.default_rng((TYPICAL, k))
+            face = self._shown(self.bare[rng.integers(len(self.bare))], rng.random() < 0.5)
+            chips += [face.chip, *self._seen(face, rng, 1)]
+        return np.stack(chips)
 
     def _picture(self, e: Example) -> Picture:
         return self.data.picture(e.record, cache=e.record.source != "fer2013")
@@ -250,23 +236,26 @@ class EmbedderTask:
             second += self._seen(self._shown(other, mirrored, False), rng, 1)
             shown.append((groups is self.people[0], who))
         assert self.teacher is not None
-        vectors = self.teacher(np.stack(chips))
-        return {
+        with torch.no_grad():
+            known = self.teacher.blocks(stack(chips))
+            vectors = _without_common(self.teacher.vectors(known[-1]), self._common)
+        return {f"block {k}": block for k, block in enumerate(known)} | {
             "pictures": stack(crops + first + second),
-            "vectors": torch.from_numpy(vectors),
+            "vectors": vectors,
             "alike": torch.tensor([[a == b for b in shown] for a in shown]),
         }
 
     def loss(self, net: torch.nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
-        """Return the sum of three losses: the distance from the teacher's vectors; how differently the teacher and the
-        network place a face among the anchors and all faces of the batch (Fang et al. 2021, "SEED"); and how hard one
-        picture of a person is to find by another among the batch's pairs (InfoNCE, van den Oord et al. 2018)."""
+        """Return the sum of four losses: the distance from the teacher's vectors; how differently the teacher and the
+        network place a face among the anchors and all faces of the batch (Fang et al. 2021, "SEED"); how hard one
+        picture of a person is to find by another among the batch's pairs (InfoNCE, van den Oord et al. 2018); and
+        `_block_loss`."""
         where = next(net.parameters()).device
         x = normalise(batch["pictures"].to(where)).contiguous(memory_format=torch.channels_last)
         with mixed_precision(where):
             found = net(x)
         found = F.normalize(found.float())
-        wanted = F.normalize(batch["vectors"].to(where))
+        wanted = batch["vectors"].to(where)
         crops = len(wanted) * CUTS
         own = torch.arange(crops, device=where) // CUTS
         distance = (found[:crops] - wanted[own]).square().sum(1).mean()
@@ -278,7 +267,24 @@ class EmbedderTask:
         others = alike & ~torch.eye(len(first), dtype=torch.bool, device=where)
         cosines = (first @ second.T / PAIR_TEMPERATURE).masked_fill(others, -1e4)
         pairs = (F.cross_entropy(cosines, me) + F.cross_entropy(cosines.T, me)) / 2
-        return DISTANCE_WEIGHT * distance + PLACE_WEIGHT * place + PAIR_WEIGHT * pairs
+        return DISTANCE_WEIGHT * distance + PLACE_WEIGHT * place + PAIR_WEIGHT * pairs + self._block_loss(net, batch)
+
+    def _block_loss(self, net: torch.nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        """Return how far what the blocks of the network know of bare faces is from what those of the teacher know, in units of
+        its variance (Romero et al. 2015, "FitNets"), and how far the vectors are."""
+        where = next(net.parameters()).device
+        assert isinstance(net, Embedder)
+        with mixed_precision(where):
+            # The first blocks are those of the teacher.
+            known = net.known(batch[f"block {EXACT - 1}"].to(where))
+            vectors = net.vectors(known[-1])
+        errors = []
+        for k, found in enumerate(known, EXACT):
+            wanted = batch[f"block {k}"].to(where)
+            varies = (wanted - wanted.mean((0, 2, 3), keepdim=True)).square().mean()
+            errors.append((found.float() - wanted).square().mean() / varies)
+        distance = (F.normalize(vectors.float()) - batch["vectors"].to(where)).square().sum(1).mean()
+        return BLOCK_WEIGHT * torch.stack(errors).mean() + DISTANCE_WEIGHT * distance
 
     def validate(self, net: torch.nn.Module) -> dict[str, float]:
         """Return how well pairs of people are told apart, see `people.Judge`."""
@@ -286,6 +292,11 @@ class EmbedderTask:
         figures = {f"{name} {key}": value for name, of in found.items() for key, value in of.items()}
         chosen = [found[name][key] for name in ("bare", "drawn") for key in ("auc", "at_1_in_100")]
         return {"val score": float(np.mean(chosen)) + 0.5 * found["masked"]["auc"], **figures}
+
+
+def _without_common(vectors: Tensor, common: Tensor) -> Tensor:
+    """Return vectors (n, 128) without CENTRED of what they have in common, as unit vectors."""
+    return F.normalize(vectors - CENTRED * common)
 
 
 def embed_by(net: torch.nn.Module) -> Embed:

@@ -101,7 +101,7 @@ KINDS = {
     "embedding": Kind(
         "face_embedding",
         embedder.EmbedderTask,
-        "MobileNetV2 1.0 to its 15th layer at stride 16, dense layer over 6x6 places",
+        "ResNet of 29 convolutions (dlib's), most of low rank, mean over places, dense layer",
         ("embedding",),
         output="embedding",
     ),

@@ -25,6 +25,8 @@ MEAN_RGB = (122.782, 117.001, 104.298)
 #: Names of the layers in the file, each followed by its weights.
 CONVOLUTION, AFFINE, DENSE = b"con_4", b"affine_", b"fc_2"
 CONVOLUTIONS = 29
+#: Numbers of the convolutions, from 0 in the order of the network, that shrink the picture.
+SHRINKING = (7, 15, 21, 27)
 #: A tensor of dlib's format 2: the number of the format, four numbers, and the floats, little endian.
 TENSOR = b"\x01\x02"
 
@@ -51,7 +53,7 @@ class FaceTeacher(nn.Module):
             if len(weights) != outputs * (channels * kernel**2 + 1):
                 raise TrainingError(f"{path}: a convolution of {channels} channels has {len(weights)} weights")
             # Blocks that shrink the picture widen it, but for the last, which keeps its width.
-            first, is_down = not len(self.convolutions), len(self.convolutions) in _DOWN
+            first, is_down = not len(self.convolutions), len(self.convolutions) in SHRINKING
             layer = nn.Conv2d(channels, outputs, kernel, 2 if first or is_down else 1, 0 if first or is_down else 1)
             gain, offset = (torch.from_numpy(part.copy()) for part in np.split(affine, 2))
             layer.weight.data = gain[:, None, None, None] * torch.from_numpy(
@@ -64,22 +66,28 @@ class FaceTeacher(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.vectors(self.blocks(x)[-1])
+
+    def vectors(self, last: Tensor) -> Tensor:
+        """Return the vectors (B, 128) of what the last block knows."""
+        return last.mean((2, 3)) @ self.dense
+
+    def blocks(self, x: Tensor) -> list[Tensor]:
+        """Return what each block knows of the chips."""
+        found = []
         mean = torch.tensor(MEAN_RGB, device=x.device)[:, None, None]
         x = ((x.float() - mean) / 256).contiguous(memory_format=torch.channels_last)
         x = F.max_pool2d(F.relu(self.convolutions[0](x)), 3, 2)
         for k in range(1, CONVOLUTIONS, 2):
             y = self.convolutions[k + 1](F.relu(self.convolutions[k](x)))
-            x = F.relu(_sum(y, F.avg_pool2d(x, 2, 2) if k in _DOWN else x))
-        return x.mean((2, 3)) @ self.dense
+            x = F.relu(_sum(y, F.avg_pool2d(x, 2, 2) if k in SHRINKING else x))
+            found.append(x)
+        return found
 
     def answers(self, chips: Picture) -> Floats:
         """Return the vectors (n, 128) float32 of chips (n, 150, 150, 3) uint8 RGB."""
         with torch.no_grad():
             return as_floats(self(torch.from_numpy(chips).permute(0, 3, 1, 2)).numpy())
-
-
-#: Numbers of the convolutions, from 0 in the order of the network, that shrink the picture.
-_DOWN = (7, 15, 21, 27)
 
 
 def _sum(a: Tensor, b: Tensor) -> Tensor:

@@ -114,7 +114,7 @@ def mobilenet_blocks(hidden: Sequence[int]) -> nn.ModuleList:
 
 
 class Frozen(nn.Module):
-    """Blocks that keep their ImageNet weights: no gradient, batch norm as calibrated.
+    """Blocks that keep the weights that training starts from: no gradient, batch norm as calibrated.
 
     The first layers are edges and colours; leaving them alone more than doubles the training speed on a CPU, because
     the widest feature maps need no backward pass.

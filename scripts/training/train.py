@@ -19,7 +19,7 @@ PLANS = {
     "mask": Plan(steps=2200, batch=32, rate=5e-4, backbone_rate=0.6, validate_every=500),
     "teacher": Plan(steps=4000, batch=64, rate=6e-4, backbone_rate=0.6, weight_decay=0.05, validate_every=440),
     "landmarks": Plan(steps=2200, batch=96, rate=3e-3, weight_decay=0.01, validate_every=500),
-    "embedding": Plan(steps=4200, batch=120, rate=1.5e-3, backbone_rate=0.5, warmup=300, validate_every=400),
+    "embedding": Plan(steps=2000, batch=120, rate=4e-4, warmup=100, validate_every=200),
     # A laboratory model, see age_sex.md.
     "age_sex": Plan(steps=1200, batch=48, rate=1e-3, backbone_rate=0.5, warmup=100, validate_every=150),
     "expression": Plan(steps=10500, batch=128, rate=2.5e-3, weight_decay=0.05, validate_every=440, ema=0.999),
@@ -73,7 +73,7 @@ def _add_starts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pretrained",
         type=Path,
-        help="ImageNet MobileNetV2 .tflite to start from (full-size detector or mask; teacher; embedding); age_sex: the "
+        help="ImageNet MobileNetV2 .tflite to start from (full-size detector or mask; teacher); age_sex: the "
         "shipped mask_classifier.tflite",
     )
     parser.add_argument(
@@ -116,6 +116,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("embedding needs --face-teacher, and nothing else does")
     if args.teacher and args.model not in ("expression", "masked_expression"):
         parser.error("--teacher is for expression and masked_expression")
+    if args.pretrained and args.model == "embedding":
+        parser.error("--pretrained is not for embedding: it starts from --face-teacher")
     if args.full_size and args.model not in ("detector", "mask"):
         parser.error("--full-size is for detector and mask")
     if args.pretrained and args.model in ("detector", "mask") and not args.full_size:
@@ -155,7 +157,7 @@ def _task(args: argparse.Namespace) -> Task:
         from training.embedder import EmbedderTask
         from training.face_teacher import FaceTeacher
 
-        return EmbedderTask(data, splits, FaceTeacher(args.face_teacher).answers)
+        return EmbedderTask(data, splits, FaceTeacher(args.face_teacher), imitates=args.weights is None)
     from training.expression import ExpressionTask, TeacherTask
 
     if args.model == "teacher":

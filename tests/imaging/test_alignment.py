@@ -12,7 +12,7 @@ import pytest
 from edge.imaging.alignment import TEMPLATE, TEMPLATE_SIZE, align
 from edge.imaging.images import Picture
 
-SIZE = 112
+SIZE = TEMPLATE_SIZE
 POINTS = np.array(TEMPLATE) + 0.5
 
 
@@ -24,7 +24,7 @@ def face(size: int = TEMPLATE_SIZE) -> Picture:
 
 
 def placed(
-    degrees: float, scale: float, shift: tuple[float, float], shape: tuple[int, int] = (480, 640)
+    degrees: float, scale: float, shift: tuple[float, float], shape: tuple[int, int] = (800, 900)
 ) -> tuple[Picture, npt.NDArray[np.float64]]:
     """Return a picture with the face turned, scaled and shifted, and where its landmarks are."""
     a = scale * complex(math.cos(math.radians(degrees)), math.sin(math.radians(degrees)))
@@ -46,7 +46,7 @@ def difference(a: Picture, b: Picture) -> float:
 @pytest.mark.parametrize("degrees", [0, -30, 45, 120, 180])
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
 def test_a_face_is_seen_upright_and_as_large_as_the_template(degrees: float, scale: float) -> None:
-    picture, points = placed(degrees, scale, (300.0, 220.0))
+    picture, points = placed(degrees, scale, (450.0, 330.0))
     assert difference(align(picture, points, SIZE), face()) < 2
 
 
@@ -64,8 +64,8 @@ def test_a_face_in_place_is_not_resampled() -> None:
 
 
 def test_a_large_face_is_shrunk_without_aliasing() -> None:
-    """Stripes of one pixel in a face of 1120 pixels are grey in a crop of 112."""
-    picture = np.zeros((1120, 1120, 3), np.uint8)
+    """Stripes of one pixel in a face ten times as large are grey in the crop."""
+    picture = np.zeros((10 * SIZE, 10 * SIZE, 3), np.uint8)
     picture[:, ::2] = 255
     crop = align(picture, POINTS * 10, SIZE)
     assert np.abs(crop.astype(int) - 127).max() <= 2
@@ -75,7 +75,7 @@ def test_landmarks_are_moved_to_the_template_in_a_shrunk_picture_of_odd_size() -
     """A dot at each landmark of a large face is at the template's place in the crop."""
     factor = 7.3
     for k, point in enumerate(POINTS):
-        picture = np.zeros((1023, 1023, 3), np.uint8)
+        picture = np.zeros((1203, 1203, 3), np.uint8)
         cv2.circle(picture, tuple(round(v) for v in point * factor), 12, (255, 255, 255), -1)
         crop = align(picture, POINTS * factor, SIZE)[:, :, 0].astype(float)
         y, x = (np.array(np.mgrid[0:SIZE, 0:SIZE]) * crop).sum((1, 2)) / crop.sum()

@@ -19,7 +19,7 @@ from support.tflite_writer import TfliteWriter
 
 SIZE, CELL = 96, 12
 CELLS = (SIZE // CELL) ** 2 * 3
-THRESHOLD = 0.885
+THRESHOLD = 0.825
 PIXEL_SCALE, WEIGHT_SCALE, OUTPUT_SCALE = 0.007843137718737125, 0.01, 0.05
 ROW = f"""
 [{NAME}]

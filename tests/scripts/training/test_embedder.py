@@ -14,10 +14,12 @@ pytest.importorskip("torch", reason="training needs the extra: pip install .[tra
 import torch
 
 from support.data_folder import DataFolder
-from training import embedder
-from training.arrays import Floats, Picture
+from support.face_teacher_file import WIDTHS, network
+from training import embedder, embedder_net
 from training.dataset import Dataset
-from training.embedder import CHIP, CUTS, REGION, SIZE, VECTOR, Embedder, EmbedderTask
+from training.embedder import CUTS, REGION, SIZE, EmbedderTask
+from training.embedder_net import VECTOR, Embedder
+from training.face_teacher import CHIP, FaceTeacher
 from training.landmarks import LANDMARKS
 from training.loop import Task
 from training.records import DataError
@@ -27,10 +29,17 @@ POINTS = np.array([[66, 45], [94, 45], [80, 62], [69, 76], [91, 76]], np.float32
 BOX = [50.0, 20.0, 110.0, 100.0]
 
 
-def teacher(chips: Picture) -> Floats:
-    """Know faces by the mean colours of their chips."""
-    means = chips.reshape(len(chips), -1, 3).mean(1) / 255
-    return np.repeat(means, 43, 1)[:, :VECTOR].astype(np.float32) + np.float32(0.1)
+@pytest.fixture(autouse=True)
+def few_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedder_net, "CHANNELS", tuple(WIDTHS))
+    monkeypatch.setattr(embedder_net, "RANKS", (*[None] * 7, *[1] * 22))
+    monkeypatch.setattr(embedder, "TYPICAL", 2)
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> FaceTeacher:
+    (tmp_path / "dlib.dat").write_bytes(network())
+    return FaceTeacher(tmp_path / "dlib.dat")
 
 
 @pytest.fixture
@@ -54,7 +63,7 @@ def data(tmp_path: Path) -> Dataset:
 
 
 @pytest.fixture
-def task(data: Dataset) -> EmbedderTask:
+def task(data: Dataset, teacher: FaceTeacher) -> EmbedderTask:
     return EmbedderTask(data, dict.fromkeys(("train", "val", "test"), data.records), teacher)
 
 
@@ -113,7 +122,21 @@ def test_the_network_learns_what_the_teacher_says(task: EmbedderTask) -> None:
     assert loss.item() < first.item()
 
 
-def test_a_set_without_people_is_refused(data: Dataset) -> None:
+def test_its_blocks_learn_what_those_of_the_teacher_know(task: EmbedderTask) -> None:
+    net = task.build()
+    batch = task.batch(1, 1, 12)
+    first = task._block_loss(net, batch)
+    assert first.item() > 0.1
+    optimiser = torch.optim.Adam(net.blocks.parameters(), 1e-3)
+    for _ in range(8):
+        optimiser.zero_grad()
+        loss = task._block_loss(net, batch)
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < first.item()
+
+
+def test_a_set_without_people_is_refused(data: Dataset, teacher: FaceTeacher) -> None:
     alone = data.records[:1]
     with pytest.raises(DataError, match="person with two"):
         EmbedderTask(data, dict.fromkeys(("train", "val", "test"), alone), teacher)

@@ -86,7 +86,7 @@ def test_a_killed_run_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
     assert steps[len(before)] > 5
 
 
-@pytest.mark.parametrize("name", ["face_detector", "mask_classifier", "expression_classifier"])
+@pytest.mark.parametrize("name", ["face_detector", "mask_classifier", "expression_classifier", "face_embedding"])
 def test_an_exported_model_becomes_the_network_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not only its shape: the same answers, with batch norms that have statistics to train with."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
@@ -94,7 +94,7 @@ def test_an_exported_model_becomes_the_network_again(name: str, monkeypatch: pyt
 
     from edge.inference import manifest
     from edge.inference.interpreter import Model
-    from training import nets, tflite_weights
+    from training import embedder_net, nets, tflite_weights
 
     model = Model(manifest.load(SHIPPED), name)
     _, h, w, c = model.entry.input.shape
@@ -106,6 +106,7 @@ def test_an_exported_model_becomes_the_network_again(name: str, monkeypatch: pyt
         "face_detector": nets.FaceDetector,
         "mask_classifier": nets.MaskClassifier,
         "expression_classifier": nets.ExpressionClassifier,
+        "face_embedding": embedder_net.Embedder,
     }[name]()
     tflite_weights.restore(net, SHIPPED / model.entry.file, x)
     if isinstance(net, nets.ExpressionClassifier):
@@ -114,6 +115,8 @@ def test_an_exported_model_becomes_the_network_again(name: str, monkeypatch: pyt
         out = net.eval()(x)
     if name == "face_detector":
         ours, key = out[1].sigmoid(), "scores"
+    elif name == "face_embedding":
+        ours, key = out, "embedding"
     else:
         ours, key = out.softmax(1), "probabilities"
     theirs = []
