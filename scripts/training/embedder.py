@@ -239,7 +239,7 @@ class EmbedderTask:
         with torch.no_grad():
             known = self.teacher.blocks(stack(chips))
             vectors = _without_common(self.teacher.vectors(known[-1]), self._common)
-        return {f"block {k}": block for k, block in enumerate(known)} | {
+        return {f"block {k}": block for k, block in enumerate(known) if k >= EXACT - 1} | {
             "pictures": stack(crops + first + second),
             "vectors": vectors,
             "alike": torch.tensor([[a == b for b in shown] for a in shown]),

@@ -119,15 +119,15 @@ class Embedder(nn.Module):
             found.append(x)
         return found
 
-    def imitate(self, large: FaceTeacher, chips: Picture, offset: Tensor | None = None) -> None:
+    def imitate(self, large: FaceTeacher, chips: Picture, offset: Tensor) -> None:
         """Take what `large` knows, as far as there is room: what matters are its answers about chips (n, 150, 150, 3) uint8
         RGB. `offset` (128,) is taken from its vectors."""
         statistics = principal_components(large, chips)
         with torch.no_grad():
             layers: list[Any] = list(large.convolutions)
-            stem, *blocks = [*unfrozen(self.front), *self.blocks]
-            mine: list[Any] = [part for block in blocks for part in (block.first, block.second)]  # type: ignore[union-attr]
-            first: Any = stem[0]  # type: ignore[index]
+            parts: list[Any] = unfrozen(self.front) + list(self.blocks)
+            mine = [part for block in parts[1:] for part in (block.first, block.second)]
+            first = parts[0][0]
             # The pixels are normalised otherwise.
             shift = torch.tensor([(127.0 - mean) / 256 for mean in MEAN_RGB])
             first.weight.copy_(layers[0].weight * 127.5 / 256)
@@ -135,7 +135,7 @@ class Embedder(nn.Module):
             for convolution, layer, (mean, components) in zip(mine, layers[1:], statistics[1:], strict=True):
                 convolution.imitate(layer, mean, components)
             self.dense.weight.copy_(large.dense.T)
-            self.dense.bias.copy_(torch.zeros(VECTOR) if offset is None else -offset)
+            self.dense.bias.copy_(-offset)
 
 
 def principal_components(large: FaceTeacher, chips: Picture) -> list[tuple[Tensor, Tensor]]:

@@ -38,7 +38,7 @@ def small(monkeypatch: pytest.MonkeyPatch, large: FaceTeacher, chips: Picture, r
     monkeypatch.setattr(embedder_net, "CHANNELS", tuple(WIDTHS))
     monkeypatch.setattr(embedder_net, "RANKS", (None, *[rank and min(rank, width) for width in WIDTHS[1:]]))
     net = Embedder().eval()
-    net.imitate(large, chips)
+    net.imitate(large, chips, torch.zeros(VECTOR))
     return net
 
 
