@@ -158,6 +158,7 @@ def test_a_thread_that_cannot_be_started_is_a_lost_camera(camera: FakeCamera) ->
         source.open()
 
 
+@pytest.mark.usefixtures("short_limits")
 def test_open_raises_the_error_of_the_device_at_once(camera: FakeCamera) -> None:
     camera.plugged = False
     source = live_source(camera)

@@ -13,20 +13,29 @@ import pytest
 
 
 @contextlib.contextmanager
-def no_more_files() -> Iterator[None]:
-    """Let this process open no further file."""
+def few_more_files(count: int) -> Iterator[None]:
+    """Let this process open at most `count` files beside the last one that is open."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, limits[1]))
-    opened: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + count, limits[1]))
     try:
-        with contextlib.suppress(OSError):
-            while True:
-                opened.append(os.open(os.devnull, os.O_RDONLY))
         yield
     finally:
-        for file in opened:
-            os.close(file)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@contextlib.contextmanager
+def no_more_files() -> Iterator[None]:
+    """Let this process open no further file."""
+    opened: list[int] = []
+    with few_more_files(1):
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    opened.append(os.open(os.devnull, os.O_RDONLY))
+            yield
+        finally:
+            for file in opened:
+                os.close(file)
 
 
 @contextlib.contextmanager

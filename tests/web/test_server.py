@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import resource
 import socket
 import ssl
 import subprocess
@@ -22,6 +20,7 @@ from edge.view.server import ViewServer
 from edge.web import server
 from edge.web.app import MAX_THREADS
 from edge.web.page import TOKEN_COOKIE
+from support.limits import few_more_files
 from support.view import decision, frame, number_and_size
 from support.web import TOKEN, make_app, serving
 
@@ -237,23 +236,20 @@ def test_a_crowd_that_says_nothing_does_not_use_up_the_files(
     """All connect before the server accepts one, as when a busy machine lets it wait."""
     monkeypatch.setattr(server, "STALLED_AFTER_S", 0.5)
     crowd: list[socket.socket] = []
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     async def scenario() -> None:
         async with serving(make_app(folder), *(pair if is_https else ())) as port:
             crowd.extend(socket.create_connection(("127.0.0.1", port)) for _ in range(3 * server.MAX_CONNECTIONS))
-            free = max(map(int, os.listdir("/proc/self/fd"))) + server.MAX_CONNECTIONS + 20
-            resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
-            for client in crowd:
-                client.setblocking(False)
-                reader, writer = await asyncio.open_connection(sock=client)
-                assert await is_cut_off(reader)
-                writer.close()
+            with few_more_files(server.MAX_CONNECTIONS + 20):
+                for client in crowd:
+                    client.setblocking(False)
+                    reader, writer = await asyncio.open_connection(sock=client)
+                    assert await is_cut_off(reader)
+                    writer.close()
 
     try:
         asyncio.run(scenario())
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         for client in crowd:
             client.close()
     assert "out of system resource" not in caplog.text
