@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from ..doctor.host import Host
 from ..errors import DoorlightError, UnavailableError
+from ..system.limited_listener import LimitedListener
 from ..system.terminal import printable
 from .exposition import DoorCollector, of_the_machine
 from .keeper import TotalsKeeper
@@ -27,10 +28,8 @@ STORE_EVERY_S = 300.0
 MAX_CONNECTIONS = 4
 #: A client that sends or reads nothing for this time (seconds) is cut off.
 STALLED_AFTER_S = 10.0
-#: No connection is accepted for this time (seconds) after one could not be: with too many open files, it goes on waiting.
+#: No connection is accepted for this time (seconds) after one could not be.
 ACCEPT_PAUSE_S = 0.1
-
-_sleep = time.sleep
 
 
 class _Served(Collector):
@@ -81,37 +80,18 @@ class _Handler(WSGIRequestHandler):
 
 
 class _LimitedServer(ThreadingMixIn, WSGIServer):
-    """A server of at most MAX_CONNECTIONS connections at a time: it closes more as soon as it accepts them."""
+    """A server of at most MAX_CONNECTIONS connections at a time."""
 
     daemon_threads = True
 
     def __init__(self, host: str, port: int) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._free = threading.Semaphore(MAX_CONNECTIONS)
         super().__init__((host, port), _Handler)
 
-    def get_request(self) -> tuple[socket.socket, Any]:
-        try:
-            return super().get_request()
-        except OSError:
-            _sleep(ACCEPT_PAUSE_S)
-            raise
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        try:
-            super().process_request(request, client_address)
-        except RuntimeError:  # there are too many threads
-            self._free.release()
-            raise
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
+    def server_bind(self) -> None:
+        self.socket.close()
+        self.socket = LimitedListener(self.address_family, MAX_CONNECTIONS, ACCEPT_PAUSE_S)
+        super().server_bind()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Report nothing: a client that goes away or stalls must not fill the journal."""

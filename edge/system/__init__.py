@@ -6,6 +6,7 @@
 - `streams`: standard streams that are closed, or lack characters.
 - `stderr`: capture stderr output of native libraries.
 - `libraries`: explain why a library cannot be imported, and how to mend it.
+- `limited_listener`: listen, with a limit of open connections.
 - `open_files`: list the processes that have a device open.
 - `clock`: wall-clock time, for quiet hours only.
 - `systemd`: notify systemd (sd_notify).

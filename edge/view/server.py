@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from ..errors import OutputError
 from ..pipeline import Decision
 from ..records import Box, Frame
+from ..system.limited_listener import LimitedListener
 from . import peer, protocol
 from .connection import Connection
 from .offer import Offer
@@ -39,14 +40,13 @@ KEEP_S, KEEP_BYTES = 2.0, 8 << 20
 #: Watching has ended if nobody has watched for this time (seconds). Somebody who opens another page still watches, and a
 #: client that comes and goes a thousand times a second must not fill the event log.
 END_AFTER_S = 10.0
-#: No connection is accepted for this time (seconds) after one could not be: with too many open files, it goes on waiting.
+#: No connection is accepted for this time (seconds) after one could not be.
 ACCEPT_PAUSE_S = 0.1
 #: Frames over which the frame rate is measured.
 _RATE_FRAMES = 20
 
 
 _now = time.monotonic
-_sleep = time.sleep
 
 #: Encodes an offer: JSON and JPEG (may be empty).
 Encoder = Callable[[Offer], tuple[bytes, bytes]]
@@ -206,13 +206,12 @@ class ViewServer:
         try:
             channel, _ = self._listener.accept()
         except OSError:
-            _sleep(ACCEPT_PAUSE_S)
             return
         try:
             is_allowed = peer.may_watch(peer.peer_of(channel), self._group_may_watch)
         except OSError:
             is_allowed = False
-        if not is_allowed or len(self._connections) >= MAX_CONNECTIONS:
+        if not is_allowed:
             channel.close()
             return
         channel.setblocking(False)
@@ -288,13 +287,12 @@ def _listen(path: Path, mode: int) -> socket.socket:
     """Return a listening Unix socket at `path`, not blocking. Raises OutputError."""
     listener = None
     try:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener = LimitedListener(socket.AF_UNIX, MAX_CONNECTIONS, ACCEPT_PAUSE_S)
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         _remove_dead_socket(path)
         listener.bind(str(path))
         os.chmod(path, mode)  # before listen: until then nobody can connect
         listener.listen(MAX_CONNECTIONS)
-        listener.setblocking(False)
     except OSError as error:
         if listener is not None:
             listener.close()

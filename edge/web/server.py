@@ -13,7 +13,6 @@ import ssl
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -21,34 +20,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import InputError, UnavailableError
 from ..system.files import read_regular
+from ..system.limited_listener import LimitedListener
 
 #: Open connections. A browser has up to six.
 MAX_CONNECTIONS = 60
 #: A request must arrive within this time (seconds); a client that reads nothing for as long is cut off.
 STALLED_AFTER_S = 10.0
 MAX_HEADER_BYTES = 16 << 10
-
-
-class LimitedListener(socket.socket):
-    """A listening socket of which at most MAX_CONNECTIONS connections are open: it closes more as soon as it accepts them.
-
-    asyncio accepts all connections that wait before it serves one, and announces one with TLS only after its handshake. Counted
-    later than here, they may use up this process' files, of which asyncio complains two thousand times a second.
-    """
-
-    def __init__(self, family: int) -> None:
-        super().__init__(family, socket.SOCK_STREAM)
-        self._accepted: WeakSet[socket.socket] = WeakSet()
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        """Return the next connection that may stay, and its address. Raises BlockingIOError if none of the first that wait may."""
-        for _ in range(MAX_CONNECTIONS):  # somebody who connects without end must not hold up those who are served
-            connection, address = super().accept()
-            if sum(other.fileno() >= 0 for other in self._accepted) < MAX_CONNECTIONS:
-                self._accepted.add(connection)
-                return connection, address
-            connection.close()
-        raise BlockingIOError
 
 
 class GuardedProtocol(H11Protocol):
@@ -131,7 +109,7 @@ def open_socket(host: str, port: int) -> LimitedListener:
     name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     listener = None
     try:
-        listener = LimitedListener(family)
+        listener = LimitedListener(family, MAX_CONNECTIONS)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(MAX_CONNECTIONS)
@@ -140,7 +118,6 @@ def open_socket(host: str, port: int) -> LimitedListener:
             listener.close()
         reason, hint = _explain(error)
         raise UnavailableError(f"{name}: {reason}", hint) from error
-    listener.setblocking(False)
     return listener
 
 

@@ -15,6 +15,7 @@ import pytest
 from edge.metrics import server
 from edge.metrics.keeper import TotalsKeeper
 from edge.metrics.server import MetricsServer
+from edge.system import limited_listener
 from fleet.servers import free_port
 from support.limits import no_more_files, no_more_threads
 from support.link import write_log
@@ -91,7 +92,7 @@ def test_with_too_many_open_files_clients_wait_and_the_thread_rests(port: int, m
         rests.set()
         goes_on.wait(60)
 
-    monkeypatch.setattr(server, "_sleep", rest)
+    monkeypatch.setattr(limited_listener, "_sleep", rest)
     with socket.socket() as client:
         with no_more_files():
             client.connect(("127.0.0.1", port))

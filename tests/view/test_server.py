@@ -14,6 +14,7 @@ import pytest
 
 from edge.errors import OutputError
 from edge.records import Box
+from edge.system import limited_listener
 from edge.view import peer, protocol, server
 from edge.view.offer import Offer
 from edge.view.peer import Peer
@@ -267,7 +268,7 @@ def test_with_too_many_open_files_clients_wait_and_the_thread_rests(
         rests.set()
         goes_on.wait(60)
 
-    monkeypatch.setattr(server, "_sleep", rest)
+    monkeypatch.setattr(limited_listener, "_sleep", rest)
     with socket.socket(socket.AF_UNIX) as client:
         with no_more_files():
             client.connect(str(path))
