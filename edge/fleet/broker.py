@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -23,6 +22,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ..errors import UnavailableError
 from ..link import tls_alerts
+from ..link.broker_errors import VIOLATION_HINT
+from ..link.mqtt_client import BoundedClient
 from ..link.reason_codes import FIRST_ERROR, TAKEN_OVER, describe
 from .messages import MAX_MESSAGE_BYTES, Message
 from .topics import KINDS, topic_filter
@@ -33,8 +34,8 @@ MAX_IN_FLIGHT = 1000
 SESSION_EXPIRY_S = 7 * 86400
 KEEPALIVE_S = 60
 CONNECT_TIMEOUT_S = 10.0
-#: What a packet has beside its payload, at most: a topic, and properties.
-_OVERHEAD_BYTES = 1 << 10
+#: A packet has a topic and properties beside its payload.
+MAX_PACKET_BYTES = MAX_MESSAGE_BYTES + (1 << 10)
 #: What to do about the broker's reasons that no retry mends.
 _PERMANENT = {
     0x84: "use Mosquitto 2 or RabbitMQ 4",
@@ -94,13 +95,7 @@ class Connection:
         self._tls_alerts = tls_alerts.AlertListener()
         self._is_open = False
         self._subscribed: list[int] | None = None
-        client = self._client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=broker.name,
-            protocol=paho.MQTTv5,
-            manual_ack=True,
-            reconnect_on_failure=False,
-        )
+        client = self._client = BoundedClient(broker.name, MAX_PACKET_BYTES, manual_ack=True)
         client.connect_timeout = CONNECT_TIMEOUT_S
         if broker.user:
             client.username_pw_set(broker.user, broker.password)
@@ -130,13 +125,21 @@ class Connection:
         if self._problem is not None:
             raise self._problem
         if code != paho.MQTT_ERR_SUCCESS:
-            raise _lost(self._broker, self._tls_alerts.alert)
+            raise self._lost()
+
+    def _lost(self) -> BrokerError:
+        """Return why the connection has ended."""
+        if self._client.violation:
+            return BrokerError(f"{self._broker}: it {self._client.violation}", VIOLATION_HINT)
+        return _no_tls(self._broker, self._tls_alerts.alert) or BrokerError(
+            f"{self._broker}: the connection is lost", "check the network, and whether it runs", is_lost=True
+        )
 
     def acknowledge(self, messages: Iterable[Message]) -> None:
         """Tell the broker that messages are stored. Raises BrokerError if the connection has ended."""
         for message in messages:
             if message.number and self._client.ack(message.number, 1) != paho.MQTT_ERR_SUCCESS:
-                raise _lost(self._broker, self._tls_alerts.alert)
+                raise self._lost()
 
     def close(self, end_session: bool = False) -> None:
         """End the connection. The broker keeps this collector's messages, unless `end_session` is True."""
@@ -157,7 +160,7 @@ class Connection:
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
         properties.ReceiveMaximum = MAX_IN_FLIGHT
-        properties.MaximumPacketSize = MAX_MESSAGE_BYTES + _OVERHEAD_BYTES
+        properties.MaximumPacketSize = MAX_PACKET_BYTES
         try:
             self._client.connect(
                 self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=False, properties=properties
@@ -228,12 +231,6 @@ class Connection:
         # QoS 2 does not happen: the subscriptions ask for 1.
         number = message.mid if message.qos else 0
         self.received.append(Message(topic, bytes(message.payload), bool(message.retain), number))
-
-
-def _lost(broker: Broker, alert: str) -> BrokerError:
-    return _no_tls(broker, alert) or BrokerError(
-        f"{broker}: the connection is lost", "check the network, and whether it runs", is_lost=True
-    )
 
 
 def _no_tls(broker: Broker, alert: str) -> BrokerError | None:

@@ -28,6 +28,8 @@ _HINTS = {
     0x9A: "allow retained messages in the broker",
     0x9B: "allow QoS 1 in the broker",
 }
+#: What to do about a broker that sends what it was asked not to send.
+VIOLATION_HINT = "update the broker, or use Mosquitto: this one does not obey MQTT 5"
 
 
 class BrokerError(UnavailableError):
@@ -53,6 +55,11 @@ def disconnected(broker: str, code: int) -> BrokerError:
     """Return the error for a broker that ends the connection with a reason code."""
     text = f"{broker}: the broker has ended the connection: {describe(code)} (0x{code:02x})"
     return BrokerError(text, _HINTS.get(code, "it is tried again"), is_taken_over=code == TAKEN_OVER)
+
+
+def violated(broker: str, violation: str) -> BrokerError:
+    """Return the error for a broker that has sent what it was asked not to send; `violation` is in words."""
+    return BrokerError(f"{broker}: the broker {violation}", VIOLATION_HINT)
 
 
 def cannot_connect(broker: str, error: Exception, has_tls: bool) -> BrokerError:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -23,7 +22,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ..link_settings import Broker
 from . import tls_alerts
-from .broker_errors import BrokerError, cannot_connect, disconnected, lost, refused
+from .broker_errors import BrokerError, cannot_connect, disconnected, lost, refused, violated
+from .mqtt_client import BoundedClient
 from .reason_codes import FIRST_ERROR
 
 #: The broker publishes the will after 1.5 times this (seconds) without a sign of life.
@@ -95,12 +95,7 @@ class MqttConnection:
         self._refusal: BrokerError | None = None
         #: Topics that the broker has refused to deliver, with its reason code.
         self.refused: deque[tuple[str, int]] = deque()
-        client = self._client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=login.client_id,
-            protocol=paho.MQTTv5,
-            reconnect_on_failure=False,
-        )
+        client = self._client = BoundedClient(login.client_id, MAX_RECEIVED_BYTES)
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(0)  # the owner counts
         if login.username:
@@ -157,6 +152,8 @@ class MqttConnection:
 
     def _lost(self) -> BrokerError:
         """Return why the connection has ended. A broker may end it right after it has refused a topic, or instead."""
+        if self._client.violation:
+            return violated(str(self._broker), self._client.violation)
         if self._refusal is not None:
             return self._refusal
         return lost(str(self._broker), self._tls_alerts.alert, self._unacknowledged.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -11,14 +12,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge import config
+from edge import config, link_settings
 from edge.link import service
 from edge.link.service import Place
-from support.running_link import RunningLink, StartLink
+from support.running_link import RunningLink, Serve, StartLink
 
 if TYPE_CHECKING:
     from support.broker import Broker, Subscriber
 
+#: The broker's answer to a client that connects.
+CONNACK = b"\x20\x03\x00\x00\x00"
 NEEDS_PAHO = ["test_mqtt*.py"]
 if find_spec("paho") is None:
     collect_ignore_glob = NEEDS_PAHO
@@ -103,3 +106,27 @@ def listen() -> Iterator[Callable[..., Subscriber]]:
     yield subscribe
     for each in opened:
         each.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start a broker that answers each message with the next of `answers`, and then ends the connection."""
+    started: list[tuple[socket.socket, threading.Thread]] = []
+
+    def start(*answers: bytes) -> link_settings.Broker:
+        listening = socket.create_server(("127.0.0.1", 0))
+
+        def answer() -> None:
+            with listening.accept()[0] as accepted:
+                for each in (CONNACK, *answers):
+                    accepted.recv(4096)
+                    accepted.sendall(each)
+
+        started.append((listening, threading.Thread(target=answer)))
+        started[-1][1].start()
+        return link_settings.Broker("127.0.0.1", int(listening.getsockname()[1]), has_tls=False)
+
+    yield start
+    for listening, thread in started:
+        thread.join()
+        listening.close()

@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Callable, Iterator
-
 import pytest
 
 from edge.link.broker_errors import BrokerError
 from edge.link.mqtt import Login, MqttConnection, Will
 from edge.link_settings import Broker
-
-CONNACK = b"\x20\x03\x00\x00\x00"
-Serve = Callable[..., Broker]
+from support.running_link import Serve
 
 
 def puback(number: int, reason: int) -> bytes:
     return bytes((0x40, 3, 0, number, reason))
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Start a broker that answers each message with the next of `answers`, and then ends the connection."""
-    started: list[tuple[socket.socket, threading.Thread]] = []
-
-    def start(*answers: bytes) -> Broker:
-        listening = socket.create_server(("127.0.0.1", 0))
-
-        def answer() -> None:
-            with listening.accept()[0] as accepted:
-                for each in (CONNACK, *answers):
-                    accepted.recv(4096)
-                    accepted.sendall(each)
-
-        started.append((listening, threading.Thread(target=answer)))
-        started[-1][1].start()
-        return Broker("127.0.0.1", int(listening.getsockname()[1]), has_tls=False)
-
-    yield start
-    for listening, thread in started:
-        thread.join()
-        listening.close()
 
 
 def publish(connection: MqttConnection, topics: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from edge.link.cursor import Cursor, CursorFile
 from edge.link.service import Place
+from edge.link_settings import Broker
 from support.wait import wait_until
 
 
@@ -38,6 +39,8 @@ class RunningLink:
 
 
 StartLink = Callable[..., RunningLink]
+#: Starts a broker that gives answers prepared by a test.
+Serve = Callable[..., Broker]
 
 
 def cursor_of(link: RunningLink) -> Cursor:
