@@ -194,7 +194,8 @@ class MqttConnection:
         self.acknowledged.append(Acknowledgement(number, reason.value if is_refused else None))
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
-        self.received.append(Received(message.topic, bytes(message.payload), bool(message.retain)))
+        with contextlib.suppress(UnicodeDecodeError):  # a topic that is no text is none of ours
+            self.received.append(Received(message.topic, bytes(message.payload), bool(message.retain)))
 
     def _on_subscribe(
         self, _client: object, _data: object, number: int, reasons: list[ReasonCode], _properties: object

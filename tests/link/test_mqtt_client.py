@@ -55,3 +55,13 @@ def test_the_largest_packet_that_is_allowed_is_read(serve: Serve) -> None:
     while not connection.received:
         connection.wait(1.0)
     connection.close()
+
+
+def test_a_topic_that_is_no_text_is_skipped(serve: Serve) -> None:
+    connection = MqttConnection(serve(b"\x30\x05\0\1\xff\0x\x30\x05\0\1t\0y"), Login("door"), Will("will", b""))
+    connection.open()
+    connection.publish("state", b"x")
+    while not connection.received:
+        connection.wait(1.0)
+    assert connection.received.pop().payload == b"y"
+    connection.close()
