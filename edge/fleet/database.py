@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import selectors
+from collections.abc import Generator
 from importlib import resources
 from typing import Any, TypeAlias
 
@@ -13,8 +15,10 @@ from ..errors import UnavailableError, UsageError
 
 #: The schema that this version of Doorlight reads and writes.
 SCHEMA_VERSION = 1
-#: A statement that takes longer (milliseconds) is given up, and tried again.
-STATEMENT_TIMEOUT_MS = 60_000
+#: A statement that takes longer (seconds) is given up, and tried again.
+STATEMENT_TIMEOUT_S = 60
+#: PostgreSQL itself gives up a statement. If it is stopped, or its disk hangs, it does not: so much later (seconds), we do.
+MARGIN_S = 5
 #: Seconds. A server that vanishes without a word is noticed after this time.
 TIMEOUT_S = 15
 
@@ -88,10 +92,37 @@ class Address:
         return f"database {name} {host if host == 'on this machine' else f'at {host}'}"
 
 
-def connect(address: Address, timeout_s: int | None = None) -> Database:
+class Connection(psycopg.Connection[Any]):
+    """A connection that is closed if the server gives no answer to a statement for `answer_timeout_s` (seconds)."""
+
+    answer_timeout_s: float = STATEMENT_TIMEOUT_S + MARGIN_S
+
+    def wait(self, gen: Generator[int, int, Any], *_args: object, **_options: object) -> Any:
+        """Run `gen`, which psycopg makes of a statement: it yields what to wait for. Raises psycopg.Error.
+
+        psycopg itself waits without a limit.
+        """
+        try:
+            wanted = next(gen)
+            while True:
+                with selectors.DefaultSelector() as selector:
+                    selector.register(self.fileno(), wanted)
+                    found = selector.select(self.answer_timeout_s)
+                if not found:
+                    self.close()
+                    raise psycopg.OperationalError("no answer to a statement")
+                wanted = gen.send(found[0][1])
+        except StopIteration as end:
+            return end.value
+        except KeyboardInterrupt:
+            self.close()  # in the middle of a statement
+            raise
+
+
+def connect(address: Address, timeout_s: int | None = None) -> Connection:
     """Return a connection. Raises DatabaseError, and UsageError if a value of the address is wrong.
 
-    `timeout_s` limits connecting and each statement, instead of TIMEOUT_S and STATEMENT_TIMEOUT_MS.
+    `timeout_s` limits connecting and each statement, instead of TIMEOUT_S and STATEMENT_TIMEOUT_S.
     """
     defaults: dict[str, Any] = {
         "connect_timeout": timeout_s or TIMEOUT_S,
@@ -104,7 +135,7 @@ def connect(address: Address, timeout_s: int | None = None) -> Database:
     }
     text = conninfo.make_conninfo(**{**defaults, **address.parameters})
     try:
-        database = psycopg.connect(text, autocommit=True)
+        database = Connection.connect(text, autocommit=True)
     except psycopg.Error as error:
         if not error.sqlstate and (wrong := _WRONG_VALUE.search(str(error))) is not None:
             name = next(filter(None, wrong.groups()))
@@ -112,8 +143,10 @@ def connect(address: Address, timeout_s: int | None = None) -> Database:
                 f"{address.key}: the value of {name} is wrong", f"correct {name} in the address, or the variable PG…"
             ) from None
         raise explain(address, error) from error
+    statement_timeout_s = timeout_s or STATEMENT_TIMEOUT_S
+    database.answer_timeout_s = statement_timeout_s + MARGIN_S
     try:
-        _set_up(database, address, STATEMENT_TIMEOUT_MS if timeout_s is None else 1000 * timeout_s)
+        _set_up(database, address, 1000 * statement_timeout_s)
     except psycopg.Error as error:
         database.close()
         raise explain(address, error) from error
@@ -195,4 +228,5 @@ def explain(address: Address, error: psycopg.Error) -> DatabaseError:
     if isinstance(error, errors.QueryCanceled):
         text = "a statement has taken too long"
     hint = _HINTS.get(code) or _HINTS.get(code[:2]) or "see the log of the database"
+    hint = hint.replace("--database", address.key)
     return DatabaseError(f"{address}: {text}", hint, is_permanent=not code.startswith(_TRANSIENT))
