@@ -126,7 +126,7 @@ read_only() {
     check_read_only
     overlay_package
     mount_data
-    name_people_on_root
+    name_files_on_root
     if [ -n "$dry" ]; then
         say "would stop the door, and move these folders to $device:"
         folders

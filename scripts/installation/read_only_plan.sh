@@ -71,16 +71,22 @@ check_device() {
     fi
 }
 
-# Name the store of enrolled people if it stays on the root, as doorlight doctor does later.
-name_people_on_root() {
-    store="$(named_file people)"
-    case "$store" in /*) ;; *) return 0 ;; esac
-    place="$(realpath -m -- "$store")"
+# Name the files of the settings that stay on the root, as doorlight doctor does later.
+name_files_on_root() {
+    name_on_root people "new people are lost at power-off, and removed ones come back"
+    name_on_root events "events that are written there are lost at power-off"
+}
+
+# name_on_root SECTION LOSS: name `file` of this section of the settings if it stays on the root, and what is lost.
+name_on_root() {
+    named="$(named_file "$1")"
+    case "$named" in /*) ;; *) return 0 ;; esac
+    place="$(realpath -m -- "$named")"
     for folder in $(folders); do
         case "$place" in "$(realpath -m -- "$folder")"/*) return 0 ;; esac
     done
     while [ ! -e "$place" ]; do place="$(dirname "$place")"; done
     [ "$(findmnt -n -o TARGET --target "$place")" = / ] || return 0
-    say "$store, [people] file: stays on the root: from the next boot on, new people are lost at power-off, and removed ones come back"
+    say "$named, [$1] file: stays on the root: from the next boot on, $2"
     say "to avoid this, move it to $STATE: $PAGE"
 }

@@ -10,7 +10,7 @@ import pytest
 
 from edge.people.store import Place
 from support.people import enrol, person
-from support.read_only import PROGRAMS, System
+from support.read_only import System
 
 
 def test_enrolled_people_are_overwritten_before_they_are_deleted(system: System) -> None:
@@ -135,42 +135,6 @@ def test_a_dry_uninstallation_names_people_in_another_folder(system: System) -> 
     system.add("etc/doorlight.toml", f'people.file = "{file}"\n')
     enrol(Place.of(file), person("Ann"))
     assert f"enrolled people ({system.folder}/state, {file}), and" in system.run("uninstall").stdout
-
-
-ON_ROOT = "[people] file: stays on the root: from the next boot on, new people are lost at power-off, and removed ones come back"
-
-
-def mount_at(system: System, point: str) -> None:
-    """Let `point` be where every file is mounted."""
-    answers = PROGRAMS["findmnt"].replace("*) exit 1", f'"-n -o TARGET --target "*) echo {point} ;;\n*) exit 1')
-    system.replace("findmnt", answers)
-
-
-@pytest.mark.parametrize("path", ["srv/staff.db", "state/link/staff.db", "state/../srv/new/staff.db", "state/link.db"])
-def test_people_that_stay_on_the_root_are_named(system: System, path: str) -> None:
-    """As `doorlight doctor` names them, which follows links. The store need not be there yet."""
-    (system.folder / "srv").mkdir()
-    (system.folder / "state").mkdir()
-    (system.folder / "state/link").symlink_to(system.folder / "srv")
-    (system.folder / "state/link.db").symlink_to(system.folder / "srv/staff.db")
-    system.add("etc/doorlight.toml", f'[people]\nfile = "{system.folder / path}"\n')
-    mount_at(system, "/")
-    done = system.run()
-    assert done.returncode == 0, done.stderr
-    assert f"{system.folder / path}, {ON_ROOT}\nto avoid this, move it to {system.folder}/state: see " in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("file", "point"),
-    [("", "/"), ("{}/state/people.db", "/"), ("{}/state/new/people.db", "/"), ("{}/srv/people.db", "/media/usb")],
-)
-def test_people_that_do_not_stay_on_the_root_are_not_named(system: System, file: str, point: str) -> None:
-    (system.folder / "state").mkdir()
-    system.add("etc/doorlight.toml", f'[people]\nfile = "{file.format(system.folder)}"\n')
-    mount_at(system, point)
-    done = system.run()
-    assert done.returncode == 0, done.stderr
-    assert "[people] file" not in done.stdout
 
 
 def test_a_database_of_another_program_is_not_deleted(system: System) -> None:
