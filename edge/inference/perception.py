@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import Config
+from ..counted import counted
 from ..errors import ModelError
 from ..imaging import boxes, images
 from ..imaging.images import Picture
@@ -58,7 +59,8 @@ def _require_labels(model: Model) -> None:
     _require_outputs(model, "probabilities")
     count = model.entry.outputs["probabilities"].shape[-1]
     if count != len(model.entry.labels):
-        raise ModelError(f"{model.path}: gives {count} probabilities for {len(model.entry.labels)} labels")
+        probabilities = counted(count, "probability", "probabilities")
+        raise ModelError(f"{model.path}: gives {probabilities} for {counted(len(model.entry.labels), 'label')}")
 
 
 class FaceDetector:
@@ -89,7 +91,7 @@ class FaceDetector:
         self._score_tensor = model.entry.outputs["scores"]
         count = self._score_tensor.shape[1]
         if len(self._cells) != count:
-            raise ModelError(f"{model.path}: has {count} cells, but its strides give {len(self._cells)}")
+            raise ModelError(f"{model.path}: has {counted(count, 'cell')}, but its strides give {len(self._cells)}")
         self._canvas = np.empty((self._height, self._width, 3), np.uint8)
 
     def detect(self, picture: Picture, threshold: float | None = None) -> list[Detection]:

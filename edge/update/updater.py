@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from ..counted import counted
 from ..errors import ConfigError, DoorlightError, InputError, UnavailableError
 from . import bundle as bundles
 from . import download, fit, manifest, signature, version
@@ -268,7 +269,7 @@ class Updater:
                 self._say("a person is at the door; waiting until nobody is …")
             if waited_s >= wait_s:
                 raise UnavailableError(
-                    f"a person was at the door for {wait_s / 60:g} minutes; nothing was changed",
+                    f"a person was at the door for {counted(round(wait_s / 60), 'minute')}; nothing was changed",
                     "run the command again later",
                 )
             self._sleep(ASK_EVERY_S)

@@ -25,6 +25,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT))
 
+from edge.counted import counted
 from edge.events.appender import Appender
 from edge.events.numbering import last_used_number
 from edge.events.reader import read
@@ -63,11 +64,11 @@ def main() -> int:
             is_right = found == list(range(1, len(found) + 1)) and len(found) >= durable and not damaged
             wrong += not is_right
             restored += len(found) - in_log
-            verdict = "ok" if is_right else f"WRONG: {damaged} lines damaged"
+            verdict = "ok" if is_right else f"WRONG: {counted(damaged, 'line')} damaged"
             print(
                 f"cut {number}: {durable} events were durable, {in_log} in the log, {len(found)} after the next start: {verdict}"
             )
-    print(f"{cuts} cuts, {restored} events restored, {wrong} wrong")
+    print(f"{counted(cuts, 'cut')}, {counted(restored, 'event')} restored, {wrong} wrong")
     return 1 if wrong else 0
 
 

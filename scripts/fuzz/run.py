@@ -32,6 +32,7 @@ from typing import Any
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a fork would lose OpenBLAS's threads
 
+from edge.counted import counted
 from fuzz import inputs
 from fuzz.inputs import KINDS, Material
 from fuzz.judge import Result
@@ -141,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     results.sort(key=lambda result: (list(KINDS).index(result.name.partition(":")[0]), result.name))
     failed = sum(bool(result.faults) for result in results)
     print(table(results))
-    print(f"\n{len(results)} cases, {failed} failed, {time.monotonic() - began:.0f} s, seed {args.seed}")
+    print(f"\n{counted(len(results), 'case')}, {failed} failed, {time.monotonic() - began:.0f} s, seed {args.seed}")
     if args.report:
         args.report.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
     return 1 if failed else 0

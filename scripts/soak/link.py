@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge.counted import counted
 from edge.events import reader
 from edge.events.record import encode
 from edge.events.writer import EventLog
@@ -173,7 +174,7 @@ class Soak:
             gaps = len(self._payloads(f"doorlight/{link.door}/gap"))
             print(
                 f"{link.door}: {len(expected)} events, {len(missing)} missing, {sent - len(arrived)} repeated, "
-                f"{'in order' if in_order else 'OUT OF ORDER'}, {'as logged' if same else 'CHANGED'}, {gaps} gaps"
+                f"{'in order' if in_order else 'OUT OF ORDER'}, {'as logged' if same else 'CHANGED'}, {counted(gaps, 'gap')}"
             )
             is_good = is_good and not missing and in_order and same and not gaps and len(expected) >= self._events
         for what, at, limit_s in (("killed", self._killed, 2.0), ("frozen", self._frozen, WILL_WITHIN_S)):

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from edge.counted import counted
+
 from .checkpoints import TrainingError, load_earlier, save, save_best
 from .nets import Frozen, normalise
 from .tflite_weights import transplant
@@ -243,7 +245,7 @@ class _Run:
                     losses, saved_at = losses[-1:], time.monotonic()
                     if self._stale >= plan.patience:
                         tqdm.write(
-                            f"{name}: no better {self._task.metric} for {self._stale} validations, stopping early"
+                            f"{name}: no better {self._task.metric} for {counted(self._stale, 'validation')}, stopping early"
                         )
                         return
                 if stop.is_set() or time.monotonic() - saved_at > plan.checkpoint_s:

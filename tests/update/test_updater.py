@@ -99,7 +99,7 @@ def test_at_night_a_version_that_failed_is_not_tried_again(
 @pytest.mark.parametrize("light", ["PASS", "STOP", "ALARM"])
 def test_somebody_at_the_door(box: Box, bundle: Path, light: str) -> None:
     box.door.status = f"{light}, 14.8 frames/s, CPU, all well"
-    with pytest.raises(UnavailableError, match="a person was at the door for 1 minutes; nothing was changed"):
+    with pytest.raises(UnavailableError, match="a person was at the door for 1 minute; nothing was changed"):
         box.update(bundle, wait_s=60)
     assert sum(box.slept_s) == 60
     assert (box.version, box.door.starts) == ("0.1.0", 0)

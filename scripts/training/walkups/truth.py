@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from edge.counted import counted
 from edge.errors import InputError
 from edge.records import Signal
 
@@ -238,7 +239,10 @@ def read(folder: Path) -> Truth:
     corrections = read_corrections(CORRECTIONS)
     right = [s for s in truth.scenes if not any(_is_corrected(p, corrections.get(p.file, {})) for p in s.people)]
     if left_out := len(truth.scenes) - len(right):
-        print(f"{path}: {left_out} scenes left out: labels of their faces were corrected later", file=sys.stderr)
+        print(
+            f"{path}: {counted(left_out, 'scene')} left out: labels of their faces were corrected later",
+            file=sys.stderr,
+        )
     return msgspec.structs.replace(truth, scenes=right)
 
 

@@ -160,4 +160,4 @@ def test_scenes_that_contradict_a_corrected_label_are_left_out(
     (tmp_path / "0.mp4").touch()
     truth.write(tmp_path, truth.Truth(truth.VERSION, "val", 1, "H.264", [corrected, other]))
     assert len(truth.read(tmp_path).scenes) == 1 + kept
-    assert ("1 scenes left out" in capsys.readouterr().err) is not kept
+    assert ("1 scene left out" in capsys.readouterr().err) is not kept
