@@ -134,7 +134,7 @@ def check_link(link: LinkSettings, name: str) -> None:
         raise ConfigError(f"{name}: 'link.commands' needs 'link.broker', too", "add broker, or write commands = false")
     elif link.username or link.password or link.certificate:
         raise ConfigError(f"{name}: 'link.broker' is missing", 'write broker = "mqtts://HOST:8883"')
-    for key, text in _secrets(link):
+    for key, text in named_secrets(link):
         if text and not _SECRET.fullmatch(text):
             raise ConfigError(
                 f"{name}: '{key}' is not the name of a file",
@@ -194,8 +194,8 @@ def _check_metrics_listen(text: str, name: str) -> None:
         )
 
 
-def _secrets(link: LinkSettings) -> Iterator[tuple[str, str]]:
-    """Yield key and text of everything that names the file of a secret."""
+def named_secrets(link: LinkSettings) -> Iterator[tuple[str, str]]:
+    """Yield key and text of everything that may name the file of a secret; the text is empty, a name, or a full path."""
     yield "link.password", link.password
     yield "link.key", link.key
     for k, webhook in enumerate(link.webhook):

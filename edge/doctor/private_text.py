@@ -23,6 +23,7 @@ from ..config import default_text
 from ..counted import counted
 from ..events.text import KINDS
 from ..link.secret_files import FOLDER as SECRETS_FOLDER
+from ..link_settings import SECRET_PREFIX
 from ..system.files import read_regular
 from ..system.libraries import installed_version
 
@@ -82,15 +83,23 @@ def private_values(settings: str, root: str = "/", source: str = "") -> Iterator
         yield from _texts_of_file(Path(settings))
     if source and not HARMLESS.fullmatch(source):
         yield from _parts_of_address(source)
-    folder = Path(root) / SECRETS_FOLDER.relative_to("/")
-    with contextlib.suppress(OSError):
-        for file in sorted(folder.iterdir()):
-            with contextlib.suppress(OSError):
-                yield from read_regular(file, MAX_SECRET_BYTES).decode("utf-8-sig", errors="replace").splitlines()
+    for file in _secret_files(settings, root):
+        with contextlib.suppress(OSError):
+            yield from read_regular(file, MAX_SECRET_BYTES).decode("utf-8-sig", errors="replace").splitlines()
     names = {socket.gethostname(), os.environ.get("SUDO_USER", ""), os.environ.get("USER", ""), Path.home().name}
     with contextlib.suppress(OSError):
         names |= {home.name for home in (Path(root) / "home").iterdir()}
     yield from (name for name in names if len(name) >= MIN_LENGTH and name.lower() not in ORDINARY_NAMES)
+
+
+def _secret_files(settings: str, root: str) -> Iterator[Path]:
+    """Yield the files of secrets: those in their folder, and those that [link] of the settings file names by a full path."""
+    with contextlib.suppress(OSError):
+        yield from sorted((Path(root) / SECRETS_FOLDER.relative_to("/")).iterdir())
+    with contextlib.suppress(OSError, ValueError):  # of a file that is not TOML, the link knows no secrets
+        for text in _texts(tomllib.loads(Path(settings).read_bytes().decode("utf-8-sig")).get("link")):
+            if (path := text.removeprefix(SECRET_PREFIX)).startswith("/"):
+                yield Path(root) / path.lstrip("/")
 
 
 def _texts_of_file(path: Path) -> Iterator[str]:

@@ -146,6 +146,17 @@ def test_the_contents_of_the_secrets_files_are_private(tmp_path: Path) -> None:
     assert {"correct horse", "battery staple"} <= set(private_values("", str(tmp_path)))
 
 
+def test_the_contents_of_secrets_in_other_folders_are_private(tmp_path: Path) -> None:
+    file = tmp_path / "door.toml"
+    file.write_text(
+        'nonsense = 1\nlink.password = "/srv/broker"\n[[link.webhook]]\nurl = "secret:/srv/url"\ntoken = "/srv/none"\n'
+    )
+    (tmp_path / "srv").mkdir()
+    (tmp_path / "srv/broker").write_text("correct horse\n")
+    (tmp_path / "srv/url").write_text("https://chat.example/battery-staple\n")
+    assert {"correct horse", "https://chat.example/battery-staple"} <= set(private_values(str(file), str(tmp_path)))
+
+
 def test_a_byte_order_mark_hides_no_settings(tmp_path: Path) -> None:
     file = tmp_path / "door.toml"
     file.write_text('\ufeff[web]\nhosts = ["praxis.example", "meier.example"]\n')

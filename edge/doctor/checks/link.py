@@ -15,7 +15,7 @@ from ...link.log_tail import events_behind
 from ...link.secret_files import secret_path
 from ...link.silence import silenced_until
 from ...link.status import RUNTIME_FOLDER, STATUS_FILE, TargetStatus, read_status
-from ...link_settings import SECRET_PREFIX, LinkSettings, parse_broker
+from ...link_settings import LinkSettings, named_secrets, parse_broker
 from ...system.files import is_locked
 from ..finding import Finding
 from ..host import REPAIR, Host, run_command
@@ -55,14 +55,7 @@ def check(host: Host) -> Iterator[Finding]:
 
 def _secrets(settings: LinkSettings) -> Iterator[Finding]:
     """Yield the secrets that cannot be used."""
-    named = {"link.password": settings.password, "link.key": settings.key}
-    for webhook in settings.webhook:
-        url = webhook.url.removeprefix(SECRET_PREFIX) if webhook.url.startswith(SECRET_PREFIX) else ""
-        named |= {
-            f"link.webhook {webhook.name}: {key}": value
-            for key, value in (("secret", webhook.secret), ("token", webhook.token), ("url", url))
-        }
-    for key, name in named.items():
+    for key, name in named_secrets(settings):
         try:
             if name:
                 secret_path(key, name, {})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ... import enrolled_paths
+from ...link_settings import named_secrets
 from ..finding import Finding
 from ..host import Host
 
@@ -145,8 +146,7 @@ def _named_files(host: Host, found: list[Mount], fix: str) -> Iterator[Finding]:
         "[web] key": settings.web.key,
         "[link] ca": settings.link.ca,
         "[link] certificate": settings.link.certificate,
-        "[link] key": settings.link.key,
-        "[link] password": settings.link.password,
+        **{f"[link] {key.removeprefix('link.')}": path for key, path in named_secrets(settings.link)},
     }
     for key, path in named.items():
         # Without a slash at its beginning, it names a secret in /etc/doorlight/secrets.

@@ -165,11 +165,19 @@ certificate = "/media/doorlight/door.pem"
 key = "/var/lib/doorlight-link/door.key"
 username = "door"
 password = "broker"
+[[link.webhook]]
+name = "chat"
+url = "secret:/srv/chat/url"
+events = ["*"]
+secret = "/srv/chat/secret"
+token = "chat-token"
 """
 NOTES = (
     "/home/models, [models] directory",
     "/etc/letsencrypt/live/door/cert.pem, [web] certificate",
     "/etc/ssl/ca.pem, [link] ca",
+    "/srv/chat/secret, [link] webhook[0].secret",
+    "/srv/chat/url, [link] webhook[0].url",
 )
 
 
