@@ -1,55 +1,22 @@
-"""The write-ahead file: what it saves, and what is in the log after a power cut, a full disk, or a change by another program."""
+"""The write-ahead file: what it saves, and what is in the log after a power cut or a change by another program."""
 
 from __future__ import annotations
 
-import errno
-import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edge.events.appender import Appender
 from edge.events.reader import read
-from edge.events.record import encode
-from edge.events.write_ahead import FILE_BYTES, RETRY_AFTER, write_ahead_path
+from edge.events.write_ahead import FILE_BYTES, write_ahead_path
 from edge.events.writer import EventLog
+from support.appender import append, line, reopened, seqs
 from support.event_log import NO_ROTATION, kinds, records, write
 from support.log_disk import LogDisk
 
 #: Disks that are rebuilt for a power cut.
 DISKS = 300
-
-
-def line(seq: int, text: str = "") -> bytes:
-    """Return the line of an event."""
-    return encode({"seq": seq, "time": "2026-11-27T19:05:44.123Z", "t": float(seq), "event": "calm", "text": text})
-
-
-def append(log: Appender, *lines: bytes) -> None:
-    """Append lines, over a rotation if one is due."""
-    rest = list(lines)
-    while rest:
-        del rest[: log.append(rest)]
-
-
-def seqs(path: Path) -> list[int]:
-    """Return the numbers of the log's events, all files included; none of its lines may be damaged."""
-    reading = read(path)
-    found = [record["seq"] for record in reading]
-    assert reading.damaged == 0
-    return found
-
-
-@pytest.fixture
-def log(path: Path) -> Iterator[Appender]:
-    """An open log with a first line, after which the write-ahead file is used."""
-    opened = Appender(path, NO_ROTATION, 4)
-    opened.open()
-    append(opened, line(1))
-    yield opened
-    opened.close()
 
 
 def crash(log: Appender, path: Path, size: int) -> None:
@@ -58,14 +25,6 @@ def crash(log: Appender, path: Path, size: int) -> None:
     log.close()
     for file, data in files.items():
         file.write_bytes(data[:size] if file == path else data)
-
-
-def reopened(path: Path) -> int:
-    """Open the log as the next start does, and close it. Return the number of removed bytes."""
-    again = Appender(path, NO_ROTATION, 4)
-    removed = again.open()
-    again.close()
-    return removed
 
 
 def test_a_moment_syncs_a_file_that_does_not_change_its_size(
@@ -263,96 +222,6 @@ def test_a_log_that_is_moved_while_it_is_written_gets_all_its_lines(path: Path, 
     assert path.read_bytes() == b"", "a log without a synced line has nothing before which lines could be missing"
     if moved != "deleted":
         assert seqs(elsewhere) == list(range(1, 20))
-
-
-@pytest.mark.parametrize("odd", ["folder", "link", "pipe", "no space", "refused sync"])
-def test_without_the_file_the_log_is_synced(
-    path: Path, log: Appender, monkeypatch: pytest.MonkeyPatch, odd: str
-) -> None:
-    ahead = write_ahead_path(path)
-    if odd == "folder":
-        ahead.mkdir()
-    elif odd == "link":
-        ahead.symlink_to(path.with_name("target"))
-    elif odd == "pipe":
-        os.mkfifo(ahead)
-    elif odd == "no space":
-        monkeypatch.setattr("edge.events.write_ahead._MIN_FREE_FILES", 1 << 50)
-    disk = LogDisk(path.parent, monkeypatch)
-    if odd == "refused sync":
-        monkeypatch.setattr(os, "fdatasync", refuse)
-    for seq in range(2, 12):
-        append(log, line(seq))
-    assert disk.syncs["fsync"] >= 10
-    log.close()
-    assert seqs(path) == list(range(1, 12))
-    assert not path.with_name("target").exists()
-
-
-def test_a_disk_that_has_room_again_is_noticed(path: Path, log: Appender, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr("edge.events.write_ahead._MIN_FREE_FILES", 1 << 50)
-        append(log, line(2))
-    for seq in range(3, 3 + RETRY_AFTER):
-        append(log, line(seq))
-    assert write_ahead_path(path).exists()
-
-
-def refuse(_: int) -> None:
-    raise OSError(errno.EIO, "Input/output error")
-
-
-def test_after_a_failed_sync_everything_since_the_last_one_is_written_again(
-    path: Path, log: Appender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The kernel has dropped the pages: the next sync would succeed without them."""
-    for seq in range(2, 10):
-        append(log, line(seq))
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fdatasync", refuse)
-        patch.setattr(os, "fsync", refuse)
-        for _ in range(2):
-            with pytest.raises(OSError, match="Input/output"):
-                append(log, line(10))
-    written: list[bytes] = []
-    real = os.write
-
-    def recorded(file: int, data: bytes) -> int:
-        written.append(bytes(data))
-        return real(file, data)
-
-    monkeypatch.setattr(os, "write", recorded)
-    append(log, line(10))
-    assert b"".join(written) == b"".join(map(line, range(2, 11)))
-    assert seqs(path) == list(range(1, 11))
-
-
-def test_a_log_that_is_emptied_after_a_failed_sync_gets_no_zeros(
-    path: Path, log: Appender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    append(log, line(2))
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fdatasync", refuse)
-        patch.setattr(os, "fsync", refuse)
-        with pytest.raises(OSError, match="Input/output"):
-            append(log, line(3))
-    path.write_bytes(b"")
-    log.close()
-    assert path.read_bytes() == b""
-
-
-def test_lines_whose_sync_failed_at_the_end_are_restored(
-    path: Path, log: Appender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for seq in range(2, 10):
-        append(log, line(seq))
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", refuse)
-        log.close()
-    assert write_ahead_path(path).exists()
-    path.write_bytes(line(1))
-    reopened(path)
-    assert seqs(path) == list(range(1, 10))
 
 
 @pytest.mark.parametrize("seed", range(20))

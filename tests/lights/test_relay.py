@@ -1,12 +1,10 @@
-"""The relay on mock pins: every sequence of signals in both kinds of failure and both polarities, and pulses."""
+"""The relay on mock pins: every sequence of signals in both kinds of failure and both polarities."""
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 
 import gpiozero
@@ -21,34 +19,21 @@ from edge.config import LightSettings, RelaySettings
 from edge.errors import LightsError
 from edge.lights import relay as relay_module
 from edge.lights.lights import Lights
-from edge.lights.output import Output
 from edge.records import Signal
 from support.command import environment
-from support.lights import DEFAULT, QUICK, RELAY, LightBox, WavePin, wait_until
+from support.lights import (
+    DEFAULT,
+    LONG_PULSE_S,
+    QUICK,
+    RELAY,
+    SHORT_PULSE_S,
+    LightBox,
+    WavePin,
+    is_unlocked,
+    wait_until,
+)
 
 SAFE = msgspec.structs.replace(RELAY, fail="safe")
-LONG_S = 60.0
-#: Shorter than the settings allow.
-SHORT_S = 0.03
-
-
-def is_running(lights: Lights) -> bool:
-    """Return whether a thread of a pattern or a pulse runs."""
-    players = [output._player for output in lights._outputs() if isinstance(output, Output)]
-    return any(player is not None and player.is_alive() for player in players)
-
-
-def is_unlocked(box: LightBox) -> bool:
-    """Return what the lock does, as its electrician sees it."""
-    assert box.relay is not None
-    has_power = "relay" in box.active
-    return has_power if box.relay.fail == "secure" else not has_power
-
-
-@pytest.fixture(params=itertools.product(("secure", "safe"), (False, True)), ids=lambda p: f"{p[0]}-{p[1]}")
-def relay(request: pytest.FixtureRequest) -> RelaySettings:
-    fail, active_low = request.param
-    return msgspec.structs.replace(RELAY, fail=fail, active_low=active_low)
 
 
 @pytest.fixture
@@ -107,7 +92,7 @@ class TestSignals:
         st.lists(st.sampled_from([*Signal, "green", "red", "buzzer"]), max_size=12),
         st.booleans(),
         st.booleans(),
-        st.sampled_from([0.0, LONG_S]),
+        st.sampled_from([0.0, LONG_PULSE_S]),
     )
     def test_a_strike_is_never_unlocked_without_green(
         self, shown: list[Signal | str], active_low: bool, dimmed: bool, seconds: float
@@ -153,98 +138,6 @@ class TestSignals:
             assert box.active == {"relay"}
             box.lights.show(Signal.STOP)
             assert box.active == {"red"}
-
-
-class TestPulse:
-    @pytest.fixture
-    def pulse(self, relay: RelaySettings, request: pytest.FixtureRequest) -> Iterator[LightBox]:
-        made = LightBox(QUICK, relay=msgspec.structs.replace(relay, seconds=request.param))
-        yield made
-        made.lights.close()
-
-    @pytest.mark.parametrize("pulse", [SHORT_S], indirect=True)
-    def test_locks_again_while_pass_stands(self, pulse: LightBox) -> None:
-        pulse.lights.show(Signal.PASS)
-        assert wait_until(lambda: not is_unlocked(pulse))
-        for _ in range(20):
-            pulse.lights.show(Signal.PASS)
-        assert not is_unlocked(pulse), "one pulse for each PASS"
-        assert "green" in pulse.active
-
-    @pytest.mark.parametrize("pulse", [SHORT_S], indirect=True)
-    def test_begins_again_with_the_next_pass(self, pulse: LightBox) -> None:
-        for between in (Signal.IDLE, Signal.STOP, Signal.FAULT, Signal.ALARM):
-            pulse.pins["relay"].clear_states()
-            pulse.lights.show(Signal.PASS)
-            assert wait_until(lambda: not is_unlocked(pulse))
-            pulse.lights.show(between)
-
-    @pytest.mark.parametrize("pulse", [LONG_S], indirect=True)
-    @pytest.mark.parametrize("shown", [Signal.IDLE, Signal.STOP, Signal.ALARM])
-    def test_is_cut_when_pass_ends(self, pulse: LightBox, shown: Signal) -> None:
-        pulse.lights.show(Signal.PASS)
-        assert is_unlocked(pulse)
-        pulse.lights.show(shown)
-        assert not is_unlocked(pulse)
-        pulse.lights.show(Signal.PASS)
-        assert is_unlocked(pulse)
-
-    @pytest.mark.parametrize("pulse", [LONG_S], indirect=True)
-    def test_is_cut_by_a_fault_and_by_the_end(self, pulse: LightBox) -> None:
-        for end in (lambda: pulse.lights.show(Signal.FAULT), lambda: pulse.lights.show_only("red"), pulse.lights.close):
-            pulse.lights.show(Signal.PASS)
-            end()
-            assert "relay" not in pulse.active
-        assert not is_running(pulse.lights)
-
-    @pytest.mark.parametrize("pulse", [SHORT_S], indirect=True)
-    def test_an_old_pulse_does_not_end_a_new_one(self, pulse: LightBox) -> None:
-        """PASS, STOP, PASS: the second pulse has its full length. A timer of the first one would end it."""
-        pulse.lights.show(Signal.PASS)
-        time.sleep(0.6 * SHORT_S)
-        pulse.lights.show(Signal.STOP)
-        begun = time.monotonic()
-        pulse.lights.show(Signal.PASS)
-        assert wait_until(lambda: not is_unlocked(pulse))
-        assert time.monotonic() - begun >= 0.99 * SHORT_S
-
-    def test_an_error_at_its_end_is_raised_by_the_next_signal(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        box = LightBox(QUICK, relay=msgspec.structs.replace(RELAY, seconds=SHORT_S))
-        box.lights.show(Signal.PASS)
-        failed = threading.Event()
-        set_state = type(box.pins["relay"])._set_state
-
-        def fail(pin: object, value: float) -> None:
-            if pin is box.pins["relay"]:
-                failed.set()
-                raise RuntimeError("no such device")
-            set_state(pin, value)
-
-        monkeypatch.setattr(type(box.pins["relay"]), "_set_state", fail)
-        assert failed.wait(10)
-        assert wait_until(lambda: not is_running(box.lights))
-        with pytest.raises(RuntimeError, match="no such device"):
-            box.lights.show(Signal.PASS)
-        monkeypatch.undo()
-        box.lights.close()
-        assert box.active == set()
-
-    def test_an_error_of_a_pattern_is_raised_by_the_next_signal(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        box = LightBox(QUICK)
-        set_state = type(box.pins["red"])._set_state
-
-        def fail(pin: object, value: float) -> None:
-            if value:
-                raise ZeroDivisionError
-            set_state(pin, value)
-
-        monkeypatch.setattr(type(box.pins["red"]), "_set_state", fail)
-        box.lights.show(Signal.FAULT)
-        assert wait_until(lambda: not is_running(box.lights))
-        with pytest.raises(ZeroDivisionError):
-            box.lights.show(Signal.FAULT)
-        monkeypatch.undo()
-        box.lights.close()
 
 
 class TestRelease:
@@ -395,7 +288,7 @@ class TestKnownPeople:
             assert len(box.changes()) == before
 
     def test_a_pulse_begins_when_the_people_are_known(self, relay: RelaySettings) -> None:
-        box = LightBox(QUICK, relay=msgspec.structs.replace(relay, when="PASS and known", seconds=SHORT_S))
+        box = LightBox(QUICK, relay=msgspec.structs.replace(relay, when="PASS and known", seconds=SHORT_PULSE_S))
         with box.lights:
             box.lights.show(Signal.PASS, False)
             assert not is_unlocked(box)

@@ -14,7 +14,9 @@ import pytest
 
 from edge import config, link_settings
 from edge.link import service
+from edge.link.log_tail import LogTail
 from edge.link.service import Place
+from support.link import OpenTail
 from support.running_link import RunningLink, Serve, StartLink
 
 if TYPE_CHECKING:
@@ -130,3 +132,10 @@ def serve() -> Iterator[Serve]:
     for listening, thread in started:
         thread.join()
         listening.close()
+
+
+@pytest.fixture
+def open_tail() -> Iterator[OpenTail]:
+    """Opens tails that are closed after the test."""
+    with contextlib.ExitStack() as opened:
+        yield lambda path, cursor: opened.enter_context(contextlib.closing(LogTail(path, cursor)))

@@ -12,12 +12,15 @@ from gpiozero.pins.mock import MockFactory, MockPin, MockPWMPin
 from edge import config
 from edge.config import LightSettings, RelaySettings
 from edge.lights.lights import Lights
+from edge.lights.output import Output
 
 DEFAULT = config.load().lights
 #: Settings with a relay.
 RELAY = config.replaced(config.load(), "relay", pin=23).relay
 #: Settings with patterns that change every 10 ms.
 QUICK = msgspec.structs.replace(DEFAULT, alarm_pattern_s=(0.01, 0.01), fault_pattern_s=(0.01, 0.01))
+#: Pulses of a relay. The short one is shorter than the settings allow.
+LONG_PULSE_S, SHORT_PULSE_S = 60.0, 0.03
 
 
 class RecordingPin(MockPin):
@@ -101,3 +104,16 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> bool:
             return False
         time.sleep(0.002)
     return True
+
+
+def is_running(lights: Lights) -> bool:
+    """Return whether a thread of a pattern or a pulse runs."""
+    players = [output._player for output in lights._outputs() if isinstance(output, Output)]
+    return any(player is not None and player.is_alive() for player in players)
+
+
+def is_unlocked(box: LightBox) -> bool:
+    """Return what the lock does, as its electrician sees it."""
+    assert box.relay is not None
+    has_power = "relay" in box.active
+    return has_power if box.relay.fail == "secure" else not has_power

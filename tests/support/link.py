@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from edge.events.record import encode
 from edge.link.cursor import Cursor
 from edge.link.log_tail import Line, LogTail
 
+#: Opens a tail of a log behind a cursor.
+OpenTail = Callable[[Path, Cursor], LogTail]
 #: The cursor of a target that has received nothing.
 START = Cursor()
 
