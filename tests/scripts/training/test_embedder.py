@@ -74,11 +74,11 @@ def test_the_task_is_one_of_the_loop(task: EmbedderTask) -> None:
 
 def test_a_batch_has_crops_vectors_and_pairs(task: EmbedderTask) -> None:
     batch = task.batch(1, 2, 30)
-    # Three pairs, and CUTS crops of each of eight faces.
-    assert batch["pictures"].shape == (30, 3, SIZE, SIZE)
+    # Four pairs, and CUTS crops of each of seven faces.
+    assert batch["pictures"].shape == (29, 3, SIZE, SIZE)
     assert batch["pictures"].dtype == torch.uint8
-    assert batch["vectors"].shape == (8, VECTOR)
-    assert batch["alike"].shape == (3, 3)
+    assert batch["vectors"].shape == (7, VECTOR)
+    assert batch["alike"].shape == (4, 4)
     assert batch["alike"].diagonal().all()
     again, other = task.batch(1, 2, 30), task.batch(1, 3, 30)
     assert all(bool((batch[k] == again[k]).all()) for k in batch)
@@ -104,6 +104,18 @@ def test_landmarks_stay_on_the_face(task: EmbedderTask, mirrored: bool) -> None:
     assert shades == pytest.approx(expected, abs=8)
     assert face.points[0, 0] < face.points[1, 0]
     assert face.region.shape == (REGION, REGION, 3)
+
+
+def test_faces_with_real_masks_are_aligned_as_at_the_door(
+    data: Dataset, teacher: FaceTeacher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [(1.0, 2.0), (3.0, 2.0), (2.0, 3.0), (1.0, 4.0), (3.0, 4.0)]
+    monkeypatch.setattr(embedder, "finder", lambda: lambda *_: found)
+    task = EmbedderTask(data, dict.fromkeys(("train", "val", "test"), data.records), teacher)
+    faces = [e for groups in task.people for group in groups for e in group]
+    assert {e.masked for e in faces} == {False, True}
+    for e in faces:
+        assert e.points.tolist() == (np.array(found) if e.masked else POINTS).tolist()
 
 
 def test_the_network_learns_what_the_teacher_says(task: EmbedderTask) -> None:
