@@ -21,7 +21,7 @@ from ..inference.embedder import Embedder
 from ..records import TIME_EPSILON_S, Face
 from . import quality
 from .matching import Gallery, relaxed
-from .record import Vector, normalized, to_vector
+from .record import Vector, to_vector
 
 if TYPE_CHECKING:
     from .card import Card
@@ -148,7 +148,8 @@ class Recogniser:
         if track.template is None:
             track.doubtful = 0
             return
-        is_like = float(vector @ track.template) >= relaxed(self._gallery().threshold, DOUBT)
+        look = self._embedder.mean(vector[None], np.ones(1, np.float32))
+        is_like = float(look @ track.template) >= relaxed(self._gallery().threshold, DOUBT)
         track.doubtful = 0 if is_like else track.doubtful + 1
         if track.doubtful >= DOUBTFUL_LOOKS:
             self._forget(track, DOUBTFUL_LOOKS)
@@ -182,8 +183,8 @@ class Recogniser:
         return vector is not None and float(vector @ template) >= threshold
 
     def _mean(self, track: _TrackLooks) -> Vector | None:
-        """Return the mean (128,) of the latest looks, by weight, with length 1; None if they are too few."""
+        """Return the mean (128,) of the latest looks, by weight, as the embedder makes it; None if they are too few."""
         if len(track.looks) < self._settings.min_looks:
             return None
-        total = np.sum([weight * vector for weight, vector in track.looks], axis=0)
-        return normalized(np.asarray(total, np.float32))
+        weights, vectors = zip(*track.looks, strict=True)
+        return self._embedder.mean(np.stack(vectors), np.array(weights, np.float32))
