@@ -25,7 +25,7 @@ from .record import Vector
 #: Looks of a camera, and the least time (seconds) between two of them: people move a little meanwhile.
 LOOKS, LOOK_INTERVAL_S = 3, 1.0
 #: Two looks may differ by this (`matching.relaxed`) and be of one person: pictures of different days are less alike than frames.
-SAME_PERSON = 2.0
+SAME_PERSON = 1.6
 #: Give up after this time (seconds).
 MAX_WAIT_S = 60.0
 

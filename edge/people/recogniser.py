@@ -34,7 +34,7 @@ RECHECK_S = 1.0
 #: A known person stays known down to a threshold that is relaxed by this, see `matching.relaxed`.
 HYSTERESIS = 1.25
 #: A single look may differ from the template by this before it counts as one of another person.
-DOUBT = 2.0
+DOUBT = 1.6
 #: A known person is unknown again if no look has been good enough for this time (seconds): nobody sees who is there now.
 STALE_S = 5.0
 #: After this many looks in a row that are not like the known person, only they count: another person has taken their place.
