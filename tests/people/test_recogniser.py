@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 
 import msgspec
 import numpy as np
@@ -180,14 +179,9 @@ def test_a_template_of_another_model_is_never_compared() -> None:
     assert set(Playing(ADA_VECTOR, people=(foreign,)).play(3)) == {None}
 
 
-def test_a_hundred_people_are_matched_in_less_than_a_millisecond() -> None:
+def test_one_of_a_hundred_people_is_found() -> None:
     gallery = Gallery([person(str(k), k) for k in range(100)], MODEL, THRESHOLD)
-    found = gallery.find(to_vector(gallery.people[42].template))
-    assert found is not None
-    assert found.person.name == "42"
-    times = []
-    for k in range(50):
-        start = time.perf_counter()
-        gallery.nearest(vector(k))
-        times.append(time.perf_counter() - start)
-    assert min(times) < 1e-3
+    for k in (0, 42, 99):
+        found = gallery.find(to_vector(gallery.people[k].template))
+        assert found is not None
+        assert found.person.name == str(k)
