@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -50,6 +51,25 @@ def test_train_export_evaluate(model: str, data: Path, tmp_path_factory: pytest.
     figures = json.loads(done.stdout.splitlines()[-1])
     own = {"detector": "ap35_h10", "mask": "accuracy", "expression": "votes_accuracy", "landmarks": "bare"}
     assert own[model] in figures
+
+
+@pytest.mark.parametrize("command", [("train", "mask"), ("leave_one_out",)])
+def test_a_program_that_starts_itself_again_imports_pytorch_once(command: tuple[str, ...], tmp_path: Path) -> None:
+    name, *arguments = command
+    program = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        f"training.{name}",
+        *arguments,
+        "--data",
+        str(tmp_path / "none"),
+    ]
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("MALLOC_")}
+    done = subprocess.run(program, cwd=SCRIPTS, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 65, done.stderr[-3000:]
+    assert len(re.findall(r"\| +torch$", done.stderr, re.MULTILINE)) == 1
 
 
 def test_a_killed_run_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
