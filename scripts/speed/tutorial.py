@@ -17,6 +17,7 @@ from edge.errors import ModelError, UnavailableError
 from edge.imaging.images import Picture
 from edge.records import Box
 from peers.float_models import FloatModel, Floats, import_tensorflow, load_keras
+from training.keras_converter import converter_of
 
 #: The side of the face crops that the classifier takes.
 MASK_SIDE_PX = 224
@@ -109,7 +110,7 @@ class KerasMobileNet:
 
     def to_tflite(self, path: Path) -> None:
         """Write the model as float TFLite."""
-        path.write_bytes(self._tf.lite.TFLiteConverter.from_keras_model(self._net).convert())
+        path.write_bytes(converter_of(self._tf, self._net).convert())
 
 
 def _build(keras: Any) -> Any:

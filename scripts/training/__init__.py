@@ -24,7 +24,8 @@ masked_expression, landmarker   what is trained: data, loss, validation of each 
 scenes, things, detector_loss   the detector's training pictures and its loss
 augment, drawing, rendering     pictures changed, drawn on and rendered
 prune                           pruning
-convert, export_model           PyTorch to TFLite; the whole export
+convert, keras_converter        PyTorch to TFLite, by way of Keras
+export_model                    the whole export
 calibration, runtimes           thresholds and calibration; what an 8-bit model answers in both runtimes
 modelfile                       checks of a .tflite file
 evaluation, groups              evaluation, one module a task; by age, sex and ethnicity

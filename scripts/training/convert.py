@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from edge.system import stderr
 
 from .arrays import Floats
+from .keras_converter import converter_of
 from .nets import SameConv2d, normalise
 
 
@@ -178,7 +179,7 @@ def to_tflite(model: Any, samples: Iterable[Floats]) -> bytes:
     """
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter = converter_of(tf, model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([s] for s in samples)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]

@@ -23,6 +23,8 @@ from .scenes import HEIGHT, MAX_FACES, MAX_IGNORED, WIDTH, Scenes, whole
 TAUGHT = ("wild", "rwmfd2", "crowds")
 #: How many face-free regions are looked for in the validation pictures.
 FACE_FREE = 600
+#: How many are looked for in the training pictures, to choose hard negatives from.
+MINED_REGIONS = 4000
 #: Shares of the face-free validation pictures that may get a box; the share of faces found is the mean over them.
 FALSE_ALARMS = (0.005, 0.01, 0.02, 0.05)
 
@@ -53,7 +55,7 @@ class DetectorTask:
     def learn_from(self, earlier: torch.nn.Module) -> None:
         """Search for hard negatives of an earlier detector (Felzenszwalb et al. 2010)."""
 
-        self.scenes.mine(lambda pictures: best_scores(earlier, pictures))
+        self.scenes.mine(lambda pictures: best_scores(earlier, pictures), MINED_REGIONS)
 
     def calibration(self, n: int, seed: int) -> Tensor:
         return stack([self.scenes.draw((seed, 10**6, k))[0] for k in range(n)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from edge.errors import DoorlightError
@@ -16,7 +17,7 @@ from training.command_line import add_data, parser_for, print_error
 from training.records import DataError
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = parser_for("export", __doc__)
     parser.add_argument(
@@ -30,7 +31,7 @@ def main() -> int:
     parser.add_argument(
         "--samples", type=int, default=300, help="pictures that calibrate the activations (default: %(default)s)"
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
 
     # PyTorch and TensorFlow take seconds to import: only after the arguments are valid.
     from training.checkpoints import TrainingError

@@ -14,11 +14,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from training.command_line import INTERRUPTED, add_data, keep_memory, parser_for, print_error
+
+if __name__ == "__main__":
+    keep_memory()  # starts this program again: before it has imported PyTorch, which takes seconds
+
 import numpy as np
 import torch
 
 from training.checkpoints import TrainingError, load_best
-from training.command_line import INTERRUPTED, add_data, keep_memory, parser_for, print_error
 from training.dataset import Dataset
 from training.loop import train
 from training.mask import Example, MaskTask, examples
@@ -33,7 +37,6 @@ Figures = dict[str, float]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     args = _parse(argv)
-    keep_memory()
     try:
         figures = leave_out(args)
     except (DataError, TrainingError) as error:

@@ -34,9 +34,8 @@ SMALLEST = 10.0
 #: Share of a face that must lie within the picture for it to be asked for.
 LEAST_VISIBLE = 0.45
 MAX_FACES, MAX_IGNORED = 48, 96
-#: Face-free regions that hard negatives are chosen from, beside every whole picture without a face, and how many are
-#: kept.
-MINED_REGIONS, MAX_HARD = 4000, 1500
+#: Number of hard negatives that are kept.
+MAX_HARD = 1500
 #: Score from which a detection makes a hard negative.
 HARD_SCORE = 0.08
 
@@ -251,9 +250,10 @@ class Scenes:
         picture = self.data.picture(record, cache=True)[y : y + h, x : x + w]
         images.letterbox(picture, x2 - x1, y2 - y1, canvas[y1:y2, x1:x2])
 
-    def mine(self, best_scores: Callable[[Sequence[Picture]], np.ndarray], tries: int = MINED_REGIONS) -> None:
+    def mine(self, best_scores: Callable[[Sequence[Picture]], np.ndarray], tries: int) -> None:
         """Keep the face-free pictures and regions with the highest scores of a detector, to show them more often.
 
+        There are `tries` to find regions, see `face_free`; every whole picture without a face is judged, too.
         `best_scores` returns the best score of each of some input pictures, (n,).
         """
         regions = [whole(r) for r in self.empty] + list(self.face_free(9, tries))

@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from training.checkpoints import TrainingError
 from training.command_line import INTERRUPTED, add_data, keep_memory, parser_for, print_error
+
+if __name__ == "__main__":
+    keep_memory()  # starts this program again: before it has imported PyTorch, which takes seconds
+
+from training.checkpoints import TrainingError
 from training.dataset import Dataset
 from training.loop import Plan, Task, device, train
 from training.records import DataError
@@ -30,7 +34,6 @@ PLANS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     args = _arguments(argv)
-    keep_memory()
     import torch
 
     if args.threads:

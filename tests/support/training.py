@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import json
 import subprocess
 import sys
@@ -16,7 +19,7 @@ EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"
 
 
 def script(name: str, *args: object, check: bool = True, **kw: object) -> subprocess.CompletedProcess[str]:
-    """Run `python -m training.NAME`; with `check` it must succeed."""
+    """Run `python -m training.NAME`; with `check` it must succeed. Each such process imports PyTorch for seconds."""
     done = subprocess.run(  # type: ignore[call-overload]
         [sys.executable, "-m", f"training.{name}", *map(str, args)],
         cwd=SCRIPTS,
@@ -28,6 +31,20 @@ def script(name: str, *args: object, check: bool = True, **kw: object) -> subpro
     if check:
         assert done.returncode == 0, done.stderr[-3000:]
     return done
+
+
+def script_here(name: str, *args: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run `main` of training.NAME in this process, which has imported PyTorch already; otherwise as `script`."""
+    main = importlib.import_module(f"training.{name}").main
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(SCRIPTS), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main([*map(str, args)])
+        except SystemExit as end:  # wrong usage
+            code = end.code
+    if check:
+        assert code == 0, err.getvalue()[-3000:]
+    return subprocess.CompletedProcess([name, *map(str, args)], code, out.getvalue(), err.getvalue())
 
 
 def write_data(folder: Path) -> None:

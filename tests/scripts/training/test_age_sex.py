@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from support.paths import SCRIPTS
-from support.training import script, write_portraits
+from support.training import script, script_here, write_portraits
 
 pytest.importorskip("torch", reason="training needs the extra: pip install .[train]")
 
@@ -133,7 +133,7 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
             age_sex_model.AgeSexModel(path)
     picture = tmp_path / "a.png"
     cv2.imwrite(str(picture), np.zeros((20, 20, 3), np.uint8))
-    done = script("draw_age_sex", picture, tmp_path / "b.png", "--model", tmp_path / "none.tflite", check=False)
+    done = script_here("draw_age_sex", picture, tmp_path / "b.png", "--model", tmp_path / "none.tflite", check=False)
     assert "none.tflite: no such file (make it with python -m training.judge_age_sex)" in done.stderr
     assert not (tmp_path / "b.png").exists()
 
@@ -144,7 +144,7 @@ def test_train_judge_audit_and_draw(tmp_path: Path) -> None:
     data, run = tmp_path / "data", tmp_path / "run"
     write_portraits(data)
     plan = ("--data", data, "--out", run, "--steps", 4, "--batch", 4, "--validate-every", 4, "--threads", 1, "--quiet")
-    script("train", "age_sex", *plan, "--pretrained", SHIPPED / "mask_classifier.tflite")
+    script_here("train", "age_sex", *plan, "--pretrained", SHIPPED / "mask_classifier.tflite")
     taken = torch.load(run / "last.pt", weights_only=False)["taken"]
     assert taken == 52, "all convolutions of the mask classifier, and neither of its dense layers"
     card = tmp_path / "card.md"

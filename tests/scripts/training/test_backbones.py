@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from support.training import script
+from support.training import script, script_here
 
 pytest.importorskip("torch", reason="training needs the extra: pip install .[train]")
 
@@ -137,7 +137,7 @@ def test_names_and_budgets_that_make_no_sense(tmp_path: Path) -> None:
         (("--tasks", "mask"), "give --data, or --costs"),
     ):
         data = () if given == ("--tasks", "mask") else ("--data", tmp_path)
-        done = script("backbones", *data, *given, check=False)
+        done = script_here("backbones", *data, *given, check=False)
         assert done.returncode == 2
         assert why in done.stderr
 
