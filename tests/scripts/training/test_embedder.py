@@ -147,7 +147,12 @@ def test_the_threshold_is_that_of_means(task: EmbedderTask, monkeypatch: pytest.
     }
     given: list[Floats] = []
     monkeypatch.setattr(calibration, "answers", lambda *args: np.ones((len(args[3]), VECTOR), np.float32) / VECTOR**0.5)
-    monkeypatch.setattr(task.judge, "pairs", lambda embed, common: given.append(common) or dict(found))
+
+    def pairs(_embed: object, common: Floats) -> dict[str, Pairs]:
+        given.append(common)
+        return dict(found)
+
+    monkeypatch.setattr(task.judge, "pairs", pairs)
     choice = calibration.choose_embedding(tmp_path, task, Embedder().eval())
     assert choice.threshold == pytest.approx(0.6995, abs=1e-3)
     assert choice.common == pytest.approx([VECTOR**-0.5] * VECTOR, abs=1e-4)
