@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,10 +17,7 @@ from ..records import Face, Point
 from ..timing import NO_TIMER, StageTimer
 from .interpreter import Model
 from .landmarks import LandmarkFinder
-from .manifest import MANIFEST_NAME, ModelEntry
-
-#: Embeddings: (n, 128), or one, (128,), float32.
-Embeddings = npt.NDArray[np.float32]
+from .manifest import MANIFEST_NAME
 
 NAME = "face_embedding"
 DIMENSIONS = 128
@@ -29,22 +25,8 @@ DIMENSIONS = 128
 _MIN_LENGTH = 1e-6
 
 
-def mean_embedding(embeddings: Embeddings, weights: Embeddings, common: Embeddings) -> Embeddings:
-    """Return the mean (128,) of `embeddings` (n, 128) by `weights` (n,), without what is `common` (128,) to all faces, of length 1.
-
-    The looks at a person differ by chance, and a mean takes that away; what all faces share, a mask among it, remains, so that
-    means of strangers are more alike than single looks.
-    """
-    return _unit(_unit(weights @ embeddings) - common)
-
-
-def version_of(entry: ModelEntry) -> str:
-    """Return what tells a model, and what is taken from its means, from others: means of different ones cannot be compared."""
-    return hashlib.sha256(f"{entry.sha256} {entry.common}".encode()).hexdigest()[:16]
-
-
 class Embedder:
-    """Makes embeddings of faces, 128 numbers of length 1. The cosine of two means of them says how alike two people are."""
+    """Makes embeddings of faces: 128 numbers of length 1, whose cosine says how alike two faces are."""
 
     def __init__(self, model: Model, landmarks: LandmarkFinder, timer: StageTimer = NO_TIMER) -> None:
         """`landmarks` aligns the faces. Raises ModelError if the manifest does not describe such a model."""
@@ -59,23 +41,16 @@ class Embedder:
                 f"{model.path}: {MANIFEST_NAME} has no square RGB input and output 'embedding' of shape [1, {DIMENSIONS}]",
                 "is --models the right folder?",
             )
-        common = model.entry.common or (0.0,) * DIMENSIONS
-        if len(common) != DIMENSIONS:
-            raise ModelError(
-                f"{model.path}: {MANIFEST_NAME} has {len(common)} numbers in 'common' instead of {DIMENSIONS}",
-                "is --models the right folder?",
-            )
-        self._common = np.array(common, np.float32)
 
     @property
     def threshold(self) -> float:
-        """The cosine from which two means are of one person."""
+        """The cosine from which two embeddings are of one person, single looks or means of several."""
         return self.model.entry.threshold
 
     @property
     def version(self) -> str:
-        """See `version_of`."""
-        return version_of(self.model.entry)
+        """What tells this model from others: embeddings of different models cannot be compared."""
+        return self.model.entry.sha256[:16]
 
     def landmarks(self, picture: Picture, face: Face) -> tuple[Point, ...]:
         """Return the landmarks of a face of `picture`, found now if the look has not found them."""
@@ -85,7 +60,7 @@ class Embedder:
         """Return the aligned crop (size, size, 3) uint8 RGB of the face with five landmarks."""
         return align(picture, points, self.size)
 
-    def embed(self, crops: Sequence[Picture]) -> Embeddings:
+    def embed(self, crops: Sequence[Picture]) -> npt.NDArray[np.float32]:
         """Return the embeddings (n, 128) float32 of aligned crops, each of length 1.
 
         Each is the sum of those of the crop and of its mirror image, as in the tests of Deng et al. (2019, "ArcFace"): the
@@ -96,11 +71,7 @@ class Embedder:
             vector[:] = _unit(self._answer(crop) + self._answer(np.ascontiguousarray(crop[:, ::-1])))
         return vectors
 
-    def mean(self, embeddings: Embeddings, weights: Embeddings) -> Embeddings:
-        """Return what templates and visits are compared by, see `mean_embedding`."""
-        return mean_embedding(embeddings, weights, self._common)
-
-    def _answer(self, crop: Picture) -> Embeddings:
+    def _answer(self, crop: Picture) -> npt.NDArray[np.float32]:
         """Return the model's answer (128,) to one crop, with length 1."""
         self._timer.mark("crop")
         self.model.invoke(crop)
@@ -108,5 +79,5 @@ class Embedder:
         return _unit(self.model.dequantized("embedding").reshape(DIMENSIONS))
 
 
-def _unit(vector: Embeddings) -> Embeddings:
+def _unit(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.asarray(vector / max(float(np.linalg.norm(vector)), _MIN_LENGTH), np.float32)

@@ -57,8 +57,7 @@ class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `input` is (1, height, width, channels) with pixel values 0 to 255, RGB or grey as `colour` says. `threshold` is the
     probability from which the answer is yes (a face, a mask). `slope` and `offset` calibrate a probability p: logit(p')
-    = slope * logit(p) + offset. `common` are the numbers that the embeddings of all faces have in common, see
-    `embedder.mean_embedding`. `margin` is the side of a crop divided by the longer side of the face box. `edgetpu` is
+    = slope * logit(p) + offset. `margin` is the side of a crop divided by the longer side of the face box. `edgetpu` is
     None if the model is not compiled for the Edge TPU (scripts/compile_edgetpu.sh does it).
     """
 
@@ -77,7 +76,6 @@ class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     margin: Annotated[float, Meta(gt=0, le=10)] = 1.0
     slope: Annotated[float, Meta(gt=0, le=20)] = 1.0
     offset: Annotated[float, Meta(ge=-20, le=20)] = 0.0
-    common: tuple[Annotated[float, Meta(ge=-1, le=1)], ...] = ()
     edgetpu: EdgeTpuFile | None = None
 
 

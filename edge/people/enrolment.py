@@ -20,12 +20,12 @@ from ..inference.perception import Perception
 from ..records import Frame
 from . import quality
 from .matching import Gallery, relaxed
-from .record import Vector
+from .record import Vector, normalized
 
 #: Looks of a camera, and the least time (seconds) between two of them: people move a little meanwhile.
 LOOKS, LOOK_INTERVAL_S = 3, 1.0
 #: Two looks may differ by this (`matching.relaxed`) and be of one person: pictures of different days are less alike than frames.
-SAME_PERSON = 1.6
+SAME_PERSON = 2.0
 #: Give up after this time (seconds).
 MAX_WAIT_S = 60.0
 
@@ -75,7 +75,7 @@ class Enroller:
             if not self._is_same(looks, look):
                 raise InputError(f"{path}: does not show the person of {paths[0]}", "use pictures of one person")
             looks.append(look)
-        return self._mean(looks)
+        return mean(looks)
 
     def from_camera(self, source: Source, report: Callable[[str], None]) -> Vector:
         """Return the vector (128,) of the person before an open camera. `report` gets a line for each change.
@@ -113,17 +113,16 @@ class Enroller:
             raise InputError(
                 f"{source.name}: {len(looks)} of {LOOKS} good looks{reason}", hint or "look into the camera"
             )
-        return self._mean(looks)
+        return mean(looks)
 
     def _is_same(self, looks: Sequence[Look], look: Look) -> bool:
-        if not looks:
-            return True
-        return float(self._mean(looks) @ self._mean([look])) >= relaxed(self._threshold, SAME_PERSON)
+        return not looks or float(mean(looks) @ look.vector) >= relaxed(self._threshold, SAME_PERSON)
 
-    def _mean(self, looks: Sequence[Look]) -> Vector:
-        """Return the mean vector (128,) of looks, by their weights, as the embedder makes it."""
-        weights = np.array([look.weight for look in looks], np.float32)
-        return self._embedder.mean(np.stack([look.vector for look in looks]), weights)
+
+def mean(looks: Sequence[Look]) -> Vector:
+    """Return the mean vector (128,) of looks, by their weights, with length 1."""
+    total = np.sum([look.weight * look.vector for look in looks], axis=0)
+    return normalized(np.asarray(total, np.float32))
 
 
 def check_new(gallery: Gallery, vector: Vector, name: str) -> None:

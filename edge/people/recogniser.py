@@ -21,7 +21,7 @@ from ..inference.embedder import Embedder
 from ..records import TIME_EPSILON_S, Face
 from . import quality
 from .matching import Gallery, relaxed
-from .record import Vector, to_vector
+from .record import Vector, normalized, to_vector
 
 if TYPE_CHECKING:
     from .card import Card
@@ -34,7 +34,7 @@ RECHECK_S = 1.0
 #: A known person stays known down to a threshold that is relaxed by this, see `matching.relaxed`.
 HYSTERESIS = 1.25
 #: A single look may differ from the template by this before it counts as one of another person.
-DOUBT = 1.6
+DOUBT = 2.0
 #: A known person is unknown again if no look has been good enough for this time (seconds): nobody sees who is there now.
 STALE_S = 5.0
 #: After this many looks in a row that are not like the known person, only they count: another person has taken their place.
@@ -148,8 +148,7 @@ class Recogniser:
         if track.template is None:
             track.doubtful = 0
             return
-        look = self._embedder.mean(vector[None], np.ones(1, np.float32))
-        is_like = float(look @ track.template) >= relaxed(self._gallery().threshold, DOUBT)
+        is_like = float(vector @ track.template) >= relaxed(self._gallery().threshold, DOUBT)
         track.doubtful = 0 if is_like else track.doubtful + 1
         if track.doubtful >= DOUBTFUL_LOOKS:
             self._forget(track, DOUBTFUL_LOOKS)
@@ -183,8 +182,8 @@ class Recogniser:
         return vector is not None and float(vector @ template) >= threshold
 
     def _mean(self, track: _TrackLooks) -> Vector | None:
-        """Return the mean (128,) of the latest looks, by weight, as the embedder makes it; None if they are too few."""
+        """Return the mean (128,) of the latest looks, by weight, with length 1; None if they are too few."""
         if len(track.looks) < self._settings.min_looks:
             return None
-        weights, vectors = zip(*track.looks, strict=True)
-        return self._embedder.mean(np.stack(vectors), np.array(weights, np.float32))
+        total = np.sum([weight * vector for weight, vector in track.looks], axis=0)
+        return normalized(np.asarray(total, np.float32))

@@ -43,7 +43,7 @@ class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An enrolled person.
 
     `id` is a random pseudonym, which says nothing about the person. `template` has 128 components, one signed byte each.
-    `model` is the version of the embedder that made it: templates of different ones cannot be compared.
+    `model` is the start of the SHA-256 of the model that made it: templates of different models cannot be compared.
     """
 
     id: Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]

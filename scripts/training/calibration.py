@@ -19,7 +19,7 @@ from edge.inference.perception import MIN_PROBABILITY, FaceDetector, log_odds
 from edge.records import Detection
 
 from . import mask
-from .arrays import Floats, Picture, as_floats
+from .arrays import Picture
 from .command_line import log
 from .convert import ExportError
 from .detector import DetectorTask
@@ -74,7 +74,6 @@ class Choice:
     slope: float
     offset: float
     metrics: dict[str, float]
-    common: tuple[float, ...] = ()
 
 
 def choose(folder: Path, task: Task, net: torch.nn.Module) -> Choice:
@@ -348,29 +347,21 @@ def choose_landmarks(folder: Path, task: LandmarkTask, net: torch.nn.Module) -> 
 
 
 def choose_embedding(folder: Path, task: EmbedderTask, net: torch.nn.Module) -> Choice:
-    """Choose the cosine from which two means are one person's: at most MAX_MISTAKEN of the strangers' visits reach it.
+    """Choose the cosine from which two faces are one person's: at most MAX_MISTAKEN of the strangers reach it.
 
-    Visits with and without a drawn mask keep that limit; single looks do in a set that is too small for visits. Faces with real
-    masks have wrong names among them, and choose nothing.
+    All kinds of pairs with a bare face keep that limit, single looks and means, because nobody is enrolled with a mask. Faces
+    with real masks have wrong names among them, and choose nothing.
     """
     names = installed_runtimes()
-
-    def embed(crops: Picture) -> Floats:
-        return answers(folder, task.name, "embedding", crops, names[0])
-
-    common = as_floats(task.common(embed).round(5))
-    pairs = task.judge.pairs(embed, common)
-    chosen_by = [f"{name}{kind}" for kind in ("_visit", "") for name in ("bare", "drawn") if f"{name}{kind}" in pairs][
-        :2
-    ]
-    threshold = max(pairs[name].threshold(MAX_MISTAKEN) for name in chosen_by)
-    steps = np.linspace(min(float(pairs[name].same.min()) for name in chosen_by), 1, 201)
+    pairs = task.judge.pairs(lambda crops: answers(folder, task.name, "embedding", crops, names[0]))
+    threshold = max(of.threshold(MAX_MISTAKEN) for name, of in pairs.items() if name != "masked")
+    steps = np.linspace(min(float(of.same.min()) for of in pairs.values()), 1, 201)
     curves: dict[str, Curve] = {}
-    for name in chosen_by:
+    for name in ("bare", "drawn"):
         curves[f"{name}: found"] = steps, np.array([pairs[name].found(s) for s in steps])
         curves[f"{name}: strangers"] = steps, np.array([pairs[name].mistaken(s) for s in steps])
     draw_choice(folder / f"{task.name}.png", curves, "least cosine", "share of pairs", ("threshold", threshold))
-    in_float = task.judge.pairs(embed_by(net), task.common(embed_by(net)))
+    in_float = task.judge.pairs(embed_by(net))
     figures = {f"val_float_{name}_auc": round(of.auc(), 4) for name, of in in_float.items()}
     for name, of in pairs.items():
         figures |= {f"val_int8_{name}_{key}": round(value, 4) for key, value in of.figures().items()}
@@ -379,4 +370,4 @@ def choose_embedding(folder: Path, task: EmbedderTask, net: torch.nn.Module) -> 
         a, b = (answers(folder, task.name, "embedding", sample, name) for name in names[:2])
         cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
         figures["runtimes_agree"] = check_agreement("embeddings", float((cosines >= SAME_FACE).mean()))
-    return Choice(round(threshold, 4), 1.0, 0.0, figures, tuple(float(v) for v in common))
+    return Choice(round(threshold, 4), 1.0, 0.0, figures)

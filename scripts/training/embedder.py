@@ -29,7 +29,7 @@ from .embedder_net import EXACT, VECTOR, Embedder
 from .face_teacher import CHIP, FaceTeacher
 from .landmarks import Example, examples, pose
 from .nets import mixed_precision, normalise, stack
-from .people import BARE_PEOPLE, MASKED_PEOPLE, Embed, Find, Judge, finder, people, with_mirrored
+from .people import BARE_PEOPLE, MASKED_PEOPLE, Embed, Find, Judge, finder, people
 from .records import Record
 
 #: Side of the network's input in pixels: that of the teacher's.
@@ -55,8 +55,6 @@ POINT_ERROR, COVERED_ERROR, SHIFT_ERROR = 0.05, 0.08, 0.06
 UNLABELLED_BARE = ("utk",)
 #: Faces that choose the principal components of the network that training starts from.
 TYPICAL = 600
-#: Faces that tell what all embeddings have in common.
-COMMON_FACES = 1000
 #: Number of faces among which the teacher's answers are placed.
 ANCHORS = 4096
 #: How much of what all its vectors have in common is taken from the teacher's: that says nothing of a person, but of a mask. The
@@ -222,19 +220,6 @@ class EmbedderTask:
             region = augment.greyscale(region, rng)
         return [align(region, _moved(face.points + 0.5, covered, rng), SIZE) for _ in range(cuts)]
 
-    def common(self, embed: Embed) -> Floats:
-        """Return what the embeddings of COMMON_FACES faces have in common, (128,), half of them with a drawn mask."""
-        crops = []
-        for k in range(COMMON_FACES):
-            rng = np.random.default_rng((COMMON_FACES, k))
-            face = self._shown(self.bare[rng.integers(len(self.bare))], False, False)
-            region = face.region
-            if k % 2:
-                at = pose(face.points + 0.5)
-                region = masks.draw_mask(region, at.box, rng, (at.roll, at.yaw))
-            crops.append(align(region, _moved(face.points + 0.5, bool(k % 2), rng), SIZE))
-        return as_floats(with_mirrored(embed, np.stack(crops)).mean(0))
-
     def calibration(self, n: int, seed: int) -> Tensor:
         crops = []
         for k in range(n):
@@ -313,8 +298,7 @@ class EmbedderTask:
 
     def validate(self, net: torch.nn.Module) -> dict[str, float]:
         """Return how well pairs of people are told apart, see `people.Judge`."""
-        embed = embed_by(net)
-        found = {name: pairs.figures() for name, pairs in self.judge.pairs(embed, self.common(embed)).items()}
+        found = {name: pairs.figures() for name, pairs in self.judge.pairs(embed_by(net)).items()}
         figures = {f"{name} {key}": value for name, of in found.items() for key, value in of.items()}
         chosen = [found[name][key] for name in ("bare", "drawn") for key in ("auc", "at_1_in_100")]
         return {"val score": float(np.mean(chosen)) + 0.5 * found["masked"]["auc"], **figures}

@@ -179,7 +179,6 @@ class _Network:
             threshold=choice.threshold,
             slope=choice.slope,
             offset=choice.offset,
-            common=choice.common,
             metrics={"bytes": len(content), **choice.metrics},
             data=_count_data(self._splits, self._kind_name),
         )

@@ -1,7 +1,7 @@
 """People who are in several pictures, and how well an embedder tells them apart.
 
-Two pictures of one person are a pair of its own, two of different people a strangers' pair. All figures are of cosines: pairs
-compare embeddings of single looks, visits means of several, as the door does.
+Two pictures of one person are a pair of its own, two of different people a strangers' pair. The door compares cosines of
+embeddings, and so do all figures here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy.typing as npt
 from edge.imaging.alignment import align
 from edge.imaging.images import Picture as RgbPicture
 from edge.inference import manifest
-from edge.inference.embedder import DIMENSIONS, mean_embedding
 from edge.inference.interpreter import Model
 from edge.inference.landmarks import LandmarkFinder
 from edge.records import Box, Point
@@ -143,13 +142,12 @@ class Judge:
         self.masked = np.stack([crop(e, data.picture(e.record)) for e in worn])
         self.drawn = np.stack([crop(e, drawn(e, k, j)) for k, e in enumerate(bare) for j in range(DRAWN)])
 
-    def pairs(self, embed: Embed, common: Floats | None = None) -> dict[str, Pairs]:
+    def pairs(self, embed: Embed) -> dict[str, Pairs]:
         """Return the pairs of bare faces, of a bare face and one with a drawn mask, and of faces with real masks.
 
-        With enough pictures also "bare_visit" and "drawn_visit": a template and a visit, see `_visits`. `common` (128,) is taken
-        from their means.
+        With enough pictures also "bare_visit" and "drawn_visit": a template and a visit, see `_visits`.
         """
-        bare, drawn, masked = (with_mirrored(embed, crops) for crops in (self.bare, self.drawn, self.masked))
+        bare, drawn, masked = (_with_mirrored(embed, crops) for crops in (self.bare, self.drawn, self.masked))
         drawn_names = [name for name in self.bare_names for _ in range(DRAWN)]
         same_picture = np.arange(len(bare))[:, None] == np.arange(len(drawn))[None] // DRAWN
         pairs = {
@@ -158,21 +156,19 @@ class Judge:
             "masked": pairs_of(masked, masked, self.masked_names, self.masked_names, _twice(masked)),
         }
         for name, seen in (("bare_visit", bare), ("drawn_visit", drawn[::DRAWN])):
-            visits = _visits(bare, seen, self.bare_names, common)
+            visits = _visits(bare, seen, self.bare_names)
             if visits is not None:
                 pairs[name] = visits
         return pairs
 
 
-def _visits(bare: Floats, seen: Floats, names: Sequence[str], common: Floats | None = None) -> Pairs | None:
+def _visits(bare: Floats, seen: Floats, names: Sequence[str]) -> Pairs | None:
     """Return pairs of a template, the mean of LOOKS embeddings `bare` (n, 128), and a visit, the mean of LOOKS others of `seen`.
 
-    Means are more alike than single looks, also those of strangers: what is `common` (128,) to all remains, unless it is taken
-    away, and what differs is averaged away. Row k of `bare` and `seen` is one picture of `names[k]`. None without two people who
-    have LOOKS pictures, and one who has twice as many.
+    Means are more alike than single looks, also those of strangers: what they share remains, what differs is averaged away. Row
+    k of `bare` and `seen` is one picture of `names[k]`. None without two people who have LOOKS pictures, and one who has twice
+    as many.
     """
-    common = as_floats(np.zeros(DIMENSIONS)) if common is None else common
-    weights = as_floats(np.ones(LOOKS))
     pictures = {name: np.flatnonzero(np.array(names) == name) for name in sorted(set(names))}
     pictures = {name: rows for name, rows in pictures.items() if len(rows) >= LOOKS}
     rng = np.random.default_rng(LOOKS)
@@ -182,8 +178,8 @@ def _visits(bare: Floats, seen: Floats, names: Sequence[str], common: Floats | N
         orders = [rng.permutation(rows) for rows in pictures.values()]
         if len(orders) < 2:
             return None
-        templates = np.stack([mean_embedding(bare[order[:LOOKS]], weights, common) for order in orders])
-        visits = np.stack([mean_embedding(seen[order[-LOOKS:]], weights, common) for order in orders])
+        templates = _unit(np.stack([bare[order[:LOOKS]].sum(0) for order in orders]))
+        visits = _unit(np.stack([seen[order[-LOOKS:]].sum(0) for order in orders]))
         cosines = as_floats(templates @ visits.T)
         strangers.append(cosines[~np.eye(len(orders), dtype=bool)])
         same += [cosine for cosine, order in zip(cosines.diagonal(), orders, strict=True) if len(order) >= 2 * LOOKS]
@@ -198,7 +194,7 @@ def _unit(vectors: Floats) -> Floats:
     return as_floats(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-def with_mirrored(embed: Embed, crops: Picture) -> Floats:
+def _with_mirrored(embed: Embed, crops: Picture) -> Floats:
     """Return the sum of the embeddings of a crop and its mirror image, as `edge.inference.embedder` makes it."""
     crop, mirrored = (_unit(embed(np.ascontiguousarray(side))) for side in (crops, crops[:, :, ::-1]))
     return _unit(as_floats(crop + mirrored))

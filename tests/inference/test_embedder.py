@@ -11,7 +11,7 @@ import pytest
 from edge import config
 from edge.errors import ModelError
 from edge.inference import manifest
-from edge.inference.embedder import DIMENSIONS, NAME, Embedder, mean_embedding, version_of
+from edge.inference.embedder import DIMENSIONS, NAME, Embedder
 from edge.inference.manifest import Manifest
 from edge.inference.perception import Perception, required_models
 from edge.records import Face
@@ -47,35 +47,6 @@ def test_embeddings_have_length_1_and_are_alike_for_one_face(perception: Percept
     assert vectors[0] @ vectors[1] > THRESHOLD > vectors[0] @ vectors[2]
     assert embedder.embed([]).shape == (0, DIMENSIONS)
     assert embedder.threshold == THRESHOLD
-
-
-def test_a_mean_is_without_what_all_faces_have_in_common() -> None:
-    """By weight, and of length 1. Without that, these two strangers would be alike."""
-    common = np.zeros(DIMENSIONS, np.float32)
-    common[0] = 0.6
-    ann, bob = (np.zeros((2, DIMENSIONS), np.float32) for _ in range(2))
-    ann[:, 0] = bob[:, 0] = 0.6
-    ann[:, 1], bob[:, 2] = (0.8, 0.0), (0.8, 0.8)
-    ann[1, 3] = 0.8
-    found = mean_embedding(ann, np.array([3, 1], np.float32), common)
-    assert np.linalg.norm(found) == pytest.approx(1, abs=1e-5)
-    assert found[1] / found[3] == pytest.approx(3)
-    equal = np.ones(2, np.float32)
-    assert mean_embedding(ann, equal, common) @ mean_embedding(bob, equal, common) < 0.1
-    assert mean_embedding(ann, equal, 0 * common) @ mean_embedding(bob, equal, 0 * common) > 0.35
-
-
-def test_the_door_takes_from_a_mean_what_the_manifest_says(perception: Perception) -> None:
-    embedder = perception.embedder
-    assert embedder is not None
-    entry = embedder.model.entry
-    assert entry.common == ()
-    looks = np.eye(2, DIMENSIONS, dtype=np.float32)
-    assert embedder.mean(looks, np.ones(2, np.float32))[:3] == pytest.approx([0.5**0.5, 0.5**0.5, 0])
-    common = (0.7071, *[0.0] * (DIMENSIONS - 1))
-    other = _with(embedder, common=common)
-    assert other.mean(looks, np.ones(2, np.float32))[:3] == pytest.approx([0, 1, 0], abs=1e-3)
-    assert other.version != embedder.version == version_of(entry), "its templates cannot be compared with the others"
 
 
 def test_landmarks_of_the_look_are_used(perception: Perception) -> None:
@@ -114,21 +85,9 @@ def test_a_manifest_that_describes_another_model_is_refused(perception: Percepti
         "embedding": msgspec.structs.replace(tensor, shape=(1, 64))
     }  # fmt: skip
 
-    with pytest.raises(ModelError, match=r"output 'embedding' of shape \[1, 128\]"):
-        _with(embedder, outputs=outputs)
-
-
-def test_a_manifest_with_another_number_of_common_values_is_refused(perception: Perception) -> None:
-    assert perception.embedder is not None
-    with pytest.raises(ModelError, match=r"other\.tflite: manifest\.toml has 64 numbers in 'common' instead of 128"):
-        _with(perception.embedder, common=(0.1,) * 64)
-
-
-def _with(embedder: Embedder, **changes: object) -> Embedder:
-    """Return an embedder whose manifest says something else."""
-
     class Other:
-        entry = msgspec.structs.replace(embedder.model.entry, **changes)
+        entry = msgspec.structs.replace(row, outputs=outputs)
         path = Path("other.tflite")
 
-    return Embedder(Other(), embedder._landmarks)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=r"output 'embedding' of shape \[1, 128\]"):
+        Embedder(Other(), embedder._landmarks)  # type: ignore[arg-type]

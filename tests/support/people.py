@@ -93,9 +93,6 @@ class FakeEmbedder:
     def crop(self, *_: object) -> Picture:
         return self.picture
 
-    def mean(self, embeddings: Vector, weights: Vector) -> Vector:
-        return normalized(weights @ embeddings)
-
     def embed(self, crops: list[Picture]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
         self.calls += len(crops)
         return np.stack([self.vector for _ in crops])

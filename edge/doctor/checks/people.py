@@ -90,7 +90,7 @@ def _store(host: Host, place: Place) -> Iterator[Finding]:
             f"the consent of {counted(len(late), 'person', 'people')} ends before {soon}",
             "people add NAME --replace",
         )
-    model = embedder.version_of(found[embedder.NAME]) if embedder.NAME in found else ""
+    model = found[embedder.NAME].sha256[:16] if embedder.NAME in found else ""
     if model and (foreign := [person for person in people if person.model != model]):
         yield Finding(
             "note",

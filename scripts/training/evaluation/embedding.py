@@ -21,8 +21,7 @@ def evaluate_embedding(data: Dataset, records: Sequence[Record], stages: Stages)
     """Evaluate on people who are in several pictures.
 
     "bare" are pairs of bare faces, "drawn" a bare face and one with a drawn mask, "masked" pairs with real masks, "bare_visit"
-    and "drawn_visit" a template of several pictures and the mean of several looks. Beside the figures of `people.Pairs`: the
-    numbers and, of visits, the shares found and mistaken at the model's threshold.
+    and "drawn_visit" a template of several pictures and the mean of several looks. Beside the figures of `people.Pairs`: the shares found and mistaken at the model's threshold, and the numbers.
     """
     model, landmarks = stages.embedding, stages.landmarks
     assert model is not None
@@ -36,16 +35,15 @@ def evaluate_embedding(data: Dataset, records: Sequence[Record], stages: Stages)
             vectors.append(model.dequantized("embedding"))
         return as_floats(np.stack(vectors))
 
-    pairs = judge.pairs(embed, as_floats(np.array(model.entry.common)) if model.entry.common else None)
+    pairs = judge.pairs(embed)
     threshold = model.entry.threshold
     figures: dict[str, Any] = {}
     for name, of in pairs.items():
         names = judge.masked_names if name == "masked" else judge.bare_names
-        is_visit = name.endswith("_visit")
-        counts = [n for n in Counter(names).values() if n >= (2 * people.LOOKS if is_visit else 2)]
+        least = 2 * people.LOOKS if name.endswith("_visit") else 2
+        counts = [n for n in Counter(names).values() if n >= least]
         figures |= {f"{name}_{key}": value for key, value in of.figures().items()}
-        if is_visit:
-            figures |= {f"{name}_found": of.found(threshold), f"{name}_mistaken": of.mistaken(threshold)}
+        figures |= {f"{name}_found": of.found(threshold), f"{name}_mistaken": of.mistaken(threshold)}
         figures |= {
             f"{name}_people": len(counts),
             f"{name}_pairs": len(of.same),

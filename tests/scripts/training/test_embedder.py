@@ -15,15 +15,13 @@ import torch
 
 from support.data_folder import DataFolder
 from support.face_teacher_file import WIDTHS, network
-from training import calibration, embedder, embedder_net
-from training.arrays import Floats, Picture
+from training import embedder, embedder_net
 from training.dataset import Dataset
 from training.embedder import CUTS, REGION, SIZE, EmbedderTask
 from training.embedder_net import VECTOR, Embedder
 from training.face_teacher import CHIP, FaceTeacher
 from training.landmarks import LANDMARKS
 from training.loop import Task
-from training.people import Pairs
 from training.records import DataError
 
 #: A face of 60 pixels from the eyes to the chin, in a picture of 160 x 120 pixels.
@@ -36,7 +34,6 @@ def few_channels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedder_net, "CHANNELS", tuple(WIDTHS))
     monkeypatch.setattr(embedder_net, "RANKS", (*[None] * 7, *[1] * 22))
     monkeypatch.setattr(embedder, "TYPICAL", 2)
-    monkeypatch.setattr(embedder, "COMMON_FACES", 2)
 
 
 @pytest.fixture
@@ -119,47 +116,6 @@ def test_faces_with_real_masks_are_aligned_as_at_the_door(
     assert {e.masked for e in faces} == {False, True}
     for e in faces:
         assert e.points.tolist() == (np.array(found) if e.masked else POINTS).tolist()
-
-
-def test_what_all_faces_have_in_common_is_half_of_masked_ones(
-    task: EmbedderTask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embedder, "COMMON_FACES", 6)
-    monkeypatch.setattr("training.embedder.masks.draw_mask", lambda picture, *_: np.zeros_like(picture))
-
-    def embed(crops: Picture) -> Floats:
-        assert crops.shape == (6, SIZE, SIZE, 3)
-        covered = (crops.max((1, 2, 3)) == 0).astype(np.float32)
-        assert covered.tolist() == [0, 1] * 3
-        return np.stack([covered, 1 - covered], 1)
-
-    assert task.common(embed).tolist() == pytest.approx([0.5, 0.5])
-
-
-def test_the_threshold_is_that_of_means(task: EmbedderTask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Of single looks, in a set in which nobody has six pictures."""
-    monkeypatch.setattr(embedder, "COMMON_FACES", 4)
-    strangers = np.sort(np.linspace(0.1, 0.6, 5000)).astype(np.float32)
-    one = np.ones(1, np.float32)
-    found = {
-        name: Pairs(strangers + k / 10, one, one)
-        for k, name in enumerate(("bare_visit", "drawn_visit", "bare", "drawn", "masked"))
-    }
-    given: list[Floats] = []
-    monkeypatch.setattr(calibration, "answers", lambda *args: np.ones((len(args[3]), VECTOR), np.float32) / VECTOR**0.5)
-
-    def pairs(_embed: object, common: Floats) -> dict[str, Pairs]:
-        given.append(common)
-        return dict(found)
-
-    monkeypatch.setattr(task.judge, "pairs", pairs)
-    choice = calibration.choose_embedding(tmp_path, task, Embedder().eval())
-    assert choice.threshold == pytest.approx(0.6995, abs=1e-3)
-    assert choice.common == pytest.approx([VECTOR**-0.5] * VECTOR, abs=1e-4)
-    assert given[0].tolist() == pytest.approx(list(choice.common)), "judged with what the manifest says"
-    assert (tmp_path / "face_embedding.png").is_file()
-    del found["bare_visit"], found["drawn_visit"]
-    assert calibration.choose_embedding(tmp_path, task, Embedder().eval()).threshold == pytest.approx(0.8995, abs=1e-3)
 
 
 def test_the_network_learns_what_the_teacher_says(task: EmbedderTask) -> None:
