@@ -17,7 +17,7 @@ from ..errors import UnavailableError, UsageError
 SCHEMA_VERSION = 1
 #: A statement that takes longer (seconds) is given up, and tried again.
 STATEMENT_TIMEOUT_S = 60
-#: PostgreSQL itself gives up a statement. If it is stopped, or its disk hangs, it does not: so much later (seconds), we do.
+#: Seconds. PostgreSQL gives up a slow statement itself. If it is stopped, or its disk hangs, the client does, this much later.
 MARGIN_S = 5
 #: Seconds. A server that vanishes without a word is noticed after this time.
 TIMEOUT_S = 15
@@ -98,24 +98,25 @@ class Connection(psycopg.Connection[Any]):
     answer_timeout_s: float = STATEMENT_TIMEOUT_S + MARGIN_S
 
     def wait(self, gen: Generator[int, int, Any], *_args: object, **_options: object) -> Any:
-        """Run `gen`, which psycopg makes of a statement: it yields what to wait for. Raises psycopg.Error.
+        """Return the result of `gen`, which psycopg makes of a statement, and which yields the events to wait for.
 
-        psycopg itself waits without a limit.
+        Raises psycopg.Error. psycopg's own method waits without a limit.
         """
         try:
             wanted = next(gen)
             while True:
-                with selectors.DefaultSelector() as selector:
+                # Not DefaultSelector: epoll needs a free file descriptor, and its error is no psycopg.Error.
+                with selectors.PollSelector() as selector:
                     selector.register(self.fileno(), wanted)
-                    found = selector.select(self.answer_timeout_s)
-                if not found:
+                    ready = [events for _, events in selector.select(self.answer_timeout_s)]
+                if not ready:
                     self.close()
                     raise psycopg.OperationalError("no answer to a statement")
-                wanted = gen.send(found[0][1])
+                wanted = gen.send(ready[0])
         except StopIteration as end:
             return end.value
         except KeyboardInterrupt:
-            self.close()  # in the middle of a statement
+            self.close()  # its statement is unfinished: it can run no other
             raise
 
 

@@ -13,6 +13,7 @@ import pytest
 from edge.fleet import database
 from edge.fleet.database import Address, Connection, DatabaseError
 from fleet.servers import Postgres
+from support.limits import no_more_files
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def stopped(address: Address) -> Iterator[Connection]:
         process = connection.info.backend_pid
         os.kill(process, signal.SIGSTOP)
         connection.answer_timeout_s = 0.1
-        goes_on = threading.Timer(60.0, os.kill, (process, signal.SIGCONT))  # it would be waited for without end
+        goes_on = threading.Timer(60.0, os.kill, (process, signal.SIGCONT))  # ends a test that waits without a limit
         goes_on.start()
         yield connection
         goes_on.cancel()
@@ -46,6 +47,12 @@ def test_a_statement_without_an_answer_is_given_up(stopped: Connection, address:
 def test_a_transaction_without_an_answer_is_given_up(stopped: Connection) -> None:
     with pytest.raises(psycopg.OperationalError, match="no answer to a statement"), stopped.transaction():
         stopped.execute("SELECT 1")
+
+
+@pytest.mark.postgres
+def test_statements_need_no_file_descriptor_of_their_own(address: Address) -> None:
+    with database.connect(address) as connection, no_more_files():
+        assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_a_hint_names_the_setting_that_has_the_address() -> None:
