@@ -60,7 +60,6 @@ PACE_STEPS = 3
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     args = _parse(argv)
-    keep_memory()
     # PyTorch takes seconds to import: only after the arguments are valid.
     from edge.errors import DoorlightError
     from training import backbone_table
@@ -224,4 +223,5 @@ def _seconds_a_step(task: Any, args: argparse.Namespace) -> float:
 
 
 if __name__ == "__main__":
+    keep_memory()
     sys.exit(main())

@@ -149,7 +149,6 @@ def test_a_network_is_trained_judged_and_not_done_again(
     """Everything but the conversion: the shipped model stands for its output."""
     shipped = manifest.load().read("expression_classifier")
     monkeypatch.setattr(convert, "quantise", lambda net, pictures, finish: shipped)
-    monkeypatch.setattr(backbones, "keep_memory", lambda: None)
     command = ["--data", str(data), "--steps", "2", "--batch", "4", "--samples", "4", "--quiet"]
     command += ["--tasks", "expression", "--networks", "vgg", "--out", str(tmp_path)]
     assert backbones.main(command) == 0
