@@ -34,7 +34,10 @@ def script(name: str, *args: object, check: bool = True, **kw: object) -> subpro
 
 
 def script_here(name: str, *args: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run `main` of training.NAME in this process, which has imported PyTorch already; otherwise as `script`."""
+    """Run `main` of training.NAME in this process, which imports PyTorch only once; otherwise as `script`."""
+    import torch  # not at the top: this module is also for tests without PyTorch
+
+    threads = torch.get_num_threads()
     main = importlib.import_module(f"training.{name}").main
     out, err = io.StringIO(), io.StringIO()
     with contextlib.chdir(SCRIPTS), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -42,6 +45,8 @@ def script_here(name: str, *args: object, check: bool = True) -> subprocess.Comp
             code = main([*map(str, args)])
         except SystemExit as end:  # wrong usage
             code = end.code
+        finally:
+            torch.set_num_threads(threads)  # --threads would hold for the tests after this one, too
     if check:
         assert code == 0, err.getvalue()[-3000:]
     return subprocess.CompletedProcess([name, *map(str, args)], code, out.getvalue(), err.getvalue())
