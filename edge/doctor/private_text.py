@@ -93,10 +93,10 @@ def private_values(settings: str, root: str = "/", source: str = "") -> Iterator
 
 
 def _secret_files(settings: str, root: str) -> Iterator[Path]:
-    """Yield the files of secrets: those in their folder, and those that [link] of the settings file names by a full path."""
+    """Yield the files of secrets: those in SECRETS_FOLDER, and those that [link] of the settings file names with a full path."""
     with contextlib.suppress(OSError):
         yield from sorted((Path(root) / SECRETS_FOLDER.relative_to("/")).iterdir())
-    with contextlib.suppress(OSError, ValueError):  # of a file that is not TOML, the link knows no secrets
+    with contextlib.suppress(OSError, ValueError):  # the link reads no secrets if the settings are not TOML
         for text in _texts(tomllib.loads(Path(settings).read_bytes().decode("utf-8-sig")).get("link")):
             if (path := text.removeprefix(SECRET_PREFIX)).startswith("/"):
                 yield Path(root) / path.lstrip("/")

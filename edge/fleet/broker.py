@@ -34,7 +34,7 @@ MAX_IN_FLIGHT = 1000
 SESSION_EXPIRY_S = 7 * 86400
 KEEPALIVE_S = 60
 CONNECT_TIMEOUT_S = 10.0
-#: A packet has a topic and properties beside its payload.
+#: A packet has a topic and properties in addition to its payload.
 MAX_PACKET_BYTES = MAX_MESSAGE_BYTES + (1 << 10)
 #: What to do about the broker's reasons that no retry mends.
 _PERMANENT = {

@@ -194,7 +194,7 @@ class MqttConnection:
         self.acknowledged.append(Acknowledgement(number, reason.value if is_refused else None))
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
-        with contextlib.suppress(UnicodeDecodeError):  # a topic that is no text is none of ours
+        with contextlib.suppress(UnicodeDecodeError):  # all topics that are subscribed to are UTF-8
             self.received.append(Received(message.topic, bytes(message.payload), bool(message.retain)))
 
     def _on_subscribe(

@@ -1,4 +1,4 @@
-"""A client of paho-mqtt that does not keep what the broker should not have sent."""
+"""An MQTT client with limits for what the broker sends."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 class BoundedClient(paho.Client):
     """A client for MQTT 5 that ends the connection at a packet that is too large, or at a message with QoS 2.
 
-    paho-mqtt reads a packet of any length (up to 256 MB) into memory, and keeps messages with QoS 2 until the broker releases
-    them, whatever the broker was asked to send. `violation` is what the broker has done, after "the broker"; "" for nothing.
+    paho-mqtt reads packets of any length (up to 256 MB) into memory, and keeps messages with QoS 2 until the broker releases
+    them. It does not enforce what the client asked for in CONNECT and SUBSCRIBE. `violation` says what the broker did wrong, as
+    the predicate of "the broker"; it is empty until then.
     """
 
     def __init__(self, client_id: str, max_packet_bytes: int, manual_ack: bool = False) -> None:
@@ -25,7 +26,7 @@ class BoundedClient(paho.Client):
         self._max_packet_bytes = max_packet_bytes
 
     def _sock_recv(self, bufsize: int) -> bytes:
-        # It is called for all that is left of a packet, before a byte of it is read.
+        # paho asks for the rest of a packet at once, so this is the packet's length, before any of it is in memory.
         if bufsize > self._max_packet_bytes:
             self.violation = f"sends a packet of more than {self._max_packet_bytes} bytes, although it was asked not to"
         elif self._in_messages:

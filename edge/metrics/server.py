@@ -89,7 +89,7 @@ class _LimitedServer(ThreadingMixIn, WSGIServer):
         super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
-        self.socket.close()
+        self.socket.close()  # TCPServer takes no socket, and has made one
         self.socket = LimitedListener(self.address_family, MAX_CONNECTIONS, ACCEPT_PAUSE_S)
         super().server_bind()
 

@@ -11,14 +11,14 @@ _sleep = time.sleep
 
 
 class LimitedListener(socket.socket):
-    """A stream socket, not blocking, that keeps at most `limit` connections open: it closes more as soon as it accepts them.
+    """A non-blocking stream socket with at most `limit` open connections: it closes further ones as soon as it accepts them.
 
-    Counted later than here, connections may use up this process' files: asyncio accepts all that wait before it serves one, and
-    announces one with TLS only after its handshake.
+    A server that counts later may run out of file descriptors: asyncio accepts all waiting connections before it serves one, and
+    reports a TLS connection only after its handshake.
     """
 
     def __init__(self, family: int, limit: int, pause_s: float = 0.0) -> None:
-        """`pause_s` (seconds) is how long `accept` waits after an error: with too many open files, clients go on waiting."""
+        """`pause_s` (seconds) is how long `accept` waits after an error, so that a server without a free file does not spin."""
         super().__init__(family, socket.SOCK_STREAM)
         self.setblocking(False)
         self._limit = limit
@@ -26,11 +26,11 @@ class LimitedListener(socket.socket):
         self._accepted: WeakSet[socket.socket] = WeakSet()
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Return the next connection that may stay, blocking, and its address.
+        """Return the next connection within the limit, as a blocking socket, and its address.
 
-        Raises BlockingIOError if none waits, or if none of the first that wait may stay; another OSError after the pause.
+        Raises BlockingIOError if none waits, or after closing `limit` connections; another OSError after the pause.
         """
-        for _ in range(self._limit):  # a client that connects without end must not hold up those who are served
+        for _ in range(self._limit):  # a client that connects without end must not keep this thread from serving others
             try:
                 connection, address = super().accept()
             except BlockingIOError:
