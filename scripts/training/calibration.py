@@ -19,7 +19,7 @@ from edge.inference.perception import MIN_PROBABILITY, FaceDetector, log_odds
 from edge.records import Detection
 
 from . import mask
-from .arrays import Picture
+from .arrays import Floats, Picture
 from .command_line import log
 from .convert import ExportError
 from .detector import DetectorTask
@@ -350,11 +350,18 @@ def choose_embedding(folder: Path, task: EmbedderTask, net: torch.nn.Module) -> 
     """Choose the cosine from which two faces are one person's: at most MAX_MISTAKEN of the strangers reach it.
 
     All kinds of pairs with a bare face keep that limit, single looks and means, because nobody is enrolled with a mask. Faces
-    with real masks have wrong names among them, and choose nothing.
+    with real masks have wrong names among them, and choose nothing. Means of the people of training keep it, too: in validation,
+    few people have enough pictures for one. Training has pulled its people apart, so that others are rather more alike.
     """
     names = installed_runtimes()
-    pairs = task.judge.pairs(lambda crops: answers(folder, task.name, "embedding", crops, names[0]))
-    threshold = max(of.threshold(MAX_MISTAKEN) for name, of in pairs.items() if name != "masked")
+
+    def embed(crops: Picture) -> Floats:
+        return answers(folder, task.name, "embedding", crops, names[0])
+
+    pairs, taught = task.judge.pairs(embed), task.judge_of_training().pairs(embed)
+    strict = [of for name, of in pairs.items() if name != "masked"]
+    strict += [of for name, of in taught.items() if name.endswith("_visit")]
+    threshold = max(of.threshold(MAX_MISTAKEN) for of in strict)
     steps = np.linspace(min(float(of.same.min()) for of in pairs.values()), 1, 201)
     curves: dict[str, Curve] = {}
     for name in ("bare", "drawn"):

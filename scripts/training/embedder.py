@@ -10,6 +10,7 @@ ones do not show.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import cv2
@@ -117,7 +118,7 @@ class EmbedderTask:
         imitates: bool = True,
     ) -> None:
         """Only training needs the `teacher`. With `imitates`, it starts from the teacher's weights, as far as there is room."""
-        self.data, self.teacher, self._imitates = data, teacher, imitates
+        self.data, self.teacher, self._imitates, self._taught = data, teacher, imitates, splits["train"]
         faces = examples(splits["train"])
         bare = [e for e in faces if not e.masked and _is_known(e) and _length(e) >= MIN_LENGTH]
         self.small = [e for e in bare if e.record.source == "fer2013"]
@@ -219,6 +220,12 @@ class EmbedderTask:
         if rng.random() < 0.12:
             region = augment.greyscale(region, rng)
         return [align(region, _moved(face.points + 0.5, covered, rng), SIZE) for _ in range(cuts)]
+
+    def judge_of_training(self) -> Judge:
+        """Return a judge of the people of training who are in several pictures: many more than in validation."""
+        counts = Counter((r.source, r.group) for r in self._taught if r.group)
+        several = [r for r in self._taught if counts[r.source, r.group] > 1]
+        return Judge(self.data, several, finder(), SIZE)
 
     def calibration(self, n: int, seed: int) -> Tensor:
         crops = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,13 +16,15 @@ import torch
 
 from support.data_folder import DataFolder
 from support.face_teacher_file import WIDTHS, network
-from training import embedder, embedder_net
+from training import calibration, embedder, embedder_net
+from training.arrays import Floats, Picture
 from training.dataset import Dataset
 from training.embedder import CUTS, REGION, SIZE, EmbedderTask
 from training.embedder_net import VECTOR, Embedder
 from training.face_teacher import CHIP, FaceTeacher
 from training.landmarks import LANDMARKS
 from training.loop import Task
+from training.people import Pairs
 from training.records import DataError
 
 #: A face of 60 pixels from the eyes to the chin, in a picture of 160 x 120 pixels.
@@ -116,6 +119,35 @@ def test_faces_with_real_masks_are_aligned_as_at_the_door(
     assert {e.masked for e in faces} == {False, True}
     for e in faces:
         assert e.points.tolist() == (np.array(found) if e.masked else POINTS).tolist()
+
+
+def test_no_kind_of_strangers_exceeds_the_threshold(
+    task: EmbedderTask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """But for real masks, and single looks at people of training."""
+    strangers, one = np.linspace(0.1, 0.6, 5000).astype(np.float32), np.ones(1, np.float32)
+
+    def judged(**above: float) -> dict[str, Pairs]:
+        return {name: Pairs(strangers + by, one, one) for name, by in above.items()}
+
+    def answers(_folder: Path, _name: str, _output: str, crops: Picture, _runtime: str) -> Floats:
+        return np.ones((len(crops), VECTOR), np.float32)
+
+    monkeypatch.setattr(calibration, "answers", answers)
+    validation = judged(bare=0.1, drawn=0.2, masked=0.4, bare_visit=0.0, drawn_visit=0.1)
+    training = judged(bare=0.4, drawn=0.4, masked=0.4, bare_visit=0.0, drawn_visit=0.1)
+    monkeypatch.setattr(task.judge, "pairs", lambda *_: validation)
+    monkeypatch.setattr(task, "judge_of_training", lambda: SimpleNamespace(pairs=lambda *_: training))
+    net = Embedder().eval()
+    assert calibration.choose_embedding(tmp_path, task, net).threshold == pytest.approx(0.7995, abs=1e-3)
+    training |= judged(drawn_visit=0.3)
+    assert calibration.choose_embedding(tmp_path, task, net).threshold == pytest.approx(0.8995, abs=1e-3)
+    assert (tmp_path / "face_embedding.png").is_file()
+
+
+def test_people_of_training_are_judged(task: EmbedderTask) -> None:
+    judge = task.judge_of_training()
+    assert (len(judge.bare), len(judge.masked)) == (4, 4)
 
 
 def test_the_network_learns_what_the_teacher_says(task: EmbedderTask) -> None:
