@@ -223,8 +223,8 @@ class EmbedderTask:
 
     def judge_of_training(self) -> Judge:
         """Return a judge of the people of training who are in several pictures: many more than in validation."""
-        counts = Counter((r.source, r.group) for r in self._taught if r.group)
-        several = [r for r in self._taught if counts[r.source, r.group] > 1]
+        counts = Counter((r.source, r.group) for r in self._taught)
+        several = [r for r in self._taught if r.group and counts[r.source, r.group] > 1]
         return Judge(self.data, several, finder(), SIZE)
 
     def calibration(self, n: int, seed: int) -> Tensor:
