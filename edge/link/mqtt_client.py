@@ -26,7 +26,7 @@ class BoundedClient(paho.Client):
         self._max_packet_bytes = max_packet_bytes
 
     def _sock_recv(self, bufsize: int) -> bytes:
-        # paho asks for the rest of a packet at once, so this is the packet's length, before any of it is in memory.
+        # Private in paho-mqtt 2, which has no public place for this. It asks for the rest of a packet at once, so this is the packet's length, before any of it is in memory.
         if bufsize > self._max_packet_bytes:
             self.violation = f"sends a packet of more than {self._max_packet_bytes} bytes, although it was asked not to"
         elif self._in_messages:
