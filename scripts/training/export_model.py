@@ -126,10 +126,10 @@ def export(kind_name: str, folders: Sequence[Path], run: Path, models: Path, sam
         rows = dict(manifest.load(models)) if (models / manifest.MANIFEST_NAME).is_file() else {}
         for row in rows.values():
             shutil.copy(models / row.file, staging / row.file)
-        rows[name] = network.write(staging, rows, content)
+        network.write(staging, rows, content)
+        rows[name] = manifest.load(staging)[name]  # raises ModelError if the door could not read it
         has_curve = (staging / f"{name}.png").is_file()
         (staging / f"{name}.md").write_text(cards.card(name, rows[name], ops, has_curve), encoding="utf-8")
-        manifest.load(staging)  # raises ModelError if the door could not read it
         _replace(staging, models, name)
     if (models / comparison.README).is_file():
         comparison.write_comparison(models / comparison.README, rows)
@@ -167,9 +167,8 @@ class _Network:
 
         return convert.quantise(self._net, self._task.calibration(samples, CALIBRATION_SEED), finish)
 
-    def write(self, folder: Path, rows: Mapping[str, manifest.ModelEntry], content: bytes) -> manifest.ModelEntry:
-        """Write the model, its curve, and a manifest with its row and the other `rows` into `folder`; return its
-        row."""
+    def write(self, folder: Path, rows: Mapping[str, manifest.ModelEntry], content: bytes) -> None:
+        """Write the model, its curve, and a manifest with its row and the other `rows` into `folder`."""
         (folder / f"{self.kind.name}.tflite").write_bytes(content)
         row = _row(self.kind, content, sum(p.numel() for p in self._net.parameters()))
         write_rows(folder, {**rows, self.kind.name: row})
@@ -186,7 +185,6 @@ class _Network:
         held_back = _evaluate(self._kind_name, self._folders, folder, self._splits)
         row = msgspec.structs.replace(row, metrics=row.metrics | held_back)
         write_rows(folder, {**rows, self.kind.name: row})
-        return row
 
 
 def _replace(staging: Path, models: Path, name: str) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from support.paths import SCRIPTS
 from support.training import script, script_here
+from training import cards
 
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default")]
 
@@ -55,7 +56,10 @@ def test_train_export_evaluate(model: str, data: Path, tmp_path_factory: pytest.
     assert report["bytes"] < 4_000_000
     name = NAMES[model]
     assert f"[{name}]" in (models / "manifest.toml").read_text()
-    assert name in (models / f"{name}.md").read_text()
+    card = (models / f"{name}.md").read_text()
+    assert name in card
+    assert cards.main([str(models)]) == 0
+    assert (models / f"{name}.md").read_text() == card, "the export writes the card as a later change of the cards will"
 
     done = start("evaluate", model, "--data", data, "--models", models, "--split", "all")
     figures = json.loads(done.stdout.splitlines()[-1])
