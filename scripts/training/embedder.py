@@ -10,7 +10,6 @@ ones do not show.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 
 import cv2
@@ -30,7 +29,7 @@ from .embedder_net import EXACT, VECTOR, Embedder
 from .face_teacher import CHIP, FaceTeacher
 from .landmarks import Example, examples, pose
 from .nets import mixed_precision, normalise, stack
-from .people import BARE_PEOPLE, MASKED_PEOPLE, Embed, Find, Judge, finder, people
+from .people import BARE_PEOPLE, MASKED_PEOPLE, Embed, Judge, finder, people
 from .records import Record
 
 #: Side of the network's input in pixels: that of the teacher's.
@@ -118,7 +117,7 @@ class EmbedderTask:
         imitates: bool = True,
     ) -> None:
         """Only training needs the `teacher`. With `imitates`, it starts from the teacher's weights, as far as there is room."""
-        self.data, self.teacher, self._imitates, self._taught = data, teacher, imitates, splits["train"]
+        self.data, self.teacher, self._imitates = data, teacher, imitates
         faces = examples(splits["train"])
         bare = [e for e in faces if not e.masked and _is_known(e) and _length(e) >= MIN_LENGTH]
         self.small = [e for e in bare if e.record.source == "fer2013"]
@@ -129,10 +128,10 @@ class EmbedderTask:
             for sources in (MASKED_PEOPLE, BARE_PEOPLE)
         ]
         require([g for groups in self.people for g in groups], "train", "person with two pictures")
-        find = finder()
+        self._find = finder()
         for groups in self.people:
-            groups[:] = [[self._aligned_as_at_the_door(e, find) if e.masked else e for e in group] for group in groups]
-        self.judge = Judge(data, splits["val"], find, SIZE)
+            groups[:] = [[self._aligned_as_at_the_door(e) if e.masked else e for e in group] for group in groups]
+        self.judge = Judge(data, splits["val"], self._find, SIZE)
         self._common, self.anchors = self._anchors()
 
     def build(self) -> Embedder:
@@ -165,10 +164,10 @@ class EmbedderTask:
             chips += [face.chip, *self._seen(face, rng, 1)]
         return np.stack(chips)
 
-    def _aligned_as_at_the_door(self, e: Example, find: Find) -> Example:
+    def _aligned_as_at_the_door(self, e: Example) -> Example:
         """Return a face with the landmarks that the door finds. Below a real mask they are twice as far from the data's as those
         of a bare face or below a drawn mask, and nobody knows which are right."""
-        points = find(self.data.picture(e.record), Box(*e.box))
+        points = self._find(self.data.picture(e.record), Box(*e.box))
         return replace(e, points=np.array(points, np.float32))
 
     def _picture(self, e: Example) -> Picture:
@@ -223,9 +222,8 @@ class EmbedderTask:
 
     def judge_of_training(self) -> Judge:
         """Return a judge of the people of training who are in several pictures: many more than in validation."""
-        counts = Counter((r.source, r.group) for r in self._taught)
-        several = [r for r in self._taught if r.group and counts[r.source, r.group] > 1]
-        return Judge(self.data, several, finder(), SIZE)
+        records = [e.record for groups in self.people for group in groups for e in group]
+        return Judge(self.data, records, self._find, SIZE)
 
     def calibration(self, n: int, seed: int) -> Tensor:
         crops = []
